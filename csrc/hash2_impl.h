@@ -1,0 +1,57 @@
+/* What the portable path of hash2 shares with its vector paths; no part of the interface. */
+#ifndef GDBX_HASH2_IMPL_H
+#define GDBX_HASH2_IMPL_H
+
+#include "hash2.h"
+
+/* The generator is 32-bit murmur3 of the four bytes of the last value, with seed 12345. */
+#define GDBX_HASH2_C1 0xcc9e2d51u
+#define GDBX_HASH2_C2 0x1b873593u
+#define GDBX_HASH2_SEED 12345u
+#define GDBX_HASH2_ADD 0xe6546b64u
+#define GDBX_HASH2_LENGTH 4u
+#define GDBX_HASH2_F1 0x85ebca6bu
+#define GDBX_HASH2_F2 0xc2b2ae35u
+
+/* A 16-bit digit is below 2 * base while base >= 32768, so that one subtraction reduces it. */
+#define GDBX_HASH2_EASY_SHARDS 32768u
+
+static inline uint32_t gdbx_hash2_first(uint64_t key)
+{
+    return (uint32_t)key ^ (uint32_t)(key >> 32);
+}
+
+static inline int gdbx_hash2_has(const struct gdbx_hash2_set *set, uint32_t shard)
+{
+    return set->bitmap[shard >> 3] >> (shard & 7) & 1;
+}
+
+/* The vector paths. Each takes whole groups: n is a multiple of its GROUP. */
+typedef void gdbx_hash2_two_fn(const uint64_t *keys, size_t n, uint32_t few, uint32_t many,
+                               uint16_t *out_few, uint16_t *out_many);
+typedef void gdbx_hash2_set_fn(const uint64_t *keys, size_t n, const struct gdbx_hash2_set *set,
+                               uint16_t *out);
+
+#define GDBX_HASH2_MAX_GROUP 128
+
+#if defined(__clang__)
+#define GDBX_UNROLLED _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define GDBX_UNROLLED _Pragma("GCC unroll 8")
+#else
+#define GDBX_UNROLLED
+#endif
+
+#if defined(GDBX_X86_64)
+#define GDBX_HASH2_AVX2_GROUP 48
+#define GDBX_HASH2_AVX512_GROUP 96
+gdbx_hash2_two_fn gdbx_hash2_two_avx2, gdbx_hash2_two_avx512;
+gdbx_hash2_set_fn gdbx_hash2_set_avx2, gdbx_hash2_set_avx512;
+#endif
+#if defined(GDBX_AARCH64)
+#define GDBX_HASH2_NEON_GROUP 24
+gdbx_hash2_two_fn gdbx_hash2_two_neon;
+gdbx_hash2_set_fn gdbx_hash2_set_neon;
+#endif
+
+#endif

@@ -1,0 +1,213 @@
+/* The vector paths of hash2, written once over the lane operations that the including file
+ * defines; it includes this file once a path.
+ *
+ * Every key has a 32-bit lane for its generator. Read as two 16-bit lanes, the same register
+ * holds the digits of an even and of an odd shard, and the two are tracked apart until the end.
+ *
+ * LANES        32-bit lanes in a register          VECTORS   registers worked on side by side
+ * NAME(x)      x with the path's suffix            TARGET    the function attribute, if any
+ * V            the register type
+ * load32(p) store32(p, v) set32(x) set16x2(low, high) zero()
+ * mul32 add32 sub32 xor_ or_ and_ andnot(a, b): ~a & b;  shl32(v, n) shr32(v, n) rotl32(v, n)
+ * minu32 (unsigned), minu16, maxu16 (unsigned), sub16, eq16 (mask), gt32 (signed, mask), max32,
+ * min32 (signed)
+ */
+
+#define GROUP (LANES * VECTORS)
+
+TARGET static inline V NAME(next)(V x)
+{
+    V h = mul32(rotl32(mul32(x, set32(GDBX_HASH2_C1)), 15), set32(GDBX_HASH2_C2));
+
+    h = rotl32(xor_(h, set32(GDBX_HASH2_SEED)), 13);
+    h = add32(add32(h, shl32(h, 2)), set32(GDBX_HASH2_ADD));
+    h = xor_(h, set32(GDBX_HASH2_LENGTH));
+    h = mul32(xor_(h, shr32(h, 16)), set32(GDBX_HASH2_F1));
+    h = mul32(xor_(h, shr32(h, 13)), set32(GDBX_HASH2_F2));
+    return xor_(h, shr32(h, 16));
+}
+
+/* Reduce the digits of shards `even` and `even + 1` by restoring division: subtract the base
+ * times 2^k wherever that leaves something, for k from the highest that fits 16 bits down to 0.
+ * Subtracting 0 stands for a multiple that does not fit. */
+TARGET static inline V NAME(reduce)(V digits, uint32_t even)
+{
+    uint32_t low = GDBX_HASH2_SHARDS - even;
+    uint32_t high = low > 1 ? low - 1 : 1; /* shard 65535 does not exist; its lane is unused */
+    int k = 0;
+
+    while ((high << (k + 1)) <= 0xffff)
+        k++;
+    for (; k >= 0; k--) {
+        uint32_t times = low << k;
+
+        digits = minu16(digits, sub16(digits, set16x2(times <= 0xffff ? times : 0, high << k)));
+    }
+    return digits;
+}
+
+/* Keep, in every 16-bit lane, the least digit so far and the pair it came from. A later pair
+ * has a greater number, so that max() takes it wherever its digit is strictly less. */
+TARGET static inline void NAME(keep)(V *least, V *pair, V digits, V number)
+{
+    V now = minu16(*least, digits);
+
+    *pair = maxu16(*pair, andnot(eq16(now, *least), number));
+    *least = now;
+}
+
+/* Write the shards that come first: of the even and the odd lane that with the lesser digit, of
+ * two equal digits that with the lower id. */
+TARGET static void NAME(finish)(const V *least, const V *pair, uint16_t *out)
+{
+    uint32_t shards[LANES];
+
+    for (int v = 0; v < VECTORS; v++) {
+        V twice = shl32(pair[v], 1); /* even pair numbers are < 32768: no carry between lanes */
+        V even = or_(shl32(least[v], 16), and_(twice, set32(0xffff)));
+        V odd = or_(and_(least[v], set32(0xffff0000u)), add32(shr32(twice, 16), set32(1)));
+
+        store32(shards, and_(minu32(even, odd), set32(0xffff)));
+        for (int i = 0; i < LANES; i++)
+            out[v * LANES + i] = (uint16_t)shards[i];
+    }
+}
+
+TARGET static inline void NAME(start)(const uint64_t *keys, V *hash)
+{
+    uint32_t first[GROUP];
+
+    for (int i = 0; i < GROUP; i++)
+        first[i] = gdbx_hash2_first(keys[i]);
+    for (int v = 0; v < VECTORS; v++)
+        hash[v] = load32(first + v * LANES);
+}
+
+/* Deal to the pairs from..to-1. */
+TARGET static inline void NAME(deal)(V *hash_, V *least_, V *pair_, uint32_t from, uint32_t to)
+{
+    V hash[VECTORS], least[VECTORS], pair[VECTORS];
+    uint32_t easy = to < GDBX_HASH2_EASY_SHARDS / 2 ? to : GDBX_HASH2_EASY_SHARDS / 2;
+    uint32_t p = from;
+    V bases, number;
+
+    for (int v = 0; v < VECTORS; v++)
+        hash[v] = hash_[v], least[v] = least_[v], pair[v] = pair_[v];
+    bases = set16x2(GDBX_HASH2_SHARDS - 2 * p, GDBX_HASH2_SHARDS - 2 * p - 1);
+    number = set16x2(p, p);
+    for (; p < easy; p++) {
+        GDBX_UNROLLED
+        for (int v = 0; v < VECTORS; v++) {
+            hash[v] = NAME(next)(hash[v]);
+            NAME(keep)(&least[v], &pair[v], minu16(hash[v], sub16(hash[v], bases)), number);
+        }
+        bases = sub16(bases, set16x2(2, 2));
+        number = sub16(number, set16x2(0xffff, 0xffff));
+    }
+    for (; p < to; p++) {
+        number = set16x2(p, p);
+        for (int v = 0; v < VECTORS; v++) {
+            hash[v] = NAME(next)(hash[v]);
+            NAME(keep)(&least[v], &pair[v], NAME(reduce)(hash[v], 2 * p), number);
+        }
+    }
+    for (int v = 0; v < VECTORS; v++)
+        hash_[v] = hash[v], least_[v] = least[v], pair_[v] = pair[v];
+}
+
+/* Offer one half of a pair, whose digits hash holds: `unused` is all ones in the other half. */
+TARGET static inline void NAME(half)(const V *hash, V *least, V *pair, uint32_t p, V unused)
+{
+    for (int v = 0; v < VECTORS; v++)
+        NAME(keep)(&least[v], &pair[v], or_(NAME(reduce)(hash[v], 2 * p), unused), set16x2(p, p));
+}
+
+TARGET void NAME(gdbx_hash2_two)(const uint64_t *keys, size_t n, uint32_t few, uint32_t many,
+                                 uint16_t *out_few, uint16_t *out_many)
+{
+    for (size_t at = 0; at < n; at += GROUP) {
+        V hash[VECTORS], least[VECTORS], pair[VECTORS];
+        uint32_t p = few >> 1;
+
+        NAME(start)(keys + at, hash);
+        for (int v = 0; v < VECTORS; v++) {
+            least[v] = set32(0xffffffffu);
+            pair[v] = zero();
+        }
+        NAME(deal)(hash, least, pair, 0, p);
+        if (few & 1) {
+            for (int v = 0; v < VECTORS; v++)
+                hash[v] = NAME(next)(hash[v]);
+            NAME(half)(hash, least, pair, p, set32(0xffff0000u));
+        }
+        NAME(finish)(least, pair, out_few + at);
+        if (few == many)
+            continue;
+        if (few & 1)
+            NAME(half)(hash, least, pair, p++, set32(0x0000ffffu));
+        NAME(deal)(hash, least, pair, p, many >> 1);
+        if (many & 1) {
+            for (int v = 0; v < VECTORS; v++)
+                hash[v] = NAME(next)(hash[v]);
+            NAME(half)(hash, least, pair, many >> 1, set32(0xffff0000u));
+        }
+        NAME(finish)(least, pair, out_many + at);
+    }
+}
+
+/* As gdbx_hash2_set_one, on whole registers: `before` and `best` are 32-bit lanes. */
+TARGET static inline void NAME(offer)(V *before, V *best, V digit, uint32_t shard, int available)
+{
+    V earlier = gt32(*before, digit);
+
+    if (available) {
+        *before = min32(*before, digit);
+        *best = max32(*best, and_(earlier, set32(shard))); /* ids rise: max() is the latest */
+    } else {
+        *before = add32(*before, earlier); /* a mask is -1 where it holds */
+    }
+}
+
+TARGET void NAME(gdbx_hash2_set)(const uint64_t *keys, size_t n, const struct gdbx_hash2_set *set,
+                                 uint16_t *out)
+{
+    for (size_t at = 0; at < n; at += GROUP) {
+        V hash[VECTORS], before[VECTORS], best[VECTORS];
+        uint32_t shards[LANES];
+        uint32_t p = 0;
+
+        NAME(start)(keys + at, hash);
+        for (int v = 0; v < VECTORS; v++) {
+            before[v] = set32(GDBX_HASH2_SHARDS);
+            best[v] = zero();
+        }
+        for (; p < set->lowest >> 1; p++) {
+            GDBX_UNROLLED
+            for (int v = 0; v < VECTORS; v++)
+                hash[v] = NAME(next)(hash[v]);
+        }
+        for (; 2 * p <= set->highest; p++) {
+            int even = gdbx_hash2_has(set, 2 * p), odd = gdbx_hash2_has(set, 2 * p + 1);
+            int from_odd = 2 * p < set->lowest, to_even = 2 * p + 1 > set->highest;
+
+            GDBX_UNROLLED
+            for (int v = 0; v < VECTORS; v++) {
+                V digits;
+
+                hash[v] = NAME(next)(hash[v]);
+                digits = NAME(reduce)(hash[v], 2 * p);
+                if (!from_odd)
+                    NAME(offer)(&before[v], &best[v], and_(digits, set32(0xffff)), 2 * p, even);
+                if (!to_even)
+                    NAME(offer)(&before[v], &best[v], shr32(digits, 16), 2 * p + 1, odd);
+            }
+        }
+        for (int v = 0; v < VECTORS; v++) {
+            store32(shards, best[v]);
+            for (int i = 0; i < LANES; i++)
+                out[at + (size_t)(v * LANES + i)] = (uint16_t)shards[i];
+        }
+    }
+}
+
+#undef GROUP

@@ -1,0 +1,57 @@
+"""What both twins of a kernel say about a bad argument.
+
+Only error paths come here, so one Python function serves the compiled and the pure twin alike
+and their words cannot drift apart.
+"""
+
+import operator
+
+__all__ = ["bad_buffer", "bad_int", "checked_int", "checked_items", "shown"]
+
+
+def shown(value: object) -> str:
+    """Return a short text for `value` that never fails and never runs to pages."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        sign = "negative " if value < 0 else ""
+        return f"a {sign}{type(value).__name__} of {value.bit_length()} bits"
+    try:
+        text = repr(value)
+    except Exception:
+        text = object.__repr__(value)
+    if len(text) > 80:
+        text = text[:60] + "..."
+    return text if isinstance(value, int) else f"{text} ({type(value).__name__})"
+
+
+def bad_int(name: str, allowed: str, value: object) -> Exception:
+    """Return the error for an argument that had to be an int in the range `allowed`."""
+    kind = ValueError if hasattr(type(value), "__index__") else TypeError
+    return kind(f"{name} must be an int in {allowed}, got {shown(value)}")
+
+
+def checked_int(name: str, allowed: str, value: object, limit: int) -> int:
+    """Return `value` as an int in [0, limit), or raise what ``bad_int`` says."""
+    if not hasattr(type(value), "__index__"):
+        raise bad_int(name, allowed, value)
+    number = operator.index(value)  # type: ignore[arg-type]  # it has __index__, tested above
+    if not 0 <= number < limit:
+        raise bad_int(name, allowed, value)
+    return number
+
+
+def bad_buffer(name: str, value: object) -> Exception:
+    """Return the error for an argument that had to be a C-contiguous bytes-like object."""
+    try:
+        memoryview(value)  # type: ignore[arg-type]  # the test is whether it works
+    except TypeError:
+        return TypeError(f"{name} must be bytes-like, got {shown(value)}")
+    return ValueError(f"{name} must be C-contiguous, got {shown(value)}")
+
+
+def checked_items(items: object) -> tuple[object, ...]:
+    """Return an iterable of bytes-like objects as a tuple, which nobody else can change."""
+    if isinstance(items, (str, bytes, bytearray, memoryview)) or not hasattr(
+        type(items), "__iter__"
+    ):
+        raise TypeError(f"items must be an iterable of bytes-like objects, got {shown(items)}")
+    return tuple(items)  # type: ignore[arg-type]  # it has __iter__, tested above

@@ -1,0 +1,155 @@
+"""Permutation hashing, compiled: ``csrc/hash2`` for Python. The twin of ``hash2_py``."""
+
+import os
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from ._args import bad_int, checked_int
+
+__all__ = ["SIMD", "consistent_hash", "hash_many", "set_hash", "set_hash_many"]
+
+cdef extern from "Python.h":
+    int PyLong_CheckExact(object) noexcept
+    unsigned long long PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
+    long PyLong_AsLongAndOverflow(object, int *) except? -1
+
+cdef extern from "simd.h":
+    enum gdbx_simd:
+        GDBX_SIMD_PORTABLE
+        GDBX_SIMD_NEON
+        GDBX_SIMD_AVX2
+        GDBX_SIMD_AVX512
+    bint gdbx_simd_supports(gdbx_simd) noexcept nogil
+    gdbx_simd gdbx_simd_best() noexcept nogil
+
+cdef extern from "hash2.h":
+    struct gdbx_hash2_set:
+        const uint8_t *bitmap
+        uint32_t lowest
+        uint32_t highest
+    uint32_t GDBX_HASH2_SHARDS
+    Py_ssize_t GDBX_HASH2_BITMAP_SIZE
+    uint16_t gdbx_hash2_one(uint64_t, uint32_t) noexcept nogil
+    void gdbx_hash2_many(gdbx_simd, const uint64_t *, size_t, uint32_t, uint16_t *) noexcept nogil
+    void gdbx_hash2_two(
+        gdbx_simd, const uint64_t *, size_t, uint32_t, uint32_t, uint16_t *, uint16_t *
+    ) noexcept nogil
+    uint16_t gdbx_hash2_set_one(uint64_t, const gdbx_hash2_set *) noexcept nogil
+    void gdbx_hash2_set_many(
+        gdbx_simd, const uint64_t *, size_t, const gdbx_hash2_set *, uint16_t *
+    ) noexcept nogil
+
+
+cdef gdbx_simd _chosen_path() except *:
+    """Read GODROPBOX_SIMD: a path's name, or auto for the widest that this machine runs."""
+    paths = {
+        "portable": GDBX_SIMD_PORTABLE,
+        "neon": GDBX_SIMD_NEON,
+        "avx2": GDBX_SIMD_AVX2,
+        "avx512": GDBX_SIMD_AVX512,
+    }
+    wanted = os.environ.get("GODROPBOX_SIMD", "auto")
+    if wanted == "auto":
+        return gdbx_simd_best()
+    if wanted not in paths:
+        raise ValueError(f"GODROPBOX_SIMD must be auto, {', '.join(paths)}, got {wanted!r}")
+    cdef gdbx_simd path = paths[wanted]
+    if not gdbx_simd_supports(path):
+        raise ValueError(f"GODROPBOX_SIMD={wanted}, but this machine does not run it")
+    return path
+
+
+# Set once, at import, before any other thread can see it.
+cdef gdbx_simd PATH = _chosen_path()
+SIMD = {
+    GDBX_SIMD_PORTABLE: "portable",
+    GDBX_SIMD_NEON: "neon",
+    GDBX_SIMD_AVX2: "avx2",
+    GDBX_SIMD_AVX512: "avx512",
+}[PATH]
+
+
+cdef inline uint64_t _key(object key) except? 0xFFFFFFFFFFFFFFFF:
+    if PyLong_CheckExact(key):
+        try:
+            return PyLong_AsUnsignedLongLong(key)
+        except OverflowError:
+            pass
+        raise bad_int("key", "[0, 2**64)", key)
+    return checked_int("key", "[0, 2**64)", key, 1 << 64)
+
+
+cdef inline uint32_t _num_shards(object num_shards) except? 0xFFFFFFFF:
+    cdef int overflow
+    cdef long number
+    if PyLong_CheckExact(num_shards):
+        number = PyLong_AsLongAndOverflow(num_shards, &overflow)
+        if 0 <= number <= GDBX_HASH2_SHARDS and not overflow:
+            return <uint32_t> number
+        raise bad_int("num_shards", "[0, 65535]", num_shards)
+    return checked_int("num_shards", "[0, 65535]", num_shards, 65536)
+
+
+def consistent_hash(key, num_shards):
+    cdef uint64_t key_ = _key(key)
+    cdef uint32_t num_shards_ = _num_shards(num_shards)
+    return gdbx_hash2_one(key_, num_shards_)
+
+
+cdef class _Buffer:
+    """A buffer held for the length of a call, of exactly `count` elements of `size` bytes."""
+
+    cdef Py_buffer view
+
+    def __cinit__(self, owner, int flags, Py_ssize_t count, Py_ssize_t size):
+        PyObject_GetBuffer(owner, &self.view, flags)
+        if count >= 0 and self.view.len != count * size:
+            raise ValueError(f"a buffer has {self.view.len} bytes, expected {count * size}")
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+
+def hash_many(keys, unsigned int few, unsigned int many, out_few, out_many):
+    if not few <= many <= GDBX_HASH2_SHARDS:
+        raise ValueError(f"few and many must be few <= many <= 65535, got {few} and {many}")
+    cdef _Buffer held = _Buffer(keys, PyBUF_SIMPLE, -1, 8)
+    cdef size_t n = held.view.len // 8
+    cdef _Buffer first = _Buffer(out_few, PyBUF_WRITABLE, n, 2)
+    cdef _Buffer second
+    if out_many is None:
+        with nogil:
+            gdbx_hash2_many(PATH, <const uint64_t *> held.view.buf, n, few,
+                            <uint16_t *> first.view.buf)
+    else:
+        second = _Buffer(out_many, PyBUF_WRITABLE, n, 2)
+        with nogil:
+            gdbx_hash2_two(PATH, <const uint64_t *> held.view.buf, n, few, many,
+                           <uint16_t *> first.view.buf, <uint16_t *> second.view.buf)
+
+
+cdef gdbx_hash2_set _set(const uint8_t[::1] bitmap, object lowest, object highest) except *:
+    cdef gdbx_hash2_set shards
+    if bitmap.shape[0] != GDBX_HASH2_BITMAP_SIZE or not 0 <= lowest <= highest < GDBX_HASH2_SHARDS:
+        raise ValueError(f"not a shard set: {bitmap.shape[0]} bytes, {lowest}, {highest}")
+    shards.bitmap = &bitmap[0]
+    shards.lowest = lowest
+    shards.highest = highest
+    return shards
+
+
+def set_hash(key, bytes bitmap not None, unsigned int lowest, unsigned int highest):
+    cdef uint64_t key_ = _key(key)
+    cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
+    return gdbx_hash2_set_one(key_, &shards)
+
+
+def set_hash_many(keys, bytes bitmap not None, unsigned int lowest, unsigned int highest, out):
+    cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
+    cdef _Buffer held = _Buffer(keys, PyBUF_SIMPLE, -1, 8)
+    cdef size_t n = held.view.len // 8
+    cdef _Buffer found = _Buffer(out, PyBUF_WRITABLE, n, 2)
+    with nogil:
+        gdbx_hash2_set_many(PATH, <const uint64_t *> held.view.buf, n, &shards,
+                            <uint16_t *> found.view.buf)

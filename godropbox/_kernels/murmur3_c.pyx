@@ -1,0 +1,75 @@
+"""32-bit murmur3, compiled: ``csrc/murmur3`` for Python. The twin of ``murmur3_py``."""
+
+from array import array
+
+from cpython cimport array as c_array
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t
+
+from ._args import bad_buffer, bad_int, checked_int, checked_items
+
+__all__ = ["hash32", "hash32_many"]
+
+cdef extern from "Python.h":
+    int PyLong_CheckExact(object) noexcept
+    unsigned long long PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
+
+cdef extern from "murmur3.h":
+    uint32_t gdbx_murmur3_hash32(const uint8_t *, size_t, uint32_t) noexcept nogil
+
+# Above this many bytes a hash takes longer than handing the interpreter lock over and back.
+cdef enum:
+    LONG = 65536
+
+
+cdef uint32_t _seed(object seed) except? 0xFFFFFFFF:
+    cdef unsigned long long number
+    if PyLong_CheckExact(seed):
+        try:
+            number = PyLong_AsUnsignedLongLong(seed)
+            if number <= 0xFFFFFFFF:
+                return <uint32_t> number
+        except OverflowError:
+            pass
+        raise bad_int("seed", "[0, 2**32)", seed)
+    return checked_int("seed", "[0, 2**32)", seed, 1 << 32)
+
+
+cdef inline uint32_t _hash(const uint8_t *data, Py_ssize_t size, uint32_t seed):
+    cdef uint32_t result
+    if size < LONG:
+        return gdbx_murmur3_hash32(data, size, seed)
+    with nogil:
+        result = gdbx_murmur3_hash32(data, size, seed)
+    return result
+
+
+cdef inline uint32_t _hash_object(object data, uint32_t seed, Py_ssize_t index) except? 0xFFFFFFFF:
+    cdef Py_buffer view
+    cdef uint32_t result
+    if PyBytes_CheckExact(data):
+        return _hash(<const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), seed)
+    try:
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    except (TypeError, BufferError):
+        raise bad_buffer("data" if index < 0 else f"items[{index}]", data) from None
+    result = _hash(<const uint8_t *> view.buf, view.len, seed)
+    PyBuffer_Release(&view)
+    return result
+
+
+def hash32(data, seed=0):
+    return _hash_object(data, _seed(seed), -1)
+
+
+def hash32_many(items, seed=0):
+    cdef uint32_t seed_ = _seed(seed)
+    cdef tuple held = items if type(items) is tuple else checked_items(items)
+    cdef Py_ssize_t n = len(held)
+    cdef c_array.array result = c_array.clone(array("I"), n, False)
+    cdef uint32_t *out = <uint32_t *> result.data.as_uints
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = _hash_object(held[i], seed_, i)
+    return result

@@ -1,0 +1,81 @@
+"""The compiled extensions, declared; everything else about the package is in pyproject.toml.
+
+``GODROPBOX_BUILD`` says what to build: ``native`` fails without a compiler, ``pure`` compiles
+nothing, ``auto`` (the default) compiles where it can and otherwise says so in one line.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.errors import CompileError
+
+# One row a kernel: its stem in godropbox/_kernels, and the C files of csrc that it wraps.
+KERNELS = {
+    "hash2": ["hash2.c", "hash2_avx2.c", "hash2_avx512.c", "hash2_neon.c", "simd.c"],
+    "murmur3": ["murmur3.c"],
+}
+
+# Pure-Python-mode modules, compiled as they stand.
+MODULES: list[str] = []
+
+DIRECTIVES = {
+    "language_level": 3,
+    "freethreading_compatible": True,
+    "embedsignature": True,
+    "boundscheck": False,
+    "wraparound": False,
+}
+
+
+def can_compile() -> bool:
+    """Tell whether a C file that includes Python.h compiles here."""
+    from setuptools._distutils import ccompiler, sysconfig  # what build_ext itself compiles with
+
+    try:
+        compiler = ccompiler.new_compiler()
+        sysconfig.customize_compiler(compiler)
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text("#include <Python.h>\n")
+            includes = [sysconfig.get_python_inc(), sysconfig.get_python_inc(plat_specific=True)]
+            compiler.compile([str(source)], output_dir=folder, include_dirs=includes)
+    except (CompileError, OSError, ccompiler.CCompilerError):
+        return False
+    return True
+
+
+def extensions() -> list[Extension]:
+    """Return the extensions to build, none for a pure package."""
+    wanted = os.environ.get("GODROPBOX_BUILD", "auto")
+    if wanted not in ("auto", "native", "pure"):
+        raise SystemExit(f"GODROPBOX_BUILD must be auto, native or pure, got {wanted!r}")
+    if wanted == "pure":
+        return []
+    if wanted == "auto" and not can_compile():
+        print("godropbox: no working C compiler, so the pure package is built", file=sys.stderr)
+        return []
+    from Cython.Build import cythonize
+
+    flags = ["/std:c11", "/O2"] if sys.platform == "win32" else ["-std=c11", "-O3"]
+    declared = [
+        Extension(
+            f"godropbox._kernels.{stem}_c",
+            [f"godropbox/_kernels/{stem}_c.pyx", *(f"csrc/{name}" for name in sources)],
+            include_dirs=["csrc"],
+            depends=[str(path) for path in sorted(Path("csrc").glob("*.h"))],
+            extra_compile_args=flags,
+        )
+        for stem, sources in KERNELS.items()
+    ]
+    declared += [
+        Extension(name, [name.replace(".", "/") + ".py"], extra_compile_args=flags)
+        for name in MODULES
+    ]
+    built: list[Extension] = cythonize(declared, build_dir="build", compiler_directives=DIRECTIVES)
+    return built
+
+
+setup(ext_modules=extensions())
