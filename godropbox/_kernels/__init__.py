@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3"]
+__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3", "sqltext"]
 
-KERNELS: Final = ("hash2", "murmur3")
+KERNELS: Final = ("hash2", "murmur3", "sqltext")
 MODULES: Final[tuple[str, ...]] = ()
 
 
@@ -87,5 +87,6 @@ if IMPLEMENTATION == "pure":
 if TYPE_CHECKING:
     from . import hash2_py as hash2
     from . import murmur3_py as murmur3
+    from . import sqltext_py as sqltext
 else:
     globals().update(zip(KERNELS, _chosen, strict=True))
