@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING, Final
 __all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3", "sqltext"]
 
 KERNELS: Final = ("hash2", "murmur3", "sqltext")
-MODULES: Final[tuple[str, ...]] = ()
+MODULES: Final = (
+    "godropbox.database.sqlbuilder._columns",
+    "godropbox.database.sqlbuilder._nodes",
+    "godropbox.database.sqlbuilder._render",
+    "godropbox.database.sqlbuilder._selects",
+    "godropbox.database.sqlbuilder._session",
+    "godropbox.database.sqlbuilder._statement",
+    "godropbox.database.sqlbuilder._tables",
+    "godropbox.database.sqlbuilder._terms",
+    "godropbox.database.sqlbuilder._unions",
+    "godropbox.database.sqlbuilder._writes",
+)
 
 
 class _SourceOnly:

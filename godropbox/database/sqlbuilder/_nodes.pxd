@@ -1,0 +1,88 @@
+# The C face of `_nodes`, for itself and for the modules compiled beside it.
+cimport cython
+from godropbox._kernels.sqltext_c cimport Text
+from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
+from godropbox.database.sqlbuilder._statement cimport Query
+
+cdef int COMPARE, BETWEEN, BITS, ADD, MUL, ATOM, NOT, VALUE, PREDICATE, UNKNOWN, MAX_DEPTH
+
+
+cdef class Expression:
+    cdef int _depth
+    cdef int _kind
+    cdef int _prec
+    cdef int _write(self, Renderer out) except -1
+    cdef int _write_projection(self, Renderer out) except -1
+    cdef bint _is_null(self) except -1
+
+
+cdef class Binary(Expression):
+    cdef object _left
+    cdef object _right
+    cdef str _symbol
+    @cython.locals(symbol=str, prec=int, left=int, right=int, below=Binary)
+    cdef int _write(self, Renderer out) except -1
+
+
+cdef class Chain(Expression):
+    cdef object _first
+    cdef Expression _last
+    cdef str _symbol
+    @cython.locals(text=Text, symbol=str)
+    cdef int _write(self, Renderer out) except -1
+
+
+cdef class Nary(Expression):
+    cdef tuple _items
+    cdef int _least
+    cdef str _symbol
+    @cython.locals(text=Text, items=tuple, index=Py_ssize_t)
+    cdef int _write(self, Renderer out) except -1
+
+
+cdef class Not(Expression):
+    cdef Expression _operand
+
+
+cdef class In(Expression):
+    cdef object _left
+    cdef bint _negated
+    cdef object _values
+    @cython.locals(text=Text, query=Query)
+    cdef int _write(self, Renderer out) except -1
+
+
+cdef class Between(Expression):
+    cdef object _left
+    cdef object _low
+    cdef object _high
+    cdef bint _negated
+
+
+@cython.locals(node=Binary, other=Expression)
+cpdef Binary binary(str symbol, object left, object right, int prec)
+@cython.locals(node=Chain, chain=Chain)
+cdef Expression _chain(str symbol, Expression left, object right)
+@cython.locals(node=Nary, only=Expression)
+cpdef Expression nary(str symbol, tuple items, int prec)
+@cython.locals(node=Not)
+cpdef Expression negation(object value)
+@cython.locals(node=In)
+cdef Expression _membership(Expression left, object values, bint negated)
+@cython.locals(node=Between)
+cdef Expression _between(Expression left, object low, object high, bint negated)
+cpdef object operand(object value)
+@cython.locals(node=Expression)
+cpdef Expression predicate(str what, object value)
+@cython.locals(deepest=int, node=Expression, query=Query)
+cpdef int depth_of(tuple items) except -1
+@cython.locals(depth=int, node=Expression, query=Query)
+cpdef int above(object left, object right) except -1
+@cython.locals(node=Expression)
+cpdef int write_operand(Renderer out, object value, int least) except -1
+@cython.locals(out=Renderer)
+cdef str _preview(Expression node)
+@cython.locals(node=Expression)
+cdef bint _meets(Expression left, object right) except -1
+cpdef Expression conjunction(Expression left, object right)
+cdef str _foreign(Renderer out, str symbol)

@@ -1,0 +1,37 @@
+# The C face of `_render`, for the modules compiled beside it.
+cimport cython
+from godropbox._kernels.sqltext_c cimport Text
+
+
+@cython.final
+cdef class Renderer:
+    cdef Text text
+    cdef int dialect
+    cdef int style
+    cdef bint plain
+    cdef str prefix
+    cdef tuple scope
+    cdef tuple aliases
+    cdef tuple ctes
+    cdef bint unqualified
+    cdef list params
+    cdef str paramstyle
+    cdef list slots
+    cdef int literal(self, object value) except -1
+    cdef int literals(self, tuple values) except -1
+    @cython.locals(text=Text)
+    cdef int rows(self, tuple rows, Py_ssize_t width) except -1
+    cdef int _bind(self, object value) except -1
+    cdef tuple _sent(self, object value)
+    @cython.locals(scope=tuple)
+    cdef int column(self, str owner, str ticked, str quoted, str bare) except -1
+    cdef int slot(self, object slot) except -1
+    @cython.locals(text=Text)
+    cdef int name(self, str name) except -1
+    @cython.locals(text=Text)
+    cdef int table(self, str name) except -1
+    cdef int need(self, int allowed, str feature) except -1
+
+
+@cython.locals(out=Renderer, prefix=str)
+cpdef Renderer new_renderer(object database, object dialect, object mode)

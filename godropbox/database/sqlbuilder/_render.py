@@ -1,0 +1,193 @@
+# cython: annotation_typing=False
+"""The rendering of one statement: its text so far, its parameters, and what is in scope.
+
+Nodes write themselves through a ``Renderer``; only literals, names and placeholders are made
+here. A ``Renderer`` serves one call and one thread.
+"""
+
+from godropbox._kernels import sqltext
+
+from ._names import MAX_NAME, check_name
+from ._values import sent_value
+from .dialects import placeholder, style_of, unsupported
+
+__all__ = ["Renderer", "bad_scope", "new_renderer"]
+
+class Renderer:
+    """The text, the parameters and the scope of one statement being rendered."""
+
+    __slots__ = (
+        "aliases",
+        "ctes",
+        "dialect",
+        "params",
+        "paramstyle",
+        "plain",
+        "prefix",
+        "scope",
+        "slots",
+        "style",
+        "text",
+        "unqualified",
+    )
+
+    # What reads a column checks `scope`, the names of the tables that may be meant; None turns
+    # the check off. `aliases` are the select-list aliases that may be named here, None for none.
+    text: "sqltext.Text"
+    dialect: int
+    style: int
+    plain: bool
+    prefix: str
+    scope: "tuple[str, ...] | None"
+    aliases: "tuple[object, ...] | None"
+    ctes: "tuple[str, ...]"
+    unqualified: bool
+    params: "list[object] | None"
+    paramstyle: str
+    slots: "list[object] | None"
+
+    def literal(self, value: object) -> int:
+        """Write a value: its literal, or a placeholder for it."""
+        if self.params is None:
+            self.text.literal(value)
+        else:
+            self._bind(value)
+        return 0
+
+    def literals(self, values: "tuple[object, ...]") -> int:
+        """Write values with commas between them."""
+        if self.params is None:
+            self.text.literals(values, ",")
+            return 0
+        first = True
+        for value in values:
+            if not first:
+                self.text.raw(",")
+            first = False
+            self._bind(value)
+        return 0
+
+    def rows(self, rows: "tuple[object, ...]", width: int) -> int:
+        """Write rows of plain values: ``(1,2), (3,4)``."""
+        if self.params is None:
+            self.text.rows(rows, width)
+            return 0
+        text = self.text
+        first = True
+        for row in rows:
+            text.raw("(" if first else "), (")
+            first = False
+            self.literals(row)
+        text.raw(")")
+        return 0
+
+    def _bind(self, value: object) -> int:
+        kind = type(value)
+        if kind is int and -0x8000000000000000 <= value < 0x8000000000000000:
+            pass
+        elif not (kind is str or kind is bytes or value is None or kind is bool):
+            sent, value = self._sent(value)
+            if not sent:
+                return 0
+        self.params.append(value)
+        if self.paramstyle == "qmark":
+            self.text.raw("?")
+        elif self.paramstyle == "format":
+            self.text.raw("%s")
+        else:
+            self.text.raw(placeholder(self.paramstyle, len(self.params)))
+        return 0
+
+    def _sent(self, value: object) -> "tuple[bool, object]":
+        """Return whether a driver is sent `value` and as what, or write its literal instead."""
+        sent, plain = sent_value(value, self.style)
+        if not sent:
+            self.text.literal(value)
+        return sent, plain
+
+    def column(self, owner: str, ticked: str, quoted: str, bare: str) -> int:
+        """Write a column by its text in MySQL (`ticked`) or elsewhere (`quoted`)."""
+        scope = self.scope
+        if scope is not None and owner not in scope:
+            raise bad_scope(owner, ticked, scope)
+        if self.unqualified:
+            self.name(bare)
+        else:
+            self.text.raw(ticked if self.dialect == 0 else quoted)
+        return 0
+
+    def slot(self, slot: object) -> int:
+        """Write the place that a prepared statement fills with a value for `slot`."""
+        if self.slots is None:
+            raise ValueError(f"{slot!r} has no value: render the statement with prepare()")
+        self.slots.append(self.text.take())
+        self.slots.append(slot)
+        return 0
+
+    def name(self, name: str) -> int:
+        """Write a name, quoted."""
+        text = self.text
+        mark = "`" if self.dialect == 0 else '"'
+        text.raw(mark)
+        text.raw(name)
+        text.raw(mark)
+        return 0
+
+    def table(self, name: str) -> int:
+        """Write a table's name, quoted and qualified by the database."""
+        text = self.text
+        if self.dialect == 0:
+            text.raw("`")
+            text.raw(self.prefix)
+            text.raw("`.`")
+            text.raw(name)
+            text.raw("`")
+        else:
+            text.raw('"')
+            text.raw(self.prefix)
+            text.raw('"."')
+            text.raw(name)
+            text.raw('"')
+        return 0
+
+    def need(self, allowed: int, feature: str) -> int:
+        """Raise unless the dialect is in the set `allowed`, naming the feature it lacks."""
+        if not allowed >> self.dialect & 1:
+            raise unsupported(self.dialect, feature)
+        return 0
+
+
+def bad_scope(owner: str, column: str, scope: "tuple[str, ...]") -> Exception:
+    """Return the error for a column of a table that is not in the statement."""
+    known = ", ".join(scope) or "none"
+    return ValueError(f"{column}: table {owner} is not in this statement, whose tables are {known}")
+
+
+def new_renderer(database: object, dialect: object, mode: object) -> Renderer:
+    """Return a renderer for a dialect, or for the server mode that names one."""
+    out = Renderer.__new__(Renderer)
+    if type(database) is str:
+        prefix = database
+        if not (prefix.isascii() and prefix.isidentifier()) or len(prefix) > MAX_NAME:
+            check_name("database", prefix)
+    else:
+        prefix = check_name("database", database)
+    out.prefix = prefix
+    if mode is None and type(dialect) is str and dialect == "mysql":
+        out.text = sqltext.Text(0)
+        out.style = out.dialect = 0
+        out.plain = False
+    else:
+        style = style_of(dialect, mode)
+        out.text = sqltext.Text(style)
+        out.style = style
+        out.dialect = max(style - 1, 0)
+        out.plain = style == 1
+    out.scope = None
+    out.aliases = None
+    out.ctes = ()
+    out.unqualified = False
+    out.params = None
+    out.paramstyle = ""
+    out.slots = None
+    return out
