@@ -5,8 +5,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from godropbox.database import sqltypes
 
 VALUES: dict[str, Callable[..., object]] = {
