@@ -9,7 +9,7 @@ Statements are made in ``sqlbuilder``; nothing here knows of columns or of a ser
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from .. import _kernels
@@ -48,6 +48,12 @@ _SAFE_CHARSETS: Final = {
 # In these a byte of a longer character can be a backslash, or a driver takes the set for one in
 # which it can (gb2312 for GBK), or a backslash is another character (swe7).
 _UNSAFE_CHARSETS: Final = _words("big5 cp932 gb18030 gb2312 gbk johab shift_jis_2004 sjis swe7 uhc")
+
+_PLAIN_STYLES: Final = {
+    "mysql": _sqlvalues.MYSQL_PLAIN,
+    "sqlite": _sqlvalues.SQLITE,
+    "postgresql": _sqlvalues.POSTGRESQL,
+}
 
 # The words of @@sql_mode in MySQL and MariaDB, by what they do to a literal. All but the first
 # of those with ANSI_QUOTES include it.
@@ -88,6 +94,8 @@ class SqlMode:
     backslash_escapes: bool = True
     ansi_quotes: bool = False
     charset: str = "utf8mb4"
+    # The number by which the kernel knows how literals are written.
+    style: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         safe = _SAFE_CHARSETS.get(self.dialect)
@@ -109,15 +117,8 @@ class SqlMode:
                 f"charset must be one known to be safe ({', '.join(sorted(safe))}),"
                 f" got {shown(self.charset)}"
             )
-
-    @property
-    def style(self) -> int:
-        """The number by which the kernel knows how literals are written."""
-        if self.dialect == "sqlite":
-            return _sqlvalues.SQLITE
-        if self.dialect == "postgresql":
-            return _sqlvalues.POSTGRESQL
-        return _sqlvalues.MYSQL if self.backslash_escapes else _sqlvalues.MYSQL_PLAIN
+        style = _sqlvalues.MYSQL if self.backslash_escapes else _PLAIN_STYLES[self.dialect]
+        object.__setattr__(self, "style", style)
 
     @classmethod
     def parse(cls, sql_mode: str, charset: str = "utf8mb4") -> Self:
