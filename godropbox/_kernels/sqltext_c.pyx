@@ -222,6 +222,7 @@ cdef class Text:
         self._data = data
         self._room = room
         self._kind = wanted
+        self._narrow = self._narrow and wanted == 1
         return 0
 
     cdef int _ascii(self, const char *text, Py_ssize_t n) except -1:

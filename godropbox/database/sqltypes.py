@@ -9,6 +9,7 @@ Statements are made in ``sqlbuilder``; nothing here knows of columns or of a ser
 """
 
 import base64
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
@@ -75,6 +76,10 @@ _NUMERIC: Final = 1
 _FRACTIONAL: Final = 2
 _BYTES: Final = 3
 _TEXT: Final = 4
+
+# The numbers of the binary form: at most 64 bits, so that reading one takes no time.
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,20}")
+_FRACTION: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +264,14 @@ def from_binary(data: "ReadableBuffer") -> int | float | str | bytes | None:
         return raw
     try:
         text = raw.decode()
-        if kind == _TEXT:
-            return text
-        return int(text) if kind == _NUMERIC else float(text)
-    except ValueError:
-        what = {_TEXT: "UTF-8 text", _NUMERIC: "a whole number", _FRACTIONAL: "a fraction"}[kind]
-        raise ValueError(f"data must hold {what}, got {shown(raw)}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"data must hold UTF-8 text, got {shown(raw)}") from None
+    if kind == _TEXT:
+        return text
+    if kind == _NUMERIC:
+        if _WHOLE.fullmatch(text) is None:
+            raise ValueError(f"data must hold a whole number in decimal digits, got {shown(raw)}")
+        return int(text)
+    if _FRACTION.fullmatch(text) is None:
+        raise ValueError(f"data must hold a decimal fraction, got {shown(raw)}")
+    return float(text)
