@@ -169,15 +169,27 @@ void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kin
     }
 }
 
+/* The two digits of 0 to 99, one after another. */
+static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
+                            "25262728293031323334353637383940414243444546474849"
+                            "50515253545556575859606162636465666768697071727374"
+                            "75767778798081828384858687888990919293949596979899";
+
 size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out)
 {
     char digits[GDBX_SQLTEXT_DECIMAL - 1]; /* 2**64 - 1 has 20 */
     size_t at = sizeof digits, n = 0;
 
-    do {
-        digits[--at] = (char)('0' + magnitude % 10);
-        magnitude /= 10;
-    } while (magnitude);
+    for (; magnitude >= 100; magnitude /= 100) {
+        at -= 2;
+        memcpy(digits + at, PAIRS + 2 * (magnitude % 100), 2);
+    }
+    if (magnitude >= 10) {
+        at -= 2;
+        memcpy(digits + at, PAIRS + 2 * magnitude, 2);
+    } else {
+        digits[--at] = (char)('0' + magnitude);
+    }
     if (negative)
         out[n++] = '-';
     memcpy(out + n, digits + at, sizeof digits - at);

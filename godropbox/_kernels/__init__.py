@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3", "sqltext"]
+__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3", "sqltext", "stack"]
 
-KERNELS: Final = ("hash2", "murmur3", "sqltext")
+KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
 MODULES: Final = (
     "godropbox.database.sqlbuilder._columns",
     "godropbox.database.sqlbuilder._nodes",
@@ -99,5 +99,6 @@ if TYPE_CHECKING:
     from . import hash2_py as hash2
     from . import murmur3_py as murmur3
     from . import sqltext_py as sqltext
+    from . import stack_py as stack
 else:
     globals().update(zip(KERNELS, _chosen, strict=True))

@@ -25,12 +25,11 @@ cdef extern from "Python.h":
     int PyLong_CheckExact(object) noexcept
     int PyUnicode_CheckExact(object) noexcept
     double PyFloat_AS_DOUBLE(object) noexcept
+    long PyLong_AsLongAndOverflow(object, int *) except? -1
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
     char *PyOS_double_to_string(double, char, int, int, int *) except NULL
     int Py_DTSF_ADD_DOT_0
-    Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
-    void *PyUnicode_DATA(object) noexcept
     unsigned int PyUnicode_KIND(object) noexcept
     Py_UCS4 PyUnicode_MAX_CHAR_VALUE(object) noexcept
     str PyUnicode_New(Py_ssize_t, Py_UCS4)
@@ -65,6 +64,12 @@ cdef enum:
 
 
 cdef inline int _style(object style) except -1:
+    cdef int overflow
+    cdef long number
+    if PyLong_CheckExact(style):
+        number = PyLong_AsLongAndOverflow(style, &overflow)
+        if 0 <= number < 4 and not overflow:
+            return <int> number
     return checked_int("style", "[0, 4)", style, 4)
 
 
@@ -175,10 +180,12 @@ cpdef str literal(object value, object style):
 
 
 @cython.final
+@cython.freelist(8)
 cdef class Text:
     def __cinit__(self, style):
         self._style = _style(style)
         self._kind = 1
+        self._narrow = True
         self._used = 0
         self._room = FIRST_ROOM
         self._data = <char *> PyMem_Malloc(FIRST_ROOM)
@@ -215,11 +222,16 @@ cdef class Text:
         self._data = data
         self._room = room
         self._kind = wanted
+        self._narrow = self._narrow and wanted == 1
         return 0
 
     cdef int _ascii(self, const char *text, Py_ssize_t n) except -1:
-        self._reserve(n, 1)
-        gdbx_sqltext_copy(text, 1, n, self._data + self._used * self._kind, self._kind)
+        if n > self._room - self._used:
+            self._reserve(n, 1)
+        if self._kind == 1:
+            memcpy(self._data + self._used, text, n)
+        else:
+            gdbx_sqltext_copy(text, 1, n, self._data + self._used * self._kind, self._kind)
         self._used += n
         return 0
 
@@ -230,6 +242,7 @@ cdef class Text:
         gdbx_sqltext_copy(
             PyUnicode_DATA(text), kind, n, self._data + self._used * self._kind, self._kind
         )
+        self._narrow = self._narrow and PyUnicode_IS_ASCII(text)
         self._used += n
         return 0
 
@@ -247,6 +260,7 @@ cdef class Text:
         )
         if size == 0:
             raise bad_character(value, bad, self._style)
+        self._narrow = self._narrow and PyUnicode_IS_ASCII(value)
         self._used += size
         return 0
 
@@ -274,23 +288,32 @@ cdef class Text:
         cdef Py_ssize_t n
         if PyUnicode_CheckExact(value):
             return self._str(value)
-        n = _plain(value, self._style, small)
-        if n:
-            return self._ascii(small, n)
+        if self._kind == 1:
+            # Straight into the text.
+            if SMALL > self._room - self._used:
+                self._reserve(SMALL, 1)
+            n = _plain(value, self._style, self._data + self._used)
+            if n:
+                self._used += n
+                return 0
+        else:
+            n = _plain(value, self._style, small)
+            if n:
+                return self._ascii(small, n)
         if PyBytes_CheckExact(value):
             return self._bytes(value)
         if PyFloat_CheckExact(value):
-            return self._raw(float_text(value, self._style))
+            return self.put(float_text(value, self._style))
         text, plain = plainer(value, self._style)
         if text is None:
             return self._value(plain)
-        return self._raw(text)
+        return self.put(text)
 
     cdef int _values(self, tuple values, str separator) except -1:
         cdef bint first = True
         for value in values:
             if not first:
-                self._raw(separator)
+                self.put(separator)
             first = False
             self._value(value)
         return 0
@@ -298,7 +321,7 @@ cdef class Text:
     cpdef raw(self, text):
         if type(text) is not str:
             raise TypeError(f"text must be a str, got {shown(text)}")
-        self._raw(text)
+        self.put(text)
 
     cpdef literal(self, value):
         self._value(value)
@@ -310,27 +333,29 @@ cdef class Text:
         if type(separator) is not str:
             raise TypeError(f"separator must be a str, got {shown(separator)}")
         try:
-            self._values(tuple(values), separator)
+            self._values(values if type(values) is tuple else tuple(values), separator)
         except BaseException:
             self._used = before
             raise
 
-    cpdef rows(self, rows, Py_ssize_t width):
+    cpdef rows(self, rows, width):
         cdef Py_ssize_t before = self._used
         cdef Py_ssize_t index = 0
+        cdef Py_ssize_t wanted = checked_int("width", "[0, 2**31)", width, 1 << 31)
         cdef tuple values
         if not isinstance(rows, (tuple, list)):
             raise TypeError(f"rows must be a tuple or a list, got {shown(rows)}")
         try:
-            for row in tuple(rows):
+            for row in <tuple> (rows if type(rows) is tuple else tuple(rows)):
                 if not isinstance(row, (tuple, list)):
                     raise TypeError(f"rows[{index}] must be a tuple or a list, got {shown(row)}")
-                values = tuple(row)
-                if len(values) != width:
-                    raise ValueError(f"rows[{index}] must have {width} values, got {len(values)}")
+                values = row if type(row) is tuple else tuple(row)
+                if len(values) != wanted:
+                    raise ValueError(f"rows[{index}] must have {wanted} values, got {len(values)}")
                 if index:
-                    self._ascii(b", ", 2)
-                self._ascii(b"(", 1)
+                    self._ascii(b", (", 3)
+                else:
+                    self._ascii(b"(", 1)
                 self._values(values, ",")
                 self._ascii(b")", 1)
                 index += 1
@@ -339,6 +364,12 @@ cdef class Text:
             raise
 
     cpdef str take(self):
-        cdef str text = PyUnicode_FromKindAndData(self._kind, self._data, self._used)
+        cdef str text
+        if self._narrow:
+            text = PyUnicode_New(self._used, 127)
+            memcpy(PyUnicode_DATA(text), self._data, self._used)
+        else:
+            text = PyUnicode_FromKindAndData(self._kind, self._data, self._used)
         self._used = 0
+        self._narrow = self._kind == 1
         return text

@@ -133,6 +133,7 @@ class Text:
 
         Raises ``ValueError`` for a row of another length, with its index.
         """
+        width = checked_int("width", "[0, 2**31)", width, 1 << 31)
         if not isinstance(rows, (tuple, list)):
             raise TypeError(f"rows must be a tuple or a list, got {shown(rows)}")
         before = len(self._pieces)
