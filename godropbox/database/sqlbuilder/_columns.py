@@ -8,7 +8,7 @@ The text of a column is made once, when its table is.
 from . import _grammar
 from ._names import check_name, shown
 from ._nodes import Expression
-from ._render import Renderer, bad_scope
+from ._render import Renderer
 
 __all__ = [
     "BoolColumn",
@@ -65,9 +65,9 @@ class Column(Expression):
         return self._owner
 
     def _check_scope(self, out: Renderer) -> int:
-        if out.scope is not None and self._owner not in out.scope:
-            raise bad_scope(str(self._owner), self._ticked, out.scope)
-        return 0
+        if out.scope is None:
+            return 0
+        return out.check_scope(self._owner, self._ticked)
 
     def _write(self, out: Renderer) -> int:
         if self._owner is None:

@@ -17,18 +17,21 @@ cdef class Expression:
 
 
 cdef class Binary(Expression):
-    cdef object _left
-    cdef object _right
+    cdef Expression _left
+    cdef object _left_value
+    cdef Expression _right
+    cdef object _right_value
     cdef str _symbol
-    @cython.locals(symbol=str, prec=int, left=int, right=int, below=Binary)
+    @cython.locals(symbol=str, prec=int, least=int, below=Binary)
     cdef int _write(self, Renderer out) except -1
 
 
 cdef class Chain(Expression):
-    cdef object _first
+    cdef tuple _before
+    cdef Expression _first
     cdef Expression _last
     cdef str _symbol
-    @cython.locals(text=Text, symbol=str)
+    @cython.locals(text=Text, symbol=str, index=Py_ssize_t, item=Expression)
     cdef int _write(self, Renderer out) except -1
 
 
@@ -59,7 +62,7 @@ cdef class Between(Expression):
     cdef bint _negated
 
 
-@cython.locals(node=Binary, other=Expression)
+@cython.locals(node=Binary, depth=int)
 cpdef Binary binary(str symbol, object left, object right, int prec)
 @cython.locals(node=Chain, chain=Chain)
 cdef Expression _chain(str symbol, Expression left, object right)
@@ -86,3 +89,5 @@ cdef str _preview(Expression node)
 cdef bint _meets(Expression left, object right) except -1
 cpdef Expression conjunction(Expression left, object right)
 cdef str _foreign(Renderer out, str symbol)
+cdef int _write_null(Renderer out, str symbol) except -1
+cpdef int write_enclosed(Renderer out, Expression node) except -1

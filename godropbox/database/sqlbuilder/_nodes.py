@@ -212,39 +212,48 @@ class Expression:
 class Binary(Expression):
     """Two operands and the operator between them."""
 
-    __slots__ = ("_left", "_right", "_symbol")
+    __slots__ = ("_left", "_left_value", "_right", "_right_value", "_symbol")
 
-    _left: object
-    _right: object
+    # An operand is an expression, or where that is None a plain value.
+    _left: "Expression | None"
+    _left_value: object
+    _right: "Expression | None"
+    _right_value: object
     _symbol: str
 
     def _write(self, out: Renderer) -> int:
         symbol = self._symbol
         prec = self._prec
-        left = right = prec + 1
-        if prec == BITS:
-            left = right = ATOM
+        least = prec
+        if prec == COMPARE:
+            least = COMPARE + 1
+        elif prec == BITS:
+            least = ATOM
             if isinstance(self._left, Binary):
                 below = self._left
                 if below._symbol == symbol:
-                    left = BITS
-        elif prec != COMPARE:
-            left = prec
-        write_operand(out, self._left, left)
-        if self._right is None and self._kind == PREDICATE:
-            if symbol == "=":
-                symbol = " IS "
-            elif symbol == "!=":
-                symbol = " IS NOT "
-            out.text.raw(symbol)
-            out.text.raw("null")
-            return 0
+                    least = BITS
+        if self._left is None:
+            out.literal(self._left_value)
+        elif self._left._prec >= least:
+            self._left._write(out)
+        else:
+            write_enclosed(out, self._left)
         if out.dialect:
             symbol = _foreign(out, symbol)
-        out.text.raw(symbol)
-        write_operand(out, self._right, right)
+        if self._right is None:
+            if self._right_value is None and prec == COMPARE:
+                return _write_null(out, symbol)
+            out.text.put(symbol)
+            out.literal(self._right_value)
+        else:
+            out.text.put(symbol)
+            if self._right._prec > (prec if prec != BITS else MUL):
+                self._right._write(out)
+            else:
+                write_enclosed(out, self._right)
         if (out.dialect == 1 or out.plain) and symbol.endswith("LIKE "):
-            out.text.raw(" ESCAPE '\\'")
+            out.text.put(" ESCAPE '\\'")
         return 0
 
 
@@ -255,31 +264,34 @@ class Chain(Expression):
     so that a long chain costs one small object a step and is walked without recursion.
     """
 
-    __slots__ = ("_first", "_last", "_symbol")
+    __slots__ = ("_before", "_first", "_last", "_symbol")
 
-    _first: object
+    _before: "tuple[object, Expression] | None"
+    _first: "Expression | None"
     _last: Expression
     _symbol: str
 
     def _write(self, out: Renderer) -> int:
         text = out.text
         symbol = self._symbol
-        first = self._first
-        text.raw("(")
-        if isinstance(first, Expression):
-            write_operand(out, first, 0)
+        text.put("(")
+        if self._first is not None:
+            self._first._write(out)
         else:
+            before: object = self._before
             items = []
-            while isinstance(first, tuple):
-                items.append(first[1])
-                first = first[0]
-            write_operand(out, first, 0)
-            for item in reversed(items):
-                text.raw(symbol)
-                write_operand(out, item, 0)
-        text.raw(symbol)
+            while isinstance(before, tuple):
+                items.append(before[1])
+                before = before[0]
+            items.append(before)
+            for index in range(len(items) - 1, -1, -1):
+                if index < len(items) - 1:
+                    text.put(symbol)
+                item = items[index]
+                item._write(out)
+        text.put(symbol)
         self._last._write(out)
-        text.raw(")")
+        text.put(")")
         return 0
 
 
@@ -297,12 +309,12 @@ class Nary(Expression):
         if len(items) == 1:
             return write_operand(out, items[0], 0)
         text = out.text
-        text.raw("(")
+        text.put("(")
         write_operand(out, items[0], self._least)
         for index in range(1, len(items)):
-            text.raw(self._symbol)
+            text.put(self._symbol)
             write_operand(out, items[index], self._least + 1)
-        text.raw(")")
+        text.put(")")
         return 0
 
 
@@ -314,9 +326,9 @@ class Not(Expression):
     _operand: Expression
 
     def _write(self, out: Renderer) -> int:
-        out.text.raw("NOT (")
+        out.text.put("NOT (")
         self._operand._write(out)
-        out.text.raw(")")
+        out.text.put(")")
         return 0
 
 
@@ -333,10 +345,10 @@ class In(Expression):
         text = out.text
         values = self._values
         if isinstance(values, tuple) and not values:
-            text.raw("TRUE" if self._negated else "FALSE")
+            text.put("TRUE" if self._negated else "FALSE")
             return 0
         write_operand(out, self._left, COMPARE + 1)
-        text.raw(" NOT IN (" if self._negated else " IN (")
+        text.put(" NOT IN (" if self._negated else " IN (")
         if isinstance(values, tuple):
             if isinstance(values[0], tuple):
                 out.rows(values, len(values[0]))
@@ -347,7 +359,7 @@ class In(Expression):
             query._write_query(out)
         else:
             write_operand(out, values, 0)
-        text.raw(")")
+        text.put(")")
         return 0
 
 
@@ -363,9 +375,9 @@ class Between(Expression):
 
     def _write(self, out: Renderer) -> int:
         write_operand(out, self._left, COMPARE + 1)
-        out.text.raw(" NOT BETWEEN " if self._negated else " BETWEEN ")
+        out.text.put(" NOT BETWEEN " if self._negated else " BETWEEN ")
         write_operand(out, self._low, COMPARE + 1)
-        out.text.raw(" AND ")
+        out.text.put(" AND ")
         write_operand(out, self._high, COMPARE + 1)
         return 0
 
@@ -374,18 +386,41 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
     """Return ``left symbol right``."""
     node = Binary.__new__(Binary)
     node._symbol = symbol
-    node._left = operand(left)
-    node._right = operand(right)
     node._prec = prec
-    node._kind = VALUE
-    if prec == COMPARE:
-        node._kind = PREDICATE
-        if isinstance(right, Expression):
-            other = right
-            if other._is_null():
-                node._right = None
-    node._depth = above(node._left, node._right)
+    node._kind = PREDICATE if prec == COMPARE else VALUE
+    depth = 0
+    if isinstance(left, Expression):
+        node._left = left
+        node._left_value = None
+        depth = node._left._depth
+    else:
+        node._left = None
+        node._left_value = operand(left)
+    node._right = None
+    if isinstance(right, Expression):
+        node._right = right
+        node._right_value = None
+        depth = max(depth, node._right._depth)
+        if prec == COMPARE and node._right._is_null():
+            node._right = None
+    elif type(right) is int:
+        node._right_value = right
+    else:
+        node._right_value = operand(right)
+    if depth >= MAX_DEPTH:
+        raise _too_deep()
+    node._depth = depth + 1
     return node
+
+
+def _write_null(out: Renderer, symbol: str) -> int:
+    if symbol == "=":
+        symbol = " IS "
+    elif symbol == "!=":
+        symbol = " IS NOT "
+    out.text.put(symbol)
+    out.text.put("null")
+    return 0
 
 
 def _foreign(out: Renderer, symbol: str) -> str:
@@ -403,12 +438,17 @@ def _chain(symbol: str, left: Expression, right: object) -> Expression:
     node._symbol = symbol
     node._last = predicate("an operand of & and |", right)
     node._first = left
-    node._depth = above(left, node._last)
+    node._before = None
+    node._depth = max(left._depth, node._last._depth) + 1
     if isinstance(left, Chain):
         chain = left
         if chain._symbol == symbol:
-            node._first = (chain._first, chain._last)
+            before: object = chain._first if chain._before is None else chain._before
+            node._before = (before, chain._last)
+            node._first = None
             node._depth = max(chain._depth, node._last._depth + 1)
+    if node._depth > MAX_DEPTH:
+        raise _too_deep()
     node._prec = ATOM
     node._kind = PREDICATE
     return node
@@ -561,9 +601,14 @@ def write_operand(out: Renderer, value: object, least: int) -> int:
     node = value
     if node._prec >= least:
         return node._write(out)
-    out.text.raw("(")
+    return write_enclosed(out, node)
+
+
+def write_enclosed(out: Renderer, node: Expression) -> int:
+    """Write an expression in parentheses."""
+    out.text.put("(")
     node._write(out)
-    out.text.raw(")")
+    out.text.put(")")
     return 0
 
 

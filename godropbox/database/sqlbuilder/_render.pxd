@@ -2,6 +2,8 @@
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
 
+cdef object new_text
+
 
 @cython.final
 cdef class Renderer:
@@ -23,13 +25,13 @@ cdef class Renderer:
     cdef int rows(self, tuple rows, Py_ssize_t width) except -1
     cdef int _bind(self, object value) except -1
     cdef tuple _sent(self, object value)
-    @cython.locals(scope=tuple)
     cdef int column(self, str owner, str ticked, str quoted, str bare) except -1
+    cdef int check_scope(self, str owner, str column) except -1
     cdef int slot(self, object slot) except -1
     @cython.locals(text=Text)
     cdef int name(self, str name) except -1
     @cython.locals(text=Text)
-    cdef int table(self, str name) except -1
+    cdef int table(self, str ticked, str quoted) except -1
     cdef int need(self, int allowed, str feature) except -1
 
 

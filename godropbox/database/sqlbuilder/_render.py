@@ -12,6 +12,8 @@ from ._values import sent_value
 from .dialects import placeholder, style_of, unsupported
 
 __all__ = ["Renderer", "bad_scope", "new_renderer"]
+new_text = sqltext.Text
+
 
 class Renderer:
     """The text, the parameters and the scope of one statement being rendered."""
@@ -62,7 +64,7 @@ class Renderer:
         first = True
         for value in values:
             if not first:
-                self.text.raw(",")
+                self.text.put(",")
             first = False
             self._bind(value)
         return 0
@@ -75,10 +77,10 @@ class Renderer:
         text = self.text
         first = True
         for row in rows:
-            text.raw("(" if first else "), (")
+            text.put("(" if first else "), (")
             first = False
             self.literals(row)
-        text.raw(")")
+        text.put(")")
         return 0
 
     def _bind(self, value: object) -> int:
@@ -91,11 +93,11 @@ class Renderer:
                 return 0
         self.params.append(value)
         if self.paramstyle == "qmark":
-            self.text.raw("?")
+            self.text.put("?")
         elif self.paramstyle == "format":
-            self.text.raw("%s")
+            self.text.put("%s")
         else:
-            self.text.raw(placeholder(self.paramstyle, len(self.params)))
+            self.text.put(placeholder(self.paramstyle, len(self.params)))
         return 0
 
     def _sent(self, value: object) -> "tuple[bool, object]":
@@ -107,14 +109,22 @@ class Renderer:
 
     def column(self, owner: str, ticked: str, quoted: str, bare: str) -> int:
         """Write a column by its text in MySQL (`ticked`) or elsewhere (`quoted`)."""
-        scope = self.scope
-        if scope is not None and owner not in scope:
-            raise bad_scope(owner, ticked, scope)
+        if self.scope is not None:
+            self.check_scope(owner, ticked)
         if self.unqualified:
             self.name(bare)
+        elif self.dialect == 0:
+            self.text.put(ticked)
         else:
-            self.text.raw(ticked if self.dialect == 0 else quoted)
+            self.text.put(quoted)
         return 0
+
+    def check_scope(self, owner: str, column: str) -> int:
+        """Raise unless `owner`, an interned name, is of a table in scope."""
+        for known in self.scope:
+            if known is owner:
+                return 0
+        raise bad_scope(owner, column, self.scope)
 
     def slot(self, slot: object) -> int:
         """Write the place that a prepared statement fills with a value for `slot`."""
@@ -128,26 +138,22 @@ class Renderer:
         """Write a name, quoted."""
         text = self.text
         mark = "`" if self.dialect == 0 else '"'
-        text.raw(mark)
-        text.raw(name)
-        text.raw(mark)
+        text.put(mark)
+        text.put(name)
+        text.put(mark)
         return 0
 
-    def table(self, name: str) -> int:
-        """Write a table's name, quoted and qualified by the database."""
+    def table(self, ticked: str, quoted: str) -> int:
+        """Write a table, qualified by the database, by what follows that in each quoting."""
         text = self.text
         if self.dialect == 0:
-            text.raw("`")
-            text.raw(self.prefix)
-            text.raw("`.`")
-            text.raw(name)
-            text.raw("`")
+            text.put("`")
+            text.put(self.prefix)
+            text.put(ticked)
         else:
-            text.raw('"')
-            text.raw(self.prefix)
-            text.raw('"."')
-            text.raw(name)
-            text.raw('"')
+            text.put('"')
+            text.put(self.prefix)
+            text.put(quoted)
         return 0
 
     def need(self, allowed: int, feature: str) -> int:
@@ -174,12 +180,12 @@ def new_renderer(database: object, dialect: object, mode: object) -> Renderer:
         prefix = check_name("database", database)
     out.prefix = prefix
     if mode is None and type(dialect) is str and dialect == "mysql":
-        out.text = sqltext.Text(0)
+        out.text = new_text(0)
         out.style = out.dialect = 0
         out.plain = False
     else:
         style = style_of(dialect, mode)
-        out.text = sqltext.Text(style)
+        out.text = new_text(style)
         out.style = style
         out.dialect = max(style - 1, 0)
         out.plain = style == 1

@@ -112,23 +112,23 @@ class Join(Source):
     def _write_source(self, out: Renderer) -> int:
         text = out.text
         self._left._write_source(out)
-        text.raw(self._kind)
+        text.put(self._kind)
         if isinstance(self._right, Join):
-            text.raw("(")
+            text.put("(")
             self._right._write_source(out)
-            text.raw(")")
+            text.put(")")
         else:
             self._right._write_source(out)
         if self._on is not None:
-            text.raw(" ON ")
+            text.put(" ON ")
             self._on._write(out)
         elif self._using:
-            text.raw(" USING (")
+            text.put(" USING (")
             for index in range(len(self._using)):
                 if index:
-                    text.raw(",")
+                    text.put(",")
                 out.name(self._using[index])
-            text.raw(")")
+            text.put(")")
         return 0
 
 
@@ -142,7 +142,7 @@ class Ordering:
 
     def _write(self, out: Renderer) -> int:
         self._term._write(out)
-        out.text.raw(self._word)
+        out.text.put(self._word)
         return 0
 
 
@@ -298,32 +298,32 @@ class Select(Query):
         out.aliases = None
         if self._with:
             write_with(out, self._with)
-        text.raw("SELECT ")
+        text.put("SELECT ")
         if self._comment is not None:
             write_comment(out, self._comment)
         if self._distinct:
-            text.raw("DISTINCT ")
+            text.put("DISTINCT ")
         if not self._list:
             raise ValueError("SELECT of nothing: give select() at least one column")
         for index in range(len(self._list)):
             if index:
-                text.raw(",")
+                text.put(",")
             item = self._list[index]
             item._write_projection(out)
-        text.raw(" FROM ")
+        text.put(" FROM ")
         self._source._write_source(out)
         if self._where is not None:
-            text.raw(" WHERE ")
+            text.put(" WHERE ")
             self._where._write(out)
         out.aliases = self._list
         if self._group:
-            text.raw(" GROUP BY ")
+            text.put(" GROUP BY ")
             write_list(out, self._group)
         if self._having is not None:
-            text.raw(" HAVING ")
+            text.put(" HAVING ")
             self._having._write(out)
         if self._order:
-            text.raw(" ORDER BY ")
+            text.put(" ORDER BY ")
             write_list(out, self._order)
         if self._limit >= 0 or self._offset >= 0:
             write_limit(out, self._limit, self._offset)
@@ -459,7 +459,7 @@ def write_list(out: Renderer, terms: "tuple[object, ...]") -> int:
     first = True
     for term in terms:
         if not first:
-            out.text.raw(",")
+            out.text.put(",")
         first = False
         if isinstance(term, Ordering):
             ordering = term
@@ -472,9 +472,9 @@ def write_list(out: Renderer, terms: "tuple[object, ...]") -> int:
 
 def write_comment(out: Renderer, comment: str) -> int:
     """Write a comment that ``check_comment`` let through."""
-    out.text.raw("/* ")
-    out.text.raw(comment)
-    out.text.raw(" */")
+    out.text.put("/* ")
+    out.text.put(comment)
+    out.text.put(" */")
     return 0
 
 
@@ -482,31 +482,31 @@ def write_limit(out: Renderer, limit: int, offset: int) -> int:
     """Write LIMIT and OFFSET; -1 stands for none, not for both."""
     text = out.text
     if out.dialect == MYSQL:
-        text.raw(" LIMIT ")
+        text.put(" LIMIT ")
         if offset >= 0:
             text.literal(offset)
-            text.raw(", ")
+            text.put(", ")
         text.literal(limit if limit >= 0 else 18446744073709551615)
         return 0
     if limit >= 0 or out.dialect == SQLITE:
-        text.raw(" LIMIT ")
+        text.put(" LIMIT ")
         text.literal(limit)
     if offset >= 0:
-        text.raw(" OFFSET ")
+        text.put(" OFFSET ")
         text.literal(offset)
     return 0
 
 
 def write_with(out: Renderer, tables: "tuple[Source, ...]") -> int:
     """Write WITH and the queries that it names, which may be read from there on."""
-    out.text.raw("WITH ")
+    out.text.put("WITH ")
     for index in range(len(tables)):
         if index:
-            out.text.raw(", ")
+            out.text.put(", ")
         table = tables[index]
         table._write_definition(out)
         out.ctes = out.ctes + table._names
-    out.text.raw(" ")
+    out.text.put(" ")
     return 0
 
 
@@ -518,11 +518,11 @@ def output_names(select: Select) -> "tuple[str, ...]":
 def _write_lock(out: Renderer, lock: int, wait: int) -> int:
     out.need(_grammar.IN_MYSQL | _grammar.IN_POSTGRESQL, "row locks (FOR UPDATE, FOR SHARE)")
     if lock == 2:
-        out.text.raw(" FOR UPDATE")
+        out.text.put(" FOR UPDATE")
     elif out.dialect == POSTGRESQL or wait:
-        out.text.raw(" FOR SHARE")
+        out.text.put(" FOR SHARE")
     else:
-        out.text.raw(" LOCK IN SHARE MODE")
+        out.text.put(" LOCK IN SHARE MODE")
     if wait:
-        out.text.raw(" NOWAIT" if wait == 1 else " SKIP LOCKED")
+        out.text.put(" NOWAIT" if wait == 1 else " SKIP LOCKED")
     return 0

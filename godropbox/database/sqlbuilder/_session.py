@@ -29,13 +29,13 @@ class LockTables(Statement):
         out.need(_grammar.IN_MYSQL, "LOCK TABLES")
         if not self._locks:
             raise ValueError("LOCK TABLES of nothing: give read() or write() a table")
-        out.text.raw("LOCK TABLES ")
+        out.text.put("LOCK TABLES ")
         for index in range(0, len(self._locks), 2):
             if index:
-                out.text.raw(", ")
+                out.text.put(", ")
             table = self._locks[index]
             table._write_target(out)
-            out.text.raw(self._locks[index + 1])
+            out.text.put(self._locks[index + 1])
         return 0
 
 
@@ -46,7 +46,7 @@ class UnlockTables(Statement):
 
     def _write_statement(self, out: Renderer) -> int:
         out.need(_grammar.IN_MYSQL, "UNLOCK TABLES")
-        out.text.raw("UNLOCK TABLES")
+        out.text.put("UNLOCK TABLES")
         return 0
 
 
@@ -60,7 +60,7 @@ class GtidNext(Statement):
 
     def _write_statement(self, out: Renderer) -> int:
         out.need(_grammar.IN_MYSQL, "GTID_NEXT")
-        out.text.raw(f'SET GTID_NEXT="{self._sid}:{self._gno}"')
+        out.text.put(f'SET GTID_NEXT="{self._sid}:{self._gno}"')
         return 0
 
 

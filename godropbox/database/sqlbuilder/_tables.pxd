@@ -16,7 +16,9 @@ cdef class TableSource(Source):
     cdef str _alias
     cdef tuple _all
     cdef str _hint
+    cdef str _quoted
     cdef str _table
+    cdef str _ticked
 
 
 cpdef int fill(TableSource node, str name, object alias, object hint, tuple columns) except -1

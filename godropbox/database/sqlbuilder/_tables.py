@@ -23,51 +23,56 @@ __all__ = ["Columns", "Subquery", "Table", "TableSource", "cte", "subquery", "un
 class Columns:
     """The columns of a table by name: ``table.c.name`` or ``table.c["name"]``."""
 
+    # Of the class, which each table has of its own: a dict of the instance that is looked into
+    # would cost every access its fast path.
+    __columns__: "dict[str, Column]" = {}  # noqa: RUF012  # ClassVar would import typing
+
     def __getitem__(self, name: str) -> Column:
-        try:
-            column: Column = vars(self)[name]
-        except KeyError:
-            raise KeyError(f"no column {name!r}; there are {', '.join(vars(self))}") from None
-        return column
+        known = type(self).__columns__
+        if name not in known:
+            raise KeyError(f"no column {name!r}; there are {', '.join(known)}")
+        return known[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in vars(self)
+        return name in type(self).__columns__
 
     def __iter__(self) -> "Iterator[Column]":
-        return iter(vars(self).values())
+        return iter(type(self).__columns__.values())
 
     def __len__(self) -> int:
-        return len(vars(self))
+        return len(type(self).__columns__)
 
 
 class TableSource(Source):
     """What a table writes of itself."""
 
-    __slots__ = ("_alias", "_all", "_hint", "_table")
+    __slots__ = ("_alias", "_all", "_hint", "_quoted", "_table", "_ticked")
 
     _alias: "str | None"
     _all: "tuple[Column, ...]"
     _hint: "str | None"
+    _quoted: str
     _table: str
+    _ticked: str
 
     def _columns(self) -> "tuple[Column, ...]":
         return self._all
 
     def _write_source(self, out: Renderer) -> int:
-        out.table(self._table)
+        out.table(self._ticked, self._quoted)
         if self._alias is not None:
-            out.text.raw(" AS ")
+            out.text.put(" AS ")
             out.name(self._alias)
         if self._hint is not None:
             out.need(_grammar.IN_MYSQL, "index hints")
-            out.text.raw(self._hint)
+            out.text.put(self._hint)
         return 0
 
     def _write_target(self, out: Renderer) -> int:
         # An index hint is about reading: INSERT, DELETE and LOCK have no place for one.
         if self._alias is not None:
             raise ValueError(f"write to table {self._table} itself, not to its alias")
-        return out.table(self._table)
+        return out.table(self._ticked, self._quoted)
 
     @property
     def name(self) -> str:
@@ -156,12 +161,13 @@ class Table(TableSource):
 def columns_of(owner: str, columns: "Iterable[Column]") -> Columns:
     """Return the namespace of `columns`.
 
-    It has a class of its own: named so that Python's message about an unknown attribute tells
-    the table, and without ``__getattr__`` so that the interpreter can specialise the access.
+    It has a class of its own, whose name lets Python's message about an unknown attribute tell
+    the table.
     """
-    space: Columns = type(f"{owner}.c", (Columns,), {})()
-    for column in columns:
-        setattr(space, column.name, column)
+    named = {column.name: column for column in columns}
+    space: Columns = type(f"{owner}.c", (Columns,), {"__columns__": named})()
+    for name, column in named.items():
+        setattr(space, name, column)
     return space
 
 
@@ -177,6 +183,8 @@ def fill(
     node._level = 1
     node._names = (owner,)
     node._table = name
+    node._ticked = f"`.`{name}`"
+    node._quoted = f'"."{name}"'
     node._alias = alias
     node._hint = hint
     node._all = tuple([bound(column, owner) for column in columns])
@@ -188,6 +196,8 @@ def hint(node: TableSource, table: TableSource, text: str) -> int:
     node._level = 1
     node._names = table._names
     node._table = table._table
+    node._ticked = table._ticked
+    node._quoted = table._quoted
     node._alias = table._alias
     node._hint = text if table._hint is None else table._hint + text
     node._all = table._all

@@ -34,4 +34,4 @@ def write_tags(out: Renderer, tags: object) -> None:
     text = ",".join([f"{key}='{_encoded('a tag', value)}'" for key, value in pairs])
     if out.paramstyle in ("format", "pyformat"):
         text = text.replace("%", "%%")
-    out.text.raw(f" /*{text}*/")
+    out.text.put(f" /*{text}*/")

@@ -93,9 +93,9 @@ class Alias(Expression):
         raise ValueError(f"alias {self._name} is not in the select list")
 
     def _write_projection(self, out: Renderer) -> int:
-        out.text.raw("(")
+        out.text.put("(")
         write_operand(out, self._term, 0)
-        out.text.raw(") AS ")
+        out.text.put(") AS ")
         return out.name(self._name)
 
 
@@ -110,10 +110,10 @@ class Call(Expression):
 
     def _write(self, out: Renderer) -> int:
         text = out.text
-        text.raw(self._name)
-        text.raw("(DISTINCT " if self._distinct else "(")
+        text.put(self._name)
+        text.put("(DISTINCT " if self._distinct else "(")
         write_operands(out, self._arguments)
-        text.raw(")")
+        text.put(")")
         return 0
 
     def over(
@@ -138,14 +138,14 @@ class Over(Expression):
     def _write(self, out: Renderer) -> int:
         text = out.text
         self._call._write(out)
-        text.raw(" OVER (")
+        text.put(" OVER (")
         if self._partition:
-            text.raw("PARTITION BY ")
+            text.put("PARTITION BY ")
             write_list(out, self._partition)
         if self._order:
-            text.raw(" ORDER BY " if self._partition else "ORDER BY ")
+            text.put(" ORDER BY " if self._partition else "ORDER BY ")
             write_list(out, self._order)
-        text.raw(")")
+        text.put(")")
         return 0
 
 
@@ -163,9 +163,9 @@ class Interval(Expression):
         hours, rest = divmod(seconds, 3600)
         sign = "-" if self._microseconds < 0 else ""
         if out.dialect == POSTGRESQL:
-            out.text.raw(f"INTERVAL '{sign}{hours}:{rest // 60:02}:{rest % 60:02}.{micros:06}'")
+            out.text.put(f"INTERVAL '{sign}{hours}:{rest // 60:02}:{rest % 60:02}.{micros:06}'")
         else:
-            out.text.raw(
+            out.text.put(
                 f"INTERVAL '{sign}{hours}:{rest // 60}:{rest % 60}:{micros}' HOUR_MICROSECOND"
             )
         return 0
@@ -179,9 +179,9 @@ class Tuple(Expression):
     _items: "tuple[object, ...]"
 
     def _write(self, out: Renderer) -> int:
-        out.text.raw("(")
+        out.text.put("(")
         write_operands(out, self._items)
-        out.text.raw(")")
+        out.text.put(")")
         return 0
 
 
@@ -197,16 +197,16 @@ class Case(Expression):
     def _write(self, out: Renderer) -> int:
         text = out.text
         short = self._if and out.dialect == MYSQL
-        text.raw("IF(" if short else "CASE")
+        text.put("IF(" if short else "CASE")
         for index in range(0, len(self._pairs), 2):
             if not short:
-                text.raw(" WHEN ")
+                text.put(" WHEN ")
             write_operand(out, self._pairs[index], 0)
-            text.raw("," if short else " THEN ")
+            text.put("," if short else " THEN ")
             write_operand(out, self._pairs[index + 1], 0)
-        text.raw("," if short else " ELSE ")
+        text.put("," if short else " ELSE ")
         write_operand(out, self._default, 0)
-        text.raw(")" if short else " END")
+        text.put(")" if short else " END")
         return 0
 
 
@@ -219,12 +219,12 @@ class Values(Expression):
 
     def _write(self, out: Renderer) -> int:
         if out.dialect == MYSQL:
-            out.text.raw("VALUES(")
+            out.text.put("VALUES(")
             self._column._write(out)
-            out.text.raw(")")
+            out.text.put(")")
             return 0
         self._column._check_scope(out)
-        out.text.raw("excluded.")
+        out.text.put("excluded.")
         return out.name(self._column._bare)
 
 
@@ -237,14 +237,14 @@ class Cast(Expression):
     _operand: object
 
     def _write(self, out: Renderer) -> int:
-        out.text.raw("CAST(")
+        out.text.put("CAST(")
         write_operand(out, self._operand, 0)
-        out.text.raw(" AS ")
+        out.text.put(" AS ")
         name: str = self._names[out.dialect]
         if not name:
             raise unsupported(out.dialect, f"CAST to {self._names[3]}")
-        out.text.raw(name)
-        out.text.raw(")")
+        out.text.put(name)
+        out.text.put(")")
         return 0
 
 
@@ -257,11 +257,11 @@ class Star(Expression):
 
     def _write(self, out: Renderer) -> int:
         if self._owner is not None:
-            if out.scope is not None and self._owner not in out.scope:
-                raise ValueError(f"{self._owner}.*: the table is not in this statement")
+            if out.scope is not None:
+                out.check_scope(self._owner, f"`{self._owner}`.*")
             out.name(self._owner)
-            out.text.raw(".")
-        out.text.raw("*")
+            out.text.put(".")
+        out.text.put("*")
         return 0
 
 
@@ -273,9 +273,9 @@ class Exists(Expression):
     _query: Query
 
     def _write(self, out: Renderer) -> int:
-        out.text.raw("EXISTS (")
+        out.text.put("EXISTS (")
         self._query._write_query(out)
-        out.text.raw(")")
+        out.text.put(")")
         return 0
 
 
@@ -287,9 +287,9 @@ class Scalar(Expression):
     _query: Query
 
     def _write(self, out: Renderer) -> int:
-        out.text.raw("(")
+        out.text.put("(")
         self._query._write_query(out)
-        out.text.raw(")")
+        out.text.put(")")
         return 0
 
 
@@ -314,7 +314,7 @@ def write_operands(out: Renderer, items: "tuple[object, ...]") -> int:
     """Write operands with commas between them."""
     for index in range(len(items)):
         if index:
-            out.text.raw(",")
+            out.text.put(",")
         write_operand(out, items[index], 0)
     return 0
 

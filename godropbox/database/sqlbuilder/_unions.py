@@ -104,7 +104,7 @@ class Union(Query):
             write_with(out, self._with)
         self._write_members(out)
         if self._order:
-            text.raw(" ORDER BY ")
+            text.put(" ORDER BY ")
             outer = out.scope
             out.scope = None
             out.unqualified = True
@@ -127,16 +127,16 @@ class Union(Query):
             return only._write_query(out)
         for index in range(len(self._selects)):
             if index:
-                text.raw(" UNION ALL " if self._all else " UNION ")
+                text.put(" UNION ALL " if self._all else " UNION ")
             select = self._selects[index]
             if out.dialect != SQLITE:
-                text.raw("(")
+                text.put("(")
                 select._write_query(out)
-                text.raw(")")
+                text.put(")")
             elif select._bounded():
-                text.raw("SELECT * FROM (")
+                text.put("SELECT * FROM (")
                 select._write_query(out)
-                text.raw(")")
+                text.put(")")
             else:
                 select._write_query(out)
         return 0
@@ -161,22 +161,22 @@ class NamedQuery(Source):
                 raise ValueError(f"query {name} is not in the WITH of this statement")
             return out.name(name)
         self._write_body(out)
-        out.text.raw(" AS ")
+        out.text.put(" AS ")
         return out.name(name)
 
     def _write_definition(self, out: Renderer) -> int:
         if not self._shared:
             raise ValueError(f"query {self._names[0]} stands in FROM; with_() takes cte(...)")
         out.name(self._names[0])
-        out.text.raw(" AS ")
+        out.text.put(" AS ")
         return self._write_body(out)
 
     def _write_body(self, out: Renderer) -> int:
         outer = out.scope
         out.scope = None
-        out.text.raw("(")
+        out.text.put("(")
         self._query._write_query(out)
-        out.text.raw(")")
+        out.text.put(")")
         out.scope = outer
         return 0
 

@@ -117,21 +117,21 @@ class Insert(Statement):
 
     def _write_statement(self, out: Renderer) -> int:
         text = out.text
-        text.raw(self._word)
+        text.put(self._word)
         if self._ignore:
             _write_ignore(out, self._word)
-        text.raw("INTO ")
+        text.put("INTO ")
         if self._comment is not None:
             write_comment(out, self._comment)
         if self._word == "REPLACE ":
             out.need(_grammar.IN_MYSQL | _grammar.IN_SQLITE, "REPLACE")
         self._table._write_target(out)
         out.scope = self._table._names
-        text.raw(" (")
+        text.put(" (")
         out.unqualified = out.dialect != MYSQL
         write_list(out, self._columns)
         out.unqualified = False
-        text.raw(") ")
+        text.put(") ")
         if self._query is not None:
             if self._rows is not None:
                 raise ValueError("an INSERT has either rows or a query, not both")
@@ -141,11 +141,11 @@ class Insert(Statement):
         elif self._rows is None:
             raise ValueError("INSERT of nothing: give row() or rows() at least one row")
         else:
-            text.raw("VALUES ")
+            text.put("VALUES ")
             _write_rows(out, self._rows, len(self._columns))
         if out.dialect == MYSQL:
             if self._updates:
-                text.raw(" ON DUPLICATE KEY UPDATE ")
+                text.put(" ON DUPLICATE KEY UPDATE ")
                 write_assignments(out, self._updates)
         elif self._updates or (self._ignore and out.dialect == POSTGRESQL):
             _write_conflict(out, self)
@@ -229,14 +229,14 @@ class Update(Change):
 
     def _write_statement(self, out: Renderer) -> int:
         text = out.text
-        text.raw("UPDATE ")
+        text.put("UPDATE ")
         if self._comment is not None:
             write_comment(out, self._comment)
         self._table._write_source(out)
         out.scope = self._table._names
         if not self._updates:
             raise ValueError("UPDATE of nothing: give set() at least one column")
-        text.raw(" SET ")
+        text.put(" SET ")
         write_assignments(out, self._updates)
         return _write_rest(out, self, "UPDATE")
 
@@ -252,7 +252,7 @@ class Delete(Change):
         return node
 
     def _write_statement(self, out: Renderer) -> int:
-        out.text.raw("DELETE FROM ")
+        out.text.put("DELETE FROM ")
         if self._comment is not None:
             write_comment(out, self._comment)
         self._table._write_target(out)
@@ -368,9 +368,9 @@ def _write_ignore(out: Renderer, word: str) -> int:
     if word == "REPLACE ":
         raise ValueError("REPLACE has no ignore_duplicates(): it replaces them")
     if out.dialect == MYSQL:
-        out.text.raw("IGNORE ")
+        out.text.put("IGNORE ")
     elif out.dialect == SQLITE:
-        out.text.raw("OR IGNORE ")
+        out.text.put("OR IGNORE ")
     return 0
 
 
@@ -384,22 +384,22 @@ def _write_rows(out: Renderer, rows: object, width: int) -> int:
     for chunk, plain in reversed(chunks):
         if plain:
             if not first:
-                out.text.raw(", ")
+                out.text.put(", ")
             out.rows(chunk, width)
             first = False
             continue
         for row in chunk:
-            out.text.raw("(" if first else ", (")
+            out.text.put("(" if first else ", (")
             first = False
             _write_row(out, row)
-            out.text.raw(")")
+            out.text.put(")")
     return 0
 
 
 def _write_row(out: Renderer, row: "tuple[object, ...]") -> int:
     for index in range(len(row)):
         if index:
-            out.text.raw(",")
+            out.text.put(",")
         write_operand(out, row[index], 0)
     return 0
 
@@ -408,11 +408,11 @@ def write_assignments(out: Renderer, updates: "tuple[object, ...]") -> int:
     """Write ``column=value, column=value``."""
     for index in range(0, len(updates), 2):
         if index:
-            out.text.raw(", ")
+            out.text.put(", ")
         out.unqualified = out.dialect != MYSQL
         write_operand(out, updates[index], 0)
         out.unqualified = False
-        out.text.raw("=")
+        out.text.put("=")
         write_operand(out, updates[index + 1], 0)
     return 0
 
@@ -422,19 +422,19 @@ def _write_conflict(out: Renderer, insert: Insert) -> int:
         raise ValueError("REPLACE has no on_duplicate_key_update(): it replaces the row")
     if insert._updates and insert._ignore:
         raise ValueError("INSERT has either ignore_duplicates() or on_duplicate_key_update()")
-    out.text.raw(" ON CONFLICT")
+    out.text.put(" ON CONFLICT")
     if insert._target:
-        out.text.raw(" (")
+        out.text.put(" (")
         out.unqualified = True
         write_list(out, insert._target)
         out.unqualified = False
-        out.text.raw(")")
+        out.text.put(")")
     elif insert._updates and out.dialect == POSTGRESQL:
         raise ValueError("PostgreSQL needs conflict_target() for on_duplicate_key_update()")
     if not insert._updates:
-        out.text.raw(" DO NOTHING")
+        out.text.put(" DO NOTHING")
         return 0
-    out.text.raw(" DO UPDATE SET ")
+    out.text.put(" DO UPDATE SET ")
     return write_assignments(out, insert._updates)
 
 
@@ -442,13 +442,13 @@ def _write_rest(out: Renderer, change: Change, word: str) -> int:
     if change._where is not None:
         if change._all:
             raise ValueError(f"{word} has either where() or all_rows(), not both")
-        out.text.raw(" WHERE ")
+        out.text.put(" WHERE ")
         change._where._write(out)
     elif not change._all:
         raise ValueError(f"{word} without WHERE: give where(), or say all_rows()")
     if change._order:
         out.need(_grammar.IN_MYSQL, f"ORDER BY in {word}")
-        out.text.raw(" ORDER BY ")
+        out.text.put(" ORDER BY ")
         write_list(out, change._order)
     if change._limit >= 0:
         out.need(_grammar.IN_MYSQL, f"LIMIT in {word}")
