@@ -110,6 +110,10 @@ class Text:
             raise TypeError(f"text must be a str, got {shown(text)}")
         self._pieces.append(text)
 
+    def put(self, text: str) -> None:
+        """Append trusted text that is known to be a str; compiled, only typed callers see it."""
+        self._pieces.append(text)
+
     def literal(self, value: object) -> None:
         """Append the literal of `value`."""
         self._pieces.append(_literal(value, self._style))
