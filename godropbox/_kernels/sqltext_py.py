@@ -35,6 +35,7 @@ _ESCAPES: Final = {
     "\\": "\\\\",
 }
 _ESCAPED: Final = re.compile("[\0\b\t\n\r\x1a\"']|\\\\(?![%_])")
+_TABLE: Final = str.maketrans(_ESCAPES)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _REFUSED: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -47,6 +48,9 @@ def _str_literal(value: str, style: int) -> str:
     if bad is not None:
         raise bad_character(value, bad.start(), style)
     if style == MYSQL:
+        # Each way has the texts on which it is the faster.
+        if value.isascii() and "\\%" not in value and "\\_" not in value:
+            return f"'{value.translate(_TABLE)}'"
         return f"'{_ESCAPED.sub(lambda found: _ESCAPES[found[0]], value)}'"
     value = value.replace("'", "''")
     if style == POSTGRESQL and "\\" in value:
