@@ -35,6 +35,7 @@ _ESCAPES: Final = {
     "\\": "\\\\",
 }
 _ESCAPED: Final = re.compile("[\0\b\t\n\r\x1a\"']|\\\\(?![%_])")
+_TABLE: Final = str.maketrans(_ESCAPES)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _REFUSED: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -47,6 +48,9 @@ def _str_literal(value: str, style: int) -> str:
     if bad is not None:
         raise bad_character(value, bad.start(), style)
     if style == MYSQL:
+        # Each way has the texts on which it is the faster.
+        if value.isascii() and "\\%" not in value and "\\_" not in value:
+            return f"'{value.translate(_TABLE)}'"
         return f"'{_ESCAPED.sub(lambda found: _ESCAPES[found[0]], value)}'"
     value = value.replace("'", "''")
     if style == POSTGRESQL and "\\" in value:
@@ -108,6 +112,10 @@ class Text:
         """Append trusted text, a str, as it is."""
         if type(text) is not str:
             raise TypeError(f"text must be a str, got {shown(text)}")
+        self._pieces.append(text)
+
+    def put(self, text: str) -> None:
+        """Append trusted text that is known to be a str; compiled, only typed callers see it."""
         self._pieces.append(text)
 
     def literal(self, value: object) -> None:
