@@ -3,6 +3,7 @@ cimport cython
 from godropbox._kernels.sqltext_c cimport Text
 
 cdef object new_text
+cdef Py_ssize_t MAX_NAME
 
 
 @cython.final
@@ -18,10 +19,14 @@ cdef class Renderer:
     cdef bint unqualified
     cdef list params
     cdef str paramstyle
+    cdef str mark
+    cdef str next_mark
     cdef list slots
     cdef int literal(self, object value) except -1
+    @cython.locals(text=Text, comma=bint)
     cdef int literals(self, tuple values) except -1
-    @cython.locals(text=Text)
+    cdef int bind_to(self, object paramstyle) except -1
+    @cython.locals(text=Text, index=Py_ssize_t)
     cdef int rows(self, tuple rows, Py_ssize_t width) except -1
     cdef int _bind(self, object value) except -1
     cdef tuple _sent(self, object value)

@@ -7,12 +7,15 @@ here. A ``Renderer`` serves one call and one thread.
 
 from godropbox._kernels import sqltext
 
-from ._names import MAX_NAME, check_name
+from . import _names
+from ._names import check_name
 from ._values import sent_value
-from .dialects import placeholder, style_of, unsupported
+from .dialects import check_paramstyle, placeholder, style_of, unsupported
 
 __all__ = ["Renderer", "bad_scope", "new_renderer"]
+# Compiled, these are C variables.
 new_text = sqltext.Text
+MAX_NAME = _names.MAX_NAME
 
 
 class Renderer:
@@ -22,6 +25,8 @@ class Renderer:
         "aliases",
         "ctes",
         "dialect",
+        "mark",
+        "next_mark",
         "params",
         "paramstyle",
         "plain",
@@ -46,6 +51,8 @@ class Renderer:
     unqualified: bool
     params: "list[object] | None"
     paramstyle: str
+    mark: "str | None"  # the placeholder, or None for one with a number in it
+    next_mark: "str | None"  # the placeholder after another
     slots: "list[object] | None"
 
     def literal(self, value: object) -> int:
@@ -61,41 +68,58 @@ class Renderer:
         if self.params is None:
             self.text.literals(values, ",")
             return 0
-        first = True
+        text = self.text
+        comma = False
         for value in values:
-            if not first:
-                self.text.put(",")
-            first = False
-            self._bind(value)
+            kind = type(value)
+            if self.mark is not None and (kind is int or kind is str):
+                self.params.append(value)
+                text.put(self.next_mark if comma else self.mark)
+            else:
+                if comma:
+                    text.put(",")
+                self._bind(value)
+            comma = True
         return 0
 
-    def rows(self, rows: "tuple[object, ...]", width: int) -> int:
+    def rows(self, rows: "tuple[tuple[object, ...], ...]", width: int) -> int:
         """Write rows of plain values: ``(1,2), (3,4)``."""
-        if self.params is None:
-            self.text.rows(rows, width)
-            return 0
         text = self.text
-        first = True
-        for row in rows:
-            text.put("(" if first else "), (")
-            first = False
-            self.literals(row)
-        text.put(")")
+        if self.params is None:
+            text.rows(rows, width)
+            return 0
+        for index in range(len(rows)):
+            text.put(", (" if index else "(")
+            self.literals(rows[index])
+            text.put(")")
+        return 0
+
+    def bind_to(self, paramstyle: str) -> int:
+        """Collect parameters from now on instead of writing literals."""
+        self.params = []
+        self.paramstyle = paramstyle
+        if paramstyle == "format":
+            self.mark = "%s"
+            self.next_mark = ",%s"
+        elif paramstyle == "qmark":
+            self.mark = "?"
+            self.next_mark = ",?"
+        else:
+            self.mark = self.next_mark = None
+            self.paramstyle = check_paramstyle(paramstyle)
         return 0
 
     def _bind(self, value: object) -> int:
         kind = type(value)
-        if kind is int and -0x8000000000000000 <= value < 0x8000000000000000:
-            pass
-        elif not (kind is str or kind is bytes or value is None or kind is bool):
+        if not (
+            kind is int or kind is str or value is None or kind is bytes or kind is bool
+        ):
             sent, value = self._sent(value)
             if not sent:
                 return 0
         self.params.append(value)
-        if self.paramstyle == "qmark":
-            self.text.put("?")
-        elif self.paramstyle == "format":
-            self.text.put("%s")
+        if self.mark is not None:
+            self.text.put(self.mark)
         else:
             self.text.put(placeholder(self.paramstyle, len(self.params)))
         return 0

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ._render import Renderer, new_renderer
 from ._tags import write_tags
-from .dialects import check_paramstyle
 
 if TYPE_CHECKING:
     from godropbox.database.sqltypes import SqlMode
@@ -67,12 +66,11 @@ class Statement:
         an element. The other arguments and what is raised are as in ``sql``.
         """
         out = new_renderer(database, dialect, mode)
-        out.params = []
-        out.paramstyle = check_paramstyle(paramstyle)
+        out.bind_to(paramstyle)
         self._write_statement(out)
         if tags is not None:
             write_tags(out, tags)
-        if paramstyle == "named" or paramstyle == "pyformat":
+        if out.mark is None and out.paramstyle != "numeric":
             named = {f"p{number}": value for number, value in enumerate(out.params, 1)}
             return out.text.take(), named
         return out.text.take(), tuple(out.params)
@@ -96,8 +94,7 @@ class Statement:
         out = new_renderer(database, dialect, mode)
         out.slots = []
         if paramstyle is not None:
-            out.params = []
-            out.paramstyle = check_paramstyle(paramstyle)
+            out.bind_to(paramstyle)
         self._write_statement(out)
         if tags is not None:
             write_tags(out, tags)
