@@ -24,6 +24,7 @@ KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
 MODULES: Final = (
     "godropbox.database.sqlbuilder._columns",
     "godropbox.database.sqlbuilder._nodes",
+    "godropbox.database.sqlbuilder._prepared",
     "godropbox.database.sqlbuilder._render",
     "godropbox.database.sqlbuilder._selects",
     "godropbox.database.sqlbuilder._session",

@@ -21,6 +21,7 @@ from ._columns import (
     StrColumn,
 )
 from ._nodes import Expression
+from ._prepared import Prepared
 from ._selects import Join, Ordering, Select, Source
 from ._session import GtidNext, LockTables, UnlockTables, gtid_next, lock_tables, unlock_tables
 from ._statement import Query, Statement
@@ -86,6 +87,7 @@ __all__ = [
     "Join",
     "LockTables",
     "Ordering",
+    "Prepared",
     "Query",
     "Select",
     "Slot",

@@ -7,6 +7,7 @@ become literals or parameters at render. The rarer expressions are in ``_terms``
 """
 
 from collections.abc import Iterable
+from types import GenericAlias
 from typing import NoReturn
 
 from . import _grammar
@@ -87,7 +88,12 @@ class Expression:
     def __iter__(self) -> NoReturn:
         raise TypeError(f"{type(self).__name__} is not iterable")
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    @classmethod
+    def __class_getitem__(cls, parameter: object) -> GenericAlias:
+        return GenericAlias(cls, parameter)  # Expression[int], for type checkers
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{type(self).__name__} cannot be pickled or copied")

@@ -32,7 +32,8 @@ cdef class Renderer:
     cdef tuple _sent(self, object value)
     cdef int column(self, str owner, str ticked, str quoted, str bare) except -1
     cdef int check_scope(self, str owner, str column) except -1
-    cdef int slot(self, object slot) except -1
+    cdef int _write_mark(self) except -1
+    cdef int slot(self, object slot, bint many) except -1
     @cython.locals(text=Text)
     cdef int name(self, str name) except -1
     @cython.locals(text=Text)

@@ -118,6 +118,9 @@ class Renderer:
             if not sent:
                 return 0
         self.params.append(value)
+        return self._write_mark()
+
+    def _write_mark(self) -> int:
         if self.mark is not None:
             self.text.put(self.mark)
         else:
@@ -150,10 +153,15 @@ class Renderer:
                 return 0
         raise bad_scope(owner, column, self.scope)
 
-    def slot(self, slot: object) -> int:
+    def slot(self, slot: object, many: bool) -> int:
         """Write the place that a prepared statement fills with a value for `slot`."""
         if self.slots is None:
             raise ValueError(f"{slot!r} has no value: render the statement with prepare()")
+        if self.params is not None:
+            self.params.append(slot)
+            if not many:
+                self._write_mark()
+                return 0
         self.slots.append(self.text.take())
         self.slots.append(slot)
         return 0
@@ -219,5 +227,6 @@ def new_renderer(database: object, dialect: object, mode: object) -> Renderer:
     out.unqualified = False
     out.params = None
     out.paramstyle = ""
+    out.mark = out.next_mark = None
     out.slots = None
     return out

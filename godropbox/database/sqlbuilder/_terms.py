@@ -304,7 +304,7 @@ class Slot(Expression):
     _type: type
 
     def _write(self, out: Renderer) -> int:
-        return out.slot(self)
+        return out.slot(self, self._many)
 
     def __repr__(self) -> str:
         return f"slot {self._name}"
