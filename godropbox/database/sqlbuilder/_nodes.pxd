@@ -14,6 +14,7 @@ cdef class Expression:
     cdef int _write(self, Renderer out) except -1
     cdef int _write_projection(self, Renderer out) except -1
     cdef bint _is_null(self) except -1
+    cdef bint _is_star(self) except -1
 
 
 cdef class Binary(Expression):

@@ -72,6 +72,9 @@ class Expression:
     def _is_null(self) -> bool:
         return False
 
+    def _is_star(self) -> bool:
+        return False
+
     def __repr__(self) -> str:
         try:
             text = _preview(self)

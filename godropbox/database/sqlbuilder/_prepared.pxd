@@ -29,6 +29,6 @@ cpdef Prepared prepared(Renderer out)
 @cython.locals(slot=Slot)
 cdef Py_ssize_t _count(list slots) except -1
 @cython.locals(slot=Slot)
-cdef str _names(list slots)
+cdef set _names(list slots)
 cdef object _value(Slot slot, dict values)
 cdef int _check(Slot slot, object value) except -1

@@ -31,6 +31,11 @@ class Prepared:
     _slots: "tuple[Slot, ...]"  # those that are filled in the text
     _style: int
 
+    @property
+    def slots(self) -> "tuple[str, ...]":
+        """The names of the slots, in alphabetical order."""
+        return tuple(sorted(_names(self._all())))
+
     def sql(self, **values: object) -> str:
         """Return the text with `values`, given by the names of the slots.
 
@@ -97,7 +102,7 @@ class Prepared:
         return text.take()
 
     def _surplus(self, values: "dict[str, object]") -> Exception:
-        known = _names(self._all())
+        known = ", ".join(self.slots)
         return TypeError(f"the slots are {known or 'none'}, got {', '.join(values) or 'none'}")
 
     def _all(self) -> "list[Slot]":
@@ -136,12 +141,12 @@ def _count(slots: "list[Slot]") -> int:
     return len(known)
 
 
-def _names(slots: "list[Slot]") -> str:
-    names = set()
+def _names(slots: "list[Slot]") -> "set[str]":
+    names: set[str] = set()
     for item in slots:
         slot = item
         names.add(slot._name)
-    return ", ".join(sorted(names))
+    return names
 
 
 def _value(slot: Slot, values: "dict[str, object]") -> object:

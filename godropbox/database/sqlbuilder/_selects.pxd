@@ -52,6 +52,8 @@ cdef class Select(Query):
     @cython.locals(node=Select)
     cdef Select _copy(self)
     cdef bint _bounded(self) except -1
+    @cython.locals(index=Py_ssize_t, item=Expression)
+    cdef Py_ssize_t _width(self) except -2
     @cython.locals(deepest=int, table=Source)
     cdef int _levels(self) except -1
     @cython.locals(text=Text, outer=tuple, aliases=tuple, ctes=tuple, names=tuple, index=Py_ssize_t,

@@ -274,6 +274,14 @@ class Select(Query):
 
         return scalar_node(self)
 
+    def _width(self) -> int:
+        """Return the number of columns, -1 where a star hides it."""
+        for index in range(len(self._list)):
+            item = self._list[index]
+            if item._is_star():
+                return -1
+        return len(self._list)
+
     def _bounded(self) -> bool:
         return bool(self._order) or self._limit >= 0 or self._offset >= 0
 

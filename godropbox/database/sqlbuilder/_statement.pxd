@@ -10,3 +10,4 @@ cdef class Statement:
 cdef class Query(Statement):
     cdef int _write_query(self, Renderer out) except -1
     cdef int _levels(self) except -1
+    cdef Py_ssize_t _width(self) except -2

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from ._render import Renderer, new_renderer
-from ._tags import write_tags
+from ._tags import tags_text
 
 if TYPE_CHECKING:
     from godropbox.database.sqltypes import SqlMode
@@ -47,7 +47,7 @@ class Statement:
         out = new_renderer(database, dialect, mode)
         self._write_statement(out)
         if tags is not None:
-            write_tags(out, tags)
+            out.text.put(tags_text(tags, False))
         return out.text.take()
 
     def bind(
@@ -69,7 +69,7 @@ class Statement:
         out.bind_to(paramstyle)
         self._write_statement(out)
         if tags is not None:
-            write_tags(out, tags)
+            out.text.put(tags_text(tags, out.mark == "%s" or out.paramstyle == "pyformat"))
         if out.mark is None and out.paramstyle != "numeric":
             named = {f"p{number}": value for number, value in enumerate(out.params, 1)}
             return out.text.take(), named
@@ -97,7 +97,7 @@ class Statement:
             out.bind_to(paramstyle)
         self._write_statement(out)
         if tags is not None:
-            write_tags(out, tags)
+            out.text.put(tags_text(tags, out.mark == "%s" or out.paramstyle == "pyformat"))
         return prepared(out)
 
     def __repr__(self) -> str:
@@ -121,3 +121,6 @@ class Query(Statement):
 
     def _levels(self) -> int:
         return 1
+
+    def _width(self) -> int:
+        return -1

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from ._names import shown
-from ._render import Renderer
 
-__all__ = ["write_tags"]
+__all__ = ["tags_text"]
 
 _SAFE: Final = frozenset(
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
@@ -24,14 +23,15 @@ def _encoded(what: str, value: object) -> str:
     return "".join([chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in data])
 
 
-def write_tags(out: Renderer, tags: object) -> None:
-    """Write `tags`, sorted by key, as a comment at the end of the statement."""
+def tags_text(tags: object, doubled: bool) -> str:
+    """Return `tags`, sorted by key, as a comment for the end of a statement.
+
+    With `doubled` a percent sign is doubled, for a driver that formats the text.
+    """
     if not isinstance(tags, Mapping):
         raise TypeError(f"tags must be a mapping of str to str, got {shown(tags)}")
-    pairs = sorted((_encoded("a tag's key", key), value) for key, value in tags.items())
+    pairs = sorted([(_encoded("a tag's key", key), value) for key, value in tags.items()])
     if not pairs:
-        return
+        return ""
     text = ",".join([f"{key}='{_encoded('a tag', value)}'" for key, value in pairs])
-    if out.paramstyle in ("format", "pyformat"):
-        text = text.replace("%", "%%")
-    out.text.put(f" /*{text}*/")
+    return f" /*{text.replace('%', '%%') if doubled else text}*/"

@@ -264,6 +264,9 @@ class Star(Expression):
         out.text.put("*")
         return 0
 
+    def _is_star(self) -> bool:
+        return True
+
 
 class Exists(Expression):
     """``EXISTS (query)``."""

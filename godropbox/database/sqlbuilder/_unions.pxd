@@ -22,6 +22,8 @@ cdef class Union(Query):
     cdef tuple _with
     @cython.locals(node=Union)
     cdef Union _copy(self)
+    @cython.locals(first=Select)
+    cdef Py_ssize_t _width(self) except -2
     @cython.locals(deepest=int, select=Select)
     cdef int _levels(self) except -1
     @cython.locals(text=Text, ctes=tuple, outer=tuple, first=Select)
@@ -37,7 +39,7 @@ cdef class NamedQuery(Source):
     cdef int _write_body(self, Renderer out) except -1
 
 
-@cython.locals(node=Union, select=Select, width=Py_ssize_t)
+@cython.locals(node=Union, select=Select, width=Py_ssize_t, own=Py_ssize_t)
 cpdef Union new_union(tuple selects, bint every)
 @cython.locals(select=Select, union=Union)
 cpdef int name_query(NamedQuery node, str name, object query, bint shared) except -1

@@ -87,6 +87,10 @@ class Union(Query):
         node._offset = check_count("offset", count)
         return node
 
+    def _width(self) -> int:
+        first = self._selects[0]
+        return first._width()
+
     def _levels(self) -> int:
         deepest = 0
         for index in range(len(self._selects)):
@@ -193,11 +197,10 @@ def new_union(selects: "tuple[object, ...]", every: bool) -> Union:
         select = item
         if select._order and select._limit < 0 and len(selects) > 1:
             raise ValueError("a SELECT of a UNION must have LIMIT if it has ORDER BY")
-        if width >= 0 and len(select._list) != width:
-            raise ValueError(
-                f"SELECTs of a UNION must have as many columns, got {width} and {len(select._list)}"
-            )
-        width = len(select._list)
+        own = select._width()
+        if min(own, width) >= 0 and own != width:
+            raise ValueError(f"SELECTs of a UNION must have as many columns, got {width} and {own}")
+        width = own
     node._selects = selects
     node._all = every
     node._limit = node._offset = -1

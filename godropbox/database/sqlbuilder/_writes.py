@@ -78,6 +78,9 @@ class Insert(Statement):
             raise TypeError(f"query must be a SELECT or a UNION, got {shown(query)}")
         node = self._copy()
         node._query = query
+        width = node._query._width()
+        if width >= 0 and width != len(self._columns):
+            raise ValueError(f"query must have {len(self._columns)} columns, got {width}")
         return node
 
     def on_duplicate_key_update(self, column: Column, value: object) -> "Insert":
@@ -125,6 +128,8 @@ class Insert(Statement):
             write_comment(out, self._comment)
         if self._word == "REPLACE ":
             out.need(_grammar.IN_MYSQL | _grammar.IN_SQLITE, "REPLACE")
+            if self._updates:
+                raise ValueError("REPLACE has no on_duplicate_key_update(): it replaces the row")
         self._table._write_target(out)
         out.scope = self._table._names
         text.put(" (")
@@ -418,8 +423,6 @@ def write_assignments(out: Renderer, updates: "tuple[object, ...]") -> int:
 
 
 def _write_conflict(out: Renderer, insert: Insert) -> int:
-    if insert._word == "REPLACE ":
-        raise ValueError("REPLACE has no on_duplicate_key_update(): it replaces the row")
     if insert._updates and insert._ignore:
         raise ValueError("INSERT has either ignore_duplicates() or on_duplicate_key_update()")
     out.text.put(" ON CONFLICT")
