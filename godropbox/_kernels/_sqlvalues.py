@@ -6,6 +6,7 @@ is taken here, once for both.
 
 import datetime
 import enum
+import math
 import operator
 import uuid
 from decimal import Decimal
@@ -22,6 +23,7 @@ __all__ = [
     "bad_float",
     "bad_int",
     "float_text",
+    "parts",
     "plainer",
 ]
 
@@ -198,3 +200,34 @@ def plainer(value: object, style: int) -> tuple[str | None, object]:
     if isinstance(value, uuid.UUID):
         return f"'{uuid.UUID.__str__(value)}'", None
     return None, _exact(value)
+
+
+def parts(value: object) -> tuple[int, bytes]:
+    """Return the Go library's form of a value: its type and its bytes.
+
+    The type is 0 for null, 1 for a whole number, 2 for a fraction, 3 for bytes and 4 for text.
+    Numbers and times are written as for MySQL; raises what a literal for MySQL raises.
+    """
+    if value is None:
+        return 0, b""
+    if type(value) is str:
+        try:
+            return 4, value.encode()
+        except UnicodeEncodeError as error:
+            raise bad_character(value, error.start, MYSQL) from None
+    if type(value) is bytes:
+        return 3, value
+    if isinstance(value, bool):
+        return 1, b"1" if value else b"0"
+    if type(value) is int:
+        if not -(1 << 63) <= value < 1 << 64:
+            raise bad_int(value, MYSQL)
+        return 1, str(value).encode()
+    if type(value) is float:
+        if not math.isfinite(value):
+            raise bad_float(value)
+        return 2, float_text(value, MYSQL).encode()
+    text, plain = plainer(value, MYSQL)
+    if text is None:
+        return parts(plain)
+    return (4, text[1:-1].encode()) if text.startswith("'") else (2, text.encode())

@@ -1,4 +1,6 @@
-__all__ = ["Text", "literal"]
+from ._sqlvalues import MYSQL, MYSQL_PLAIN, POSTGRESQL, SQLITE, parts
+
+__all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
 
 def literal(value: object, style: int) -> str: ...
 

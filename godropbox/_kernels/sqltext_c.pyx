@@ -13,9 +13,20 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 from ._args import checked_int, shown
-from ._sqlvalues import bad_character, bad_float, bad_int, float_text, plainer
+from ._sqlvalues import (
+    MYSQL,
+    MYSQL_PLAIN,
+    POSTGRESQL,
+    SQLITE,
+    bad_character,
+    bad_float,
+    bad_int,
+    float_text,
+    parts,
+    plainer,
+)
 
-__all__ = ["Text", "literal"]
+__all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
 
 c_datetime.import_datetime()
 

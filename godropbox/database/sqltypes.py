@@ -13,8 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from .. import _kernels
-from .._kernels import _sqlvalues
+from .._kernels import sqltext
 from .._kernels._args import shown
 
 if TYPE_CHECKING:
@@ -51,9 +50,9 @@ _SAFE_CHARSETS: Final = {
 _UNSAFE_CHARSETS: Final = _words("big5 cp932 gb18030 gb2312 gbk johab shift_jis_2004 sjis swe7 uhc")
 
 _PLAIN_STYLES: Final = {
-    "mysql": _sqlvalues.MYSQL_PLAIN,
-    "sqlite": _sqlvalues.SQLITE,
-    "postgresql": _sqlvalues.POSTGRESQL,
+    "mysql": sqltext.MYSQL_PLAIN,
+    "sqlite": sqltext.SQLITE,
+    "postgresql": sqltext.POSTGRESQL,
 }
 
 # The words of @@sql_mode in MySQL and MariaDB, by what they do to a literal. All but the first
@@ -122,7 +121,7 @@ class SqlMode:
                 f"charset must be one known to be safe ({', '.join(sorted(safe))}),"
                 f" got {shown(self.charset)}"
             )
-        style = _sqlvalues.MYSQL if self.backslash_escapes else _PLAIN_STYLES[self.dialect]
+        style = sqltext.MYSQL if self.backslash_escapes else _PLAIN_STYLES[self.dialect]
         object.__setattr__(self, "style", style)
 
     @classmethod
@@ -165,29 +164,7 @@ def encode_sql(value: object, mode: SqlMode = MYSQL) -> str:
     time out of the dialect's range, a lone surrogate, and for a NUL in text for SQLite or
     PostgreSQL.
     """
-    return _kernels.sqltext.literal(value, mode.style)
-
-
-def _parts(value: object) -> tuple[int, bytes]:
-    """Return the type byte of a value and its bytes, as the Go library keeps them."""
-    if isinstance(value, str) and type(value) is str:
-        try:
-            return _TEXT, value.encode()
-        except UnicodeEncodeError as error:
-            raise _sqlvalues.bad_character(value, error.start, _sqlvalues.MYSQL) from None
-    if type(value) is bytes:
-        return _BYTES, value
-    if value is None:
-        return _NULL, b""
-    if isinstance(value, bool) or type(value) in (int, float):
-        kind = _FRACTIONAL if isinstance(value, float) else _NUMERIC
-        return kind, _kernels.sqltext.literal(value, _sqlvalues.MYSQL).encode()
-    text, plain = _sqlvalues.plainer(value, _sqlvalues.MYSQL)
-    if text is None:
-        return _parts(plain)
-    if text.startswith("'"):
-        return _TEXT, text[1:-1].encode()
-    return _FRACTIONAL, text.encode()
+    return sqltext.literal(value, mode.style)
 
 
 def encode_ascii(value: object) -> str:
@@ -196,7 +173,7 @@ def encode_ascii(value: object) -> str:
     Takes what ``encode_sql`` takes for MySQL and raises what it raises. This is for logs; a
     server would take the base64 for the text itself.
     """
-    kind, raw = _parts(value)
+    kind, raw = sqltext.parts(value)
     if kind == _NULL:
         return "null"
     if kind in (_TEXT, _BYTES):
@@ -209,7 +186,7 @@ def to_binary(value: object) -> bytes:
 
     Takes what ``encode_sql`` takes for MySQL and raises what it raises.
     """
-    kind, raw = _parts(value)
+    kind, raw = sqltext.parts(value)
     if kind == _NULL:
         return bytes([_NULL])
     out = bytearray([kind])
