@@ -176,6 +176,11 @@ cdef str _quoted(str value, int style):
 
 
 cpdef str literal(object value, object style):
+    """Return the SQL literal of `value` in a style: MYSQL, MYSQL_PLAIN, SQLITE or POSTGRESQL.
+
+    Raises ``TypeError`` for a type that has no literal; ``ValueError`` for a NaN, an infinity, a
+    number out of the dialect's range, a lone surrogate, or a NUL in SQLite or PostgreSQL text.
+    """
     cdef int style_ = _style(style)
     cdef char small[SMALL]
     cdef Py_ssize_t n
@@ -193,6 +198,11 @@ cpdef str literal(object value, object style):
 @cython.final
 @cython.freelist(8)
 cdef class Text:
+    """A SQL text that grows: trusted pieces as they are, values as literals of one style.
+
+    It belongs to one thread. A call that raises leaves the text as it was.
+    """
+
     def __cinit__(self, style):
         self._style = _style(style)
         self._kind = 1
@@ -330,14 +340,17 @@ cdef class Text:
         return 0
 
     cpdef raw(self, text):
+        """Append trusted text, a str, as it is."""
         if type(text) is not str:
             raise TypeError(f"text must be a str, got {shown(text)}")
         self.put(text)
 
     cpdef literal(self, value):
+        """Append the literal of `value`."""
         self._value(value)
 
     cpdef literals(self, values, separator):
+        """Append the literals of `values` with `separator` between them."""
         cdef Py_ssize_t before = self._used
         if not isinstance(values, (tuple, list)):
             raise TypeError(f"values must be a tuple or a list, got {shown(values)}")
@@ -350,6 +363,10 @@ cdef class Text:
             raise
 
     cpdef rows(self, rows, width):
+        """Append ``(a,b), (c,d)`` for rows of `width` values each, tuples or lists.
+
+        Raises ``ValueError`` for a row of another length, with its index.
+        """
         cdef Py_ssize_t before = self._used
         cdef Py_ssize_t index = 0
         cdef Py_ssize_t wanted = checked_int("width", "[0, 2**31)", width, 1 << 31)
@@ -375,6 +392,7 @@ cdef class Text:
             raise
 
     cpdef str take(self):
+        """Return the whole text, and empty it."""
         cdef str text
         if self._narrow:
             text = PyUnicode_New(self._used, 127)

@@ -189,6 +189,10 @@ cdef tuple _captured():
 
 
 def capture(skip=0, limit=LIMIT):
+    """Return the caller's raw stack, without its innermost `skip` frames, `limit` at most.
+
+    Both are ints in [0, 2**32).
+    """
     cdef long long skip_ = checked_int("skip", "[0, 2**32)", skip, 1 << 32)
     cdef long long limit_ = checked_int("limit", "[0, 2**32)", limit, 1 << 32)
     cdef Py_ssize_t depth = _depth(skip_, limit_)
@@ -224,6 +228,13 @@ cdef inline bint _is_only(PyObject *args, object message) noexcept:
 
 
 cdef class StackedError(Exception):
+    """An exception that knows the stack where it was made.
+
+    The stack is taken before any ``__init__`` runs, so that it ends at the line that makes the
+    exception whatever a subclass's ``__init__`` calls. It is raw, in ``_stack``; the fields, if
+    there are any, are a dict in ``_error_fields``.
+    """
+
     def __cinit__(self):
         cdef PyBaseExceptionObject *base = <PyBaseExceptionObject *> self
         if base.fields == NULL:
