@@ -188,7 +188,7 @@ cdef tuple _captured():
     return _raw(&stack)
 
 
-def capture(skip=0, limit=LIMIT):
+def capture(skip=0, limit=200):
     """Return the caller's raw stack, without its innermost `skip` frames, `limit` at most.
 
     Both are ints in [0, 2**32).
