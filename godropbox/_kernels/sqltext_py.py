@@ -5,7 +5,7 @@ The rules of each style are in ``csrc/sqltext.h``, the rarer types in ``_sqlvalu
 
 import math
 import re
-from typing import Final
+from typing import Final, final
 
 from ._args import checked_int, shown
 from ._sqlvalues import (
@@ -95,6 +95,7 @@ def literal(value: object, style: int) -> str:
     return _literal(value, checked_int("style", "[0, 4)", style, 4))
 
 
+@final
 class Text:
     """A SQL text that grows: trusted pieces as they are, values as literals of one style.
 

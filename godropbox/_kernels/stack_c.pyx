@@ -6,6 +6,7 @@ read from those, by the functions of CPython's internal headers; on any other, b
 ``PyFrame_GetBack``.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 
@@ -227,6 +228,7 @@ cdef inline bint _is_only(PyObject *args, object message) noexcept:
     return PyTuple_GET_SIZE(args) == 1 and PyTuple_GET_ITEM(args, 0) == <PyObject *> message
 
 
+@cython.auto_pickle(False)
 cdef class StackedError(Exception):
     """An exception that knows the stack where it was made.
 
