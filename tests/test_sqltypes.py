@@ -260,8 +260,14 @@ def test_the_lexer_knows_what_is_not_one_literal(text: str) -> None:
     assert read_literal("'\\'", PLAIN) == "\\"
 
 
-def test_mode_constants() -> None:
+def test_modes_are_values() -> None:
     assert SqlMode() == MYSQL
+    assert MYSQL not in (PLAIN, SqlMode(ansi_quotes=True), SqlMode(charset="ascii"), "mysql")
+    assert len({SqlMode(), MYSQL, PLAIN}) == 2
+    with pytest.raises(AttributeError, match=r"^a SqlMode is frozen, so charset cannot be set$"):
+        MYSQL.charset = "gbk"
+    with pytest.raises(AttributeError, match=r"^a SqlMode is frozen, so style cannot be deleted$"):
+        del MYSQL.style
     assert repr(SQLITE) == (
         "SqlMode(dialect='sqlite', backslash_escapes=False, ansi_quotes=True, charset='utf8')"
     )

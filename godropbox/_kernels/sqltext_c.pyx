@@ -4,6 +4,8 @@ The twin of ``sqltext_py``. Characters are copied between Python's own forms of 
 encoded: the text starts with one byte a character and widens when a wider str comes.
 """
 
+import sys
+
 cimport cython
 from cpython cimport datetime as c_datetime
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
@@ -28,8 +30,6 @@ from ._sqlvalues import (
 
 __all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
 
-c_datetime.import_datetime()
-
 cdef extern from "Python.h":
     int PyBool_Check(object) noexcept
     int PyFloat_CheckExact(object) noexcept
@@ -46,6 +46,9 @@ cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t, Py_UCS4)
     str PyUnicode_FromKindAndData(int, const void *, Py_ssize_t)
     Py_ssize_t PY_SSIZE_T_MAX
+
+cdef extern from "datetime.h":
+    void *PyDateTimeAPI  # NULL until import_datetime
 
 cdef extern from "sqltext.h":
     enum gdbx_sqltext_style:
@@ -136,7 +139,11 @@ cdef Py_ssize_t _plain(object value, int style, char *out) except -1:
             return 4
         memcpy(out, b"FALSE", 5)
         return 5
-    if c_datetime.PyDateTime_CheckExact(value) and c_datetime.datetime_tzinfo(value) is None:
+    if (
+        PyDateTimeAPI != NULL
+        and c_datetime.PyDateTime_CheckExact(value)
+        and c_datetime.datetime_tzinfo(value) is None
+    ):
         gdbx_sqltext_datetime(
             c_datetime.datetime_year(value), c_datetime.datetime_month(value),
             c_datetime.datetime_day(value), c_datetime.datetime_hour(value),
@@ -325,6 +332,9 @@ cdef class Text:
             return self._bytes(value)
         if PyFloat_CheckExact(value):
             return self.put(float_text(value, self._style))
+        if PyDateTimeAPI == NULL and "datetime" in sys.modules:
+            c_datetime.import_datetime()  # not before, because it takes a millisecond
+            return self._value(value)
         text, plain = plainer(value, self._style)
         if text is None:
             return self._value(plain)
