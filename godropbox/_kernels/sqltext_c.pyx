@@ -7,9 +7,9 @@ encoded: the text starts with one byte a character and widens when a wider str c
 import sys
 
 cimport cython
-from cpython cimport datetime as c_datetime
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject
 from libc.math cimport isfinite
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
@@ -47,8 +47,28 @@ cdef extern from "Python.h":
     str PyUnicode_FromKindAndData(int, const void *, Py_ssize_t)
     Py_ssize_t PY_SSIZE_T_MAX
 
-cdef extern from "datetime.h":
-    void *PyDateTimeAPI  # NULL until import_datetime
+# Not Cython's own declarations, which import datetime along with this module.
+cdef extern from *:
+    """
+    #include "datetime.h"
+
+    static int gdbx_import_datetime(void)
+    {
+        PyDateTime_IMPORT;
+        return PyDateTimeAPI == NULL ? -1 : 0;
+    }
+    """
+    void *PyDateTimeAPI  # NULL until datetime is imported
+    int gdbx_import_datetime() except -1
+    bint PyDateTime_CheckExact(object) noexcept
+    int PyDateTime_GET_YEAR(object) noexcept
+    int PyDateTime_GET_MONTH(object) noexcept
+    int PyDateTime_GET_DAY(object) noexcept
+    int PyDateTime_DATE_GET_HOUR(object) noexcept
+    int PyDateTime_DATE_GET_MINUTE(object) noexcept
+    int PyDateTime_DATE_GET_SECOND(object) noexcept
+    int PyDateTime_DATE_GET_MICROSECOND(object) noexcept
+    PyObject *PyDateTime_DATE_GET_TZINFO(object) noexcept  # borrowed
 
 cdef extern from "sqltext.h":
     enum gdbx_sqltext_style:
@@ -139,16 +159,13 @@ cdef Py_ssize_t _plain(object value, int style, char *out) except -1:
             return 4
         memcpy(out, b"FALSE", 5)
         return 5
-    if (
-        PyDateTimeAPI != NULL
-        and c_datetime.PyDateTime_CheckExact(value)
-        and c_datetime.datetime_tzinfo(value) is None
+    if PyDateTimeAPI != NULL and PyDateTime_CheckExact(value) and (
+        PyDateTime_DATE_GET_TZINFO(value) == <PyObject *> None
     ):
         gdbx_sqltext_datetime(
-            c_datetime.datetime_year(value), c_datetime.datetime_month(value),
-            c_datetime.datetime_day(value), c_datetime.datetime_hour(value),
-            c_datetime.datetime_minute(value), c_datetime.datetime_second(value),
-            c_datetime.datetime_microsecond(value), out,
+            PyDateTime_GET_YEAR(value), PyDateTime_GET_MONTH(value), PyDateTime_GET_DAY(value),
+            PyDateTime_DATE_GET_HOUR(value), PyDateTime_DATE_GET_MINUTE(value),
+            PyDateTime_DATE_GET_SECOND(value), PyDateTime_DATE_GET_MICROSECOND(value), out,
         )
         return GDBX_SQLTEXT_DATETIME
     return 0
@@ -333,7 +350,7 @@ cdef class Text:
         if PyFloat_CheckExact(value):
             return self.put(float_text(value, self._style))
         if PyDateTimeAPI == NULL and "datetime" in sys.modules:
-            c_datetime.import_datetime()  # not before, because it takes a millisecond
+            gdbx_import_datetime()  # not before, because it takes a millisecond
             return self._value(value)
         text, plain = plainer(value, self._style)
         if text is None:
