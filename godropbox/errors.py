@@ -12,9 +12,6 @@
 A programmer's mistake is no error of these: it raises TypeError or ValueError.
 """
 
-import hashlib
-import json
-import linecache
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -103,6 +100,8 @@ class Stack:
 
     def text(self) -> str:
         """Return the frames as a traceback shows them, with the source lines that can be read."""
+        import linecache  # here, so that importing the package does not
+
         lines = []
         for function, file, line in self.frames():
             lines.append(f'  File "{file}", line {line}, in {function}\n')
@@ -430,6 +429,9 @@ def fingerprint(exc: BaseException) -> str:
     files' names: of no message, line number, folder or thread, and of no count or order, so that
     it survives an edit elsewhere in a file and a retry more or less.
     """
+    import hashlib  # both here, so that importing the package does not
+    import json
+
     parts = {
         (
             _type_name(error),

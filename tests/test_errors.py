@@ -431,7 +431,7 @@ def test_to_dict_is_json() -> None:
     assert told["message"] == "outer"
     assert told["fields"]["deep"] == {"1": ["b'x'", [2], [None, True]]}
     assert told["fields"]["nan"] == "nan"
-    assert told["fields"]["big"] == "a int of 16610 bits"
+    assert told["fields"]["big"].endswith("int of 16610 bits")
     assert told["fields"]["where"].startswith("<")
     assert told["notes"][0].startswith("ctx (where=<")
     assert told["stack"][-1]["function"] == "fail_and_wrap"

@@ -5,21 +5,23 @@ The rules of each style are in ``csrc/sqltext.h``, the rarer types in ``_sqlvalu
 
 import math
 import re
-from typing import Final
+from typing import Final, final
 
 from ._args import checked_int, shown
 from ._sqlvalues import (
     MYSQL,
+    MYSQL_PLAIN,
     POSTGRESQL,
     SQLITE,
     bad_character,
     bad_float,
     bad_int,
     float_text,
+    parts,
     plainer,
 )
 
-__all__ = ["Text", "literal"]
+__all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
 
 # What MySQL reads back from a backslash and one more character, but for a backslash before % or
 # _, which stays as it is in a literal so that a LIKE pattern keeps its escapes.
@@ -85,7 +87,7 @@ def _literal(value: object, style: int) -> str:
 
 
 def literal(value: object, style: int) -> str:
-    """Return the SQL literal of `value` in a style: an int in [0, 4), named in ``_sqlvalues``.
+    """Return the SQL literal of `value` in a style: MYSQL, MYSQL_PLAIN, SQLITE or POSTGRESQL.
 
     Raises ``TypeError`` for a type that has no literal; ``ValueError`` for a NaN, an infinity, a
     number out of the dialect's range, a lone surrogate, or a NUL in SQLite or PostgreSQL text.
@@ -93,6 +95,7 @@ def literal(value: object, style: int) -> str:
     return _literal(value, checked_int("style", "[0, 4)", style, 4))
 
 
+@final
 class Text:
     """A SQL text that grows: trusted pieces as they are, values as literals of one style.
 
