@@ -22,7 +22,9 @@ KERNELS = {
 
 # Pure-Python-mode modules, compiled as they stand.
 MODULES = [
+    "godropbox.database.sqlbuilder._clauses",
     "godropbox.database.sqlbuilder._columns",
+    "godropbox.database.sqlbuilder._groups",
     "godropbox.database.sqlbuilder._nodes",
     "godropbox.database.sqlbuilder._prepared",
     "godropbox.database.sqlbuilder._render",

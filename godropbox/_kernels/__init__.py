@@ -22,7 +22,9 @@ __all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3",
 
 KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
 MODULES: Final = (
+    "godropbox.database.sqlbuilder._clauses",
     "godropbox.database.sqlbuilder._columns",
+    "godropbox.database.sqlbuilder._groups",
     "godropbox.database.sqlbuilder._nodes",
     "godropbox.database.sqlbuilder._prepared",
     "godropbox.database.sqlbuilder._render",

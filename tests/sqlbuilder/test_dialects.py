@@ -36,8 +36,7 @@ ONLY_MYSQL = [
         ),
         (
             base.where(t1.c.col4 > datetime(2014, 7, 1)),
-            f"SELECT {A} FROM \"db\".\"table1\" WHERE \"table1\".\"col4\">"
-            "'2014-07-01 00:00:00.000000'",
+            f'SELECT {A} FROM "db"."table1" WHERE "table1"."col4">\'2014-07-01 00:00:00.000000\'',
             None,
         ),
         (
@@ -117,9 +116,7 @@ def test_an_expression_in_each_dialect(
 
 @pytest.mark.parametrize("dialect", BOTH)
 @pytest.mark.parametrize(("statement", "feature"), ONLY_MYSQL)
-def test_what_a_dialect_lacks_is_named(
-    statement: sb.Statement, feature: str, dialect: str
-) -> None:
+def test_what_a_dialect_lacks_is_named(statement: sb.Statement, feature: str, dialect: str) -> None:
     assert statement.sql("db")
     with pytest.raises(sb.UnsupportedFeature, match=feature):
         statement.sql("db", dialect=dialect)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ A, B, C = "`table1`.`col1`", "`table1`.`col2`", "`table1`.`col3`"
         (a <= "foo\"';drop user table;", f"{A}<='foo\\\"\\';drop user table;'"),
         (a > 1.1, f"{A}>1.1"),
         (a >= b, f"{A}>={B}"),
-        (5 < a, f"{A}>5"),
+        (a > 5, f"{A}>5"),
         (a.like(sb.escape_for_like("%my_prefix") + "%"), f"{A} LIKE '\\%my\\_prefix%'"),
         (a.not_like("x"), f"{A} NOT LIKE 'x'"),
         (a.regexp("[[:<:]]log|[[.low-line.]]log"), f"{A} REGEXP '[[:<:]]log|[[.low-line.]]log'"),

@@ -83,8 +83,7 @@ def test_an_alias_is_named_after_the_select_list() -> None:
         ),
         (
             t1.left_join(t2.cross_join(t3), on13),
-            "LEFT JOIN (`db`.`table2` CROSS JOIN `db`.`table3`) "
-            "ON `table1`.`col1`=`table3`.`col1`",
+            "LEFT JOIN (`db`.`table2` CROSS JOIN `db`.`table3`) ON `table1`.`col1`=`table3`.`col1`",
         ),
     ],
 )

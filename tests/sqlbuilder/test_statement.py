@@ -34,7 +34,8 @@ class Colour(Enum):
 def test_bind(paramstyle: Any, marks: tuple[str, ...], parameters: object) -> None:
     text, given = query.bind("db", paramstyle)
     assert text == (
-        HEAD + "(`table1`.`col1`={} AND `table1`.`col2` IN ({},{}) "
+        HEAD
+        + "(`table1`.`col1`={} AND `table1`.`col2` IN ({},{}) "
         "AND `table1`.`col2` IS NOT null)".format(*marks)
     )
     assert given == parameters

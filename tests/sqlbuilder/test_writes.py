@@ -44,8 +44,7 @@ two = t1.insert(a, b)
         ),
         (
             t1.update().set(a, 1).set(b, 2).where(b == 3),
-            "UPDATE `db`.`table1` SET `table1`.`col1`=1, `table1`.`col2`=2 "
-            "WHERE `table1`.`col2`=3",
+            "UPDATE `db`.`table1` SET `table1`.`col1`=1, `table1`.`col2`=2 WHERE `table1`.`col2`=3",
         ),
         (
             t1.update().set(b, 2).set(a, b + 1).all_rows(),

@@ -11,9 +11,7 @@ t1 = sb.Table(
 )
 t2 = sb.Table("table2", sb.IntColumn("col3", nullable=True), sb.IntColumn("col4", nullable=True))
 t3 = sb.Table("table3", sb.IntColumn("col1", nullable=True), sb.IntColumn("col2", nullable=True))
-people = sb.Table(
-    "people", sb.IntColumn("id"), sb.StrColumn("name"), sb.BoolColumn("active")
-)
+people = sb.Table("people", sb.IntColumn("id"), sb.StrColumn("name"), sb.BoolColumn("active"))
 
 
 def where(condition: sb.Expression[bool], **options: str) -> str:

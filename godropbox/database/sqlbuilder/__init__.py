@@ -11,6 +11,7 @@ form (``prepare``) for the shard named at that moment::
 This module holds the public names and nothing else.
 """
 
+from ._clauses import Ordering
 from ._columns import (
     BoolColumn,
     BytesColumn,
@@ -22,7 +23,7 @@ from ._columns import (
 )
 from ._nodes import Expression
 from ._prepared import Prepared
-from ._selects import Join, Ordering, Select, Source
+from ._selects import Join, Select, Source
 from ._session import GtidNext, LockTables, UnlockTables, gtid_next, lock_tables, unlock_tables
 from ._statement import Query, Statement
 from ._tables import Columns, Subquery, Table, cte, subquery, union, union_all

@@ -14,6 +14,7 @@ cdef class Column(Expression):
     cdef readonly bint nullable
     cdef readonly object charset
     cdef readonly object collation
+    cdef object _unbound(self)
     cdef int _check_scope(self, Renderer out) except -1
 
 

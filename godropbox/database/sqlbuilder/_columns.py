@@ -65,13 +65,16 @@ class Column(Expression):
         return self._owner
 
     def _check_scope(self, out: Renderer) -> int:
-        if out.scope is None:
-            return 0
+        if self._owner is None:
+            raise self._unbound()
         return out.check_scope(self._owner, self._ticked)
+
+    def _unbound(self) -> Exception:
+        return ValueError(f"column {self._bare} belongs to no table: read it as table.c.name")
 
     def _write(self, out: Renderer) -> int:
         if self._owner is None:
-            raise ValueError(f"column {self._bare} belongs to no table: read it as table.c.name")
+            raise self._unbound()
         return out.column(self._owner, self._ticked, self._quoted, self._bare)
 
 

@@ -42,8 +42,7 @@ def check_comment(comment: object) -> str:
     comment = str.__str__(comment)
     if not _COMMENT.issuperset(comment):
         raise ValueError(
-            "comment must be ASCII letters, digits, spaces, '_', '.' and '?', "
-            f"got {shown(comment)}"
+            f"comment must be ASCII letters, digits, spaces, '_', '.' and '?', got {shown(comment)}"
         )
     return comment
 

@@ -4,7 +4,7 @@ from godropbox._kernels.sqltext_c cimport Text
 from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int COMPARE, BETWEEN, BITS, ADD, MUL, ATOM, NOT, VALUE, PREDICATE, UNKNOWN, MAX_DEPTH
+cdef int COMPARE, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, MAX_DEPTH
 
 
 cdef class Expression:
@@ -36,18 +36,6 @@ cdef class Chain(Expression):
     cdef int _write(self, Renderer out) except -1
 
 
-cdef class Nary(Expression):
-    cdef tuple _items
-    cdef int _least
-    cdef str _symbol
-    @cython.locals(text=Text, items=tuple, index=Py_ssize_t)
-    cdef int _write(self, Renderer out) except -1
-
-
-cdef class Not(Expression):
-    cdef Expression _operand
-
-
 cdef class In(Expression):
     cdef object _left
     cdef bint _negated
@@ -56,25 +44,12 @@ cdef class In(Expression):
     cdef int _write(self, Renderer out) except -1
 
 
-cdef class Between(Expression):
-    cdef object _left
-    cdef object _low
-    cdef object _high
-    cdef bint _negated
-
-
 @cython.locals(node=Binary, depth=int)
 cpdef Binary binary(str symbol, object left, object right, int prec)
 @cython.locals(node=Chain, chain=Chain)
 cdef Expression _chain(str symbol, Expression left, object right)
-@cython.locals(node=Nary, only=Expression)
-cpdef Expression nary(str symbol, tuple items, int prec)
-@cython.locals(node=Not)
-cpdef Expression negation(object value)
 @cython.locals(node=In)
 cdef Expression _membership(Expression left, object values, bint negated)
-@cython.locals(node=Between)
-cdef Expression _between(Expression left, object low, object high, bint negated)
 cpdef object operand(object value)
 @cython.locals(node=Expression)
 cpdef Expression predicate(str what, object value)

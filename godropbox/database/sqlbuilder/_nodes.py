@@ -16,19 +16,14 @@ from ._statement import Query
 from ._values import checked_values, plain_operand
 
 __all__ = [
-    "Between",
     "Binary",
     "Chain",
     "Expression",
     "In",
-    "Nary",
-    "Not",
     "above",
     "binary",
     "conjunction",
     "depth_of",
-    "nary",
-    "negation",
     "operand",
     "predicate",
     "write_operand",
@@ -36,12 +31,10 @@ __all__ = [
 
 # Compiled, these are C variables.
 COMPARE = _grammar.COMPARE
-BETWEEN = _grammar.BETWEEN
 BITS = _grammar.BITS
 ADD = _grammar.ADD
 MUL = _grammar.MUL
 ATOM = _grammar.ATOM
-NOT = _grammar.NOT
 VALUE = _grammar.VALUE
 PREDICATE = _grammar.PREDICATE
 UNKNOWN = _grammar.UNKNOWN
@@ -176,6 +169,8 @@ class Expression:
         return binary(" ^ ", other, self, BITS)
 
     def __invert__(self) -> "Expression":
+        from ._groups import negation
+
         return negation(self)
 
     def like(self, pattern: object) -> "Expression":
@@ -203,11 +198,15 @@ class Expression:
 
     def between(self, low: object, high: object) -> "Expression":
         """Return ``self BETWEEN low AND high``, both ends included."""
-        return _between(self, low, high, False)
+        from ._groups import between_node
+
+        return between_node(self, low, high, False)
 
     def not_between(self, low: object, high: object) -> "Expression":
         """Return ``self NOT BETWEEN low AND high``."""
-        return _between(self, low, high, True)
+        from ._groups import between_node
+
+        return between_node(self, low, high, True)
 
     def is_null(self) -> "Expression":
         """Return ``self IS null``, which is what ``self == None`` builds."""
@@ -304,43 +303,6 @@ class Chain(Expression):
         return 0
 
 
-class Nary(Expression):
-    """What the functions ``and_``, ``add`` and their like build: operands in one pair of ()."""
-
-    __slots__ = ("_items", "_least", "_symbol")
-
-    _items: tuple[object, ...]
-    _least: int
-    _symbol: str
-
-    def _write(self, out: Renderer) -> int:
-        items = self._items
-        if len(items) == 1:
-            return write_operand(out, items[0], 0)
-        text = out.text
-        text.put("(")
-        write_operand(out, items[0], self._least)
-        for index in range(1, len(items)):
-            text.put(self._symbol)
-            write_operand(out, items[index], self._least + 1)
-        text.put(")")
-        return 0
-
-
-class Not(Expression):
-    """``NOT (operand)``."""
-
-    __slots__ = ("_operand",)
-
-    _operand: Expression
-
-    def _write(self, out: Renderer) -> int:
-        out.text.put("NOT (")
-        self._operand._write(out)
-        out.text.put(")")
-        return 0
-
-
 class In(Expression):
     """``left IN (...)``, over plain values, a query, or one expression that holds a list."""
 
@@ -369,25 +331,6 @@ class In(Expression):
         else:
             write_operand(out, values, 0)
         text.put(")")
-        return 0
-
-
-class Between(Expression):
-    """``left BETWEEN low AND high``."""
-
-    __slots__ = ("_high", "_left", "_low", "_negated")
-
-    _left: object
-    _low: object
-    _high: object
-    _negated: bool
-
-    def _write(self, out: Renderer) -> int:
-        write_operand(out, self._left, COMPARE + 1)
-        out.text.put(" NOT BETWEEN " if self._negated else " BETWEEN ")
-        write_operand(out, self._low, COMPARE + 1)
-        out.text.put(" AND ")
-        write_operand(out, self._high, COMPARE + 1)
         return 0
 
 
@@ -470,38 +413,6 @@ def conjunction(left: "Expression | None", right: object) -> Expression:
     return _chain(" AND ", left, right)
 
 
-def nary(symbol: str, items: tuple[object, ...], prec: int) -> Expression:
-    """Return ``(a symbol b symbol ...)``; one operand stands for itself."""
-    name = symbol.strip()
-    if not items:
-        raise ValueError(f"{name} of nothing: give at least one operand")
-    node = Nary.__new__(Nary)
-    node._symbol = symbol
-    node._least = prec
-    node._prec = ATOM
-    if prec:
-        node._items = tuple([operand(item) for item in items])
-        node._kind = VALUE
-    else:
-        node._items = tuple([predicate(f"an operand of {name}", item) for item in items])
-        node._kind = PREDICATE
-    if len(items) == 1 and isinstance(node._items[0], Expression):
-        only = node._items[0]
-        node._prec = only._prec
-    node._depth = depth_of(node._items) + 1
-    return node
-
-
-def negation(value: object) -> Expression:
-    """Return ``NOT (value)``."""
-    node = Not.__new__(Not)
-    node._operand = predicate("the operand of NOT", value)
-    node._prec = NOT
-    node._kind = PREDICATE
-    node._depth = above(node._operand, None)
-    return node
-
-
 def _membership(left: Expression, values: object, negated: bool) -> Expression:
     node = In.__new__(In)
     node._left = left
@@ -517,18 +428,6 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
             node._depth = above(left, node._values)
     if negated and isinstance(node._values, tuple) and None in node._values:
         raise ValueError("NOT IN a list with None is never true: leave None out")
-    return node
-
-
-def _between(left: Expression, low: object, high: object, negated: bool) -> Expression:
-    node = Between.__new__(Between)
-    node._left = left
-    node._low = operand(low)
-    node._high = operand(high)
-    node._negated = negated
-    node._prec = BETWEEN
-    node._kind = PREDICATE
-    node._depth = depth_of((left, node._low, node._high)) + 1
     return node
 
 

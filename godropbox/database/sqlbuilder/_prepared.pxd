@@ -31,4 +31,5 @@ cdef Py_ssize_t _count(list slots) except -1
 @cython.locals(slot=Slot)
 cdef set _names(list slots)
 cdef object _value(Slot slot, dict values)
+cdef tuple _many(Slot slot, dict values)
 cdef int _check(Slot slot, object value) except -1

@@ -53,11 +53,10 @@ class Prepared:
         for index in range(len(self._slots)):
             slot = self._slots[index]
             text.put(self._pieces[index])
-            value = _value(slot, values)
             if slot._many:
-                text.literals(value, ",")
+                text.literals(_many(slot, values), ",")
             else:
-                text.literal(value)
+                text.literal(_value(slot, values))
         text.put(self._pieces[len(self._slots)])
         return text.take()
 
@@ -80,16 +79,15 @@ class Prepared:
 
     def _filled(self, values: "dict[str, object]") -> "list[object]":
         params: list[object] = []
-        for item in self._params:
+        for item in self._params or ():
             if not isinstance(item, Slot):
                 params.append(item)
                 continue
             slot = item
-            value = _value(slot, values)
             if slot._many:
-                params.extend(value)
+                params.extend(_many(slot, values))
             else:
-                params.append(value)
+                params.append(_value(slot, values))
         return params
 
     def _expanded(self, values: "dict[str, object]") -> str:
@@ -97,7 +95,7 @@ class Prepared:
         for index in range(len(self._slots)):
             slot = self._slots[index]
             text.put(self._pieces[index])
-            text.put(",".join([str(self._mark)] * len(_value(slot, values))))
+            text.put(",".join([str(self._mark)] * len(_many(slot, values))))
         text.put(self._pieces[len(self._slots)])
         return text.take()
 
@@ -118,9 +116,15 @@ class Prepared:
 def prepared(out: Renderer) -> Prepared:
     """Return what a renderer collected as a prepared statement."""
     node = Prepared.__new__(Prepared)
-    found = out.slots
-    node._pieces = (*found[::2], out.text.take())
-    node._slots = tuple(found[1::2])
+    pieces: list[str] = []
+    slots: list[Slot] = []
+    for item in out.slots or ():
+        if isinstance(item, str):
+            pieces.append(item)
+        elif isinstance(item, Slot):
+            slots.append(item)
+    node._pieces = (*pieces, out.text.take())
+    node._slots = tuple(slots)
     node._params = None if out.params is None else tuple(out.params)
     node._mark = out.mark
     node._named = out.params is not None and out.mark is None and out.paramstyle != "numeric"
@@ -154,18 +158,24 @@ def _value(slot: Slot, values: "dict[str, object]") -> object:
     if slot._name not in values:
         raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
     value = values[slot._name]
-    if slot._many:
-        if not isinstance(value, (list, tuple)) or not value:
-            raise TypeError(
-                f"slot {slot._name} must be a list or a tuple of at least one value, "
-                f"got {shown(value)}"
-            )
-        for item in value:
-            _check(slot, item)
-        return value
     if type(value) is not slot._type:
         _check(slot, value)
     return value
+
+
+def _many(slot: Slot, values: "dict[str, object]") -> "tuple[object, ...]":
+    """Return the values for a slot of many, checked."""
+    if slot._name not in values:
+        raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
+    value = values[slot._name]
+    if not isinstance(value, (list, tuple)) or not value:
+        raise TypeError(
+            f"slot {slot._name} must be a list or a tuple of at least one value, got {shown(value)}"
+        )
+    for item in value:
+        if type(item) is not slot._type:
+            _check(slot, item)
+    return tuple(value)
 
 
 def _check(slot: Slot, value: object) -> int:

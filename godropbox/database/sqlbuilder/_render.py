@@ -5,6 +5,8 @@ Nodes write themselves through a ``Renderer``; only literals, names and placehol
 here. A ``Renderer`` serves one call and one thread.
 """
 
+from typing import TYPE_CHECKING
+
 from godropbox._kernels import sqltext
 
 from . import _names
@@ -13,6 +15,9 @@ from ._values import sent_value
 from .dialects import check_paramstyle, placeholder, style_of, unsupported
 
 __all__ = ["Renderer", "bad_scope", "new_renderer"]
+if TYPE_CHECKING:
+    from godropbox.database.sqltypes import SqlMode
+
 # Compiled, these are C variables.
 new_text = sqltext.Text
 MAX_NAME = _names.MAX_NAME
@@ -69,12 +74,15 @@ class Renderer:
             self.text.literals(values, ",")
             return 0
         text = self.text
+        params = self._params()
+        mark = self.mark
+        next_mark = self.next_mark
         comma = False
         for value in values:
             kind = type(value)
-            if self.mark is not None and (kind is int or kind is str):
-                self.params.append(value)
-                text.put(self.next_mark if comma else self.mark)
+            if mark is not None and next_mark is not None and (kind is int or kind is str):
+                params.append(value)
+                text.put(next_mark if comma else mark)
             else:
                 if comma:
                     text.put(",")
@@ -109,22 +117,24 @@ class Renderer:
             self.paramstyle = check_paramstyle(paramstyle)
         return 0
 
+    def _params(self) -> "list[object]":
+        assert self.params is not None
+        return self.params
+
     def _bind(self, value: object) -> int:
         kind = type(value)
-        if not (
-            kind is int or kind is str or value is None or kind is bytes or kind is bool
-        ):
+        if not (kind is int or kind is str or value is None or kind is bytes or kind is bool):
             sent, value = self._sent(value)
             if not sent:
                 return 0
-        self.params.append(value)
+        self._params().append(value)
         return self._write_mark()
 
     def _write_mark(self) -> int:
         if self.mark is not None:
             self.text.put(self.mark)
         else:
-            self.text.put(placeholder(self.paramstyle, len(self.params)))
+            self.text.put(placeholder(self.paramstyle, len(self._params())))
         return 0
 
     def _sent(self, value: object) -> "tuple[bool, object]":
@@ -148,10 +158,13 @@ class Renderer:
 
     def check_scope(self, owner: str, column: str) -> int:
         """Raise unless `owner`, an interned name, is of a table in scope."""
-        for known in self.scope:
+        scope = self.scope
+        if scope is None:
+            return 0
+        for known in scope:
             if known is owner:
                 return 0
-        raise bad_scope(owner, column, self.scope)
+        raise bad_scope(owner, column, scope)
 
     def slot(self, slot: object, many: bool) -> int:
         """Write the place that a prepared statement fills with a value for `slot`."""
@@ -201,7 +214,7 @@ def bad_scope(owner: str, column: str, scope: "tuple[str, ...]") -> Exception:
     return ValueError(f"{column}: table {owner} is not in this statement, whose tables are {known}")
 
 
-def new_renderer(database: object, dialect: object, mode: object) -> Renderer:
+def new_renderer(database: object, dialect: object, mode: "SqlMode | None") -> Renderer:
     """Return a renderer for a dialect, or for the server mode that names one."""
     out = Renderer.__new__(Renderer)
     if type(database) is str:

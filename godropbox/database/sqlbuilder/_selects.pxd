@@ -1,6 +1,10 @@
 # The C face of `_selects`, for itself and for the modules compiled beside it.
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
+from godropbox.database.sqlbuilder._clauses cimport (
+    expressions, ordered, unordered, write_comment, write_limit, write_list
+)
+from godropbox.database.sqlbuilder._columns cimport Column
 from godropbox.database.sqlbuilder._nodes cimport (
     Expression, conjunction, depth_of, predicate
 )
@@ -27,12 +31,6 @@ cdef class Join(Source):
     cdef tuple _using
     @cython.locals(text=Text, index=Py_ssize_t)
     cdef int _write_source(self, Renderer out) except -1
-
-
-cdef class Ordering:
-    cdef Expression _term
-    cdef str _word
-    cdef int _write(self, Renderer out) except -1
 
 
 cdef class Select(Query):
@@ -66,19 +64,8 @@ cpdef Select new_select(Source source, tuple columns)
 @cython.locals(node=Join, other=Source)
 cdef Join _join(Source left, str kind, object right, object on, object using)
 cdef Select _locked(Select select, int lock, bint nowait, bint skip_locked)
-@cython.locals(ordering=Ordering, expression=Expression)
-cpdef int write_list(Renderer out, tuple terms) except -1
-cpdef int write_comment(Renderer out, str comment) except -1
-@cython.locals(text=Text)
-cpdef int write_limit(Renderer out, long long limit, long long offset) except -1
 cdef int _write_lock(Renderer out, int lock, int wait) except -1
-cpdef tuple ordered(tuple terms)
-cpdef tuple expressions(str what, tuple terms)
-@cython.locals(node=Ordering)
-cpdef tuple unordered(tuple terms)
 @cython.locals(table=Source)
 cpdef int write_with(Renderer out, tuple tables) except -1
-@cython.locals(node=Ordering)
-cpdef Ordering ordering(object term, str word)
 cpdef tuple output_names(Select select)
 cpdef tuple named(tuple queries)

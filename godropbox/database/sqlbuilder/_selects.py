@@ -7,28 +7,22 @@ Tables themselves are in ``_tables``; here is what any source of rows can do.
 from collections.abc import Iterable
 
 from . import _grammar
+from ._clauses import (
+    Ordering,
+    expressions,
+    ordered,
+    unordered,
+    write_comment,
+    write_limit,
+    write_list,
+)
+from ._columns import Column
 from ._names import check_comment, check_count, check_name, shown
 from ._nodes import Expression, conjunction, depth_of, predicate
 from ._render import Renderer
 from ._statement import Query
 
-__all__ = [
-    "Join",
-    "Ordering",
-    "Select",
-    "Source",
-    "expressions",
-    "named",
-    "new_select",
-    "ordered",
-    "ordering",
-    "output_names",
-    "unordered",
-    "write_comment",
-    "write_limit",
-    "write_list",
-    "write_with",
-]
+__all__ = ["Join", "Select", "Source", "named", "new_select", "output_names", "write_with"]
 
 MYSQL = _grammar.MYSQL
 SQLITE = _grammar.SQLITE
@@ -53,11 +47,11 @@ class Source:
     def _write_definition(self, out: Renderer) -> int:
         raise TypeError(f"{type(self).__name__} has no definition for WITH")
 
-    def _columns(self) -> "tuple[Expression, ...]":
+    def _columns(self) -> "tuple[Column, ...]":
         return ()
 
     @property
-    def columns(self) -> "tuple[Expression, ...]":
+    def columns(self) -> "tuple[Column, ...]":
         """The columns of every table here, in the order of declaration."""
         return self._columns()
 
@@ -106,7 +100,7 @@ class Join(Source):
     _right: Source
     _using: "tuple[str, ...]"
 
-    def _columns(self) -> "tuple[Expression, ...]":
+    def _columns(self) -> "tuple[Column, ...]":
         return self._left._columns() + self._right._columns()
 
     def _write_source(self, out: Renderer) -> int:
@@ -129,20 +123,6 @@ class Join(Source):
                     text.put(",")
                 out.name(self._using[index])
             text.put(")")
-        return 0
-
-
-class Ordering:
-    """A term of ORDER BY with its direction; made by ``asc`` and ``desc``."""
-
-    __slots__ = ("_term", "_word")
-
-    _term: Expression
-    _word: str
-
-    def _write(self, out: Renderer) -> int:
-        self._term._write(out)
-        out.text.put(self._word)
         return 0
 
 
@@ -398,51 +378,7 @@ def _using(kind: str, on: object, using: object) -> "tuple[str, ...]":
     return names
 
 
-def expressions(what: str, terms: "tuple[object, ...]") -> "tuple[object, ...]":
-    """Return `terms` if they are expressions, at least one."""
-    if not terms:
-        raise ValueError(f"{what} of nothing: give at least one column")
-    for term in terms:
-        if not isinstance(term, Expression):
-            raise TypeError(f"a term of {what} must be an expression, got {shown(term)}")
-    return terms
-
-
-def ordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
-    """Return `terms` if they may stand in ORDER BY, at least one."""
-    if not terms:
-        raise ValueError("ORDER BY of nothing: give at least one column")
-    for term in terms:
-        if not isinstance(term, (Expression, Ordering)):
-            raise TypeError(
-                f"a term of ORDER BY must be an expression, asc() or desc(), got {shown(term)}"
-            )
-    return terms
-
-
-def ordering(term: object, word: str) -> Ordering:
-    """Return a term of ORDER BY with its direction, `word`."""
-    if not isinstance(term, Expression):
-        raise TypeError(f"a term of ORDER BY must be an expression, got {shown(term)}")
-    node = Ordering.__new__(Ordering)
-    node._term = term
-    node._word = word
-    return node
-
-
-def unordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
-    """Return the expressions of the terms of an ORDER BY."""
-    found: list[object] = []
-    for term in terms:
-        if isinstance(term, Ordering):
-            node = term
-            found.append(node._term)
-        else:
-            found.append(term)
-    return tuple(found)
-
-
-def named(queries: "tuple[object, ...]") -> "tuple[Source, ...]":
+def named(queries: "tuple[Source, ...]") -> "tuple[Source, ...]":
     """Return `queries` if they may stand in WITH, at least one."""
     if not queries:
         raise ValueError("WITH of nothing: give with_() at least one query")
@@ -460,49 +396,6 @@ def _locked(select: Select, lock: int, nowait: bool, skip_locked: bool) -> Selec
         node._lock = lock
         node._wait = 1 if nowait else 2 if skip_locked else 0
     return node
-
-
-def write_list(out: Renderer, terms: "tuple[object, ...]") -> int:
-    """Write expressions and orderings with commas between them."""
-    first = True
-    for term in terms:
-        if not first:
-            out.text.put(",")
-        first = False
-        if isinstance(term, Ordering):
-            ordering = term
-            ordering._write(out)
-        else:
-            expression = term
-            expression._write(out)
-    return 0
-
-
-def write_comment(out: Renderer, comment: str) -> int:
-    """Write a comment that ``check_comment`` let through."""
-    out.text.put("/* ")
-    out.text.put(comment)
-    out.text.put(" */")
-    return 0
-
-
-def write_limit(out: Renderer, limit: int, offset: int) -> int:
-    """Write LIMIT and OFFSET; -1 stands for none, not for both."""
-    text = out.text
-    if out.dialect == MYSQL:
-        text.put(" LIMIT ")
-        if offset >= 0:
-            text.literal(offset)
-            text.put(", ")
-        text.literal(limit if limit >= 0 else 18446744073709551615)
-        return 0
-    if limit >= 0 or out.dialect == SQLITE:
-        text.put(" LIMIT ")
-        text.literal(limit)
-    if offset >= 0:
-        text.put(" OFFSET ")
-        text.literal(offset)
-    return 0
 
 
 def write_with(out: Renderer, tables: "tuple[Source, ...]") -> int:

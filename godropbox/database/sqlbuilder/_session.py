@@ -15,7 +15,7 @@ class LockTables(Statement):
 
     __slots__ = ("_locks",)
 
-    _locks: "tuple[object, ...]"  # table, word, table, word and so on
+    _locks: "tuple[tuple[TableSource, str], ...]"
 
     def read(self, table: TableSource) -> "LockTables":
         """Return the statement that also locks `table` for reading."""
@@ -30,12 +30,13 @@ class LockTables(Statement):
         if not self._locks:
             raise ValueError("LOCK TABLES of nothing: give read() or write() a table")
         out.text.put("LOCK TABLES ")
-        for index in range(0, len(self._locks), 2):
-            if index:
+        first = True
+        for table, word in self._locks:
+            if not first:
                 out.text.put(", ")
-            table = self._locks[index]
+            first = False
             table._write_target(out)
-            out.text.put(self._locks[index + 1])
+            out.text.put(word)
         return 0
 
 
@@ -101,5 +102,5 @@ def _locked(lock: LockTables, table: object, word: str) -> LockTables:
     if not isinstance(table, TableSource):
         raise TypeError(f"table must be a table, got {shown(table)}")
     node = LockTables.__new__(LockTables)
-    node._locks = (*lock._locks, table, word)
+    node._locks = (*lock._locks, (table, word))
     return node

@@ -6,7 +6,7 @@ from godropbox.database.sqlbuilder._nodes cimport (
     Expression, above, depth_of, operand, predicate, write_operand
 )
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._selects cimport ordered, unordered, write_list
+from godropbox.database.sqlbuilder._clauses cimport ordered, unordered, write_list
 from godropbox.database.sqlbuilder._statement cimport Query
 
 cdef int ATOM, VALUE, PREDICATE, UNKNOWN, MYSQL, POSTGRESQL
@@ -38,6 +38,7 @@ cdef class Over(Expression):
 
 
 cdef class Interval(Expression):
+    cdef bint _exact
     cdef object _microseconds
 
 
@@ -85,13 +86,13 @@ cdef int made(Expression node, int kind, int depth) except -1
 @cython.locals(node=Literal)
 cpdef Expression literal_node(object value)
 @cython.locals(node=Alias)
-cpdef Expression alias_node(object name, object term)
+cpdef Alias alias_node(object name, object term)
 @cython.locals(node=Call)
-cpdef Expression call(object name, tuple arguments, bint distinct)
+cpdef Call call(object name, tuple arguments, bint distinct)
 @cython.locals(node=Over)
 cpdef Expression over_node(Expression function, tuple partition, tuple order)
 @cython.locals(node=Interval)
-cpdef Expression interval_node(object microseconds)
+cpdef Expression interval_node(object microseconds, bint exact)
 @cython.locals(node=Tuple)
 cpdef Expression tuple_node(tuple items)
 @cython.locals(node=Case)
@@ -107,4 +108,4 @@ cpdef Expression exists_node(object query)
 @cython.locals(node=Scalar)
 cpdef Expression scalar_node(Query query)
 @cython.locals(node=Slot)
-cpdef Expression slot_node(object name, object kind, bint nullable, bint many)
+cpdef Slot slot_node(object name, object kind, bint nullable, bint many)

@@ -5,11 +5,11 @@ What operators build is in ``_nodes``. The public functions are in ``functions``
 """
 
 from . import _grammar
+from ._clauses import ordered, unordered, write_list
 from ._columns import Column
 from ._names import check_name, shown
 from ._nodes import Expression, above, depth_of, operand, predicate, write_operand
 from ._render import Renderer
-from ._selects import ordered, unordered, write_list
 from ._statement import Query
 from .dialects import unsupported
 
@@ -152,8 +152,9 @@ class Over(Expression):
 class Interval(Expression):
     """A span of time to add to a moment or take from it."""
 
-    __slots__ = ("_microseconds",)
+    __slots__ = ("_exact", "_microseconds")
 
+    _exact: bool
     _microseconds: int
 
     def _write(self, out: Renderer) -> int:
@@ -165,8 +166,9 @@ class Interval(Expression):
         if out.dialect == POSTGRESQL:
             out.text.put(f"INTERVAL '{sign}{hours}:{rest // 60:02}:{rest % 60:02}.{micros:06}'")
         else:
+            digits = f"{micros:06}" if self._exact else str(micros)
             out.text.put(
-                f"INTERVAL '{sign}{hours}:{rest // 60}:{rest % 60}:{micros}' HOUR_MICROSECOND"
+                f"INTERVAL '{sign}{hours}:{rest // 60}:{rest % 60}:{digits}' HOUR_MICROSECOND"
             )
         return 0
 
@@ -340,7 +342,7 @@ def literal_node(value: object) -> Expression:
     return node
 
 
-def alias_node(name: str, term: object) -> Expression:
+def alias_node(name: str, term: object) -> Alias:
     """Return ``(term) AS name``."""
     node = Alias.__new__(Alias)
     node._name = check_name("alias", name)
@@ -349,7 +351,7 @@ def alias_node(name: str, term: object) -> Expression:
     return node
 
 
-def call(name: str, arguments: "tuple[object, ...]", distinct: bool) -> Expression:
+def call(name: str, arguments: "tuple[object, ...]", distinct: bool) -> Call:
     """Return ``name(arguments)``."""
     node = Call.__new__(Call)
     node._name = check_name("function name", name)
@@ -366,7 +368,7 @@ def over_node(
 ) -> Expression:
     """Return a call as a window function."""
     node = Over.__new__(Over)
-    node._call = function
+    node._call = as_call(function)
     for term in partition:
         if not isinstance(term, Expression):
             raise TypeError(f"a term of PARTITION BY must be an expression, got {shown(term)}")
@@ -376,10 +378,18 @@ def over_node(
     return node
 
 
-def interval_node(microseconds: int) -> Expression:
+def as_call(node: Expression) -> Call:
+    """Return `node`, which must be a call."""
+    if not isinstance(node, Call):
+        raise TypeError(f"only a function call has a window, got {node!r}")
+    return node
+
+
+def interval_node(microseconds: int, exact: bool) -> Expression:
     """Return an interval of so many microseconds."""
     node = Interval.__new__(Interval)
     node._microseconds = microseconds
+    node._exact = exact
     made(node, VALUE, 1)
     return node
 
@@ -453,7 +463,7 @@ def scalar_node(query: Query) -> Expression:
     return node
 
 
-def slot_node(name: str, kind: type, nullable: bool, many: bool) -> Expression:
+def slot_node(name: str, kind: type, nullable: bool, many: bool) -> Slot:
     """Return a slot for values of a type."""
     node = Slot.__new__(Slot)
     node._name = check_name("slot name", name)

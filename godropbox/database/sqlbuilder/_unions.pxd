@@ -1,12 +1,11 @@
 # The C face of `_unions`.
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
+from godropbox.database.sqlbuilder._clauses cimport ordered, unordered, write_limit, write_list
 from godropbox.database.sqlbuilder._columns cimport Column, bound
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._selects cimport (
-    Select, Source, named, ordered, output_names, unordered, write_limit, write_list, write_with
-)
+from godropbox.database.sqlbuilder._selects cimport Select, Source, named, output_names, write_with
 from godropbox.database.sqlbuilder._statement cimport Query
 from godropbox.database.sqlbuilder._terms cimport scalar_node
 

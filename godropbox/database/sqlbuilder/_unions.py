@@ -2,22 +2,12 @@
 """UNION, and queries with a name: in FROM, and in WITH."""
 
 from . import _grammar
+from ._clauses import Ordering, ordered, unordered, write_limit, write_list
 from ._columns import Column, bound
 from ._names import check_count, shown
 from ._nodes import Expression
 from ._render import Renderer
-from ._selects import (
-    Ordering,
-    Select,
-    Source,
-    named,
-    ordered,
-    output_names,
-    unordered,
-    write_limit,
-    write_list,
-    write_with,
-)
+from ._selects import Select, Source, named, output_names, write_with
 from ._statement import Query
 from ._terms import scalar_node
 
@@ -37,7 +27,7 @@ class Union(Query):
     _offset: int
     _order: "tuple[object, ...]"
     _selects: "tuple[Select, ...]"
-    _with: "tuple[object, ...]"
+    _with: "tuple[Source, ...]"
 
     def _copy(self) -> "Union":
         node = Union.__new__(Union)
@@ -191,6 +181,7 @@ def new_union(selects: "tuple[object, ...]", every: bool) -> Union:
         raise ValueError("UNION of nothing: give it at least one SELECT")
     node = Union.__new__(Union)
     width = -1
+    taken: list[Select] = []
     for item in selects:
         if not isinstance(item, Select):
             raise TypeError(f"selects must be SELECTs, got {shown(item)}")
@@ -201,7 +192,8 @@ def new_union(selects: "tuple[object, ...]", every: bool) -> Union:
         if min(own, width) >= 0 and own != width:
             raise ValueError(f"SELECTs of a UNION must have as many columns, got {width} and {own}")
         width = own
-    node._selects = selects
+        taken.append(select)
+    node._selects = tuple(taken)
     node._all = every
     node._limit = node._offset = -1
     node._order = node._with = ()

@@ -4,14 +4,9 @@ Only the rarer types come here; ints, floats, strings, bytes, bools and None are
 place. Which types have a literal is decided by the ``sqltext`` kernel alone.
 """
 
-from typing import TYPE_CHECKING
-
 from godropbox._kernels import sqltext
 
 from ._names import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["checked_values", "plain_operand", "sent_value"]
 

@@ -5,13 +5,15 @@ They are made by a table's methods and write to that one table.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from . import _grammar
+from ._clauses import Ordering, ordered, write_comment, write_limit, write_list
 from ._columns import Column
 from ._names import check_comment, check_count, shown
 from ._nodes import Expression, conjunction, operand, predicate, write_operand
 from ._render import Renderer
-from ._selects import Ordering, Source, ordered, write_comment, write_limit, write_list
+from ._selects import Source
 from ._statement import Query, Statement
 
 __all__ = ["Change", "Delete", "Insert", "Update", "new_delete", "new_insert", "new_update"]
@@ -40,7 +42,7 @@ class Insert(Statement):
     _comment: "str | None"
     _ignore: bool
     _query: "Query | None"
-    _rows: "tuple[object, ...] | None"  # (the rows before or None, rows, whether all are plain)
+    _rows: "tuple[Any, Any, bool] | None"  # the like for the rows before, rows, if all are plain
     _table: Source
     _target: "tuple[Column, ...]"
     _updates: "tuple[object, ...]"  # column, value, column, value and so on
@@ -225,8 +227,8 @@ class Update(Change):
     def set(self, column: Column, value: object) -> "Update":
         """Return the statement that also sets `column` to `value`; the order is kept."""
         own = own_column(self._table, column)
-        for index in range(0, len(self._updates), 2):
-            if self._updates[index] is own or self._updates[index].name == own.name:
+        for known in self._updates[::2]:
+            if own_column(self._table, known)._bare == own._bare:
                 raise ValueError(f"column {own.name} is set twice")
         node = _updated(self)
         node._updates = (*self._updates, own, operand(value))
@@ -335,7 +337,7 @@ def _updated(old: Update) -> Update:
 def _with_rows(insert: Insert, rows: "tuple[object, ...]") -> Insert:
     width = len(insert._columns)
     plain = True
-    taken: list[object] = []
+    taken: list[tuple[object, ...]] = []
     for row in rows:
         if isinstance(row, (str, bytes)) or not isinstance(row, (tuple, list, Iterable)):
             raise TypeError(f"a row must be an iterable of values, got {shown(row)}")
@@ -363,7 +365,7 @@ def are_plain(values: "tuple[object, ...]") -> bool:
 
 def has_nodes(values: "tuple[object, ...]") -> bool:
     """Tell whether an expression is among `values`."""
-    for value in values:
+    for value in values:  # noqa: SIM110  # a C function has no room for a generator
         if isinstance(value, Expression):
             return True
     return False
@@ -379,8 +381,8 @@ def _write_ignore(out: Renderer, word: str) -> int:
     return 0
 
 
-def _write_rows(out: Renderer, rows: object, width: int) -> int:
-    chunks: list[object] = []
+def _write_rows(out: Renderer, rows: "tuple[Any, Any, bool] | None", width: int) -> int:
+    chunks: list[tuple[Any, bool]] = []
     while rows is not None:
         before, chunk, plain = rows
         chunks.append((chunk, plain))

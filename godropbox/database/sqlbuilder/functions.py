@@ -5,12 +5,14 @@ build; but ``and_``, ``or_``, ``add``, ``sub``, ``mul`` and ``div`` take any num
 and put one pair of parentheses around them.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from . import _grammar
+from ._clauses import Ordering, ordering
+from ._groups import nary, negation
 from ._names import shown
-from ._nodes import Expression, binary, nary, negation
-from ._selects import Ordering, ordering
+from ._nodes import Expression, binary
 from ._statement import Query
 from ._terms import (
     Alias,
@@ -123,12 +125,12 @@ def regexp(left: object, pattern: object) -> Expression:
     return binary(" REGEXP ", left, pattern, _grammar.COMPARE)
 
 
-def in_(left: Expression, values: object) -> Expression:
+def in_(left: Expression, values: "Iterable[object] | Query") -> Expression:
     """Return ``left IN (values)``; see ``Expression.in_``."""
     return as_expression("left", left).in_(values)
 
 
-def not_in(left: Expression, values: object) -> Expression:
+def not_in(left: Expression, values: "Iterable[object] | Query") -> Expression:
     """Return ``left NOT IN (values)``; see ``Expression.not_in``."""
     return as_expression("left", left).not_in(values)
 
@@ -198,12 +200,17 @@ def count(argument: object = None, *, distinct: bool = False) -> Call:
     return call("COUNT", (star() if argument is None else argument,), distinct)
 
 
-def interval(duration: timedelta) -> Expression:
-    """Return a span of time, to the microsecond, to add to a moment or take from it."""
+def interval(duration: timedelta, *, exact: bool = False) -> Expression:
+    """Return a span of time to add to a moment or take from it.
+
+    The text is that of the Go library, whose microseconds have no leading zeros: MySQL takes 7 of
+    them for 0.7 seconds. With `exact` they have six digits, and are what `duration` says. Whole
+    seconds and PostgreSQL are right either way.
+    """
     if not isinstance(duration, timedelta):
         raise TypeError(f"duration must be a timedelta, got {shown(duration)}")
     seconds = duration.days * 86400 + duration.seconds
-    return interval_node(seconds * 1000000 + duration.microseconds)
+    return interval_node(seconds * 1000000 + duration.microseconds, exact)
 
 
 def tuple_(*items: object) -> Expression:
