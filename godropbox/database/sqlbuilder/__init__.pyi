@@ -5,7 +5,7 @@ The modules beside it are typed without generics, which compiled classes cannot 
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, NoReturn, TypeAlias, Self, overload
+from typing import Any, Generic, Literal, NoReturn, Self, TypeAlias, overload
 from typing import TypeVar as _TypeVar
 
 from typing_extensions import TypeVar

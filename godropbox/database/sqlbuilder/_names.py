@@ -5,13 +5,16 @@ starting with a digit, so that quoting them in any dialect needs no escape.
 """
 
 from sys import intern
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["MAX_NAME", "check_comment", "check_count", "check_name", "shown"]
 
-MAX_NAME: Final = 64
+MAX_NAME: "Final" = 64
 
-_COMMENT: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ .?")
+_COMMENT: "Final" = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ .?")
 
 
 def shown(value: object) -> str:

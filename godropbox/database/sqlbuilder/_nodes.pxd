@@ -64,6 +64,5 @@ cdef str _preview(Expression node)
 @cython.locals(node=Expression)
 cdef bint _meets(Expression left, object right) except -1
 cpdef Expression conjunction(Expression left, object right)
-cdef str _foreign(Renderer out, str symbol)
 cdef int _write_null(Renderer out, str symbol) except -1
 cpdef int write_enclosed(Renderer out, Expression node) except -1

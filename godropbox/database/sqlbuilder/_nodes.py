@@ -6,28 +6,17 @@ become literals or parameters at render. The rarer expressions are in ``_terms``
 ``_columns``.
 """
 
-from collections.abc import Iterable
-from types import GenericAlias
-from typing import NoReturn
-
 from . import _grammar
 from ._render import Renderer, new_renderer
 from ._statement import Query
 from ._values import checked_values, plain_operand
 
-__all__ = [
-    "Binary",
-    "Chain",
-    "Expression",
-    "In",
-    "above",
-    "binary",
-    "conjunction",
-    "depth_of",
-    "operand",
-    "predicate",
-    "write_operand",
-]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, NoReturn
+
+GenericAlias: "Any" = type(list[int])  # without importing types
 
 # Compiled, these are C variables.
 COMPARE = _grammar.COMPARE
@@ -75,23 +64,23 @@ class Expression:
             text = str(error)
         return f"<{type(self).__name__} {text}>"
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> "NoReturn":
         raise TypeError(
             "a SQL expression has no truth value in Python: combine with & | ~ instead of "
             "and, or, not; use in_() instead of in; compare one pair at a time"
         )
 
-    def __iter__(self) -> NoReturn:
+    def __iter__(self) -> "NoReturn":
         raise TypeError(f"{type(self).__name__} is not iterable")
 
     def __hash__(self) -> int:
         return object.__hash__(self)
 
     @classmethod
-    def __class_getitem__(cls, parameter: object) -> GenericAlias:
+    def __class_getitem__(cls, parameter: object) -> object:
         return GenericAlias(cls, parameter)  # Expression[int], for type checkers
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> "NoReturn":
         raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
 
     def __eq__(self, other: object) -> "Expression":  # type: ignore[override]
@@ -248,7 +237,7 @@ class Binary(Expression):
         else:
             write_enclosed(out, self._left)
         if out.dialect:
-            symbol = _foreign(out, symbol)
+            symbol = out.operator(symbol)
         if self._right is None:
             if self._right_value is None and prec == COMPARE:
                 return _write_null(out, symbol)
@@ -373,16 +362,6 @@ def _write_null(out: Renderer, symbol: str) -> int:
     out.text.put(symbol)
     out.text.put("null")
     return 0
-
-
-def _foreign(out: Renderer, symbol: str) -> str:
-    """Return an operator of MySQL as another dialect writes it."""
-    if symbol == " REGEXP " and out.dialect == _grammar.POSTGRESQL:
-        return " ~ "
-    if symbol == " ^ ":
-        out.need(_grammar.IN_POSTGRESQL, "bitwise XOR")
-        return " # "
-    return symbol
 
 
 def _chain(symbol: str, left: Expression, right: object) -> Expression:

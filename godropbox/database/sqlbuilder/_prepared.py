@@ -4,13 +4,15 @@
 The text between the slots is kept; a fill checks each value against its slot and writes it.
 """
 
-from typing import NoReturn
-
 from godropbox._kernels import sqltext
 
 from ._names import shown
 from ._render import Renderer
 from ._terms import Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["Prepared", "prepared"]
 
@@ -109,7 +111,7 @@ class Prepared:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {' ... '.join(self._pieces)}>"
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> "NoReturn":
         raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
 
 

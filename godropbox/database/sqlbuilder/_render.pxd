@@ -40,6 +40,7 @@ cdef class Renderer:
     cdef int name(self, str name) except -1
     @cython.locals(text=Text)
     cdef int table(self, str ticked, str quoted) except -1
+    cdef str operator(self, str symbol)
     cdef int need(self, int allowed, str feature) except -1
 
 

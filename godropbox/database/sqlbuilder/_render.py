@@ -5,18 +5,18 @@ Nodes write themselves through a ``Renderer``; only literals, names and placehol
 here. A ``Renderer`` serves one call and one thread.
 """
 
-from typing import TYPE_CHECKING
-
 from godropbox._kernels import sqltext
 
-from . import _names
+from . import _grammar, _names
 from ._names import check_name
 from ._values import sent_value
 from .dialects import check_paramstyle, placeholder, style_of, unsupported
 
-__all__ = ["Renderer", "bad_scope", "new_renderer"]
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from godropbox.database.sqltypes import SqlMode
+
+__all__ = ["Renderer", "bad_scope", "new_renderer"]
 
 # Compiled, these are C variables.
 new_text = sqltext.Text
@@ -200,6 +200,15 @@ class Renderer:
             text.put(self.prefix)
             text.put(quoted)
         return 0
+
+    def operator(self, symbol: str) -> str:
+        """Return an operator of MySQL as the dialect writes it."""
+        if symbol == " REGEXP " and self.dialect == _grammar.POSTGRESQL:
+            return " ~ "
+        if symbol == " ^ ":
+            self.need(_grammar.IN_POSTGRESQL, "bitwise XOR")
+            return " # "
+        return symbol
 
     def need(self, allowed: int, feature: str) -> int:
         """Raise unless the dialect is in the set `allowed`, naming the feature it lacks."""

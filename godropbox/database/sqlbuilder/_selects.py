@@ -4,8 +4,6 @@
 Tables themselves are in ``_tables``; here is what any source of rows can do.
 """
 
-from collections.abc import Iterable
-
 from . import _grammar
 from ._clauses import (
     Ordering,
@@ -21,6 +19,11 @@ from ._names import check_comment, check_count, check_name, shown
 from ._nodes import Expression, conjunction, depth_of, predicate
 from ._render import Renderer
 from ._statement import Query
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 __all__ = ["Join", "Select", "Source", "named", "new_select", "output_names", "write_with"]
 
@@ -367,10 +370,11 @@ def _join(left: Source, kind: str, right: object, on: object, using: object) -> 
     return node
 
 
-def _using(kind: str, on: object, using: object) -> "tuple[str, ...]":
-    if isinstance(using, str) or not isinstance(using, Iterable):
+def _using(kind: str, on: object, using: "Any") -> "tuple[str, ...]":
+    if isinstance(using, str) or not hasattr(type(using), "__iter__"):
         raise TypeError(f"using must be an iterable of column names, got {shown(using)}")
-    names = tuple([check_name("a column name of using", name) for name in using])
+    given: Iterable[object] = using
+    names = tuple([check_name("a column name of using", name) for name in given])
     if on is not None and names:
         raise ValueError("a join has either on or using, not both")
     if on is None and not names and kind != " CROSS JOIN ":

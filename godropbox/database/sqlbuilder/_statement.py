@@ -4,13 +4,14 @@
 Statements are immutable. How one is written is its own business; here are the ways to ask.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NoReturn
-
 from ._render import Renderer, new_renderer
 from ._tags import tags_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
     from godropbox.database.sqltypes import SqlMode
 
     from ._prepared import Prepared
@@ -107,7 +108,7 @@ class Statement:
             text = str(error)
         return f"<{type(self).__name__} {text}>"
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> "NoReturn":
         raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
 
 

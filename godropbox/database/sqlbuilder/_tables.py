@@ -4,8 +4,6 @@
 A table is declared once and never changes: ``alias`` and the index hints return others.
 """
 
-from collections.abc import Iterable, Iterator
-
 from . import _grammar
 from ._columns import Column, bound
 from ._names import check_name, shown
@@ -16,6 +14,10 @@ from ._statement import Query
 from ._terms import star_node
 from ._unions import NamedQuery, Union, name_query, new_union
 from ._writes import Delete, Insert, Update, new_delete, new_insert, new_update
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Columns", "Subquery", "Table", "TableSource", "cte", "subquery", "union", "union_all"]
 

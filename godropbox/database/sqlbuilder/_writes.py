@@ -4,9 +4,6 @@
 They are made by a table's methods and write to that one table.
 """
 
-from collections.abc import Iterable
-from typing import Any
-
 from . import _grammar
 from ._clauses import Ordering, ordered, write_comment, write_limit, write_list
 from ._columns import Column
@@ -15,6 +12,11 @@ from ._nodes import Expression, conjunction, operand, predicate, write_operand
 from ._render import Renderer
 from ._selects import Source
 from ._statement import Query, Statement
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 __all__ = ["Change", "Delete", "Insert", "Update", "new_delete", "new_insert", "new_update"]
 
@@ -70,7 +72,7 @@ class Insert(Statement):
 
     def rows(self, rows: "Iterable[Iterable[object]]") -> "Insert":
         """Return the statement with more rows, each an iterable as for ``row``."""
-        if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
+        if isinstance(rows, (str, bytes)) or not hasattr(type(rows), "__iter__"):
             raise TypeError(f"rows must be an iterable of rows, got {shown(rows)}")
         return _with_rows(self, tuple(rows))
 
@@ -334,12 +336,12 @@ def _updated(old: Update) -> Update:
     return node
 
 
-def _with_rows(insert: Insert, rows: "tuple[object, ...]") -> Insert:
+def _with_rows(insert: Insert, rows: "tuple[Any, ...]") -> Insert:
     width = len(insert._columns)
     plain = True
     taken: list[tuple[object, ...]] = []
     for row in rows:
-        if isinstance(row, (str, bytes)) or not isinstance(row, (tuple, list, Iterable)):
+        if isinstance(row, (str, bytes)) or not hasattr(type(row), "__iter__"):
             raise TypeError(f"a row must be an iterable of values, got {shown(row)}")
         values = tuple(row)
         if len(values) != width:

@@ -4,21 +4,22 @@ Chosen when a statement is rendered: by name, or by the ``SqlMode`` of the serve
 cannot say raises ``UnsupportedFeature``; nothing is approximated.
 """
 
-from typing import TYPE_CHECKING, Final
-
 from ._names import shown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from godropbox.database.sqltypes import SqlMode
 
 __all__ = ["DIALECTS", "PARAMSTYLES", "UnsupportedFeature"]
 
 # The style of literals by dialect; MySQL without backslash escapes is style 1.
-DIALECTS: Final = {"mysql": 0, "sqlite": 2, "postgresql": 3}
+DIALECTS: "Final" = {"mysql": 0, "sqlite": 2, "postgresql": 3}
 
-PARAMSTYLES: Final = ("format", "qmark", "numeric", "named", "pyformat")
+PARAMSTYLES: "Final" = ("format", "qmark", "numeric", "named", "pyformat")
 
-_NAMES: Final = ("MySQL", "SQLite", "PostgreSQL")
+_NAMES: "Final" = ("MySQL", "SQLite", "PostgreSQL")
 
 
 class UnsupportedFeature(ValueError):  # noqa: N818  # it names what is missing, like KeyError

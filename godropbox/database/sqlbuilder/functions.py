@@ -5,9 +5,6 @@ build; but ``and_``, ``or_``, ``add``, ``sub``, ``mul`` and ``div`` take any num
 and put one pair of parentheses around them.
 """
 
-from collections.abc import Iterable
-from datetime import timedelta
-
 from . import _grammar
 from ._clauses import Ordering, ordering
 from ._groups import nary, negation
@@ -30,6 +27,11 @@ from ._terms import (
     tuple_node,
     values_node,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
 
 __all__ = [
     "add",
@@ -200,13 +202,15 @@ def count(argument: object = None, *, distinct: bool = False) -> Call:
     return call("COUNT", (star() if argument is None else argument,), distinct)
 
 
-def interval(duration: timedelta, *, exact: bool = False) -> Expression:
+def interval(duration: "timedelta", *, exact: bool = False) -> Expression:
     """Return a span of time to add to a moment or take from it.
 
     The text is that of the Go library, whose microseconds have no leading zeros: MySQL takes 7 of
     them for 0.7 seconds. With `exact` they have six digits, and are what `duration` says. Whole
     seconds and PostgreSQL are right either way.
     """
+    from datetime import timedelta  # only here, because it takes a while to import
+
     if not isinstance(duration, timedelta):
         raise TypeError(f"duration must be a timedelta, got {shown(duration)}")
     seconds = duration.days * 86400 + duration.seconds
