@@ -1,0 +1,41 @@
+"""The SQL examples run, as a newcomer runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from support import sqlservers
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(name: str, *arguments: str) -> list[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_sqlite() -> None:
+    lines = run("sql_sqlite.py")
+    hostile = "x'); DROP TABLE files; --"
+    assert str([("notes.txt", 120), (hostile, 3)]) in lines
+    assert str([(7, 123), (8, 4000)]) in lines
+    assert lines[-1] == "refused: DELETE without WHERE: give where(), or say all_rows()"
+
+
+def test_sharded_mariadb() -> None:
+    server = sqlservers.mariadb()
+    lines = run("sql_sharded_mariadb.py", "--port", str(server.port), "--user", "root")
+    assert lines[0].startswith("rows a shard: {0: ")
+    assert lines[-1] == "rows in all: 80"
+    reads = [line for line in lines if line.startswith("owner ")]
+    assert len(reads) == 3
+    assert all("((1, \"file '1'\"), (2, \"file '2'\"))"[1:-1] in line for line in reads)
