@@ -24,7 +24,9 @@ MODULES: list[str] = []
 DIRECTIVES = {
     "language_level": 3,
     "freethreading_compatible": True,
+    "binding": False,
     "embedsignature": True,
+    "embedsignature.format": "clinic",
     "boundscheck": False,
     "wraparound": False,
 }
@@ -59,7 +61,7 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    flags = ["/std:c11", "/O2"] if sys.platform == "win32" else ["-std=c11", "-O3"]
+    flags = ["/std:c11", "/O2"] if sys.platform == "win32" else ["-std=c11", "-O3", "-fvisibility=hidden"]
     declared = [
         Extension(
             f"godropbox._kernels.{stem}_c",

@@ -3,6 +3,7 @@
 import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ._args import bad_int, checked_int
@@ -11,8 +12,6 @@ __all__ = ["SIMD", "consistent_hash", "hash_many", "set_hash", "set_hash_many"]
 
 cdef extern from "Python.h":
     int PyLong_CheckExact(object) noexcept
-    unsigned long long PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
-    long PyLong_AsLongAndOverflow(object, int *) except? -1
 
 cdef extern from "simd.h":
     enum gdbx_simd:
@@ -73,19 +72,20 @@ SIMD = {
 cdef inline uint64_t _key(object key) except? 0xFFFFFFFFFFFFFFFF:
     if PyLong_CheckExact(key):
         try:
-            return PyLong_AsUnsignedLongLong(key)
+            return key
         except OverflowError:
-            pass
-        raise bad_int("key", "[0, 2**64)", key)
+            raise bad_int("key", "[0, 2**64)", key) from None
     return checked_int("key", "[0, 2**64)", key, 1 << 64)
 
 
 cdef inline uint32_t _num_shards(object num_shards) except? 0xFFFFFFFF:
-    cdef int overflow
     cdef long number
     if PyLong_CheckExact(num_shards):
-        number = PyLong_AsLongAndOverflow(num_shards, &overflow)
-        if 0 <= number <= GDBX_HASH2_SHARDS and not overflow:
+        try:
+            number = num_shards
+        except OverflowError:
+            number = -1
+        if 0 <= number <= GDBX_HASH2_SHARDS:
             return <uint32_t> number
         raise bad_int("num_shards", "[0, 65535]", num_shards)
     return checked_int("num_shards", "[0, 65535]", num_shards, 65536)
@@ -111,7 +111,7 @@ cdef class _Buffer:
         PyBuffer_Release(&self.view)
 
 
-def hash_many(keys, unsigned int few, unsigned int many, out_few, out_many):
+def hash_many(keys, uint32_t few, uint32_t many, out_few, out_many):
     if not few <= many <= GDBX_HASH2_SHARDS:
         raise ValueError(f"few and many must be few <= many <= 65535, got {few} and {many}")
     cdef _Buffer held = _Buffer(keys, PyBUF_SIMPLE, -1, 8)
@@ -129,23 +129,24 @@ def hash_many(keys, unsigned int few, unsigned int many, out_few, out_many):
                            <uint16_t *> first.view.buf, <uint16_t *> second.view.buf)
 
 
-cdef gdbx_hash2_set _set(const uint8_t[::1] bitmap, object lowest, object highest) except *:
+cdef gdbx_hash2_set _set(bytes bitmap, uint32_t lowest, uint32_t highest) except *:
+    """Return the set over `bitmap`, which the caller holds; C reads only what is checked here."""
     cdef gdbx_hash2_set shards
-    if bitmap.shape[0] != GDBX_HASH2_BITMAP_SIZE or not 0 <= lowest <= highest < GDBX_HASH2_SHARDS:
-        raise ValueError(f"not a shard set: {bitmap.shape[0]} bytes, {lowest}, {highest}")
-    shards.bitmap = &bitmap[0]
+    if len(bitmap) != GDBX_HASH2_BITMAP_SIZE or not lowest <= highest < GDBX_HASH2_SHARDS:
+        raise ValueError(f"not a shard set: {len(bitmap)} bytes, {lowest} to {highest}")
+    shards.bitmap = <const uint8_t *> PyBytes_AS_STRING(bitmap)
     shards.lowest = lowest
     shards.highest = highest
     return shards
 
 
-def set_hash(key, bytes bitmap not None, unsigned int lowest, unsigned int highest):
+def set_hash(key, bytes bitmap not None, uint32_t lowest, uint32_t highest):
     cdef uint64_t key_ = _key(key)
     cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
     return gdbx_hash2_set_one(key_, &shards)
 
 
-def set_hash_many(keys, bytes bitmap not None, unsigned int lowest, unsigned int highest, out):
+def set_hash_many(keys, bytes bitmap not None, uint32_t lowest, uint32_t highest, out):
     cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
     cdef _Buffer held = _Buffer(keys, PyBUF_SIMPLE, -1, 8)
     cdef size_t n = held.view.len // 8
