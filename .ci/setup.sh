@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the commands of this repository need from a machine: Debian packages, a Python, an
 # environment. Sourced by tests/run and bench/run (bash, `set -euo pipefail`, at the root), it only
 # defines functions. Each says what it does in one line on stderr, and nothing when there is
