@@ -12,28 +12,48 @@ from html import escape
 from textwrap import wrap
 from typing import Any
 
-from .results import Line, lines_of, short_ratio, short_time
+from .results import TIMES, Line, lines_of, short_ratio, short_time, tick_time
 
 __all__ = ["NARROW", "WIDE", "Layout", "chart"]
 
 LINEAR = 30  # the greatest ratio of two times that bars from zero show well
 
-STYLE = """
-.gb{--card:#fff;--edge:#d8dee4;--ink:#1f2328;--dim:#656d76;--grid:#e6eaef;--native:#0061fe;
---pure:#8fb8ff;--peer:#b8c0ca;--floor:#d4590a;font-family:-apple-system,BlinkMacSystemFont,
-"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-@media(prefers-color-scheme:dark){.gb{--card:#12161c;--edge:#2d343d;--ink:#e8ebef;--dim:#98a1ac;
---grid:#252b33;--native:#4a90ff;--pure:#2f5699;--peer:#505a66;--floor:#ff9a4d}}
-.gb text{fill:var(--ink)}.gb .card{fill:var(--card);stroke:var(--edge)}
-.gb .grid{stroke:var(--grid)}.gb .native{fill:var(--native)}.gb .pure{fill:var(--pure)}
-.gb .peer{fill:var(--peer)}.gb .floor{fill:var(--floor)}
-.gb .mark{stroke:var(--floor);stroke-dasharray:4 3;stroke-width:1.5}
-.gb .spread{stroke:var(--ink);stroke-opacity:.55;stroke-width:1.5}
-.gb .title{font-size:18px;font-weight:650}.gb .case{font-size:14px;font-weight:650}
-.gb .row{font-size:13px}.gb .ours{font-weight:650}
-.gb .value{font-size:13px;font-variant-numeric:tabular-nums}
-.gb .value{stroke:var(--card);stroke-width:4px;paint-order:stroke}
-.gb .dim,.gb .note{fill:var(--dim)}.gb .note{font-size:12px}
+# Colours by name, light and dark. Plain rules, for not every reader of SVG knows CSS variables.
+_COLOURS = {
+    ".card": ("fill:#fff;stroke:#d8dee4", "fill:#12161c;stroke:#2d343d"),
+    "text": ("fill:#1f2328", "fill:#e8ebef"),
+    ".note,.dim": ("fill:#656d76", "fill:#98a1ac"),
+    ".grid": ("stroke:#e6eaef", "stroke:#272d36"),
+    ".native": ("fill:#0061fe", "fill:#4a90ff"),
+    ".pure": ("fill:#94bcff", "fill:#2c518f"),
+    ".peer": ("fill:#bcc4ce", "fill:#4d5763"),
+    ".floor": ("fill:#ffd9bd;stroke:#d4590a", "fill:#4a2c17;stroke:#ff9a4d"),
+    ".mark": ("stroke:#d4590a", "stroke:#ff9a4d"),
+    ".spread": ("stroke:#1f2328", "stroke:#fff"),
+    ".value": ("stroke:#fff", "stroke:#12161c"),
+}
+
+
+def _colours(theme: int) -> str:
+    rules = []
+    for names, values in _COLOURS.items():
+        selector = ",".join(f".gb {name}" for name in names.split(","))
+        rules.append(f"{selector}{{{values[theme]}}}")
+    return "\n".join(rules)
+
+
+STYLE = f"""
+.gb{{font-family:-apple-system,BlinkMacSystemFont,"Segoe UI",Roboto,"Helvetica Neue",Arial,
+sans-serif}}
+.gb .title{{font-size:18px;font-weight:650}}.gb .case{{font-size:14px;font-weight:650}}
+.gb .row,.gb .value{{font-size:13px}}.gb .ours{{font-size:13px;font-weight:650}}
+.gb .value{{font-variant-numeric:tabular-nums;stroke-width:6px;stroke-linejoin:round;
+paint-order:stroke}}.gb .note{{font-size:12px;font-weight:400}}
+.gb .mark{{stroke-dasharray:4 3;stroke-width:1.5}}.gb .spread{{stroke-opacity:.6;stroke-width:1.5}}
+{_colours(0)}
+@media(prefers-color-scheme:dark){{
+{_colours(1)}
+}}
 """
 
 
@@ -57,7 +77,7 @@ class Layout:
         return 20 if self.above else 24
 
 
-WIDE = Layout(width=860, left=226, right=648, pitch=27, bar=17, above=False)
+WIDE = Layout(width=860, left=226, right=690, pitch=27, bar=17, above=False)
 NARROW = Layout(width=380, left=20, right=360, pitch=44, bar=14, above=True)
 
 
@@ -81,7 +101,7 @@ class Axis:
     def ticks(self) -> list[float]:
         """Return the times that have a line."""
         if self.log:
-            decades = round(math.log10(self.high / self.low))
+            decades = math.floor(math.log10(self.high / self.low))
             each = math.ceil(decades / (self.layout.span // 50))
             return [self.low * 10**i for i in range(0, decades + 1, each)]
         rough = self.high / 5
@@ -97,7 +117,7 @@ def _axis(lines: Sequence[Line], layout: Layout) -> Axis:
         return Axis(0.0, high * 1.02, False, layout)
     # A decade's edge too near the fastest bar would leave it no length to be seen by.
     bottom = math.floor(math.log10(low / 1.25))
-    return Axis(10.0**bottom, 10.0 ** math.ceil(math.log10(high)), True, layout)
+    return Axis(10.0**bottom, high * 1.05, True, layout)
 
 
 class _Sheet:
@@ -108,8 +128,9 @@ class _Sheet:
         self.axis = _axis(self.lines, layout)
         self.layout = layout
         self.unit: str = records[0]["unit"]
-        self.base: bool = records[0]["base"]
+        self.base = all(record["base"] for record in records)
         self.y = 0.0
+        self._spread = False
         self._layers: dict[str, list[str]] = {"grid": [], "bars": [], "marks": [], "words": []}
 
     def words(self, x: float, y: float, css: str, words: str, anchor: str = "start") -> None:
@@ -127,17 +148,16 @@ class _Sheet:
         margin = self.layout.margin
         self.words(margin, 34, "title", escape(title))
         self.words(margin, 55, "note", f"time per {self.unit}: shorter is better")
-        base = "the base of the ratios" if self.base else "the floor"
         names = {
             "native": "godropbox, compiled",
             "pure": "godropbox, pure Python",
             "peer": "other libraries",
-            "floor": base,
+            "floor": "what ratios are to" if self.base else "the floor",
         }
         x, self.y = float(margin), 79.0
         for kind in names:
             if any(line.kind == kind for line in self.lines):
-                width = 30 + 6.1 * len(names[kind])
+                width = 34 + 5.7 * len(names[kind])
                 if x + width > self.layout.width:
                     x, self.y = float(margin), self.y + 19
                 box = f'x="{x:.1f}" y="{self.y - 10:.1f}" width="11" height="11" rx="2"'
@@ -148,12 +168,13 @@ class _Sheet:
 
     def panel(self, record: dict[str, Any]) -> None:
         """Draw a case."""
-        self.words(self.layout.margin, self.y + 17, "case", escape(record["case"]))
+        about = f'<tspan dx="8" class="note">{escape(record["case_about"])}</tspan>'
+        self.words(self.layout.margin, self.y + 17, "case", escape(record["case"]) + about)
         self.y += 26
         top = self.y
         lines = sorted(lines_of(record), key=lambda line: (not line.time, line.time))
         for line in lines:
-            self._row(line)
+            self._row(line, record)
         for tick in self.axis.ticks():
             self.rule("grid", self.axis.at(tick), top, "grid")
         for line in lines:
@@ -161,11 +182,11 @@ class _Sheet:
                 self.rule("marks", self.axis.at(line.time), top, "mark")
         self.y += 12
 
-    def _row(self, line: Line) -> None:
+    def _row(self, line: Line, record: dict[str, Any]) -> None:
         layout = self.layout
         bar = self.y + (layout.pitch - layout.bar) / 2 + (9 if layout.above else 0)
         y = bar - 5 if layout.above else bar + layout.bar / 2 + 4.5
-        css = "row ours" if line.kind == "native" else "row"
+        css = "value ours" if line.kind == "native" else "value"
         label = escape(line.label) + (" †" if line.other else "")
         if layout.above:
             self.words(layout.left, y, css, label)
@@ -174,22 +195,22 @@ class _Sheet:
         if line.time:
             self._bar(line, bar)
         if layout.above:
-            self.words(layout.right, y, "value", self._value(line), "end")
+            self.words(layout.right, y, "value", self._value(line, record), "end")
         else:
             end = self.axis.at(max(line.time, line.high)) if line.time else layout.left
-            self.words(end + 9, y, "value", self._value(line))
+            self.words(end + 9, y, "value", self._value(line, record))
         self.y += layout.pitch
 
-    def _value(self, line: Line) -> str:
+    def _value(self, line: Line, record: dict[str, Any]) -> str:
         """Return what stands at a bar: its time, and its ratio to the floor."""
         if not line.time:
             why = line.why if len(line.why) < 60 else line.why[:59] + "…"
             said = line.status if self.layout.above else f"{line.status}: {why}"
             return f'<tspan class="note">{escape(said)}</tspan>'
-        if line.kind == "floor":
-            ratio = "1×" if self.base else "the floor"
+        if line.label == record["floor"]:
+            ratio = f"1{TIMES}" if record["base"] else "the floor"
         else:
-            ratio = "" if line.to_floor is None else short_ratio(line.to_floor, self.base)
+            ratio = "" if line.to_floor is None else short_ratio(line.to_floor, record["base"])
         weight = "ours" if line.kind == "native" else "row"
         return (
             f'<tspan class="{weight}">{short_time(line.time)}</tspan>'
@@ -207,6 +228,7 @@ class _Sheet:
         self._layers["bars"].append(f'<path d="{outline}" class="{line.kind}"/>')
         low, high, middle = self.axis.at(line.low), self.axis.at(line.high), y + height / 2
         if high - low > 2:  # a shorter one cannot be told from the bar's end
+            self._spread = True
             spread = f'<path d="M{low:.1f} {middle:.1f}H{high:.1f}" class="spread"/>'
             self._layers["bars"].append(spread)
 
@@ -215,16 +237,15 @@ class _Sheet:
         layout, axis = self.layout, self.axis
         ticks = axis.ticks()
         for tick in ticks:
-            self.words(axis.at(tick), self.y + 4, "note", short_time(tick), "middle")
+            self.words(axis.at(tick), self.y + 4, "note", tick_time(tick), "middle")
         if axis.log:
             factor = f"{round(ticks[1] / ticks[0]):,}"
             notes = [f"Logarithmic scale: each line is {factor} times the one before it."]
         else:
             notes = ["Linear scale, from zero."]
-        if self.base:
-            notes.append("Dashed: the base. Ratios are to it.")
-        else:
-            notes.append("Dashed: the floor. Ratios are times the floor.")
+        notes.append("Dashed: what ratios are to.")
+        if self._spread:
+            notes.append("Thin line: the middle half of the rounds.")
         if any(line.other for line in self.lines):
             notes.append("† computes another function; only the cost compares.")
         self.y += 26
@@ -246,7 +267,8 @@ class _Sheet:
                 f'<svg xmlns="http://www.w3.org/2000/svg" class="gb" role="img" width="{width}"'
                 f' height="{height}" viewBox="0 0 {width} {height}" aria-label="{escape(title)}">',
                 f"<style>{STYLE}</style>",
-                f'<rect class="card" x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="10"/>',
+                f'<rect class="card" x=".5" y=".5" width="{width - 1}" height="{height - 1}"'
+                ' rx="10"/>',
                 *parts,
                 "</svg>\n",
             ]

@@ -5,6 +5,7 @@ the first row of a case that pytest reaches races all the rows that were selecte
 row's test hands its samples to its own ``benchmark`` fixture through a clock that shows them.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 from .groups import GROUPS
 from .model import Case, Group, Row
 from .results import environment_record, race_record, short_time
-from .runner import FULL, QUICK, Outcome, race
+from .runner import FULL, QUICK, Outcome, failure, race
 
 MEETING = pytest.StashKey["Meeting"]()
 
@@ -55,12 +56,14 @@ class Meeting:
     """All the races of a run; a group's resource is open while its cases run."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.quick: bool = config.getoption("bench_quick")
-        self.records: list[dict[str, Any]] = []
+        self._quick: bool = config.getoption("bench_quick")
+        self._records: list[dict[str, Any]] = []
         self._entries: list[Entry] = []
         self._done: dict[tuple[str, str], dict[str, Outcome]] = {}
         self._group = ""
         self._resource: Any = None
+        self._closed: tuple[str, str] | None = None  # status and reason of a resource that failed
+        self._load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         self._open = ExitStack()
 
     def expect(self, entries: list[Entry]) -> None:
@@ -75,21 +78,35 @@ class Meeting:
             self._done[key] = self._race(entry.group, entry.case)
         return self._done[key][entry.row.label]
 
+    def record(self, machine: dict[str, Any]) -> dict[str, Any]:
+        """Return what goes into the JSON."""
+        environment = environment_record(self._quick, self._load, machine)
+        return {"environment": environment, "races": self._records}
+
     def close(self) -> None:
+        """Close what is open for the last group."""
         self._open.close()
 
     def _enter(self, group: Group) -> None:
         if group.name != self._group:
             self._open.close()
             self._group = group.name
-            self._resource = self._open.enter_context(group.resource())
+            self._closed = None
+            try:
+                self._resource = self._open.enter_context(group.resource())
+            except Exception as error:
+                self._closed = failure(error)
 
     def _race(self, group: Group, case: Case) -> dict[str, Outcome]:
         rows = [e.row for e in self._entries if e.group is group and e.case is case]
         began = time.perf_counter()
-        outcomes = race(group, case, rows, QUICK if self.quick else FULL, self._resource)
+        if self._closed:
+            outcomes = [Outcome(row, *self._closed) for row in rows]
+        else:
+            effort = QUICK if self._quick else FULL
+            outcomes = race(group, case, rows, effort, self._resource)
         self._tell(group, case, outcomes, time.perf_counter() - began)
-        self.records.append(race_record(group, case, outcomes))
+        self._records.append(race_record(group, case, outcomes))
         return {outcome.row.label: outcome for outcome in outcomes}
 
     def _tell(self, group: Group, case: Case, outcomes: list[Outcome], seconds: float) -> None:
@@ -143,6 +160,4 @@ def meeting(pytestconfig: pytest.Config) -> Iterator[Meeting]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    meeting = config.stash[MEETING]
-    output_json["environment"] = environment_record(meeting.quick, output_json["machine_info"])
-    output_json["races"] = meeting.records
+    output_json.update(config.stash[MEETING].record(output_json["machine_info"]))

@@ -8,16 +8,27 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["AtMost", "Case", "Faster", "Group", "Missing", "Names", "Row", "Target", "Wrong"]
+__all__ = [
+    "AtMost",
+    "Case",
+    "Faster",
+    "Group",
+    "MissingError",
+    "Names",
+    "Row",
+    "Target",
+    "Within",
+    "WrongError",
+]
 
 Names = Mapping[str, Any]
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """What a row needs is not there; its message becomes the row."""
 
 
-class Wrong(Exception):
+class WrongError(Exception):
     """A row's result is not right, so that its speed means nothing."""
 
 
@@ -46,7 +57,20 @@ class Faster:
         return f"{rate:.2f}x as fast as {self.of}, at least {self.times:g}x", rate >= self.times
 
 
-Target = AtMost | Faster
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The row takes at most so many seconds; `why` says where the figure comes from."""
+
+    seconds: float
+    why: str
+
+    def judge(self, time: float) -> tuple[str, bool]:
+        """Return the target in words, with the figure, and whether it is met."""
+        words = f"{time * 1e9:,.0f} ns, at most {self.seconds * 1e9:,.0f} ns ({self.why})"
+        return words, time <= self.seconds
+
+
+Target = AtMost | Faster | Within
 
 
 def _no_check(result: Any, names: Names) -> None:
@@ -60,11 +84,11 @@ class Row:
     - `label`: what the table calls it; unique in its case.
     - `expression`: what is timed, in terms of the names that `make` gives.
     - `make`: takes the group's resource and returns the names. It imports what it needs (an
-      ``ImportError`` makes the row "missing", as ``Missing`` does). A name ``close``, if there
+      ``ImportError`` makes the row "missing", as ``MissingError`` does). A name ``close``, if there
       is one, is called when the case is over.
     - `loop`: ``"key in keys"`` times ``for key in keys: expression``, and checks the list.
     - `operations`: how many operations one turn is: an expression, ``"len(keys)"``.
-    - `check`: takes the result (of a loop: the list) and the names; raises ``Wrong``.
+    - `check`: takes the result (of a loop: the list) and the names; raises ``WrongError``.
     - `kind`: ``"native"``, ``"pure"``, ``"peer"`` or ``"floor"``; it chooses the colour.
     - `peer`: its name in ``peers.PEERS``.
     - `other`: it computes another function than ours, so that only its cost compares.
@@ -97,13 +121,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Rows that do the same work; `floor` and `ours` are the labels that ratios are taken to."""
+    """Rows that do the same work; `floor` and `ours` are the labels that ratios are taken to.
+
+    `about` is a few words that go with the name. `base` says that the floor is no lower bound
+    but what the others are measured against.
+    """
 
     name: str
     rows: tuple[Row, ...]
     floor: str
     ours: str = "native"
     about: str = ""
+    base: bool = False
 
     def row(self, label: str) -> Row:
         """Return the row of that label."""
@@ -114,9 +143,8 @@ class Case:
 class Group:
     """Cases of one subject: a table and a chart each.
 
-    `unit` is what one operation is. `base` says that the floor is no lower bound but what the
-    others are measured against. `resource` opens what all cases share (a server, say) and gives
-    something JSON can carry to a worker: an address.
+    `unit` is what one operation is. `resource` opens what all cases share (a server, say) and
+    gives something JSON can carry to a worker: an address.
     """
 
     name: str
@@ -124,7 +152,6 @@ class Group:
     about: str
     unit: str
     cases: tuple[Case, ...]
-    base: bool = False
     resource: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def case(self, name: str) -> Case:

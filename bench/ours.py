@@ -4,7 +4,7 @@ import importlib
 from types import ModuleType
 from typing import Final
 
-from .model import Missing
+from .model import MissingError
 
 __all__ = ["PURE", "load"]
 
@@ -13,10 +13,12 @@ PURE: Final = {"GODROPBOX_IMPL": "pure"}
 
 
 def load(module: str, implementation: str) -> ModuleType:
-    """Return the package's module, or raise ``Missing`` where it runs on the other one."""
+    """Return the package's module, or raise ``MissingError`` where it runs on the other one."""
     found = importlib.import_module(f"godropbox.{module}")
     from godropbox import _kernels
 
     if implementation != _kernels.IMPLEMENTATION:
-        raise Missing(f"this process runs the {_kernels.IMPLEMENTATION} one: {_kernels.REASON}")
+        raise MissingError(
+            f"this process runs the {_kernels.IMPLEMENTATION} one: {_kernels.REASON}"
+        )
     return found

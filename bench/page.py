@@ -5,13 +5,13 @@ from html import escape
 from typing import Any
 
 from .results import about
-from .tables import peers, table
+from .tables import peers, table, title
 
 __all__ = ["page"]
 
 STYLE = """
-:root{color-scheme:light dark;--paper:#f6f8fa;--card:#fff;--edge:#d8dee4;--ink:#1f2328;--dim:#59636e;
---link:#0061fe;--good:#1a7f37;--bad:#b3400a;--ours:#eaf2ff}
+:root{color-scheme:light dark;--paper:#f6f8fa;--card:#fff;--edge:#d8dee4;--ink:#1f2328;
+--dim:#59636e;--link:#0061fe;--good:#1a7f37;--bad:#b3400a;--ours:#eaf2ff}
 @media(prefers-color-scheme:dark){:root{--paper:#0b0e13;--card:#12161c;--edge:#2d343d;--ink:#e8ebef;
 --dim:#98a1ac;--link:#6ea8ff;--good:#57c46e;--bad:#ff9a4d;--ours:#15233a}}
 *{box-sizing:border-box}
@@ -23,7 +23,7 @@ h3{font-size:15px;margin:20px 0 6px}p{margin:6px 0 14px;color:var(--dim)}a{color
 code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:1px;margin:20px 0;
 background:var(--edge);border:1px solid var(--edge);border-radius:10px;overflow:hidden}
-dl div{background:var(--card);padding:10px 14px}dt{font-size:12px;color:var(--dim)}dd{margin:0;
+dl .row{grid-column:1/-1}dl div{background:var(--card);padding:10px 14px}dt{font-size:12px;color:var(--dim)}dd{margin:0;
 font-size:14px}
 nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:12px 0}
 svg.gb{display:block;width:100%;height:auto;max-width:860px}.narrow{display:none}
@@ -56,10 +56,15 @@ def _facts(results: dict[str, Any]) -> str:
         'A call of len(b"")': about(results)[3].rpartition("takes ")[2],
         "When": env["date"],
         "How": "a quick run" if env["quick"] else "a full run",
+        "Load average at the start": f"{env['load']:.1f}",
         "Commit": f"{(commit.get('id') or 'unknown')[:12]}{' + edits' * bool(commit.get('dirty'))}",
-        "Peers": ", ".join(peers(results)),
     }
-    cells = (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
+    cells = [f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items()]
+    links = ", ".join(
+        f'<a href="{escape(home)}">{escape(name)}</a>'
+        for home, name in zip(env["homes"].values(), peers(results), strict=True)
+    )
+    cells.append(f'<div class="row"><dt>Peers</dt><dd>{links}</dd></div>')
     return f"<dl>{''.join(cells)}</dl>"
 
 
@@ -77,7 +82,7 @@ def _table(record: dict[str, Any]) -> str:
         for line in record["lines"]
     )
     return (
-        f'<h3>{escape(record["case"])}</h3><div class="scroll"><table>{"".join(out)}</table></div>'
+        f'<h3>{escape(title(record))}</h3><div class="scroll"><table>{"".join(out)}</table></div>'
         "<details><summary>What is timed</summary>"
         f'<div class="scroll"><table>{statements}</table></div></details>'
     )

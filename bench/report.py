@@ -8,13 +8,14 @@ from typing import Any
 from .chart import NARROW, WIDE, chart
 from .page import page
 from .results import about
-from .tables import by_group, peers, table
+from .tables import by_group, peers, table, title
 
 __all__ = ["main", "markdown"]
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 IMAGES = HERE.parent / "docs" / "img"
+
 
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
@@ -23,7 +24,7 @@ def _escaped(text: str) -> str:
 def _table(record: dict[str, Any]) -> list[str]:
     head, *rows = (tuple(map(_escaped, row)) for row in table(record))
     lines = (head, ("---", *["---:"] * (len(head) - 1)), *rows)
-    return ["", f"### {record['case']}", "", *(f"| {' | '.join(line)} |" for line in lines)]
+    return ["", f"### {title(record)}", "", *(f"| {' | '.join(line)} |" for line in lines)]
 
 
 def markdown(results: dict[str, Any]) -> str:

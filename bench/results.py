@@ -10,13 +10,14 @@ import timeit
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from statistics import quantiles
-from typing import Any
+from typing import Any, Final
 
-from .model import Case, Group
+from .model import Case, Group, Within
 from .peers import PEERS
 from .runner import Outcome
 
 __all__ = [
+    "TIMES",
     "Line",
     "about",
     "environment_record",
@@ -24,7 +25,10 @@ __all__ = [
     "race_record",
     "short_ratio",
     "short_time",
+    "tick_time",
 ]
+
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,9 @@ def _line(outcome: Outcome, by_label: dict[str, Outcome], case: Case) -> Line:
     samples = sorted(outcome.samples.values())
     low, _, high = quantiles(samples, n=4, method="inclusive")
     target, met = "", False
-    if row.target is not None:
+    if isinstance(row.target, Within):
+        target, met = row.target.judge(outcome.time)
+    elif row.target is not None:
         ratio = outcome.ratio(by_label.get(row.target.of))
         if ratio is not None:
             target, met = row.target.judge(ratio)
@@ -80,8 +86,9 @@ def race_record(group: Group, case: Case, outcomes: list[Outcome]) -> dict[str, 
         "title": group.title,
         "about": group.about,
         "unit": group.unit,
-        "base": group.base,
+        "base": case.base,
         "case": case.name,
+        "case_about": case.about,
         "floor": case.floor,
         "ours": case.ours,
         "lines": [asdict(_line(outcome, by_label, case)) for outcome in outcomes],
@@ -101,13 +108,17 @@ def about(results: dict[str, Any]) -> list[str]:
         f"{env['cpu']}, {env['cores']} cores, {env['system']}",
         f"{env['python']}{threads}",
         f"godropbox {env['godropbox']} {env['implementation']}, SIMD {env['simd']}",
-        f"a call of len(b\"\") takes {short_time(env['call'])}",
+        f'a call of len(b"") takes {short_time(env["call"])}',
+        f"load average {env['load']:.1f} at the start",
         f"{env['date']}{', a quick run' if env['quick'] else ''}",
     ]
 
 
-def environment_record(quick: bool, machine: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reader must know of what ran and where; `machine` is pytest-benchmark's."""
+def environment_record(quick: bool, load: float, machine: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reader must know of what ran and where.
+
+    `load` is the machine's load average before the run, `machine` what pytest-benchmark found.
+    """
     import godropbox
     from godropbox import _kernels
 
@@ -120,6 +131,7 @@ def environment_record(quick: bool, machine: dict[str, Any]) -> dict[str, Any]:
         "free_threaded": not getattr(sys, "_is_gil_enabled", lambda: True)(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "load": load,
         "call": call,
         "godropbox": godropbox.__version__,
         "implementation": godropbox.IMPLEMENTATION,
@@ -131,21 +143,34 @@ def environment_record(quick: bool, machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def _three_digits(value: float) -> str:
-    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
+    if value >= 999.5:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:#.3g}".rstrip(".")
+
+
+def _scaled(seconds: float) -> tuple[float, str]:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size * 0.9995:
+            return seconds / size, unit
+    return seconds * 1e9, "ns"
 
 
 def short_time(seconds: float) -> str:
     """Return a time in the unit that reads best, to three digits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size * 0.9995:
-            return f"{_three_digits(seconds / size)} {unit}"
-    return f"{_three_digits(seconds * 1e9)} ns"
+    value, unit = _scaled(seconds)
+    return f"{_three_digits(value)} {unit}"
+
+
+def tick_time(seconds: float) -> str:
+    """Return a round time, as it stands at an axis."""
+    value, unit = _scaled(seconds)
+    return f"{value:.6g} {unit}"
 
 
 def short_ratio(ratio: float, base: bool = False) -> str:
     """Return a ratio of times: plain, or to a base as how much faster or slower that is."""
     if not base or 0.95 < ratio < 1.05:
-        return f"{_three_digits(ratio)}×"
+        return f"{_three_digits(ratio)}{TIMES}"
     if ratio < 1:
-        return f"{_three_digits(1 / ratio)}× faster"
-    return f"{_three_digits(ratio)}× slower"
+        return f"{_three_digits(1 / ratio)}{TIMES} faster"
+    return f"{_three_digits(ratio)}{TIMES} slower"

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
-from .model import Case, Group, Missing, Names, Row, Wrong
+from .model import Case, Group, MissingError, Names, Row, WrongError
 
 __all__ = ["FULL", "QUICK", "Effort", "Local", "Outcome", "failure", "race"]
 
@@ -70,9 +70,9 @@ class Outcome:
 
 def failure(error: Exception) -> tuple[str, str]:
     """Return the status and the words for what a row raised."""
-    if isinstance(error, (ImportError, Missing)):
+    if isinstance(error, (ImportError, MissingError)):
         return "missing", str(error)
-    if isinstance(error, Wrong):
+    if isinstance(error, WrongError):
         return "wrong", str(error)
     return "broken", f"{type(error).__name__}: {error}"
 
@@ -83,7 +83,7 @@ class Lane(Protocol):
     operations: int
 
     def check(self) -> None:
-        """Raise ``Wrong`` unless the row's result is right."""
+        """Raise ``WrongError`` unless the row's result is right."""
 
     def sample(self, loops: int) -> float:
         """Return the seconds that so many turns take."""
@@ -131,7 +131,8 @@ class Remote:
             raise
 
     def _ask(self, question: object) -> float:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -139,7 +140,7 @@ class Remote:
             raise RuntimeError(f"the worker ended with status {self._process.wait()}")
         answer = json.loads(line)
         if isinstance(answer, dict):
-            kinds = {"missing": Missing, "wrong": Wrong}
+            kinds = {"missing": MissingError, "wrong": WrongError}
             raise kinds.get(answer["status"], RuntimeError)(answer["why"])
         return float(answer)
 
@@ -172,20 +173,47 @@ def _calibrate(lane: Lane, min_time: float) -> tuple[int, float]:
     return loops, seconds
 
 
+@dataclass(slots=True)
+class _Runner:
+    """A row in the race: its lane, unless it is out, and in how many rounds it runs."""
+
+    outcome: Outcome
+    lane: Lane | None
+    turns: int
+
+    def take(self, this: int, rounds: int) -> None:
+        """Take a sample, if this is a round that the row runs in."""
+        if self.lane is None or (this + 1) * self.turns // rounds == this * self.turns // rounds:
+            return
+        outcome = self.outcome
+        try:
+            seconds = self.lane.sample(outcome.loops)
+        except Exception as error:
+            self.lane = None
+            outcome.samples.clear()
+            outcome.status, outcome.why = failure(error)
+        else:
+            outcome.samples[this] = seconds / (outcome.loops * outcome.operations)
+
+
 def _ready(
-    stack: ExitStack, group: Group, case: Case, outcome: Outcome, resource: Any
-) -> Lane | None:
-    """Make the row and check it; None, with the reason in `outcome`, if that fails."""
+    stack: ExitStack, group: Group, case: Case, outcome: Outcome, effort: Effort, resource: Any
+) -> _Runner:
+    """Make the row, check it and see how long it takes; it is out if any of that fails."""
     row = outcome.row
     try:
         lane: Lane = Remote(group, case, row, resource) if row.env else Local(row, resource)
         stack.callback(lane.close)
         lane.check()
+        outcome.operations = lane.operations
+        outcome.loops, seconds = _calibrate(lane, effort.min_time)
     except Exception as error:
         outcome.status, outcome.why = failure(error)
-        return None
-    outcome.operations = lane.operations
-    return lane
+        if outcome.status == "missing" and row.peer:
+            outcome.why = f"{row.peer} is not installed here ({error})"
+        return _Runner(outcome, None, 0)
+    turns = max(LEAST_ROUNDS, min(effort.rounds, int(effort.max_time / seconds)))
+    return _Runner(outcome, lane, turns)
 
 
 def race(
@@ -194,17 +222,9 @@ def race(
     """Check these rows of the case, time those that pass, and return an outcome for each."""
     outcomes = [Outcome(row) for row in rows]
     with ExitStack() as stack, _collector_paused():
-        field_: list[tuple[Outcome, Lane, int]] = []
-        for outcome in outcomes:
-            lane = _ready(stack, group, case, outcome, resource)
-            if lane is not None:
-                outcome.loops, seconds = _calibrate(lane, effort.min_time)
-                turns = max(LEAST_ROUNDS, min(effort.rounds, int(effort.max_time / seconds)))
-                field_.append((outcome, lane, turns))
+        runners = [_ready(stack, group, case, outcome, effort, resource) for outcome in outcomes]
         for this in range(effort.rounds):
-            start = this % len(field_) if field_ else 0
-            for outcome, lane, turns in field_[start:] + field_[:start]:
-                if (this + 1) * turns // effort.rounds > this * turns // effort.rounds:
-                    seconds = lane.sample(outcome.loops)
-                    outcome.samples[this] = seconds / (outcome.loops * outcome.operations)
+            start = this % len(runners)
+            for runner in runners[start:] + runners[:start]:
+                runner.take(this, effort.rounds)
     return outcomes

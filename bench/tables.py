@@ -5,7 +5,7 @@ from typing import Any
 
 from .results import Line, lines_of, short_ratio, short_time
 
-__all__ = ["by_group", "peers", "table"]
+__all__ = ["by_group", "peers", "table", "title"]
 
 
 def by_group(results: dict[str, Any]) -> list[list[dict[str, Any]]]:
@@ -26,7 +26,7 @@ def _cells(line: Line, record: dict[str, Any]) -> tuple[str, ...]:
     return (
         label,
         short_time(line.time),
-        f"{short_time(line.low)} – {short_time(line.high)}",
+        f"{short_time(line.low)} to {short_time(line.high)}",
         "" if line.to_floor is None else short_ratio(line.to_floor, record["base"]),
         "" if line.to_ours is None else short_ratio(line.to_ours),
         f"{'met' if line.met else 'missed'}: {line.target}" if line.target else "",
@@ -45,3 +45,8 @@ def table(record: dict[str, Any]) -> list[tuple[str, ...]]:
     )
     rows = [head, *(_cells(line, record) for line in lines_of(record))]
     return rows if any(row[-1] for row in rows[1:]) else [row[:-1] for row in rows]
+
+
+def title(record: dict[str, Any]) -> str:
+    """Return what stands over the table of a case."""
+    return ", ".join(filter(None, (record["case"], record["case_about"])))
