@@ -23,7 +23,8 @@ h3{font-size:15px;margin:20px 0 6px}p{margin:6px 0 14px;color:var(--dim)}a{color
 code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:1px;margin:20px 0;
 background:var(--edge);border:1px solid var(--edge);border-radius:10px;overflow:hidden}
-dl .row{grid-column:1/-1}dl div{background:var(--card);padding:10px 14px}dt{font-size:12px;color:var(--dim)}dd{margin:0;
+dl .row{grid-column:1/-1}dl div{background:var(--card);padding:10px 14px}
+dt{font-size:12px;color:var(--dim)}dd{margin:0;
 font-size:14px}
 nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:12px 0}
 svg.gb{display:block;width:100%;height:auto;max-width:860px}.narrow{display:none}
