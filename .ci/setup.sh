@@ -53,8 +53,9 @@ need_command() {
     command -v "$1" >/dev/null || fail "$1 is missing, and the package $2 did not bring it"
 }
 
-# need_compiler: have a C compiler and the C library's headers.
+# need_compiler: have a C compiler and the C library's headers, unless the build is a pure one.
 need_compiler() {
+    if [[ ${GODROPBOX_BUILD:-auto} == pure ]]; then return; fi
     if echo '#include <stdlib.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1; then return; fi
     need_debian build-essential
 }
@@ -63,7 +64,7 @@ need_compiler() {
 python_can() { "$PYTHON" -c "$1" >/dev/null 2>&1; }
 
 # python_with_venv: set PYTHON to a Python >= 3.11 (the one PYTHON names, when it is set) that can
-# make environments and has the headers to compile against.
+# make environments and has the headers to compile against (which a pure build does without).
 python_with_venv() {
     local new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
     if [[ -z ${PYTHON:-} ]]; then
@@ -79,6 +80,7 @@ python_with_venv() {
     local version
     version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     python_needs "python$version-venv" 'import ensurepip, venv'
+    if [[ ${GODROPBOX_BUILD:-auto} == pure ]]; then return; fi
     python_needs "python$version-dev" 'import os, sysconfig
 os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
 }

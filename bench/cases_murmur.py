@@ -129,7 +129,7 @@ ONE = Case(
 )
 
 MANY = Case(
-    "16 bytes, many items a call",
+    "16 bytes, many items",
     (
         Row(
             "native",
@@ -166,7 +166,7 @@ MANY = Case(
         ),
     ),
     floor="loop of mmh3",
-    about="10,000 items a call",
+    about="10,000 a call",
     base=True,
 )
 

@@ -113,11 +113,11 @@ class Meeting:
         """Write the line of progress of a case."""
         count = len({(e.group.name, e.case.name) for e in self._entries})
         ours = next((o for o in outcomes if o.row.label == case.ours), outcomes[0])
-        figure = short_time(ours.time) if ours.samples else ours.status
+        figure = f"{short_time(ours.time)} per {group.unit}" if ours.samples else ours.status
         gone = "".join(f"; {o.row.label}: {o.status}" for o in outcomes if o.status != "ok")
         print(
-            f"[{len(self._done) + 1}/{count}] {group.name}, {case.name}: {ours.row.label} {figure}"
-            f" per {group.unit}, {len(outcomes)} rows in {seconds:.1f} s{gone}",
+            f"[{len(self._done) + 1}/{count}] {group.name}, {case.name}: {ours.row.label} {figure},"
+            f" {len(outcomes)} rows in {seconds:.1f} s{gone}",
             file=sys.stderr,
             flush=True,
         )
@@ -126,7 +126,8 @@ class Meeting:
 def pytest_addoption(parser: pytest.Parser) -> None:
     options = parser.getgroup("bench", "the benchmarks of godropbox")
     options.addoption("--bench-quick", action="store_true", help="measure for a shorter time")
-    options.addoption("--bench-group", metavar="NAME", help="only the cases of this group")
+    names = [group.name for group in GROUPS]
+    options.addoption("--bench-group", choices=names, help="only the cases of this group")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -135,19 +136,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = config.getoption("bench_group")
-    names = [group.name for group in GROUPS]
-    if wanted is not None and wanted not in names:
-        raise pytest.UsageError(f"--bench-group must be one of {', '.join(names)}, got {wanted!r}")
     if wanted is not None:
-        items[:] = [item for item in items if _entry(item).group.name == wanted]
-    config.stash[MEETING].expect([_entry(item) for item in items])
+        groups = [entry.group.name if (entry := _entry(item)) else "" for item in items]
+        items[:] = [item for item, group in zip(items, groups, strict=True) if group == wanted]
 
 
-def _entry(item: pytest.Item) -> Entry:
-    assert isinstance(item, pytest.Function)
-    entry = item.callspec.params["entry"]
-    assert isinstance(entry, Entry)
-    return entry
+def pytest_collection_finish(session: pytest.Session) -> None:
+    entries = [entry for item in session.items if (entry := _entry(item))]
+    session.config.stash[MEETING].expect(entries)
+
+
+def _entry(item: pytest.Item) -> Entry | None:
+    """Return the row that a test is of; None for a test of something else."""
+    call = (
+        item.callspec if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
+    entry = call.params.get("entry") if call else None
+    return entry if isinstance(entry, Entry) else None
 
 
 @pytest.fixture(scope="session")
