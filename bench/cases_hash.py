@@ -194,7 +194,10 @@ def many_right(shards: int) -> Callable[[Any, Names], None]:
 
 
 def subset_right(shards: int) -> Callable[[Any, Names], None]:
-    """Return the check of a set with holes: keys of living shards stay, others go to those."""
+    """Return the check of a set with holes: keys of living shards stay, others go to those.
+
+    And every key goes where a lookup of that key alone takes it.
+    """
 
     def check(result: Any, names: Names) -> None:
         living = names["living"]
@@ -202,6 +205,8 @@ def subset_right(shards: int) -> Callable[[Any, Names], None]:
             whole = names["one"](key, shards)
             if place not in living or (whole in living and place != whole):
                 raise WrongError(f"key {key} is on {place}, on {whole} without holes")
+        if list(result) != [names["lookup"](key) for key in names["keys"]]:
+            raise WrongError("many keys in one call are not placed as one by one")
 
     return check
 
@@ -221,8 +226,10 @@ def many_names(implementation: str, shards: int, count: int) -> Names:
 def set_names(implementation: str, shards: int, count: int) -> Names:
     hash2 = load("hash2", implementation)
     living = frozenset(shard for shard in range(shards) if shard % 10 != 3)
+    shards_left = hash2.ShardSet(living)
     return {
-        "lookup_many": hash2.ShardSet(living).lookup_many,
+        "lookup_many": shards_left.lookup_many,
+        "lookup": shards_left.lookup,
         "keys": some_keys(shards, count),
         "living": living,
         "one": hash2.consistent_hash,

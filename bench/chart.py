@@ -185,7 +185,7 @@ class _Sheet:
     def _row(self, line: Line, record: dict[str, Any]) -> None:
         layout = self.layout
         bar = self.y + (layout.pitch - layout.bar) / 2 + (9 if layout.above else 0)
-        y = bar - 5 if layout.above else bar + layout.bar / 2 + 4.5
+        y = bar - 7 if layout.above else bar + layout.bar / 2 + 4.5
         css = "value ours" if line.kind == "native" else "value"
         label = escape(line.label) + (" †" if line.other else "")
         if layout.above:
@@ -240,14 +240,14 @@ class _Sheet:
             self.words(axis.at(tick), self.y + 4, "note", tick_time(tick), "middle")
         if axis.log:
             factor = f"{round(ticks[1] / ticks[0]):,}"
-            notes = [f"Logarithmic scale: each line is {factor} times the one before it."]
+            notes = [f"Logarithmic scale: each line is {factor} times the last."]
         else:
             notes = ["Linear scale, from zero."]
         notes.append("Dashed: what ratios are to.")
         if self._spread:
             notes.append("Thin line: the middle half of the rounds.")
         if any(line.other for line in self.lines):
-            notes.append("† computes another function; only the cost compares.")
+            notes.append("†\N{NO-BREAK SPACE}computes another function; only the cost compares.")
         self.y += 26
         for note in notes if layout.above else [" ".join(notes)]:
             self._note(note)

@@ -37,6 +37,7 @@ tr:first-child th{border-top:0;font-weight:500;color:var(--dim);font-size:12px}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--card)}
 tr.native td{background:var(--ours);font-weight:600}
 details{margin:14px 0}summary{cursor:pointer;color:var(--link);padding:4px 0}
+td.target{min-width:190px;text-align:left;white-space:normal;font-weight:400!important}
 .met{color:var(--good)}.missed{color:var(--bad)}
 """
 
@@ -76,7 +77,7 @@ def _table(record: dict[str, Any]) -> str:
         cells = [f"<td>{escape(cell)}</td>" for cell in row]
         if line["target"]:
             css = "met" if line["met"] else "missed"
-            cells[-1] = f'<td class="{css}">{escape(row[-1])}</td>'
+            cells[-1] = f'<td class="target {css}">{escape(row[-1])}</td>'
         out.append(f'<tr class="{line["kind"]}">{"".join(cells)}</tr>')
     statements = "".join(
         f"<tr><td>{escape(line['label'])}</td><td><code>{escape(line['statement'])}</code></td></tr>"

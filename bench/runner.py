@@ -156,12 +156,14 @@ class Remote:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
+    enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 def _calibrate(lane: Lane, min_time: float) -> tuple[int, float]:
