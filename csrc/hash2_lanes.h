@@ -230,7 +230,8 @@ TARGET void NAME(gdbx_hash2_two)(const uint64_t *keys, size_t n, uint32_t few, u
         }
         NAME(finish)(least, pair, out_few + at);
         if (few == many) {
-            NAME(finish)(least, pair, out_many + at);
+            if (out_many != out_few)
+                NAME(finish)(least, pair, out_many + at);
             continue;
         }
         if (few & 1)
@@ -279,13 +280,16 @@ TARGET void NAME(gdbx_hash2_set)(const uint64_t *keys, size_t n, const struct gd
         for (; 2 * p <= set->highest; p++) {
             int even = gdbx_hash2_has(set, 2 * p), odd = gdbx_hash2_has(set, 2 * p + 1);
             int from_odd = 2 * p < set->lowest, to_even = 2 * p + 1 > set->highest;
+            int easy = p < GDBX_HASH2_EASY_SHARDS / 2;
+            V bases = set16x2(GDBX_HASH2_SHARDS - 2 * p, GDBX_HASH2_SHARDS - 2 * p - 1);
 
             GDBX_UNROLLED
             for (int v = 0; v < VECTORS; v++) {
                 V digits;
 
                 hash[v] = NAME(next)(hash[v]);
-                digits = NAME(reduce)(hash[v], 2 * p);
+                digits = easy ? minu16(hash[v], sub16(hash[v], bases))
+                              : NAME(reduce)(hash[v], 2 * p);
                 if (!from_odd)
                     NAME(offer)(&before[v], &best[v], and_(digits, set32(0xffff)), 2 * p, even);
                 if (!to_even)

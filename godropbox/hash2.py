@@ -13,13 +13,23 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ._kernels import hash2 as _kernel
 from ._kernels._args import checked_int, shown
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from typing import Protocol
+
+    from _typeshed import ReadableBuffer
+
+    class _Array(Protocol):
+        """A NumPy array, which to a type checker is no buffer before Python 3.12."""
+
+        @property
+        def __array_interface__(self) -> dict[str, Any]: ...
+
+    Keys = ReadableBuffer | _Array
 
 __all__ = [
     "MAX_SHARDS",
@@ -35,6 +45,8 @@ __all__ = [
 MAX_SHARDS: Final = 65535
 """The greatest number of shards; shard ids are 0 to ``MAX_SHARDS - 1``."""
 
+Out = TypeVar("Out")
+
 consistent_hash = _kernel.consistent_hash
 
 _set_hash = _kernel.set_hash
@@ -44,13 +56,15 @@ _STEPS_A_CALL: Final = 1 << 27  # keys times shards: well under a second, so tha
 _GROUP: Final = 128  # keys: what the widest vector path works on at once
 
 
+@overload
 def consistent_hash_many(
-    keys: "ReadableBuffer",
-    num_shards: int,
-    *,
-    out: "WriteableBuffer | None" = None,
-    threads: int = 1,
-) -> "WriteableBuffer":
+    keys: "Keys", num_shards: int, *, out: None = None, threads: int = 1
+) -> "array[int]": ...
+@overload
+def consistent_hash_many(keys: "Keys", num_shards: int, *, out: Out, threads: int = 1) -> Out: ...
+def consistent_hash_many(
+    keys: "Keys", num_shards: int, *, out: Any = None, threads: int = 1
+) -> Any:
     """Return the shards of many keys: what ``consistent_hash`` gives for each.
 
     `keys` is a C-contiguous buffer of unsigned 64-bit ints: an ``array("Q")``, a memoryview, a
@@ -106,9 +120,11 @@ class ShardSet:
         """Return the shard of `key`, an int in [0, 2**64)."""
         return _set_hash(key, self._bitmap, self._lowest, self._highest)
 
-    def lookup_many(
-        self, keys: "ReadableBuffer", *, out: "WriteableBuffer | None" = None, threads: int = 1
-    ) -> "WriteableBuffer":
+    @overload
+    def lookup_many(self, keys: "Keys", *, out: None = None, threads: int = 1) -> "array[int]": ...
+    @overload
+    def lookup_many(self, keys: "Keys", *, out: Out, threads: int = 1) -> Out: ...
+    def lookup_many(self, keys: "Keys", *, out: Any = None, threads: int = 1) -> Any:
         """Return the shards of many keys; arguments and errors as in ``consistent_hash_many``."""
         view = _view("keys", keys, "QLN", 8, "unsigned 64-bit ints, such as array('Q')")
         target, found = _output(out, len(view))
@@ -191,7 +207,7 @@ class ReshardPlan:
 
 
 def plan_reshard(
-    keys: "ReadableBuffer", old_num_shards: int, new_num_shards: int, *, threads: int = 1
+    keys: "Keys", old_num_shards: int, new_num_shards: int, *, threads: int = 1
 ) -> ReshardPlan:
     """Return what happens to `keys` when a fleet goes from one number of shards to another.
 
@@ -211,9 +227,8 @@ def plan_reshard(
 
     _share(work, len(view), many, threads)
     before, after = (with_few, with_many) if old == few else (with_many, with_few)
-    flows = {
-        pair: count for pair, count in Counter(zip(before, after)).items() if pair[0] != pair[1]
-    }
+    counts = Counter(zip(before, after, strict=True))
+    flows = {pair: count for pair, count in counts.items() if pair[0] != pair[1]}
     return ReshardPlan(old, new, before, after, sum(flows.values()), flows)
 
 
@@ -254,7 +269,7 @@ def _view(name: str, value: object, formats: str, size: int, what: str) -> memor
     return view.cast("B").cast("Q" if size == 8 else "H")
 
 
-def _output(out: "WriteableBuffer | None", size: int) -> "tuple[WriteableBuffer, memoryview]":
+def _output(out: Any, size: int) -> tuple[Any, memoryview]:
     """Return what the caller gets and the memory to write, of `size` unsigned 16-bit ints."""
     if out is None:
         new = array("H", bytes(2 * size))

@@ -62,6 +62,7 @@ def _choose(wanted: str) -> tuple[str, str, list[ModuleType]]:
         raise ValueError(f"GODROPBOX_IMPL must be auto, native or pure, got {wanted!r}")
     if wanted == "pure":
         return "pure", "GODROPBOX_IMPL=pure asks for it", _load("_py")
+    cause: ImportError | None = None
     try:
         kernels = _load("_c")
     except ImportError as error:
@@ -72,7 +73,7 @@ def _choose(wanted: str) -> tuple[str, str, list[ModuleType]]:
             asked = wanted == "native"
             reason = "GODROPBOX_IMPL=native asks for it" if asked else "every compiled module loads"
             return "native", reason, kernels
-        missing, cause = f"No compiled form of {', '.join(uncompiled)}", None
+        missing = f"No compiled form of {', '.join(uncompiled)}"
     if wanted == "native":
         raise ImportError(
             f"GODROPBOX_IMPL=native, but a compiled module is missing: {missing}"
