@@ -5,7 +5,6 @@ the first row of a case that pytest reaches races all the rows that were selecte
 row's test hands its samples to its own ``benchmark`` fixture through a clock that shows them.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ from typing import Any
 import pytest
 
 from .groups import GROUPS
+from .machine import environment_record, two_at_once
 from .model import Case, Group, Row
-from .results import environment_record, race_record, short_time
+from .results import race_record, short_time
 from .runner import FULL, QUICK, Outcome, failure, race
 
 MEETING = pytest.StashKey["Meeting"]()
@@ -63,8 +63,8 @@ class Meeting:
         self._group = ""
         self._resource: Any = None
         self._closed: tuple[str, str] | None = None  # status and reason of a resource that failed
-        self._load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         self._open = ExitStack()
+        self._two = 0.0
 
     def expect(self, entries: list[Entry]) -> None:
         """Note the rows that were selected."""
@@ -72,6 +72,7 @@ class Meeting:
 
     def outcome(self, entry: Entry) -> Outcome:
         """Return what became of the row, racing its case if that has not been raced."""
+        self._two = self._two or two_at_once()
         key = entry.group.name, entry.case.name
         if key not in self._done:
             self._enter(entry.group)
@@ -80,7 +81,7 @@ class Meeting:
 
     def record(self, machine: dict[str, Any]) -> dict[str, Any]:
         """Return what goes into the JSON."""
-        environment = environment_record(self._quick, self._load, machine)
+        environment = environment_record(self._quick, self._two, machine)
         return {"environment": environment, "races": self._records}
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ def _facts(results: dict[str, Any]) -> str:
         'A call of len(b"")': about(results)[3].rpartition("takes ")[2],
         "When": env["date"],
         "How": "a quick run" if env["quick"] else "a full run",
-        "Load average at the start": f"{env['load']:.1f}",
+        "Two processes at once": f"{env['two']:.2f} times the work of one",
         "Commit": f"{(commit.get('id') or 'unknown')[:12]}{' + edits' * bool(commit.get('dirty'))}",
     }
     cells = [f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items()]

@@ -3,24 +3,17 @@
 A record is plain JSON; the report, the charts and the page are made from nothing else.
 """
 
-import os
-import platform
-import sys
-import timeit
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from statistics import quantiles
 from typing import Any, Final
 
 from .model import Case, Group, Within
-from .peers import PEERS
 from .runner import Outcome
 
 __all__ = [
     "TIMES",
     "Line",
     "about",
-    "environment_record",
     "lines_of",
     "race_record",
     "short_ratio",
@@ -109,37 +102,9 @@ def about(results: dict[str, Any]) -> list[str]:
         f"{env['python']}{threads}",
         f"godropbox {env['godropbox']} {env['implementation']}, SIMD {env['simd']}",
         f'a call of len(b"") takes {short_time(env["call"])}',
-        f"load average {env['load']:.1f} at the start",
+        f"two processes at once get {env['two']:.2f} times the work of one done",
         f"{env['date']}{', a quick run' if env['quick'] else ''}",
     ]
-
-
-def environment_record(quick: bool, load: float, machine: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reader must know of what ran and where.
-
-    `load` is the machine's load average before the run, `machine` what pytest-benchmark found.
-    """
-    import godropbox
-    from godropbox import _kernels
-
-    call = min(timeit.repeat('len(b"")', number=200_000, repeat=7)) / 200_000
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "quick": quick,
-        "cpu": machine.get("cpu", {}).get("brand_raw") or platform.machine(),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "free_threaded": not getattr(sys, "_is_gil_enabled", lambda: True)(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "load": load,
-        "call": call,
-        "godropbox": godropbox.__version__,
-        "implementation": godropbox.IMPLEMENTATION,
-        "reason": _kernels.REASON,
-        "simd": _kernels.hash2.SIMD,
-        "peers": {peer.name: peer.version() for peer in PEERS},
-        "homes": {peer.name: peer.home for peer in PEERS},
-    }
 
 
 def _three_digits(value: float) -> str:
