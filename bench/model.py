@@ -41,7 +41,7 @@ class AtMost:
 
     def judge(self, ratio: float) -> tuple[str, bool]:
         """Return the target in words, with the figure, and whether it is met."""
-        return f"{ratio:.2f}x {self.of}, at most {self.times:g}x", ratio <= self.times
+        return f"{ratio:.4g}x {self.of}, at most {self.times:g}x", ratio <= self.times
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Faster:
     def judge(self, ratio: float) -> tuple[str, bool]:
         """Return the target in words, with the figure, and whether it is met."""
         rate = 1 / ratio
-        return f"{rate:.2f}x as fast as {self.of}, at least {self.times:g}x", rate >= self.times
+        return f"{rate:.4g}x as fast as {self.of}, at least {self.times:g}x", rate >= self.times
 
 
 @dataclass(frozen=True, slots=True)
