@@ -53,6 +53,7 @@ _set_hash = _kernel.set_hash
 _NATIVE_ORDER: Final = "@=<" if sys.byteorder == "little" else "@=>!"
 _BITMAP_SIZE: Final = 8192
 _STEPS_A_CALL: Final = 1 << 27  # keys times shards: well under a second, so that Ctrl-C is heard
+_PARTS_A_THREAD: Final = 16
 _GROUP: Final = 128  # keys: what the widest vector path works on at once
 
 
@@ -283,31 +284,38 @@ def _output(out: Any, size: int) -> tuple[Any, memoryview]:
 
 
 def _share(work: Callable[[int, int], None], size: int, num_shards: int, threads: int) -> None:
-    """Call `work` on parts of [0, size) in up to `threads` threads, this one among them."""
+    """Call `work` on parts of [0, size) in up to `threads` threads, this one among them.
+
+    Each thread takes the next part when it is done with its last, so that a slow core holds
+    nobody up.
+    """
     threads = checked_int("threads", "[1, 1024]", threads, 1025)
     if not threads:
         raise ValueError("threads must be an int in [1, 1024], got 0")
-    groups = -(-size // _GROUP)
-    threads = max(1, min(threads, groups))
-    bounds = [min(size, groups * i // threads * _GROUP) for i in range(threads)] + [size]
-    part = max(_GROUP, _STEPS_A_CALL // max(num_shards, 1))
+    if size <= _GROUP:
+        work(0, size)
+        return
+    part = min(_STEPS_A_CALL // max(num_shards, 1), size // (threads * _PARTS_A_THREAD))
+    part = max(_GROUP, part - part % _GROUP)
+    starts = iter(range(0, size, part))
+    lock = threading.Lock()
     failures: list[BaseException] = []
 
-    def run(first: int, last: int) -> None:
+    def run() -> None:
         try:
-            for start in range(first, last, part):
-                if failures:
+            while not failures:
+                with lock:
+                    start = next(starts, size)
+                if start >= size:
                     break
-                work(start, min(start + part, last))
+                work(start, min(start + part, size))
         except BaseException as error:
             failures.append(error)
 
-    others = [
-        threading.Thread(target=run, args=(bounds[i], bounds[i + 1])) for i in range(1, threads)
-    ]
+    others = [threading.Thread(target=run) for _ in range(1, min(threads, -(-size // part)))]
     for thread in others:
         thread.start()
-    run(bounds[0], bounds[1])
+    run()
     for thread in others:
         thread.join()
     if failures:
