@@ -37,6 +37,11 @@ class Case:
     share: float = 1.0
 
 
+def _shown(value: object) -> str:
+    plain = isinstance(value, (int, float, str, bytes)) and len(repr(value)) < 24
+    return repr(value) if plain else type(value).__name__
+
+
 def fails(
     error: type[Exception], function: Callable[..., object], *arguments: object, **named: object
 ) -> Case:
@@ -49,8 +54,8 @@ def fails(
             return
         raise AssertionError(f"{name} is not raised")
 
-    shown = [repr(each)[:20] for each in arguments]
-    shown += [f"{key}={value!r}"[:20] for key, value in named.items()]
+    shown = [_shown(each) for each in arguments]
+    shown += [f"{key}={_shown(value)}" for key, value in named.items()]
     name = f"{function.__name__}({', '.join(shown)}): {error.__name__}"
     return Case(name, call)
 
@@ -193,7 +198,7 @@ def main() -> int:
         grown = growth(case.call, calls)
         leaks += grown > ALLOWED
         verdict = "LEAKS" if grown > ALLOWED else "flat"
-        print(f"{case.name:<56}{calls:>10,} calls {grown // 1024:>8,} {verdict}", flush=True)
+        print(f"{case.name:<64}{calls:>10,} calls {grown // 1024:>8,} {verdict}", flush=True)
     return leaks
 
 
