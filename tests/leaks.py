@@ -38,7 +38,7 @@ class Case:
 
 
 def _shown(value: object) -> str:
-    plain = isinstance(value, (int, float, str, bytes)) and len(repr(value)) < 24
+    plain = isinstance(value, (int, float, str, bytes, list)) and len(repr(value)) < 24
     return repr(value) if plain else type(value).__name__
 
 

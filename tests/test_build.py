@@ -80,7 +80,13 @@ def test_the_sdist_holds_the_sources_and_nothing_generated(sdist: Path) -> None:
         names = {m.name.partition("/")[2] for m in archive.getmembers() if m.isfile()}
     tracked = [
         path
-        for pattern in ("csrc/*.[ch]", "godropbox/**/*.p[xy]*", "tests/**/*.[ch]", "tests/**/*.py")
+        for pattern in (
+            "csrc/*.[ch]",
+            "godropbox/**/*.p[xy]*",
+            "tests/**/*.[ch]",
+            "tests/**/*.py",
+            "docs/*.md",
+        )
         for path in ROOT.glob(pattern)
         if path.suffix not in (".pyc", ".pyd")
     ]
