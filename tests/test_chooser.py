@@ -46,7 +46,7 @@ def _run(package: Path, code: str = TOLD, **settings: str) -> subprocess.Complet
     kept = {name: text for name, text in os.environ.items() if not name.startswith("GODROPBOX_")}
     return subprocess.run(
         [sys.executable, "-c", f"import godropbox as g, godropbox._kernels as k; {code}"],
-        env=kept | settings,
+        env=kept | settings | {"PYTHONPATH": str(package.parent)},
         cwd=package.parent,
         capture_output=True,
         text=True,

@@ -14,7 +14,8 @@ from godropbox import __main__, _kernels
 def _run(*arguments: str) -> str:
     command = [sys.executable, "-m", "godropbox", *arguments]
     where = os.path.dirname(os.path.dirname(godropbox.__file__))
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=where).stdout
+    settings = os.environ | {"PYTHONPATH": where}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=settings).stdout
 
 
 def test_the_head_tells_version_implementation_and_reason() -> None:
