@@ -169,9 +169,13 @@ def test_bad_arguments_of_many(
 def test_an_interrupt_in_a_part_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     here = threading.get_ident()
 
+    reached = threading.Event()
+
     def interrupted(*_: object) -> None:
         if threading.get_ident() == here:
+            reached.set()
             raise KeyboardInterrupt
+        assert reached.wait(60)  # so that not all parts are gone before it is this thread's turn
 
     monkeypatch.setattr(_kernels.hash2, "hash_many", interrupted)
     before = threading.active_count()

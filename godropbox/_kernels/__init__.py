@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3"]
+__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3", "pairs"]
 
 KERNELS: Final = ("hash2", "murmur3")
 MODULES: Final[tuple[str, ...]] = ()
@@ -45,6 +45,16 @@ def _load(suffix: str) -> list[ModuleType]:
     return [importlib.import_module(f"{__name__}.{stem}{suffix}") for stem in KERNELS]
 
 
+def pairs() -> dict[str, tuple[ModuleType | None, ModuleType]]:
+    """Return both twins of every kernel by stem, compiled (None in a pure process) and pure.
+
+    For what compares the two, such as ``python -m godropbox``; a pure twin that is not in use is
+    imported here.
+    """
+    native = _chosen if IMPLEMENTATION == "native" else [None] * len(KERNELS)
+    return dict(zip(KERNELS, zip(native, _load("_py"), strict=True), strict=True))
+
+
 def _uncompiled() -> list[str]:
     """Return the names in ``MODULES`` that have no compiled form, without importing them."""
     suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
@@ -66,7 +76,8 @@ def _choose(wanted: str) -> tuple[str, str, list[ModuleType]]:
     try:
         kernels = _load("_c")
     except ImportError as error:
-        missing, cause = str(error), error
+        missing = str(error)
+        cause = error
     else:
         uncompiled = _uncompiled()
         if not uncompiled:

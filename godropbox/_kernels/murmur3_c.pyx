@@ -57,11 +57,24 @@ cdef inline uint32_t _hash(object data, uint32_t seed, Py_ssize_t index) except?
 
 
 def hash32(data, seed=0):
+    """Return the 32-bit murmur3 of `data`, as an int in [0, 2**32).
+
+    `data` is any C-contiguous bytes-like object (text has to be encoded first), `seed` an int in
+    [0, 2**32). Source: Austin Appleby's MurmurHash3_x86_32.
+
+    Raises ``TypeError`` for what is not bytes-like or no integer, ``ValueError`` for a seed out
+    of range.
+    """
     # The default seed is told by a comparison that makes no call.
     return _hash(data, 0 if PyLong_CheckExact(seed) and seed == 0 else _seed(seed), -1)
 
 
 def hash32_many(items, seed=0):
+    """Return the 32-bit murmur3 of every item, as an ``array("I")``.
+
+    `items` is an iterable of bytes-like objects; `seed` and the errors are those of ``hash32``,
+    with the index of the item that is wrong.
+    """
     cdef uint32_t seed_ = _seed(seed)
     cdef tuple held = items if type(items) is tuple else checked_items(items)
     cdef Py_ssize_t n = len(held)
