@@ -219,7 +219,7 @@ def plan_reshard(
     old = checked_int("old_num_shards", "[0, 65535]", old_num_shards, MAX_SHARDS + 1)
     new = checked_int("new_num_shards", "[0, 65535]", new_num_shards, MAX_SHARDS + 1)
     few, many = sorted((old, new))
-    with_few, with_many = (array("H", bytes(2 * len(view))) for _ in range(2))
+    with_few, with_many = (array("H", (0,)) * len(view) for _ in range(2))
     found_few, found_many = memoryview(with_few), memoryview(with_many)
 
     def work(start: int, stop: int) -> None:
@@ -265,6 +265,8 @@ def _view(name: str, value: object, formats: str, size: int, what: str) -> memor
         raise TypeError(f"{name} must be a buffer of {what}, got one of format {kind!r}")
     if not view.c_contiguous:
         raise ValueError(f"{name} must be C-contiguous, got strides {view.strides}")
+    if kind == formats[0] and view.ndim == 1:
+        return view
     if not view.nbytes:
         return memoryview(array("Q" if size == 8 else "H"))
     return view.cast("B").cast("Q" if size == 8 else "H")
@@ -273,7 +275,7 @@ def _view(name: str, value: object, formats: str, size: int, what: str) -> memor
 def _output(out: Any, size: int) -> tuple[Any, memoryview]:
     """Return what the caller gets and the memory to write, of `size` unsigned 16-bit ints."""
     if out is None:
-        new = array("H", bytes(2 * size))
+        new = array("H", (0,)) * size
         return new, memoryview(new)
     view = _view("out", out, "H", 2, "unsigned 16-bit ints, such as array('H')")
     if memoryview(out).readonly:

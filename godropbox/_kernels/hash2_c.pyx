@@ -30,7 +30,6 @@ cdef extern from "hash2.h":
     uint32_t GDBX_HASH2_SHARDS
     Py_ssize_t GDBX_HASH2_BITMAP_SIZE
     uint16_t gdbx_hash2_one(uint64_t, uint32_t) noexcept nogil
-    void gdbx_hash2_many(gdbx_simd, const uint64_t *, size_t, uint32_t, uint16_t *) noexcept nogil
     void gdbx_hash2_two(
         gdbx_simd, const uint64_t *, size_t, uint32_t, uint32_t, uint16_t *, uint16_t *
     ) noexcept nogil
@@ -104,18 +103,15 @@ def consistent_hash(key, num_shards):
     return gdbx_hash2_one(key_, num_shards_)
 
 
-cdef class _Buffer:
-    """A buffer held for the length of a call, of exactly `count` elements of `size` bytes."""
-
-    cdef Py_buffer view
-
-    def __cinit__(self, owner, int flags, Py_ssize_t count, Py_ssize_t size):
-        PyObject_GetBuffer(owner, &self.view, flags)
-        if count >= 0 and self.view.len != count * size:
-            raise ValueError(f"a buffer has {self.view.len} bytes, expected {count * size}")
-
-    def __dealloc__(self):
-        PyBuffer_Release(&self.view)
+cdef int _get(object owner, Py_buffer *view, int flags, Py_ssize_t size) except -1:
+    """Hold a buffer of exactly `size` bytes; any number of keys where `size` is negative."""
+    PyObject_GetBuffer(owner, view, flags)
+    if view.len != size and (size >= 0 or view.len % 8):
+        wanted = "a multiple of 8" if size < 0 else size
+        error = ValueError(f"a buffer has {view.len} bytes, expected {wanted}")
+        PyBuffer_Release(view)
+        raise error
+    return 0
 
 
 def hash_many(keys, uint32_t few, uint32_t many, out_few, out_many):
@@ -125,19 +121,27 @@ def hash_many(keys, uint32_t few, uint32_t many, out_few, out_many):
     """
     if not few <= many <= GDBX_HASH2_SHARDS:
         raise ValueError(f"few and many must be few <= many <= 65535, got {few} and {many}")
-    cdef _Buffer held = _Buffer(keys, PyBUF_SIMPLE, -1, 8)
-    cdef size_t n = held.view.len // 8
-    cdef _Buffer first = _Buffer(out_few, PyBUF_WRITABLE, n, 2)
-    cdef _Buffer second
-    if out_many is None:
-        with nogil:
-            gdbx_hash2_many(PATH, <const uint64_t *> held.view.buf, n, few,
-                            <uint16_t *> first.view.buf)
-    else:
-        second = _Buffer(out_many, PyBUF_WRITABLE, n, 2)
-        with nogil:
-            gdbx_hash2_two(PATH, <const uint64_t *> held.view.buf, n, few, many,
-                           <uint16_t *> first.view.buf, <uint16_t *> second.view.buf)
+    cdef Py_buffer held, first, second
+    cdef bint two = out_many is not None
+    cdef size_t n
+    _get(keys, &held, PyBUF_SIMPLE, -1)
+    try:
+        n = held.len // 8
+        _get(out_few, &first, PyBUF_WRITABLE, n * 2)
+        try:
+            if two:
+                _get(out_many, &second, PyBUF_WRITABLE, n * 2)
+            else:
+                many, second.buf = few, first.buf
+            with nogil:
+                gdbx_hash2_two(PATH, <const uint64_t *> held.buf, n, few, many,
+                               <uint16_t *> first.buf, <uint16_t *> second.buf)
+            if two:
+                PyBuffer_Release(&second)
+        finally:
+            PyBuffer_Release(&first)
+    finally:
+        PyBuffer_Release(&held)
 
 
 cdef gdbx_hash2_set _set(bytes bitmap, uint32_t lowest, uint32_t highest) except *:
@@ -165,9 +169,15 @@ def set_hash(key, bytes bitmap not None, uint32_t lowest, uint32_t highest):
 def set_hash_many(keys, bytes bitmap not None, uint32_t lowest, uint32_t highest, out):
     """Write the shards of `keys` (format "Q") to `out` (format "H", the same length)."""
     cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
-    cdef _Buffer held = _Buffer(keys, PyBUF_SIMPLE, -1, 8)
-    cdef size_t n = held.view.len // 8
-    cdef _Buffer found = _Buffer(out, PyBUF_WRITABLE, n, 2)
-    with nogil:
-        gdbx_hash2_set_many(PATH, <const uint64_t *> held.view.buf, n, &shards,
-                            <uint16_t *> found.view.buf)
+    cdef Py_buffer held, found
+    cdef size_t n
+    _get(keys, &held, PyBUF_SIMPLE, -1)
+    try:
+        n = held.len // 8
+        _get(out, &found, PyBUF_WRITABLE, n * 2)
+        with nogil:
+            gdbx_hash2_set_many(PATH, <const uint64_t *> held.buf, n, &shards,
+                                <uint16_t *> found.buf)
+        PyBuffer_Release(&found)
+    finally:
+        PyBuffer_Release(&held)
