@@ -14,7 +14,7 @@ A programmer's mistake is no error of these: it raises TypeError or ValueError.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import BuiltinFunctionType, CodeType, MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_Error = TypeVar("_Error", bound="DropboxError")
 
 # Where fields are kept, on our errors and on others' that passed through a context.
 _FIELDS: Final = "_error_fields"
@@ -111,7 +112,7 @@ class Stack:
         return "".join(lines)
 
 
-def _unpickled_stack(frames: tuple[tuple[str, str, int], ...]) -> Stack:
+def _unpickled_stack(frames: Iterable[tuple[str, str, int]]) -> Stack:
     stack = Stack((b"",))
     stack._frames = tuple(StackFrame(*frame) for frame in frames)
     return stack
@@ -134,7 +135,7 @@ class DropboxError(_kernels.stack.StackedError):
     `message` is a str; `cause` an exception or None, and becomes ``__cause__``; `fields` are the
     values to log with it. A subclass with a signature of its own hands the message on to
     ``super().__init__``. Errors of this class can be pickled and copied, whatever their
-    ``__init__`` takes, as long as what they hold can.
+    ``__init__`` takes, as long as their fields and attributes can.
     """
 
     @property
@@ -162,21 +163,28 @@ class DropboxError(_kernels.stack.StackedError):
         held: Any = self._stack
         return held if isinstance(held, Stack) else Stack(held)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Lists and dicts of our own are copied, so that a copy's notes and fields are its own.
-        state = {
+    def _attributes(self) -> dict[str, Any]:
+        """Return the attributes for a copy, whose notes and fields are to be its own."""
+        return {
             name: value.copy() if name in ("__notes__", _FIELDS) else value
             for name, value in self.__dict__.items()
         }
-        state["_stack"] = self._held_stack()
-        links = (self.__cause__, self.__context__, self.__suppress_context__)
-        return _unpickled_error, (type(self), self.args), (state, links)
+
+    def __copy__(self) -> Self:
+        copied = _without_init(type(self), self.args)
+        copied.__dict__.update(self._attributes())
+        _link(copied, (self.__cause__, self.__context__, self.__suppress_context__))
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        attributes = self._attributes() | {"_stack": self._held_stack()}
+        return _without_init, (type(self), self.args), (attributes, _links(self))
 
     def __setstate__(self, state: Any) -> None:
-        attributes, (cause, self.__context__, suppressed) = state
-        self.__cause__ = cause
-        self.__suppress_context__ = suppressed
+        attributes, links = state
         self.__dict__.update(attributes)
+        for error, link in links:
+            _link(self if error is None else error, link)
 
 
 def _fields(exc: BaseException) -> dict[str, Any]:
@@ -184,16 +192,62 @@ def _fields(exc: BaseException) -> dict[str, Any]:
     return fields
 
 
-def _unpickled_error(cls: type[DropboxError], args: tuple[Any, ...]) -> DropboxError:
+def _without_init(cls: type[_Error], args: tuple[Any, ...]) -> _Error:
+    """Return a new error, whose ``__init__`` is not called because its arguments are not known."""
     # The __new__ of the class that lays out the object: with several bases ``cls.__new__`` can be
     # another's, which Python then refuses to call.
     base: type = cls
     while not isinstance(vars(base).get("__new__"), BuiltinFunctionType):
         assert base.__base__ is not None  # object has one
         base = base.__base__
-    error: DropboxError = base.__new__(cls, *args)
+    error: _Error = base.__new__(cls, *args)
     error.args = args
     return error
+
+
+def _link(error: BaseException, link: tuple[Any, Any, bool]) -> None:
+    """Set cause and context, and last whether the context is suppressed, as the cause sets it."""
+    error.__cause__, error.__context__, error.__suppress_context__ = link
+
+
+def _links(exc: DropboxError) -> list[tuple[Any, ...]]:
+    """Return what ties together `exc` (for which None stands) and the errors behind it.
+
+    Others' exceptions lose their causes in a pickle, so theirs are here as well; those of ours
+    come with them.
+    """
+    stand_ins: dict[int, BaseException | None] = {id(None): None}
+    links = []
+    waiting: list[BaseException] = [exc]
+    while waiting:
+        error = waiting.pop()
+        behind = (error.__cause__, error.__context__)
+        for near in behind:
+            if near is not None and id(near) not in stand_ins:
+                stand_ins[id(near)] = near if isinstance(near, DropboxError) else _portable(near)
+                if not isinstance(near, DropboxError):
+                    waiting.append(near)
+        cause, context = (stand_ins[id(near)] for near in behind)
+        this = None if error is exc else stand_ins[id(error)]
+        links.append((this, (cause, context, error.__suppress_context__)))
+    return links
+
+
+def _portable(exc: BaseException) -> BaseException:
+    """Return another's exception if a pickle keeps it, or else one of ours that tells of it.
+
+    Many cannot be unpickled, because their ``__init__`` does not take their ``args``; whoever
+    loads such a pickle would get that failure in place of our error.
+    """
+    import pickle  # here, so that importing the package does not
+
+    try:
+        pickle.loads(pickle.dumps(exc))
+    except Exception:
+        told = DropboxError(f"{_type_name(exc)}: {_own_message(exc)}")
+        told.__dict__.update({_FIELDS: _fields(exc), "_stack": _unpickled_stack(_frames(exc))})
+        return told
+    return exc
 
 
 class ServerError(DropboxError):

@@ -223,6 +223,11 @@ def test_unknown_types(value: object) -> None:
             encode(value)
 
 
+def test_a_mode_is_a_mode() -> None:
+    with pytest.raises(TypeError, match=r"^mode must be a SqlMode, got 'sqlite' \(str\)$"):
+        sqltypes.encode_sql("a", "sqlite")  # type: ignore[arg-type]
+
+
 @ALL_MODES
 def test_nothing_escapes_from_a_literal(mode: SqlMode) -> None:
     """Each string's literal is one token for the server, and means the string."""

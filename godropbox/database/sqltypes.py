@@ -197,6 +197,8 @@ def encode_sql(value: object, mode: SqlMode = MYSQL) -> str:
     time out of the dialect's range, a lone surrogate, and for a NUL in text for SQLite or
     PostgreSQL.
     """
+    if not isinstance(mode, SqlMode):
+        raise TypeError(f"mode must be a SqlMode, got {shown(mode)}")
     return sqltext.literal(value, mode.style)
 
 

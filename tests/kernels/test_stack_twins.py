@@ -96,3 +96,14 @@ def test_bases_that_lay_out_the_object(stack: ModuleType) -> None:
     names = [code.co_name for code in error._stack[:-1]]
     assert names[:5] == ["<lambda>", "deep", "deep", "deep", "test_bases_that_lay_out_the_object"]
     assert len(parts(error._stack)[1]) == len(names)
+
+
+@KERNELS
+def test_capturing_leaks_no_references(stack: ModuleType) -> None:
+    cls = type("NotThereError", (stack.StackedError, FileNotFoundError), {})
+    code = deep.__code__
+    before = sys.getrefcount(code)
+    for _ in range(10):
+        deep(5, lambda: (stack.StackedError("m", a=1), stack.capture(), stack.capture(2, 500)))
+        deep(5, lambda: cls("m"))
+    assert sys.getrefcount(code) == before
