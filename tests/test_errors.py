@@ -51,11 +51,7 @@ def test_stack_is_where_the_error_is_made() -> None:
     assert error.args == ("test error",)
     frame = error.stack_frames()[-1]
     text = 'error = DropboxError("test error")  # the line looked for'
-    assert frame == (
-        "test_stack_is_where_the_error_is_made",
-        HERE,
-        line_of(text),
-    )
+    assert frame == ("test_stack_is_where_the_error_is_made", HERE, line_of(text))
     assert all(char.isprintable() or char.isspace() for char in error.stack_text())
     assert error.stack_text().endswith(
         f'  File "{HERE}", line {frame.line}, in {frame.function}\n    {text}\n'
@@ -223,6 +219,9 @@ def test_a_cycle_of_causes_can_be_copied() -> None:
     error.__cause__ = DropboxError("b", cause=error)
     copied = pickle.loads(pickle.dumps(error))
     assert copied.__cause__.__cause__ is copied
+    error.__cause__ = ExceptionGroup("a group of its cause", [error])
+    copied = pickle.loads(pickle.dumps(error))
+    assert copied.__cause__.exceptions == (copied,)
 
 
 class StubbornError(Exception):
