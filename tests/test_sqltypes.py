@@ -81,6 +81,29 @@ class Meters(float):
         return "1; DROP TABLE t"
 
 
+class Exact(Decimal):
+    def __format__(self, *args: Any) -> str:
+        return "1; DROP TABLE t"
+
+
+class Day(datetime.datetime):
+    def replace(self, *args: Any, **named: Any) -> Any:
+        return "'; DROP TABLE t"
+
+    def isoformat(self, *args: Any) -> str:
+        return "'; DROP TABLE t"
+
+
+class Span(datetime.timedelta):
+    @property
+    def days(self) -> Any:
+        return "'; DROP TABLE t"
+
+
+class Outer(enum.Enum):
+    NESTED = Number.SEVEN
+
+
 class Index:
     def __index__(self) -> int:
         return 12
@@ -144,6 +167,9 @@ MOMENT = datetime.datetime(2014, 7, 1, 12, 34, 56, 7)
         (Number.SEVEN, "7", "7", "7"),
         (Loud("a'b"), r"'a\'b'", "'a''b'", "'a''b'"),
         (Meters(2.5), "2.5", "2.5", "2.5"),
+        (Exact("2.50"), "2.50", "2.50", "2.50"),
+        (Day(2014, 7, 1), *["'2014-07-01 00:00:00.000000'"] * 3),
+        (Span(hours=1), "'01:00:00.000000'", "'01:00:00.000000'", "'0 days 01:00:00.000000'"),
         (Index(), "12", "12", "12"),
     ],
 )
@@ -221,6 +247,12 @@ def test_unknown_types(value: object) -> None:
     for encode in (sqltypes.encode_sql, sqltypes.encode_ascii, sqltypes.to_binary):
         with pytest.raises(TypeError, match=r"^value must be None, bool, int, .*, got "):
             encode(value)
+
+
+def test_an_enum_of_an_enum() -> None:
+    for encode in (sqltypes.encode_sql, sqltypes.encode_ascii, sqltypes.to_binary):
+        with pytest.raises(TypeError, match=r"^value must not be an Enum of an Enum, got <Outer"):
+            encode(Outer.NESTED)
 
 
 def test_a_mode_is_a_mode() -> None:
