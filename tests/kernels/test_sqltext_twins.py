@@ -68,6 +68,8 @@ def same(calls: list[Callable[[], Any]]) -> Any:
 @example(value=5e-324, style=0)
 @example(value="\\" * 16 + "%", style=0)
 @example(value="a" * 15 + "\\" + "_", style=0)
+@example(value="\\%'\n" * 100, style=0)
+@example(value="\\'\n\0" * 100, style=0)
 @example(value="\ud800", style=1)
 @example(value="a" * 40 + "\0", style=3)
 def test_same_literal(value: object, style: int) -> None:
