@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import sqlcases
 from support.sqllexer import NotOneLiteralError, read_literal
@@ -26,6 +26,9 @@ from godropbox.database.sqltypes import MYSQL, POSTGRESQL, SQLITE, SqlMode
 
 # How many strings the injection fuzz takes, in all modes together.
 FUZZ_STRINGS = int(os.environ.get("GODROPBOX_FUZZ_STRINGS", "60000"))
+
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 PLAIN = SqlMode(backslash_escapes=False)
 ALL_MODES = pytest.mark.parametrize("mode", sqlcases.MODES.values(), ids=sqlcases.MODES)
@@ -272,6 +275,7 @@ def test_nothing_escapes_from_a_literal(mode: SqlMode) -> None:
 
 
 @ALL_MODES
+@UNHURRIED
 @given(data=st.data())
 def test_every_type_is_one_literal(mode: SqlMode, data: st.DataObject) -> None:
     for value in data.draw(sqlcases.values(mode)):
