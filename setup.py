@@ -16,6 +16,8 @@ from setuptools.errors import CCompilerError, PlatformError
 KERNELS = {
     "hash2": ["hash2.c", "hash2_avx2.c", "hash2_avx512.c", "hash2_neon.c", "simd.c"],
     "murmur3": ["murmur3.c"],
+    "sqltext": ["sqltext.c"],
+    "stack": [],
 }
 
 # Pure-Python-mode modules, compiled as they stand.

@@ -18,9 +18,19 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3", "pairs"]
+__all__ = [
+    "IMPLEMENTATION",
+    "KERNELS",
+    "MODULES",
+    "REASON",
+    "hash2",
+    "murmur3",
+    "pairs",
+    "sqltext",
+    "stack",
+]
 
-KERNELS: Final = ("hash2", "murmur3")
+KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
 MODULES: Final[tuple[str, ...]] = ()
 
 
@@ -99,5 +109,7 @@ if IMPLEMENTATION == "pure":
 if TYPE_CHECKING:
     from . import hash2_py as hash2
     from . import murmur3_py as murmur3
+    from . import sqltext_py as sqltext
+    from . import stack_py as stack
 else:
     globals().update(zip(KERNELS, _chosen, strict=True))

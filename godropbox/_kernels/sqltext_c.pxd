@@ -1,0 +1,47 @@
+"""What the compiled modules of the package call of ``sqltext_c`` without going through Python.
+
+``Text.put`` is ``raw`` for a str that is known to be one, in line for what is short and ASCII.
+"""
+
+cimport cython
+from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
+    void *PyUnicode_DATA(object) noexcept
+    bint PyUnicode_IS_ASCII(object) noexcept
+
+
+cpdef str literal(object value, object style)
+
+
+@cython.final
+cdef class Text:
+    # `_room` characters of `_kind` bytes each, of which the first `_used` are the text. `_narrow`
+    # is true while all of them are ASCII, for which `_kind` is 1.
+    cdef char *_data
+    cdef Py_ssize_t _used
+    cdef Py_ssize_t _room
+    cdef unsigned int _kind
+    cdef bint _narrow
+    cdef int _style
+    cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1
+    cdef int _ascii(self, const char *text, Py_ssize_t n) except -1
+    cdef int _raw(self, str text) except -1
+    cdef int _str(self, str value) except -1
+    cdef int _bytes(self, bytes value) except -1
+    cdef int _value(self, object value) except -1
+    cdef int _values(self, tuple values, str separator) except -1
+    cpdef raw(self, text)
+    cpdef literal(self, value)
+    cpdef literals(self, values, separator)
+    cpdef rows(self, rows, width)
+    cpdef str take(self)
+
+    cdef inline int put(self, str text) except -1:
+        cdef Py_ssize_t n = PyUnicode_GET_LENGTH(text)
+        if self._kind != 1 or not PyUnicode_IS_ASCII(text) or n > self._room - self._used:
+            return self._raw(text)
+        memcpy(self._data + self._used, PyUnicode_DATA(text), n)
+        self._used += n
+        return 0

@@ -1,0 +1,431 @@
+"""SQL literals and the text they go into, compiled: ``csrc/sqltext`` for Python.
+
+The twin of ``sqltext_py``. Characters are copied between Python's own forms of a str, never
+encoded: the text starts with one byte a character and widens when a wider str comes.
+"""
+
+import sys
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject
+from libc.math cimport isfinite
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcpy
+
+from ._args import checked_int, shown
+from ._sqlvalues import (
+    MYSQL,
+    MYSQL_PLAIN,
+    POSTGRESQL,
+    SQLITE,
+    bad_character,
+    bad_float,
+    bad_int,
+    float_text,
+    parts,
+    plainer,
+)
+
+__all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
+
+cdef extern from "Python.h":
+    int PyBool_Check(object) noexcept
+    int PyFloat_CheckExact(object) noexcept
+    int PyLong_CheckExact(object) noexcept
+    int PyUnicode_CheckExact(object) noexcept
+    double PyFloat_AS_DOUBLE(object) noexcept
+    long PyLong_AsLongAndOverflow(object, int *) except? -1
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+    unsigned long long PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
+    char *PyOS_double_to_string(double, char, int, int, int *) except NULL
+    int Py_DTSF_ADD_DOT_0
+    unsigned int PyUnicode_KIND(object) noexcept
+    Py_UCS4 PyUnicode_MAX_CHAR_VALUE(object) noexcept
+    str PyUnicode_New(Py_ssize_t, Py_UCS4)
+    str PyUnicode_FromKindAndData(int, const void *, Py_ssize_t)
+    Py_ssize_t PY_SSIZE_T_MAX
+
+# Not Cython's own declarations, which import datetime along with this module.
+cdef extern from *:
+    """
+    #include "datetime.h"
+
+    static int gdbx_import_datetime(void)
+    {
+        PyDateTime_IMPORT;
+        return PyDateTimeAPI == NULL ? -1 : 0;
+    }
+    """
+    void *PyDateTimeAPI  # NULL until datetime is imported
+    int gdbx_import_datetime() except -1
+    bint PyDateTime_CheckExact(object) noexcept
+    int PyDateTime_GET_YEAR(object) noexcept
+    int PyDateTime_GET_MONTH(object) noexcept
+    int PyDateTime_GET_DAY(object) noexcept
+    int PyDateTime_DATE_GET_HOUR(object) noexcept
+    int PyDateTime_DATE_GET_MINUTE(object) noexcept
+    int PyDateTime_DATE_GET_SECOND(object) noexcept
+    int PyDateTime_DATE_GET_MICROSECOND(object) noexcept
+    PyObject *PyDateTime_DATE_GET_TZINFO(object) noexcept  # borrowed
+
+cdef extern from "sqltext.h":
+    enum gdbx_sqltext_style:
+        GDBX_SQLTEXT_MYSQL
+        GDBX_SQLTEXT_MYSQL_PLAIN
+        GDBX_SQLTEXT_SQLITE
+        GDBX_SQLTEXT_POSTGRESQL
+    size_t GDBX_SQLTEXT_BOUND(size_t) noexcept nogil
+    int GDBX_SQLTEXT_DATETIME
+    size_t gdbx_sqltext_quote(
+        gdbx_sqltext_style, const void *, unsigned int, size_t, void *, unsigned int, size_t *
+    ) noexcept nogil
+    void gdbx_sqltext_hex(const uint8_t *, size_t, void *, unsigned int) noexcept nogil
+    void gdbx_sqltext_copy(
+        const void *, unsigned int, size_t, void *, unsigned int
+    ) noexcept nogil
+    size_t gdbx_sqltext_decimal(uint64_t, int, char *) noexcept nogil
+    void gdbx_sqltext_datetime(
+        unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int,
+        unsigned int, char *
+    ) noexcept nogil
+
+cdef enum:
+    SMALL = 48  # room for what _plain writes: a float's repr has at most 24 characters
+    SHORT = 256  # a str up to here is quoted on the stack
+    FIRST_ROOM = 512  # the most that Python's own small-block allocator serves
+
+
+cdef inline int _style(object style) except -1:
+    cdef int overflow
+    cdef long number
+    if PyLong_CheckExact(style):
+        number = PyLong_AsLongAndOverflow(style, &overflow)
+        if 0 <= number < 4 and not overflow:
+            return <int> number
+    return checked_int("style", "[0, 4)", style, 4)
+
+
+cdef Py_ssize_t _int(object value, int style, char *out) except -1:
+    cdef int overflow
+    cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    cdef uint64_t magnitude
+    if overflow == 0:
+        # In unsigned arithmetic, because -(-2**63) is no long long.
+        magnitude = <uint64_t> number if number >= 0 else 0 - <uint64_t> number
+        return gdbx_sqltext_decimal(magnitude, number < 0, out)
+    if overflow < 0 or style == GDBX_SQLTEXT_SQLITE:
+        raise bad_int(value, style)
+    try:
+        magnitude = PyLong_AsUnsignedLongLong(value)
+    except OverflowError:
+        raise bad_int(value, style) from None
+    return gdbx_sqltext_decimal(magnitude, 0, out)
+
+
+cdef Py_ssize_t _float(double value, object source, int style, char *out) except -1:
+    if not isfinite(value):
+        raise bad_float(source)
+    cdef char *text = PyOS_double_to_string(value, c'r', 0, Py_DTSF_ADD_DOT_0, NULL)
+    cdef Py_ssize_t n = 0
+    while text[n]:
+        out[n] = text[n]
+        n += 1
+    PyMem_Free(text)
+    if style <= GDBX_SQLTEXT_MYSQL_PLAIN:
+        if memchr(out, c'e', n) != NULL:
+            return 0
+        if out[n - 1] == c'0' and out[n - 2] == c'.':
+            n -= 2
+    return n
+
+
+cdef Py_ssize_t _plain(object value, int style, char *out) except -1:
+    """Write a value whose literal is short; returns 0 for any other, with nothing written."""
+    if PyLong_CheckExact(value):
+        return _int(value, style, out)
+    if value is None:
+        memcpy(out, b"null", 4)
+        return 4
+    if PyFloat_CheckExact(value):
+        return _float(PyFloat_AS_DOUBLE(value), value, style, out)
+    if PyBool_Check(value):
+        if style != GDBX_SQLTEXT_POSTGRESQL:
+            out[0] = c'1' if value is True else c'0'
+            return 1
+        if value is True:
+            memcpy(out, b"TRUE", 4)
+            return 4
+        memcpy(out, b"FALSE", 5)
+        return 5
+    if PyDateTimeAPI != NULL and PyDateTime_CheckExact(value) and (
+        PyDateTime_DATE_GET_TZINFO(value) == <PyObject *> None
+    ):
+        gdbx_sqltext_datetime(
+            PyDateTime_GET_YEAR(value), PyDateTime_GET_MONTH(value), PyDateTime_GET_DAY(value),
+            PyDateTime_DATE_GET_HOUR(value), PyDateTime_DATE_GET_MINUTE(value),
+            PyDateTime_DATE_GET_SECOND(value), PyDateTime_DATE_GET_MICROSECOND(value), out,
+        )
+        return GDBX_SQLTEXT_DATETIME
+    return 0
+
+
+cdef str _quoted(str value, int style):
+    cdef uint32_t stack[2 * SHORT + 3]
+    cdef size_t n = PyUnicode_GET_LENGTH(value)
+    cdef unsigned int kind = PyUnicode_KIND(value)
+    cdef size_t bad = 0
+    cdef size_t size
+    cdef void *out = stack
+    cdef str result
+    if n > SHORT:
+        if n > <size_t> PY_SSIZE_T_MAX // 16:
+            raise MemoryError
+        out = PyMem_Malloc(GDBX_SQLTEXT_BOUND(n) * kind)
+        if out == NULL:
+            raise MemoryError
+    try:
+        size = gdbx_sqltext_quote(
+            <gdbx_sqltext_style> style, PyUnicode_DATA(value), kind, n, out, kind, &bad
+        )
+        if size == 0:
+            raise bad_character(value, bad, style)
+        result = PyUnicode_New(size, PyUnicode_MAX_CHAR_VALUE(value))
+        memcpy(PyUnicode_DATA(result), out, size * kind)
+        return result
+    finally:
+        if out != stack:
+            PyMem_Free(out)
+
+
+cpdef str literal(object value, object style):
+    """Return the SQL literal of `value` in a style: MYSQL, MYSQL_PLAIN, SQLITE or POSTGRESQL.
+
+    Raises ``TypeError`` for a type that has no literal; ``ValueError`` for a NaN, an infinity, a
+    number out of the dialect's range, a lone surrogate, or a NUL in SQLite or PostgreSQL text.
+    """
+    cdef int style_ = _style(style)
+    cdef char small[SMALL]
+    cdef Py_ssize_t n
+    cdef Text text
+    if PyUnicode_CheckExact(value):
+        return _quoted(value, style_)
+    n = _plain(value, style_, small)
+    if n:
+        return PyUnicode_FromKindAndData(1, small, n)
+    text = Text(style_)
+    text._value(value)
+    return text.take()
+
+
+@cython.final
+@cython.freelist(8)
+cdef class Text:
+    """A SQL text that grows: trusted pieces as they are, values as literals of one style.
+
+    It belongs to one thread. A call that raises leaves the text as it was.
+    """
+
+    def __cinit__(self, style):
+        self._style = _style(style)
+        self._kind = 1
+        self._narrow = True
+        self._used = 0
+        self._room = FIRST_ROOM
+        self._data = <char *> PyMem_Malloc(FIRST_ROOM)
+        if self._data == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self._data)
+
+    def __len__(self):
+        return self._used
+
+    cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1:
+        """Make room for `n` characters of `kind`; whatever pointed into the text is void."""
+        cdef unsigned int wanted = kind if kind > self._kind else self._kind
+        cdef Py_ssize_t room = self._room
+        cdef char *data
+        if n <= room - self._used and wanted == self._kind:
+            return 0
+        if n > PY_SSIZE_T_MAX // 16 - self._used:
+            raise MemoryError
+        if n > room - self._used:
+            room = 2 * (self._used + n)
+        if wanted == self._kind:
+            data = <char *> PyMem_Realloc(self._data, room * wanted)
+            if data == NULL:
+                raise MemoryError
+        else:
+            data = <char *> PyMem_Malloc(room * wanted)
+            if data == NULL:
+                raise MemoryError
+            gdbx_sqltext_copy(self._data, self._kind, self._used, data, wanted)
+            PyMem_Free(self._data)
+        self._data = data
+        self._room = room
+        self._kind = wanted
+        self._narrow = self._narrow and wanted == 1
+        return 0
+
+    cdef int _ascii(self, const char *text, Py_ssize_t n) except -1:
+        if n > self._room - self._used:
+            self._reserve(n, 1)
+        if self._kind == 1:
+            memcpy(self._data + self._used, text, n)
+        else:
+            gdbx_sqltext_copy(text, 1, n, self._data + self._used * self._kind, self._kind)
+        self._used += n
+        return 0
+
+    cdef int _raw(self, str text) except -1:
+        cdef Py_ssize_t n = PyUnicode_GET_LENGTH(text)
+        cdef unsigned int kind = PyUnicode_KIND(text)
+        self._reserve(n, kind)
+        gdbx_sqltext_copy(
+            PyUnicode_DATA(text), kind, n, self._data + self._used * self._kind, self._kind
+        )
+        self._narrow = self._narrow and PyUnicode_IS_ASCII(text)
+        self._used += n
+        return 0
+
+    cdef int _str(self, str value) except -1:
+        cdef size_t n = PyUnicode_GET_LENGTH(value)
+        cdef unsigned int kind = PyUnicode_KIND(value)
+        cdef size_t bad = 0
+        cdef size_t size
+        if n > <size_t> PY_SSIZE_T_MAX // 16:
+            raise MemoryError
+        self._reserve(GDBX_SQLTEXT_BOUND(n), kind)
+        size = gdbx_sqltext_quote(
+            <gdbx_sqltext_style> self._style, PyUnicode_DATA(value), kind, n,
+            self._data + self._used * self._kind, self._kind, &bad,
+        )
+        if size == 0:
+            raise bad_character(value, bad, self._style)
+        self._narrow = self._narrow and PyUnicode_IS_ASCII(value)
+        self._used += size
+        return 0
+
+    cdef int _bytes(self, bytes value) except -1:
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(value)
+        cdef bint postgresql = self._style == GDBX_SQLTEXT_POSTGRESQL
+        if n > PY_SSIZE_T_MAX // 16 - 16:
+            raise MemoryError
+        self._reserve(2 * n + 16, 1)
+        if postgresql:
+            self._ascii(b"E'\\\\x", 5)
+        else:
+            self._ascii(b"X'", 2)
+        gdbx_sqltext_hex(
+            <const uint8_t *> PyBytes_AS_STRING(value), n,
+            self._data + self._used * self._kind, self._kind,
+        )
+        self._used += 2 * n
+        if postgresql:
+            return self._ascii(b"'::bytea", 8)
+        return self._ascii(b"'", 1)
+
+    cdef int _value(self, object value) except -1:
+        cdef char small[SMALL]
+        cdef Py_ssize_t n
+        if PyUnicode_CheckExact(value):
+            return self._str(value)
+        if self._kind == 1:
+            # Straight into the text.
+            if SMALL > self._room - self._used:
+                self._reserve(SMALL, 1)
+            n = _plain(value, self._style, self._data + self._used)
+            if n:
+                self._used += n
+                return 0
+        else:
+            n = _plain(value, self._style, small)
+            if n:
+                return self._ascii(small, n)
+        if PyBytes_CheckExact(value):
+            return self._bytes(value)
+        if PyFloat_CheckExact(value):
+            return self.put(float_text(value, self._style))
+        if PyDateTimeAPI == NULL and "datetime" in sys.modules:
+            gdbx_import_datetime()  # not before, because it takes a millisecond
+            return self._value(value)
+        text, plain = plainer(value, self._style)
+        if text is None:
+            return self._value(plain)
+        return self.put(text)
+
+    cdef int _values(self, tuple values, str separator) except -1:
+        cdef bint first = True
+        for value in values:
+            if not first:
+                self.put(separator)
+            first = False
+            self._value(value)
+        return 0
+
+    cpdef raw(self, text):
+        """Append trusted text, a str, as it is."""
+        if type(text) is not str:
+            raise TypeError(f"text must be a str, got {shown(text)}")
+        self.put(text)
+
+    cpdef literal(self, value):
+        """Append the literal of `value`."""
+        self._value(value)
+
+    cpdef literals(self, values, separator):
+        """Append the literals of `values` with `separator` between them."""
+        cdef Py_ssize_t before = self._used
+        if not isinstance(values, (tuple, list)):
+            raise TypeError(f"values must be a tuple or a list, got {shown(values)}")
+        if type(separator) is not str:
+            raise TypeError(f"separator must be a str, got {shown(separator)}")
+        try:
+            self._values(values if type(values) is tuple else tuple(values), separator)
+        except BaseException:
+            self._used = before
+            raise
+
+    cpdef rows(self, rows, width):
+        """Append ``(a,b), (c,d)`` for rows of `width` values each, tuples or lists.
+
+        Raises ``ValueError`` for a row of another length, with its index.
+        """
+        cdef Py_ssize_t before = self._used
+        cdef Py_ssize_t index = 0
+        cdef Py_ssize_t wanted = checked_int("width", "[0, 2**31)", width, 1 << 31)
+        cdef tuple values
+        if not isinstance(rows, (tuple, list)):
+            raise TypeError(f"rows must be a tuple or a list, got {shown(rows)}")
+        try:
+            for row in <tuple> (rows if type(rows) is tuple else tuple(rows)):
+                if not isinstance(row, (tuple, list)):
+                    raise TypeError(f"rows[{index}] must be a tuple or a list, got {shown(row)}")
+                values = row if type(row) is tuple else tuple(row)
+                if len(values) != wanted:
+                    raise ValueError(f"rows[{index}] must have {wanted} values, got {len(values)}")
+                if index:
+                    self._ascii(b", (", 3)
+                else:
+                    self._ascii(b"(", 1)
+                self._values(values, ",")
+                self._ascii(b")", 1)
+                index += 1
+        except BaseException:
+            self._used = before
+            raise
+
+    cpdef str take(self):
+        """Return the whole text, and empty it."""
+        cdef str text
+        if self._narrow:
+            text = PyUnicode_New(self._used, 127)
+            memcpy(PyUnicode_DATA(text), self._data, self._used)
+        else:
+            text = PyUnicode_FromKindAndData(self._kind, self._data, self._used)
+        self._used = 0
+        self._narrow = self._kind == 1
+        return text

@@ -1,0 +1,77 @@
+"""Stacks as code objects and positions, in pure Python: the twin of ``stack_c``.
+
+A raw stack is one tuple: the code objects, innermost first, and last the positions in their
+bytecode, as native 32-bit ints in bytes. It holds no frame, so no local variable lives longer
+for it, and nothing is resolved to names and lines before somebody asks.
+"""
+
+import sys
+from array import array
+from types import FrameType
+from typing import Final, Self
+
+from ._args import checked_int, shown
+
+__all__ = ["StackedError", "capture"]
+
+# The most frames that an exception keeps, as in the Go library.
+_LIMIT: Final = 200
+_MOST: Final = 1 << 32
+
+
+def _captured(skip: int, limit: int) -> tuple[object, ...]:
+    """Return the stack from the `skip`-th caller of this function outwards."""
+    frame: FrameType | None = sys._getframe()
+    while skip and frame is not None:
+        frame = frame.f_back
+        skip -= 1
+    codes: list[object] = []
+    positions: list[int] = []
+    while frame is not None and limit:
+        codes.append(frame.f_code)
+        positions.append(frame.f_lasti)
+        frame = frame.f_back
+        limit -= 1
+    codes.append(array("i", positions).tobytes())
+    return tuple(codes)
+
+
+def capture(skip: int = 0, limit: int = _LIMIT) -> tuple[object, ...]:
+    """Return the caller's raw stack, without its innermost `skip` frames, `limit` at most.
+
+    Both are ints in [0, 2**32).
+    """
+    return _captured(
+        checked_int("skip", "[0, 2**32)", skip, _MOST) + 2,
+        checked_int("limit", "[0, 2**32)", limit, _MOST),
+    )
+
+
+class StackedError(Exception):
+    """An exception that knows the stack where it was made.
+
+    The stack is taken before any ``__init__`` runs, so that it ends at the line that makes the
+    exception whatever a subclass's ``__init__`` calls. It is raw, in ``_stack``; the fields, if
+    there are any, are a dict in ``_error_fields``.
+    """
+
+    _stack: tuple[object, ...]
+
+    def __new__(cls, *args: object, **fields: object) -> Self:
+        self = super().__new__(cls, *args)
+        self._stack = _captured(2, _LIMIT)
+        return self
+
+    def __init__(
+        self, message: str, *, cause: BaseException | None = None, **fields: object
+    ) -> None:
+        if not isinstance(message, str):
+            raise TypeError(f"message must be a str, got {shown(message)}")
+        if len(self.args) != 1 or self.args[0] is not message:
+            self.args = (message,)
+        if cause is not None:
+            if not isinstance(cause, BaseException):
+                raise TypeError(f"cause must be an exception or None, got {shown(cause)}")
+            self.__cause__ = cause
+        if fields:
+            self._error_fields = fields
