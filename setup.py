@@ -21,7 +21,21 @@ KERNELS = {
 }
 
 # Pure-Python-mode modules, compiled as they stand.
-MODULES: list[str] = []
+MODULES = [
+    "godropbox.database.sqlbuilder._clauses",
+    "godropbox.database.sqlbuilder._columns",
+    "godropbox.database.sqlbuilder._groups",
+    "godropbox.database.sqlbuilder._nodes",
+    "godropbox.database.sqlbuilder._prepared",
+    "godropbox.database.sqlbuilder._render",
+    "godropbox.database.sqlbuilder._selects",
+    "godropbox.database.sqlbuilder._session",
+    "godropbox.database.sqlbuilder._statement",
+    "godropbox.database.sqlbuilder._tables",
+    "godropbox.database.sqlbuilder._terms",
+    "godropbox.database.sqlbuilder._unions",
+    "godropbox.database.sqlbuilder._writes",
+]
 
 DIRECTIVES = {
     "language_level": 3,

@@ -31,7 +31,21 @@ __all__ = [
 ]
 
 KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
-MODULES: Final[tuple[str, ...]] = ()
+MODULES: Final = (
+    "godropbox.database.sqlbuilder._clauses",
+    "godropbox.database.sqlbuilder._columns",
+    "godropbox.database.sqlbuilder._groups",
+    "godropbox.database.sqlbuilder._nodes",
+    "godropbox.database.sqlbuilder._prepared",
+    "godropbox.database.sqlbuilder._render",
+    "godropbox.database.sqlbuilder._selects",
+    "godropbox.database.sqlbuilder._session",
+    "godropbox.database.sqlbuilder._statement",
+    "godropbox.database.sqlbuilder._tables",
+    "godropbox.database.sqlbuilder._terms",
+    "godropbox.database.sqlbuilder._unions",
+    "godropbox.database.sqlbuilder._writes",
+)
 
 
 class _SourceOnly:
