@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
-from setuptools.errors import CompileError
+from setuptools.errors import CCompilerError, PlatformError
 
 # One row a kernel: its stem in godropbox/_kernels, and the C files of csrc that it wraps.
 KERNELS = {
@@ -40,7 +40,9 @@ MODULES = [
 DIRECTIVES = {
     "language_level": 3,
     "freethreading_compatible": True,
+    "binding": False,
     "embedsignature": True,
+    "embedsignature.format": "clinic",
     "boundscheck": False,
     "wraparound": False,
 }
@@ -58,7 +60,7 @@ def can_compile() -> bool:
             source.write_text("#include <Python.h>\n")
             includes = [sysconfig.get_python_inc(), sysconfig.get_python_inc(plat_specific=True)]
             compiler.compile([str(source)], output_dir=folder, include_dirs=includes)
-    except (CompileError, OSError, ccompiler.CCompilerError):
+    except (CCompilerError, PlatformError, OSError):
         return False
     return True
 
@@ -75,7 +77,8 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    flags = ["/std:c11", "/O2"] if sys.platform == "win32" else ["-std=c11", "-O3"]
+    unix_flags = ["-std=c11", "-O3", "-fvisibility=hidden"]
+    flags = ["/std:c11", "/O2"] if sys.platform == "win32" else unix_flags
     declared = [
         Extension(
             f"godropbox._kernels.{stem}_c",
@@ -90,8 +93,7 @@ def extensions() -> list[Extension]:
         Extension(name, [name.replace(".", "/") + ".py"], extra_compile_args=flags)
         for name in MODULES
     ]
-    built: list[Extension] = cythonize(declared, build_dir="build", compiler_directives=DIRECTIVES)
-    return built
+    return list(cythonize(declared, build_dir="build", compiler_directives=DIRECTIVES))
 
 
 setup(ext_modules=extensions())

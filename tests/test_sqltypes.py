@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import sqlcases
 from support.sqllexer import NotOneLiteralError, read_literal
@@ -26,6 +26,9 @@ from godropbox.database.sqltypes import MYSQL, POSTGRESQL, SQLITE, SqlMode
 
 # How many strings the injection fuzz takes, in all modes together.
 FUZZ_STRINGS = int(os.environ.get("GODROPBOX_FUZZ_STRINGS", "60000"))
+
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 PLAIN = SqlMode(backslash_escapes=False)
 ALL_MODES = pytest.mark.parametrize("mode", sqlcases.MODES.values(), ids=sqlcases.MODES)
@@ -79,6 +82,29 @@ class Loud(str):
 class Meters(float):
     def __repr__(self) -> str:
         return "1; DROP TABLE t"
+
+
+class Exact(Decimal):
+    def __format__(self, *args: Any) -> str:
+        return "1; DROP TABLE t"
+
+
+class Day(datetime.datetime):
+    def replace(self, *args: Any, **named: Any) -> Any:
+        return "'; DROP TABLE t"
+
+    def isoformat(self, *args: Any) -> str:
+        return "'; DROP TABLE t"
+
+
+class Span(datetime.timedelta):
+    @property
+    def days(self) -> Any:
+        return "'; DROP TABLE t"
+
+
+class Outer(enum.Enum):
+    NESTED = Number.SEVEN
 
 
 class Index:
@@ -144,6 +170,9 @@ MOMENT = datetime.datetime(2014, 7, 1, 12, 34, 56, 7)
         (Number.SEVEN, "7", "7", "7"),
         (Loud("a'b"), r"'a\'b'", "'a''b'", "'a''b'"),
         (Meters(2.5), "2.5", "2.5", "2.5"),
+        (Exact("2.50"), "2.50", "2.50", "2.50"),
+        (Day(2014, 7, 1), *["'2014-07-01 00:00:00.000000'"] * 3),
+        (Span(hours=1), "'01:00:00.000000'", "'01:00:00.000000'", "'0 days 01:00:00.000000'"),
         (Index(), "12", "12", "12"),
     ],
 )
@@ -223,6 +252,17 @@ def test_unknown_types(value: object) -> None:
             encode(value)
 
 
+def test_an_enum_of_an_enum() -> None:
+    for encode in (sqltypes.encode_sql, sqltypes.encode_ascii, sqltypes.to_binary):
+        with pytest.raises(TypeError, match=r"^value must not be an Enum of an Enum, got <Outer"):
+            encode(Outer.NESTED)
+
+
+def test_a_mode_is_a_mode() -> None:
+    with pytest.raises(TypeError, match=r"^mode must be a SqlMode, got 'sqlite' \(str\)$"):
+        sqltypes.encode_sql("a", "sqlite")  # type: ignore[arg-type]
+
+
 @ALL_MODES
 def test_nothing_escapes_from_a_literal(mode: SqlMode) -> None:
     """Each string's literal is one token for the server, and means the string."""
@@ -235,6 +275,7 @@ def test_nothing_escapes_from_a_literal(mode: SqlMode) -> None:
 
 
 @ALL_MODES
+@UNHURRIED
 @given(data=st.data())
 def test_every_type_is_one_literal(mode: SqlMode, data: st.DataObject) -> None:
     for value in data.draw(sqlcases.values(mode)):

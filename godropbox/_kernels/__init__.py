@@ -18,7 +18,17 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3", "sqltext", "stack"]
+__all__ = [
+    "IMPLEMENTATION",
+    "KERNELS",
+    "MODULES",
+    "REASON",
+    "hash2",
+    "murmur3",
+    "pairs",
+    "sqltext",
+    "stack",
+]
 
 KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
 MODULES: Final = (
@@ -59,6 +69,16 @@ def _load(suffix: str) -> list[ModuleType]:
     return [importlib.import_module(f"{__name__}.{stem}{suffix}") for stem in KERNELS]
 
 
+def pairs() -> dict[str, tuple[ModuleType | None, ModuleType]]:
+    """Return both twins of every kernel by stem, compiled (None in a pure process) and pure.
+
+    For what compares the two, such as ``python -m godropbox``; a pure twin that is not in use is
+    imported here.
+    """
+    native = _chosen if IMPLEMENTATION == "native" else [None] * len(KERNELS)
+    return dict(zip(KERNELS, zip(native, _load("_py"), strict=True), strict=True))
+
+
 def _uncompiled() -> list[str]:
     """Return the names in ``MODULES`` that have no compiled form, without importing them."""
     suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
@@ -76,17 +96,19 @@ def _choose(wanted: str) -> tuple[str, str, list[ModuleType]]:
         raise ValueError(f"GODROPBOX_IMPL must be auto, native or pure, got {wanted!r}")
     if wanted == "pure":
         return "pure", "GODROPBOX_IMPL=pure asks for it", _load("_py")
+    cause: ImportError | None = None
     try:
         kernels = _load("_c")
     except ImportError as error:
-        missing, cause = str(error), error
+        missing = str(error)
+        cause = error
     else:
         uncompiled = _uncompiled()
         if not uncompiled:
             asked = wanted == "native"
             reason = "GODROPBOX_IMPL=native asks for it" if asked else "every compiled module loads"
             return "native", reason, kernels
-        missing, cause = f"No compiled form of {', '.join(uncompiled)}", None
+        missing = f"No compiled form of {', '.join(uncompiled)}"
     if wanted == "native":
         raise ImportError(
             f"GODROPBOX_IMPL=native, but a compiled module is missing: {missing}"

@@ -137,13 +137,14 @@ def _datetime_text(value: "datetime.datetime", style: int) -> str:
     suffix = ""
     if value.tzinfo is not None and value.utcoffset() is not None:
         try:
-            value = value.astimezone(datetime.UTC)
+            value = datetime.datetime.astimezone(value, datetime.UTC)
         except OverflowError:
             raise ValueError(
                 f"value must be within the years 1 to 9999 in UTC, got {shown(value)}"
             ) from None
         suffix = "+00:00" if style == POSTGRESQL else ""
-    text = datetime.datetime.isoformat(value.replace(tzinfo=None), " ", "microseconds")
+    value = datetime.datetime.replace(value, tzinfo=None)
+    text = datetime.datetime.isoformat(value, " ", "microseconds")
     return f"'{text}{suffix}'"
 
 
@@ -163,7 +164,10 @@ def _timedelta_text(value: "datetime.timedelta", style: int) -> str:
 
 
 def _time_text(value: object, style: int) -> str | None:
-    """Return the literal of what the datetime module has, and None for anything else."""
+    """Return the literal of what the datetime module has, and None for anything else.
+
+    Only that module's own methods are called, because a subclass's could return anything.
+    """
     import datetime
 
     if isinstance(value, datetime.datetime):
@@ -171,7 +175,7 @@ def _time_text(value: object, style: int) -> str | None:
     if isinstance(value, datetime.date):
         return f"'{datetime.date.isoformat(value)}'"
     if isinstance(value, datetime.timedelta):
-        return _timedelta_text(value, style)
+        return _timedelta_text(datetime.timedelta.__pos__(value), style)
     if not isinstance(value, datetime.time):
         return None
     if value.tzinfo is not None:
@@ -203,14 +207,17 @@ def plainer(value: object, style: int) -> tuple[str | None, object]:
     dialect's range.
     """
     if isinstance(value, enum.Enum):
-        return None, value.value
+        inner = value.value
+        if isinstance(inner, enum.Enum):  # a chain of them need not end
+            raise TypeError(f"value must not be an Enum of an Enum, got {shown(value)}")
+        return None, inner
     # A value of one of these modules has imported it; a program without them need not pay.
     loaded = sys.modules
     text = _time_text(value, style) if "datetime" in loaded else None
     if text is not None:
         return text, None
     if "decimal" in loaded and isinstance(value, loaded["decimal"].Decimal):
-        return _decimal_text(value, style), None
+        return _decimal_text(loaded["decimal"].Decimal(value), style), None
     if "uuid" in loaded and isinstance(value, loaded["uuid"].UUID):
         return f"'{loaded['uuid'].UUID.__str__(value)}'", None
     return None, _exact(value)

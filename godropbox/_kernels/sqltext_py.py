@@ -51,7 +51,7 @@ def _str_literal(value: str, style: int) -> str:
         raise bad_character(value, bad.start(), style)
     if style == MYSQL:
         # Each way has the texts on which it is the faster.
-        if value.isascii() and "\\%" not in value and "\\_" not in value:
+        if len(value) > 200 and value.isascii() and "\\%" not in value and "\\_" not in value:
             return f"'{value.translate(_TABLE)}'"
         return f"'{_ESCAPED.sub(lambda found: _ESCAPES[found[0]], value)}'"
     value = value.replace("'", "''")

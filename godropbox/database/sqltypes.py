@@ -38,7 +38,7 @@ def _words(text: str) -> frozenset[str]:
 # backslash, by MySQL's names: below 0x80 all is ASCII, and a longer character has no byte there.
 _SAFE_CHARSETS: Final = {
     "mysql": _words(
-        "ascii binary cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 eucjpms euckr greek hebrew"
+        "ascii binary cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 eucjpms greek hebrew"
         " koi8r koi8u latin1 latin2 latin5 latin7 ujis utf8 utf8mb3 utf8mb4"
     ),
     "sqlite": _words("utf8"),
@@ -75,7 +75,7 @@ _FRACTIONAL: Final = 2
 _BYTES: Final = 3
 _TEXT: Final = 4
 
-# The numbers of the binary form: at most 64 bits, so that reading one takes no time.
+# The numbers of the binary form; a whole one has at most 64 bits.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _FRACTION: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
@@ -197,6 +197,8 @@ def encode_sql(value: object, mode: SqlMode = MYSQL) -> str:
     time out of the dialect's range, a lone surrogate, and for a NUL in text for SQLite or
     PostgreSQL.
     """
+    if not isinstance(mode, SqlMode):
+        raise TypeError(f"mode must be a SqlMode, got {shown(mode)}")
     return sqltext.literal(value, mode.style)
 
 

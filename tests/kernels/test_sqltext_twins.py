@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from conftest import twins
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.sqlcases import ALPHABET
 
 KERNELS = twins("sqltext")
 EACH = pytest.mark.parametrize("sqltext", KERNELS)
+
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TEXTS = (
     st.text(st.sampled_from(ALPHABET), max_size=70)
@@ -61,6 +64,7 @@ def same(calls: list[Callable[[], Any]]) -> Any:
     return first
 
 
+@UNHURRIED
 @given(value=VALUES, style=STYLES)
 @example(value=-(1 << 63), style=2)
 @example(value=1 << 63, style=2)
@@ -68,6 +72,8 @@ def same(calls: list[Callable[[], Any]]) -> Any:
 @example(value=5e-324, style=0)
 @example(value="\\" * 16 + "%", style=0)
 @example(value="a" * 15 + "\\" + "_", style=0)
+@example(value="\\%'\n" * 100, style=0)
+@example(value="\\'\n\0" * 100, style=0)
 @example(value="\ud800", style=1)
 @example(value="a" * 40 + "\0", style=3)
 def test_same_literal(value: object, style: int) -> None:
@@ -84,6 +90,7 @@ def test_same_literal(value: object, style: int) -> None:
     assert set(texts) == {f"<{found}" if isinstance(found, str) else "<"}
 
 
+@UNHURRIED
 @given(pieces=st.lists(st.tuples(st.booleans(), TEXTS), max_size=12), style=STYLES)
 def test_same_text(pieces: list[tuple[bool, str]], style: int) -> None:
     results = []
@@ -101,6 +108,7 @@ def test_same_text(pieces: list[tuple[bool, str]], style: int) -> None:
     assert all(result == results[0] for result in results)
 
 
+@UNHURRIED
 @given(
     rows=st.lists(st.tuples(PLAIN_VALUES, PLAIN_VALUES) | st.lists(st.integers(0, 9)), max_size=5),
     style=STYLES,
@@ -210,6 +218,7 @@ class Nested(enum.Enum):
     E = math.inf
 
 
+@UNHURRIED
 @given(style=STYLES)
 def test_same_enums(style: int) -> None:
     for member in Nested:
