@@ -130,7 +130,7 @@ def sqlalchemy_names(_: Any) -> Names:
         )
         values = compiled.construct_params(extracted_parameters=extracted)
         expanded = compiled._process_parameters_for_postcompile(values)
-        return f"{expanded.statement} {values}"
+        return f"{expanded.statement} {list(values.values())}"
 
     def insert(_: str, rows: list[tuple[int, str, int]]) -> str:
         dicts = [{"ns_id": one, "filename": two, "sjid": three} for one, two, three in rows]
