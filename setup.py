@@ -22,6 +22,7 @@ KERNELS = {
 
 # Pure-Python-mode modules, compiled as they stand.
 MODULES = [
+    "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
     "godropbox.database.sqlbuilder._columns",
     "godropbox.database.sqlbuilder._groups",

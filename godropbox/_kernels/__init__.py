@@ -32,6 +32,7 @@ __all__ = [
 
 KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
 MODULES: Final = (
+    "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
     "godropbox.database.sqlbuilder._columns",
     "godropbox.database.sqlbuilder._groups",

@@ -1,12 +1,12 @@
 # The C face of `_groups`.
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
-from godropbox.database.sqlbuilder._nodes cimport (
-    Expression, above, depth_of, operand, predicate, write_operand
-)
+from godropbox.database.sqlbuilder._base cimport above, depth_of, operand, predicate, write_operand
+from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
+from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int COMPARE, BETWEEN, ATOM, NOT, VALUE, PREDICATE
+cdef int ATOM, VALUE, PREDICATE, UNKNOWN
 
 
 cdef class Nary(Expression):
@@ -17,20 +17,17 @@ cdef class Nary(Expression):
     cdef int _write(self, Renderer out) except -1
 
 
-cdef class Not(Expression):
-    cdef Expression _operand
+cdef class Exists(Expression):
+    cdef Query _query
 
 
-cdef class Between(Expression):
-    cdef object _left
-    cdef object _low
-    cdef object _high
-    cdef bint _negated
+cdef class Scalar(Expression):
+    cdef Query _query
 
 
 @cython.locals(node=Nary, only=Expression)
 cpdef Expression nary(str symbol, tuple items, int prec)
-@cython.locals(node=Not)
-cpdef Expression negation(object value)
-@cython.locals(node=Between)
-cpdef Expression between_node(Expression left, object low, object high, bint negated)
+@cython.locals(node=Exists)
+cpdef Expression exists_node(object query)
+@cython.locals(node=Scalar)
+cpdef Expression scalar_node(Query query)

@@ -1,22 +1,23 @@
 # cython: annotation_typing=False
-"""Expressions over several operands: ``(a AND b AND ...)``, NOT, BETWEEN.
+"""What stands in one pair of parentheses: ``(a AND b AND ...)``, and queries as values.
 
-Made by functions and by the rarer operators; the everyday ones are in ``_nodes``.
+Made by functions; what operators make is in ``_nodes``.
 """
 
 from . import _grammar
-from ._nodes import Expression, above, depth_of, operand, predicate, write_operand
+from ._base import above, depth_of, operand, predicate, write_operand
+from ._names import shown
+from ._nodes import Expression
 from ._render import Renderer
+from ._statement import Query
 
-__all__ = ["Between", "Nary", "Not", "between_node", "nary", "negation"]
+__all__ = ["Exists", "Nary", "Scalar", "exists_node", "nary", "scalar_node"]
 
 # Compiled, these are C variables.
-COMPARE = _grammar.COMPARE
-BETWEEN = _grammar.BETWEEN
 ATOM = _grammar.ATOM
-NOT = _grammar.NOT
 VALUE = _grammar.VALUE
 PREDICATE = _grammar.PREDICATE
+UNKNOWN = _grammar.UNKNOWN
 
 
 class Nary(Expression):
@@ -42,39 +43,6 @@ class Nary(Expression):
         return 0
 
 
-class Not(Expression):
-    """``NOT (operand)``."""
-
-    __slots__ = ("_operand",)
-
-    _operand: Expression
-
-    def _write(self, out: Renderer) -> int:
-        out.text.put("NOT (")
-        self._operand._write(out)
-        out.text.put(")")
-        return 0
-
-
-class Between(Expression):
-    """``left BETWEEN low AND high``."""
-
-    __slots__ = ("_high", "_left", "_low", "_negated")
-
-    _left: object
-    _low: object
-    _high: object
-    _negated: bool
-
-    def _write(self, out: Renderer) -> int:
-        write_operand(out, self._left, COMPARE + 1)
-        out.text.put(" NOT BETWEEN " if self._negated else " BETWEEN ")
-        write_operand(out, self._low, COMPARE + 1)
-        out.text.put(" AND ")
-        write_operand(out, self._high, COMPARE + 1)
-        return 0
-
-
 def nary(symbol: str, items: tuple[object, ...], prec: int) -> Expression:
     """Return ``(a symbol b symbol ...)``; one operand stands for itself."""
     name = symbol.strip()
@@ -97,24 +65,51 @@ def nary(symbol: str, items: tuple[object, ...], prec: int) -> Expression:
     return node
 
 
-def negation(value: object) -> Expression:
-    """Return ``NOT (value)``."""
-    node = Not.__new__(Not)
-    node._operand = predicate("the operand of NOT", value)
-    node._prec = NOT
+class Exists(Expression):
+    """``EXISTS (query)``."""
+
+    __slots__ = ("_query",)
+
+    _query: Query
+
+    def _write(self, out: Renderer) -> int:
+        out.text.put("EXISTS (")
+        self._query._write_query(out)
+        out.text.put(")")
+        return 0
+
+
+class Scalar(Expression):
+    """A query of one column and at most one row, as a value."""
+
+    __slots__ = ("_query",)
+
+    _query: Query
+
+    def _write(self, out: Renderer) -> int:
+        out.text.put("(")
+        self._query._write_query(out)
+        out.text.put(")")
+        return 0
+
+
+def exists_node(query: object) -> Expression:
+    """Return ``EXISTS (query)``."""
+    if not isinstance(query, Query):
+        raise TypeError(f"query must be a SELECT or a UNION, got {shown(query)}")
+    node = Exists.__new__(Exists)
+    node._query = query
+    node._prec = ATOM
     node._kind = PREDICATE
-    node._depth = above(node._operand, None)
+    node._depth = above(None, query)
     return node
 
 
-def between_node(left: Expression, low: object, high: object, negated: bool) -> Expression:
-    """Return ``left BETWEEN low AND high``, or NOT BETWEEN."""
-    node = Between.__new__(Between)
-    node._left = left
-    node._low = operand(low)
-    node._high = operand(high)
-    node._negated = negated
-    node._prec = BETWEEN
-    node._kind = PREDICATE
-    node._depth = depth_of((left, node._low, node._high)) + 1
+def scalar_node(query: Query) -> Expression:
+    """Return a query as a value."""
+    node = Scalar.__new__(Scalar)
+    node._query = query
+    node._prec = ATOM
+    node._kind = UNKNOWN
+    node._depth = above(None, query)
     return node

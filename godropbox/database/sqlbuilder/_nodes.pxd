@@ -1,20 +1,17 @@
 # The C face of `_nodes`, for itself and for the modules compiled beside it.
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
+from godropbox.database.sqlbuilder._base cimport (
+    Node, above, depth_of, operand, predicate, write_enclosed, write_operand
+)
 from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int COMPARE, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, MAX_DEPTH
+cdef int COMPARE, BETWEEN, NOT, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, MAX_DEPTH
 
 
-cdef class Expression:
-    cdef int _depth
-    cdef int _kind
-    cdef int _prec
-    cdef int _write(self, Renderer out) except -1
-    cdef int _write_projection(self, Renderer out) except -1
-    cdef bint _is_null(self) except -1
-    cdef bint _is_star(self) except -1
+cdef class Expression(Node):
+    pass
 
 
 cdef class Binary(Expression):
@@ -50,19 +47,26 @@ cpdef Binary binary(str symbol, object left, object right, int prec)
 cdef Expression _chain(str symbol, Expression left, object right)
 @cython.locals(node=In)
 cdef Expression _membership(Expression left, object values, bint negated)
-cpdef object operand(object value)
-@cython.locals(node=Expression)
-cpdef Expression predicate(str what, object value)
-@cython.locals(deepest=int, node=Expression, query=Query)
-cpdef int depth_of(tuple items) except -1
-@cython.locals(depth=int, node=Expression, query=Query)
-cpdef int above(object left, object right) except -1
-@cython.locals(node=Expression)
-cpdef int write_operand(Renderer out, object value, int least) except -1
 @cython.locals(out=Renderer)
 cdef str _preview(Expression node)
 @cython.locals(node=Expression)
 cdef bint _meets(Expression left, object right) except -1
 cpdef Expression conjunction(Expression left, object right)
 cdef int _write_null(Renderer out, str symbol) except -1
-cpdef int write_enclosed(Renderer out, Expression node) except -1
+
+
+cdef class Not(Expression):
+    cdef Expression _operand
+
+
+cdef class Between(Expression):
+    cdef object _left
+    cdef object _low
+    cdef object _high
+    cdef bint _negated
+
+
+@cython.locals(node=Not)
+cpdef Expression negation(object value)
+@cython.locals(node=Between)
+cdef Expression between_node(Expression left, object low, object high, bint negated)

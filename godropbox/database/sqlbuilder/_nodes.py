@@ -7,9 +7,19 @@ become literals or parameters at render. The rarer expressions are in ``_terms``
 """
 
 from . import _grammar
+from ._base import (
+    Node,
+    above,
+    depth_of,
+    operand,
+    predicate,
+    too_deep,
+    write_enclosed,
+    write_operand,
+)
 from ._render import Renderer, new_renderer
 from ._statement import Query
-from ._values import checked_values, plain_operand
+from ._values import checked_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +30,8 @@ GenericAlias: "Any" = type(list[int])  # without importing types
 
 # Compiled, these are C variables.
 COMPARE = _grammar.COMPARE
+BETWEEN = _grammar.BETWEEN
+NOT = _grammar.NOT
 BITS = _grammar.BITS
 ADD = _grammar.ADD
 MUL = _grammar.MUL
@@ -30,7 +42,7 @@ UNKNOWN = _grammar.UNKNOWN
 MAX_DEPTH = _grammar.MAX_DEPTH
 
 
-class Expression:
+class Expression(Node):
     """A piece of SQL with a value.
 
     Operators build expressions: ``== != < <= > >= + - * / % | ^ & ~``. Between truth values
@@ -39,23 +51,7 @@ class Expression:
     by identity.
     """
 
-    __slots__ = ("_depth", "_kind", "_prec")
-
-    _depth: int
-    _kind: int
-    _prec: int
-
-    def _write(self, out: Renderer) -> int:
-        raise TypeError(f"{type(self).__name__} is abstract")
-
-    def _write_projection(self, out: Renderer) -> int:
-        return self._write(out)
-
-    def _is_null(self) -> bool:
-        return False
-
-    def _is_star(self) -> bool:
-        return False
+    __slots__ = ()
 
     def __repr__(self) -> str:
         try:
@@ -158,8 +154,6 @@ class Expression:
         return binary(" ^ ", other, self, BITS)
 
     def __invert__(self) -> "Expression":
-        from ._groups import negation
-
         return negation(self)
 
     def like(self, pattern: object) -> "Expression":
@@ -187,14 +181,10 @@ class Expression:
 
     def between(self, low: object, high: object) -> "Expression":
         """Return ``self BETWEEN low AND high``, both ends included."""
-        from ._groups import between_node
-
         return between_node(self, low, high, False)
 
     def not_between(self, low: object, high: object) -> "Expression":
         """Return ``self NOT BETWEEN low AND high``."""
-        from ._groups import between_node
-
         return between_node(self, low, high, True)
 
     def is_null(self) -> "Expression":
@@ -349,7 +339,7 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
     else:
         node._right_value = operand(right)
     if depth >= MAX_DEPTH:
-        raise _too_deep()
+        raise too_deep()
     node._depth = depth + 1
     return node
 
@@ -379,7 +369,7 @@ def _chain(symbol: str, left: Expression, right: object) -> Expression:
             node._first = None
             node._depth = max(chain._depth, node._last._depth + 1)
     if node._depth > MAX_DEPTH:
-        raise _too_deep()
+        raise too_deep()
     node._prec = ATOM
     node._kind = PREDICATE
     return node
@@ -388,7 +378,8 @@ def _chain(symbol: str, left: Expression, right: object) -> Expression:
 def conjunction(left: "Expression | None", right: object) -> Expression:
     """Return ``left AND right``, or `right` alone where there is nothing before it."""
     if left is None:
-        return predicate("the condition of WHERE", right)
+        only: Expression = predicate("the condition of WHERE", right)
+        return only
     return _chain(" AND ", left, right)
 
 
@@ -418,85 +409,60 @@ def _meets(left: Expression, right: object) -> bool:
     return node._kind == PREDICATE
 
 
-def operand(value: object) -> object:
-    """Return what may stand as an operand: an expression, or a value that has a literal."""
-    if isinstance(value, Expression):
-        return value
-    kind = type(value)
-    if kind is int or kind is str or value is None or kind is float or kind is bool:
-        return value
-    if isinstance(value, Query):
-        raise TypeError("a query stands in an expression as query.scalar()")
-    return plain_operand(value)
+class Not(Expression):
+    """``NOT (operand)``."""
+
+    __slots__ = ("_operand",)
+
+    _operand: Expression
+
+    def _write(self, out: Renderer) -> int:
+        out.text.put("NOT (")
+        self._operand._write(out)
+        out.text.put(")")
+        return 0
 
 
-def predicate(what: str, value: object) -> Expression:
-    """Return `value` if it can be a truth value, or raise naming `what` had to be one."""
-    if isinstance(value, Expression):
-        node = value
-        if node._kind != VALUE:
-            return node
-    if isinstance(value, bool):
-        raise TypeError(f"{what} must be a SQL condition, got the Python bool {value}")
-    if isinstance(value, Expression):
-        raise TypeError(f"{what} must be a SQL condition such as a comparison, got {value!r}")
-    raise TypeError(f"{what} must be a SQL condition, got {type(value).__name__}")
+class Between(Expression):
+    """``left BETWEEN low AND high``."""
+
+    __slots__ = ("_high", "_left", "_low", "_negated")
+
+    _left: object
+    _low: object
+    _high: object
+    _negated: bool
+
+    def _write(self, out: Renderer) -> int:
+        write_operand(out, self._left, COMPARE + 1)
+        out.text.put(" NOT BETWEEN " if self._negated else " BETWEEN ")
+        write_operand(out, self._low, COMPARE + 1)
+        out.text.put(" AND ")
+        write_operand(out, self._high, COMPARE + 1)
+        return 0
 
 
-def depth_of(items: tuple[object, ...]) -> int:
-    """Return the levels of the deepest of `items`, which a node around them is one above."""
-    deepest = 0
-    for item in items:
-        if isinstance(item, Expression):
-            node = item
-            deepest = max(deepest, node._depth)
-        elif isinstance(item, Query):
-            query = item
-            deepest = max(deepest, query._levels())
-    if deepest >= MAX_DEPTH:
-        raise _too_deep()
-    return deepest
+def negation(value: object) -> Expression:
+    """Return ``NOT (value)``."""
+    node = Not.__new__(Not)
+    node._operand = predicate("the operand of NOT", value)
+    node._prec = NOT
+    node._kind = PREDICATE
+    node._depth = above(node._operand, None)
+    return node
 
 
-def above(left: object, right: object) -> int:
-    depth = 0
-    if isinstance(left, Expression):
-        node = left
-        depth = node._depth
-    if isinstance(right, Expression):
-        node = right
-        depth = max(depth, node._depth)
-    elif isinstance(right, Query):
-        query = right
-        depth = max(depth, query._levels())
-    if depth >= MAX_DEPTH:
-        raise _too_deep()
-    return depth + 1
-
-
-def _too_deep() -> Exception:
-    return ValueError(
-        f"an expression may nest at most {MAX_DEPTH} levels: give and_(), or_(), add() and "
-        "their like all their operands at once"
-    )
-
-
-def write_operand(out: Renderer, value: object, least: int) -> int:
-    """Write an operand, in parentheses if it holds together less tightly than `least`."""
-    if not isinstance(value, Expression):
-        return out.literal(value)
-    node = value
-    if node._prec >= least:
-        return node._write(out)
-    return write_enclosed(out, node)
-
-
-def write_enclosed(out: Renderer, node: Expression) -> int:
-    """Write an expression in parentheses."""
-    out.text.put("(")
-    node._write(out)
-    out.text.put(")")
-    return 0
+def between_node(left: Expression, low: object, high: object, negated: bool) -> Expression:
+    """Return ``left BETWEEN low AND high``, or NOT BETWEEN."""
+    node = Between.__new__(Between)
+    node._left = left
+    node._low = operand(low)
+    node._high = operand(high)
+    node._negated = negated
+    node._prec = BETWEEN
+    node._kind = PREDICATE
+    node._depth = depth_of((left, node._low, node._high)) + 1
+    return node
 
 
 def _preview(node: Expression) -> str:

@@ -2,9 +2,15 @@
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._terms cimport Slot
 
 cdef object new_text
+
+
+cdef class Place:
+    cdef bint _many
+    cdef str _name
+    cdef bint _nullable
+    cdef object _type
 
 
 cdef class Prepared:
@@ -15,21 +21,23 @@ cdef class Prepared:
     cdef tuple _pieces
     cdef tuple _slots
     cdef int _style
-    @cython.locals(text=Text, slot=Slot, index=Py_ssize_t)
+    @cython.locals(text=Text, slot=Place, index=Py_ssize_t)
     cdef str _fill(self, dict values)
-    @cython.locals(slot=Slot)
+    @cython.locals(slot=Place)
     cdef list _filled(self, dict values)
-    @cython.locals(text=Text, slot=Slot, index=Py_ssize_t)
+    @cython.locals(text=Text, slot=Place, index=Py_ssize_t)
     cdef str _expanded(self, dict values)
     cdef list _all(self)
 
 
 @cython.locals(node=Prepared)
 cpdef Prepared prepared(Renderer out)
-@cython.locals(slot=Slot)
+@cython.locals(slot=Place)
 cdef Py_ssize_t _count(list slots) except -1
-@cython.locals(slot=Slot)
+@cython.locals(slot=Place)
 cdef set _names(list slots)
-cdef object _value(Slot slot, dict values)
-cdef tuple _many(Slot slot, dict values)
-cdef int _check(Slot slot, object value) except -1
+cdef object _value(Place slot, dict values)
+cdef tuple _many(Place slot, dict values)
+cdef int _check(Place slot, object value) except -1
+@cython.locals(node=Place)
+cpdef Place new_place(str name, object kind, bint nullable, bint many)

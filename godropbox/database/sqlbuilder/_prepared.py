@@ -8,16 +8,29 @@ from godropbox._kernels import sqltext
 
 from ._names import shown
 from ._render import Renderer
-from ._terms import Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["Prepared", "prepared"]
+__all__ = ["Place", "Prepared", "new_place", "prepared"]
 
 # Compiled, this is a C variable.
 new_text = sqltext.Text
+
+
+class Place:
+    """What may fill a slot."""
+
+    __slots__ = ("_many", "_name", "_nullable", "_type")
+
+    _many: bool
+    _name: str
+    _nullable: bool
+    _type: type
+
+    def __repr__(self) -> str:
+        return f"slot {self._name}"
 
 
 class Prepared:
@@ -30,7 +43,7 @@ class Prepared:
     _named: bool
     _params: "tuple[object, ...] | None"  # the parameters, slots among them; None for literals
     _pieces: "tuple[str, ...]"  # the text before each of _slots, and after the last
-    _slots: "tuple[Slot, ...]"  # those that are filled in the text
+    _slots: "tuple[Place, ...]"  # those that are filled in the text
     _style: int
 
     @property
@@ -82,7 +95,7 @@ class Prepared:
     def _filled(self, values: "dict[str, object]") -> "list[object]":
         params: list[object] = []
         for item in self._params or ():
-            if not isinstance(item, Slot):
+            if not isinstance(item, Place):
                 params.append(item)
                 continue
             slot = item
@@ -105,8 +118,8 @@ class Prepared:
         known = ", ".join(self.slots)
         return TypeError(f"the slots are {known or 'none'}, got {', '.join(values) or 'none'}")
 
-    def _all(self) -> "list[Slot]":
-        return [*self._slots, *[item for item in self._params or () if isinstance(item, Slot)]]
+    def _all(self) -> "list[Place]":
+        return [*self._slots, *[item for item in self._params or () if isinstance(item, Place)]]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {' ... '.join(self._pieces)}>"
@@ -115,15 +128,27 @@ class Prepared:
         raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
 
 
+def new_place(name: str, kind: type, nullable: bool, many: bool) -> Place:
+    """Return a place for values of a class."""
+    if not isinstance(kind, type):
+        raise TypeError(f"type of slot {name} must be a class, got {shown(kind)}")
+    node = Place.__new__(Place)
+    node._name = name
+    node._type = kind
+    node._nullable = nullable
+    node._many = many
+    return node
+
+
 def prepared(out: Renderer) -> Prepared:
     """Return what a renderer collected as a prepared statement."""
     node = Prepared.__new__(Prepared)
     pieces: list[str] = []
-    slots: list[Slot] = []
+    slots: list[Place] = []
     for item in out.slots or ():
         if isinstance(item, str):
             pieces.append(item)
-        elif isinstance(item, Slot):
+        elif isinstance(item, Place):
             slots.append(item)
     node._pieces = (*pieces, out.text.take())
     node._slots = tuple(slots)
@@ -137,7 +162,7 @@ def prepared(out: Renderer) -> Prepared:
     return node
 
 
-def _count(slots: "list[Slot]") -> int:
+def _count(slots: "list[Place]") -> int:
     known: dict[str, tuple[object, ...]] = {}
     for item in slots:
         slot = item
@@ -147,7 +172,7 @@ def _count(slots: "list[Slot]") -> int:
     return len(known)
 
 
-def _names(slots: "list[Slot]") -> "set[str]":
+def _names(slots: "list[Place]") -> "set[str]":
     names: set[str] = set()
     for item in slots:
         slot = item
@@ -155,7 +180,7 @@ def _names(slots: "list[Slot]") -> "set[str]":
     return names
 
 
-def _value(slot: Slot, values: "dict[str, object]") -> object:
+def _value(slot: Place, values: "dict[str, object]") -> object:
     """Return the value for a slot, checked."""
     if slot._name not in values:
         raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
@@ -165,7 +190,7 @@ def _value(slot: Slot, values: "dict[str, object]") -> object:
     return value
 
 
-def _many(slot: Slot, values: "dict[str, object]") -> "tuple[object, ...]":
+def _many(slot: Place, values: "dict[str, object]") -> "tuple[object, ...]":
     """Return the values for a slot of many, checked."""
     if slot._name not in values:
         raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
@@ -180,7 +205,7 @@ def _many(slot: Slot, values: "dict[str, object]") -> "tuple[object, ...]":
     return tuple(value)
 
 
-def _check(slot: Slot, value: object) -> int:
+def _check(slot: Place, value: object) -> int:
     if value is None and slot._nullable:
         return 0
     exact = slot._type is bool or not isinstance(value, bool)

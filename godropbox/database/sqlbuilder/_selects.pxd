@@ -5,9 +5,9 @@ from godropbox.database.sqlbuilder._clauses cimport (
     expressions, ordered, unordered, write_comment, write_limit, write_list
 )
 from godropbox.database.sqlbuilder._columns cimport Column
-from godropbox.database.sqlbuilder._nodes cimport (
-    Expression, conjunction, depth_of, predicate
-)
+from godropbox.database.sqlbuilder._nodes cimport Expression, conjunction
+from godropbox.database.sqlbuilder._base cimport depth_of, predicate
+from godropbox.database.sqlbuilder._groups cimport scalar_node
 from godropbox.database.sqlbuilder._render cimport Renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 

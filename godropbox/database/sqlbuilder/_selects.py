@@ -5,6 +5,7 @@ Tables themselves are in ``_tables``; here is what any source of rows can do.
 """
 
 from . import _grammar
+from ._base import depth_of, predicate
 from ._clauses import (
     Ordering,
     expressions,
@@ -15,8 +16,9 @@ from ._clauses import (
     write_list,
 )
 from ._columns import Column
+from ._groups import scalar_node
 from ._names import check_comment, check_count, check_name, shown
-from ._nodes import Expression, conjunction, depth_of, predicate
+from ._nodes import Expression, conjunction
 from ._render import Renderer
 from ._statement import Query
 
@@ -253,8 +255,6 @@ class Select(Query):
 
     def scalar(self) -> Expression:
         """Return the query as a value: of one column and at most one row."""
-        from ._terms import scalar_node
-
         return scalar_node(self)
 
     def _width(self) -> int:

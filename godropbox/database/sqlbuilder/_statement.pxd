@@ -1,5 +1,6 @@
 # The C face of `_statement`, for itself and for the modules compiled beside it.
 cimport cython
+from godropbox.database.sqlbuilder._prepared cimport Prepared, prepared
 from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
 
 

@@ -4,6 +4,7 @@
 Statements are immutable. How one is written is its own business; here are the ways to ask.
 """
 
+from ._prepared import Prepared, prepared
 from ._render import Renderer, new_renderer
 from ._tags import tags_text
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from godropbox.database.sqltypes import SqlMode
 
-    from ._prepared import Prepared
 
 __all__ = ["Query", "Statement"]
 
@@ -84,14 +84,12 @@ class Statement:
         dialect: str = "mysql",
         mode: "SqlMode | None" = None,
         tags: "Mapping[str, str] | None" = None,
-    ) -> "Prepared":
+    ) -> Prepared:
         """Return the statement rendered once, to be filled many times through its slots.
 
         With a `paramstyle` it is filled by ``bind(**values)``, otherwise by ``sql(**values)``.
         The other arguments and what is raised are as in ``sql``.
         """
-        from ._prepared import prepared
-
         out = new_renderer(database, dialect, mode)
         out.slots = []
         if paramstyle is not None:

@@ -2,10 +2,10 @@
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
 from godropbox.database.sqlbuilder._columns cimport Column
-from godropbox.database.sqlbuilder._nodes cimport (
-    Expression, above, depth_of, operand, predicate, write_operand
-)
+from godropbox.database.sqlbuilder._nodes cimport Expression
+from godropbox.database.sqlbuilder._prepared cimport Place, new_place
 from godropbox.database.sqlbuilder._render cimport Renderer
+from godropbox.database.sqlbuilder._base cimport above, depth_of, operand, predicate, write_operand
 from godropbox.database.sqlbuilder._clauses cimport ordered, unordered, write_list
 from godropbox.database.sqlbuilder._statement cimport Query
 
@@ -65,19 +65,9 @@ cdef class Star(Expression):
     cdef str _owner
 
 
-cdef class Exists(Expression):
-    cdef Query _query
-
-
-cdef class Scalar(Expression):
-    cdef Query _query
-
-
 cdef class Slot(Expression):
-    cdef bint _many
-    cdef str _name
-    cdef bint _nullable
-    cdef object _type
+    cdef Place _place
+
 
 
 @cython.locals(index=Py_ssize_t)
@@ -103,9 +93,5 @@ cpdef Expression values_node(object column)
 cpdef Expression cast_node(object value, tuple names)
 @cython.locals(node=Star)
 cpdef Expression star_node(object owner)
-@cython.locals(node=Exists)
-cpdef Expression exists_node(object query)
-@cython.locals(node=Scalar)
-cpdef Expression scalar_node(Query query)
 @cython.locals(node=Slot)
 cpdef Slot slot_node(object name, object kind, bint nullable, bint many)

@@ -5,12 +5,13 @@ What operators build is in ``_nodes``. The public functions are in ``functions``
 """
 
 from . import _grammar
+from ._base import above, depth_of, operand, predicate, write_operand
 from ._clauses import ordered, unordered, write_list
 from ._columns import Column
 from ._names import check_name, shown
-from ._nodes import Expression, above, depth_of, operand, predicate, write_operand
+from ._nodes import Expression
+from ._prepared import Place, new_place
 from ._render import Renderer
-from ._statement import Query
 from .dialects import unsupported
 
 __all__ = [
@@ -18,11 +19,9 @@ __all__ = [
     "Call",
     "Case",
     "Cast",
-    "Exists",
     "Interval",
     "Literal",
     "Over",
-    "Scalar",
     "Slot",
     "Star",
     "Tuple",
@@ -31,11 +30,9 @@ __all__ = [
     "call",
     "case_node",
     "cast_node",
-    "exists_node",
     "interval_node",
     "literal_node",
     "over_node",
-    "scalar_node",
     "slot_node",
     "star_node",
     "tuple_node",
@@ -270,49 +267,18 @@ class Star(Expression):
         return True
 
 
-class Exists(Expression):
-    """``EXISTS (query)``."""
-
-    __slots__ = ("_query",)
-
-    _query: Query
-
-    def _write(self, out: Renderer) -> int:
-        out.text.put("EXISTS (")
-        self._query._write_query(out)
-        out.text.put(")")
-        return 0
-
-
-class Scalar(Expression):
-    """A query of one column and at most one row, as a value."""
-
-    __slots__ = ("_query",)
-
-    _query: Query
-
-    def _write(self, out: Renderer) -> int:
-        out.text.put("(")
-        self._query._write_query(out)
-        out.text.put(")")
-        return 0
-
-
 class Slot(Expression):
     """A place for a value that a prepared statement is given later."""
 
-    __slots__ = ("_many", "_name", "_nullable", "_type")
+    __slots__ = ("_place",)
 
-    _many: bool
-    _name: str
-    _nullable: bool
-    _type: type
+    _place: Place
 
     def _write(self, out: Renderer) -> int:
-        return out.slot(self, self._many)
+        return out.slot(self._place, self._place._many)
 
     def __repr__(self) -> str:
-        return f"slot {self._name}"
+        return f"<{self._place!r}>"
 
 
 def write_operands(out: Renderer, items: "tuple[object, ...]") -> int:
@@ -445,32 +411,9 @@ def star_node(owner: "str | None") -> Expression:
     return node
 
 
-def exists_node(query: object) -> Expression:
-    """Return ``EXISTS (query)``."""
-    if not isinstance(query, Query):
-        raise TypeError(f"query must be a SELECT or a UNION, got {shown(query)}")
-    node = Exists.__new__(Exists)
-    node._query = query
-    made(node, PREDICATE, above(None, query))
-    return node
-
-
-def scalar_node(query: Query) -> Expression:
-    """Return a query as a value."""
-    node = Scalar.__new__(Scalar)
-    node._query = query
-    made(node, UNKNOWN, above(None, query))
-    return node
-
-
 def slot_node(name: str, kind: type, nullable: bool, many: bool) -> Slot:
     """Return a slot for values of a type."""
     node = Slot.__new__(Slot)
-    node._name = check_name("slot name", name)
-    if not isinstance(kind, type):
-        raise TypeError(f"type of slot {name} must be a class, got {shown(kind)}")
-    node._type = kind
-    node._nullable = nullable
-    node._many = many
+    node._place = new_place(check_name("slot name", name), kind, nullable, many)
     made(node, VALUE, 1)
     return node

@@ -7,7 +7,7 @@ from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
 from godropbox.database.sqlbuilder._selects cimport Select, Source, named, output_names, write_with
 from godropbox.database.sqlbuilder._statement cimport Query
-from godropbox.database.sqlbuilder._terms cimport scalar_node
+from godropbox.database.sqlbuilder._groups cimport scalar_node
 
 cdef int SQLITE, MAX_DEPTH
 

@@ -4,12 +4,12 @@
 from . import _grammar
 from ._clauses import Ordering, ordered, unordered, write_limit, write_list
 from ._columns import Column, bound
+from ._groups import scalar_node
 from ._names import check_count, shown
 from ._nodes import Expression
 from ._render import Renderer
 from ._selects import Select, Source, named, output_names, write_with
 from ._statement import Query
-from ._terms import scalar_node
 
 __all__ = ["NamedQuery", "Union", "name_query", "new_union"]
 

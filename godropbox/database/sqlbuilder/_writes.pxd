@@ -3,9 +3,8 @@ cimport cython
 from godropbox._kernels.sqltext_c cimport Text
 from godropbox.database.sqlbuilder._clauses cimport ordered, write_comment, write_limit, write_list
 from godropbox.database.sqlbuilder._columns cimport Column
-from godropbox.database.sqlbuilder._nodes cimport (
-    Expression, conjunction, operand, predicate, write_operand
-)
+from godropbox.database.sqlbuilder._nodes cimport Expression, conjunction
+from godropbox.database.sqlbuilder._base cimport operand, predicate, write_operand
 from godropbox.database.sqlbuilder._render cimport Renderer
 from godropbox.database.sqlbuilder._selects cimport Source
 from godropbox.database.sqlbuilder._statement cimport Query, Statement

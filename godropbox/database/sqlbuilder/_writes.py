@@ -5,10 +5,11 @@ They are made by a table's methods and write to that one table.
 """
 
 from . import _grammar
+from ._base import operand, predicate, write_operand
 from ._clauses import Ordering, ordered, write_comment, write_limit, write_list
 from ._columns import Column
 from ._names import check_comment, check_count, shown
-from ._nodes import Expression, conjunction, operand, predicate, write_operand
+from ._nodes import Expression, conjunction
 from ._render import Renderer
 from ._selects import Source
 from ._statement import Query, Statement

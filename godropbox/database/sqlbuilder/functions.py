@@ -7,9 +7,9 @@ and put one pair of parentheses around them.
 
 from . import _grammar
 from ._clauses import Ordering, ordering
-from ._groups import nary, negation
+from ._groups import exists_node, nary
 from ._names import shown
-from ._nodes import Expression, binary
+from ._nodes import Expression, binary, negation
 from ._statement import Query
 from ._terms import (
     Alias,
@@ -19,7 +19,6 @@ from ._terms import (
     call,
     case_node,
     cast_node,
-    exists_node,
     interval_node,
     literal_node,
     slot_node,

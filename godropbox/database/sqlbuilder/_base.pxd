@@ -1,0 +1,28 @@
+# The C face of `_base`, for itself and for the modules compiled beside it.
+cimport cython
+from godropbox.database.sqlbuilder._render cimport Renderer
+from godropbox.database.sqlbuilder._statement cimport Query
+
+cdef int VALUE, MAX_DEPTH
+
+
+cdef class Node:
+    cdef int _depth
+    cdef int _kind
+    cdef int _prec
+    cdef int _write(self, Renderer out) except -1
+    cdef int _write_projection(self, Renderer out) except -1
+    cdef bint _is_null(self) except -1
+    cdef bint _is_star(self) except -1
+
+
+cpdef object operand(object value)
+@cython.locals(node=Node)
+cpdef Node predicate(str what, object value)
+@cython.locals(deepest=int, node=Node, query=Query)
+cpdef int depth_of(tuple items) except -1
+@cython.locals(depth=int, node=Node, query=Query)
+cpdef int above(object left, object right) except -1
+@cython.locals(node=Node)
+cpdef int write_operand(Renderer out, object value, int least) except -1
+cpdef int write_enclosed(Renderer out, Node node) except -1
