@@ -184,7 +184,7 @@ def tortoise_names(_: Any) -> Names:
 
 
 def python_sql_names(_: Any) -> Names:
-    from sql import Flavor, Table
+    from sql import Flavor, Table  # type: ignore[import-untyped]
 
     Flavor.set(Flavor(paramstyle="format"))
     sfj, prefix = Table("sfj", schema="shard1"), Table("parent_prefix", schema="shard1")

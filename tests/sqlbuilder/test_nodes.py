@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from support.sqltables import people, shown, t1, t2, where
 
-from godropbox.database import sqlbuilder as sb
+from godropbox.database import sqlbuilder
+
+sb: Any = sqlbuilder  # what is wrong on purpose here is wrong for type checkers too
 
 a: Any = t1.c.col1
 b: Any = t1.c.col2

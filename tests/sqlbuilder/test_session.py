@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from support.sqltables import t1, t2
 
-from godropbox.database import sqlbuilder as sb
+from godropbox.database import sqlbuilder
+
+sb: Any = sqlbuilder  # what is wrong on purpose here is wrong for type checkers too
 
 
 def test_locks() -> None:

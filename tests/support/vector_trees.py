@@ -93,7 +93,7 @@ def expression(tree: list[Any]) -> Any:
     return _CALLS[name](*map(expression, rest))
 
 
-def _select(tree: dict[str, Any]) -> sb.Select:
+def _select(tree: dict[str, Any]) -> Any:
     source: Any = TABLES[tree["from"]]
     if "force_index" in tree:
         source = source.force_index(tree["force_index"])

@@ -29,7 +29,7 @@ from ._statement import Query, Statement
 from ._tables import Columns, Subquery, Table, cte, subquery, union, union_all
 from ._terms import Alias, Call, Slot
 from ._unions import Union
-from ._writes import Delete, Insert, Update
+from ._writes import Change, Delete, Insert, Update
 from .dialects import UnsupportedFeature
 from .functions import (
     add,
@@ -76,6 +76,7 @@ __all__ = [
     "BoolColumn",
     "BytesColumn",
     "Call",
+    "Change",
     "Column",
     "Columns",
     "DateTimeColumn",
