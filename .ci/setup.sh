@@ -36,7 +36,8 @@ need_debian() {
     local line="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
     if ((EUID)); then fail "packages are missing; as root, type: $line"; fi
     step "install Debian packages: ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
+    # At run level 1 a package's server is installed and not started.
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
     if [[ -z ${APT_UPDATED:-} ]]; then
         quietly apt-get -o DPkg::Lock::Timeout=300 update || true # the old lists may do
         APT_UPDATED=1

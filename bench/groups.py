@@ -1,11 +1,15 @@
 """The one list of groups, in the order of the report."""
 
-from . import cases_hash, cases_murmur
+from . import cases_errors, cases_hash, cases_murmur
 from .model import Group
 
 __all__ = ["GROUPS", "group_named"]
 
-GROUPS: tuple[Group, ...] = (*cases_hash.GROUPS, *cases_murmur.GROUPS)
+GROUPS: tuple[Group, ...] = (
+    *cases_hash.GROUPS,
+    *cases_murmur.GROUPS,
+    *cases_errors.GROUPS,
+)
 
 
 def group_named(name: str) -> Group:

@@ -31,6 +31,7 @@ PEERS = (
     Peer("pymemcache", "https://github.com/pinterest/pymemcache"),
     Peer("mmh3", "https://github.com/hajimes/mmh3"),
     Peer("xxhash", "https://github.com/ifduyue/python-xxhash"),
+    Peer("pymysql", "https://github.com/PyMySQL/PyMySQL"),
 )
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def _hash_many(n: int, num_shards: int) -> Callable[[ModuleType], object]:
     return lambda kernel: kernel.hash_many(keys, num_shards, num_shards, out, None)
 
 
+TEXT: Final = "a file's name, such as it comes in"
 ITEMS: Final = tuple(b"user:%011d" % i for i in range(256))
 
 CASES: Final = (
@@ -47,6 +48,8 @@ CASES: Final = (
     Case("hash2: 256 keys, 1,000 shards", "hash2", 256, _hash_many(256, 1000)),
     Case("murmur3: 16 bytes", "murmur3", 1, lambda k: k.hash32(ITEMS[0])),
     Case("murmur3: 256 items of 16 bytes", "murmur3", 256, lambda k: k.hash32_many(ITEMS)),
+    Case("sqltext: a str of 33 characters", "sqltext", 1, lambda k: k.literal(TEXT, 0)),
+    Case("stack: an error with its stack", "stack", 1, lambda k: k.StackedError("m")),
 )
 
 

@@ -7,6 +7,7 @@ in ``test_leaks``:
 """
 
 import argparse
+import functools
 import gc
 import os
 import re
@@ -15,9 +16,11 @@ import sys
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import godropbox
-from godropbox import hash2, murmur3
+from godropbox import errors, hash2, murmur3
+from godropbox.database import sqltypes
 
 __all__ = ["ALLOWED", "CALLS", "CASES", "Case", "fails", "growth", "resident"]
 
@@ -144,7 +147,32 @@ MURMUR3 = (
     fails(ValueError, murmur3.hash32_many, [b"a"], 2**32),
 )
 
-CASES = (*HASH2, *MURMUR3)
+ERRORS = (
+    Case("DropboxError", lambda: errors.DropboxError("m", a=1)),
+    Case("DropboxError with a cause", lambda: errors.wrap(ValueError(), "m", a=1)),
+    Case("stack_text", lambda: errors.DropboxError("m").stack_text()),
+    Case("to_dict", lambda: errors.to_dict(errors.wrap(ValueError("v"), "m", a=1)), share=0.1),
+    Case("capture_stack", errors.capture_stack),
+    fails(TypeError, errors.DropboxError, 5),
+    fails(TypeError, errors.wrap, 5, "m"),
+    fails(ValueError, errors.capture_stack, -1),
+)
+
+SQLTYPES = (
+    *(
+        Case(f"encode_sql of {value!r}", functools.partial(sqltypes.encode_sql, value))
+        for value in (None, 5, 2**64 - 1, 0.5, "it's", "\u20ac'", b"\0", Decimal("0.10"))
+    ),
+    Case("encode_ascii", lambda: sqltypes.encode_ascii("text")),
+    Case("to_binary", lambda: sqltypes.from_binary(sqltypes.to_binary("text"))),
+    fails(ValueError, sqltypes.encode_sql, "\ud800"),
+    fails(ValueError, sqltypes.encode_sql, 2**64),
+    fails(ValueError, sqltypes.encode_sql, float("nan")),
+    fails(TypeError, sqltypes.encode_sql, object()),
+    fails(ValueError, sqltypes.from_binary, b"\4\2x"),
+)
+
+CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES)
 
 
 def resident() -> int:

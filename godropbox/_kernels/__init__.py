@@ -11,12 +11,9 @@ compiled or not, are listed in ``MODULES``.
 
 import importlib
 import importlib.machinery
-import importlib.util
 import os
 import sys
-from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
 
 __all__ = [
     "IMPLEMENTATION",
@@ -30,8 +27,13 @@ __all__ = [
     "stack",
 ]
 
-KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
-MODULES: Final = (
+TYPE_CHECKING = False  # not typing's: that module takes longer to import than the kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KERNELS = ("hash2", "murmur3", "sqltext", "stack")
+MODULES = (
     "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
     "godropbox.database.sqlbuilder._columns",
@@ -54,7 +56,7 @@ class _SourceOnly:
 
     @staticmethod
     def find_spec(
-        fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        fullname: str, path: "Sequence[str] | None" = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname not in MODULES or path is None:
             return None

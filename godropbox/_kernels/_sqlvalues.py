@@ -4,13 +4,13 @@ A twin writes None, bool, int, float, str, bytes and naive datetimes itself; wha
 is taken here, once for both.
 """
 
-import enum
 import math
 import operator
 import sys
-from typing import TYPE_CHECKING, Final
 
 from ._args import shown
+
+TYPE_CHECKING = False  # not typing's: that module and enum take longer to import than the kernels
 
 if TYPE_CHECKING:
     import datetime
@@ -30,26 +30,26 @@ __all__ = [
 ]
 
 # The styles of literals: the numbers of `enum gdbx_sqltext_style` in csrc/sqltext.h.
-MYSQL: Final = 0
-MYSQL_PLAIN: Final = 1
-SQLITE: Final = 2
-POSTGRESQL: Final = 3
+MYSQL = 0
+MYSQL_PLAIN = 1
+SQLITE = 2
+POSTGRESQL = 3
 
-_NAMES: Final = ("MySQL", "MySQL", "SQLite", "PostgreSQL")
+_NAMES = ("MySQL", "MySQL", "SQLite", "PostgreSQL")
 
 # MySQL's DECIMAL: at most 65 digits, of them at most 30 after the point; it cuts off the rest
 # without a word. PostgreSQL's numeric: 131072 before the point, 16383 after.
-_MYSQL_DIGITS: Final = 65
-_MYSQL_SCALE: Final = 30
-_POSTGRESQL_DIGITS: Final = 131072
-_POSTGRESQL_SCALE: Final = 16383
+_MYSQL_DIGITS = 65
+_MYSQL_SCALE = 30
+_POSTGRESQL_DIGITS = 131072
+_POSTGRESQL_SCALE = 16383
 # Decimals of so many digits survive SQLite's 64-bit floats.
-_SQLITE_DIGITS: Final = 15
+_SQLITE_DIGITS = 15
 
 # The range of MySQL's TIME, 838:59:59, in microseconds.
-_TIME_LIMIT: Final = ((838 * 60 + 59) * 60 + 59) * 1_000_000
+_TIME_LIMIT = ((838 * 60 + 59) * 60 + 59) * 1_000_000
 
-_ALLOWED: Final = (
+_ALLOWED = (
     "None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, datetime, date, time,"
     " timedelta, UUID or an Enum of these"
 )
@@ -206,13 +206,13 @@ def plainer(value: object, style: int) -> tuple[str | None, object]:
     Raises ``TypeError`` for a type that has no literal and ``ValueError`` for a value out of the
     dialect's range.
     """
-    if isinstance(value, enum.Enum):
-        inner = value.value
-        if isinstance(inner, enum.Enum):  # a chain of them need not end
-            raise TypeError(f"value must not be an Enum of an Enum, got {shown(value)}")
-        return None, inner
     # A value of one of these modules has imported it; a program without them need not pay.
     loaded = sys.modules
+    if "enum" in loaded and isinstance(value, loaded["enum"].Enum):
+        inner = value.value
+        if isinstance(inner, loaded["enum"].Enum):  # a chain of them need not end
+            raise TypeError(f"value must not be an Enum of an Enum, got {shown(value)}")
+        return None, inner
     text = _time_text(value, style) if "datetime" in loaded else None
     if text is not None:
         return text, None
