@@ -1,6 +1,6 @@
 """The one list of groups, in the order of the report."""
 
-from . import cases_errors, cases_hash, cases_murmur
+from . import cases_errors, cases_hash, cases_murmur, cases_sql
 from .model import Group
 
 __all__ = ["GROUPS", "group_named"]
@@ -8,6 +8,7 @@ __all__ = ["GROUPS", "group_named"]
 GROUPS: tuple[Group, ...] = (
     *cases_hash.GROUPS,
     *cases_murmur.GROUPS,
+    *cases_sql.GROUPS,
     *cases_errors.GROUPS,
 )
 

@@ -31,6 +31,11 @@ PEERS = (
     Peer("pymemcache", "https://github.com/pinterest/pymemcache"),
     Peer("mmh3", "https://github.com/hajimes/mmh3"),
     Peer("xxhash", "https://github.com/ifduyue/python-xxhash"),
+    Peer("SQLAlchemy", "https://github.com/sqlalchemy/sqlalchemy"),
+    Peer("PyPika", "https://github.com/kayak/pypika"),
+    Peer("pypika-tortoise", "https://github.com/tortoise/pypika-tortoise"),
+    Peer("python-sql", "https://foss.heptapod.net/tryton/python-sql"),
+    Peer("sqlglot", "https://github.com/tobymao/sqlglot"),
     Peer("pymysql", "https://github.com/PyMySQL/PyMySQL"),
 )
 

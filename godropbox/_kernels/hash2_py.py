@@ -4,16 +4,15 @@ The algorithm is described in ``csrc/hash2.h``. Buffers come checked from ``godr
 """
 
 from array import array
-from typing import Final
 
 from ._args import checked_int
 
 __all__ = ["SIMD", "consistent_hash", "hash_many", "set_hash", "set_hash_many"]
 
-SIMD: Final = "none"
+SIMD = "none"
 
-_SHARDS: Final = 65535
-_MASK: Final = 0xFFFFFFFF
+_SHARDS = 65535
+_MASK = 0xFFFFFFFF
 
 
 def _next(x: int) -> int:

@@ -2,17 +2,19 @@
 
 import struct
 from array import array
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
 
 from ._args import bad_buffer, checked_int, checked_items
 
+TYPE_CHECKING = False  # not typing's: that module takes longer to import than this one
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed import ReadableBuffer
 
 __all__ = ["hash32", "hash32_many"]
 
-_MASK: Final = 0xFFFFFFFF
+_MASK = 0xFFFFFFFF
 
 
 def _bytes(name: str, value: object) -> bytes:

@@ -5,7 +5,6 @@ The rules of each style are in ``csrc/sqltext.h``, the rarer types in ``_sqlvalu
 
 import math
 import re
-from typing import Final, final
 
 from ._args import checked_int, shown
 from ._sqlvalues import (
@@ -25,7 +24,7 @@ __all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "p
 
 # What MySQL reads back from a backslash and one more character, but for a backslash before % or
 # _, which stays as it is in a literal so that a LIKE pattern keeps its escapes.
-_ESCAPES: Final = {
+_ESCAPES = {
     "\0": "\\0",
     "\b": "\\b",
     "\t": "\\t",
@@ -36,10 +35,10 @@ _ESCAPES: Final = {
     "'": "\\'",
     "\\": "\\\\",
 }
-_ESCAPED: Final = re.compile("[\0\b\t\n\r\x1a\"']|\\\\(?![%_])")
-_TABLE: Final = str.maketrans(_ESCAPES)
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_REFUSED: Final = re.compile("[\0\ud800-\udfff]")
+_ESCAPED = re.compile("[\0\b\t\n\r\x1a\"']|\\\\(?![%_])")
+_TABLE = str.maketrans(_ESCAPES)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_REFUSED = re.compile("[\0\ud800-\udfff]")
 
 
 def _str_literal(value: str, style: int) -> str:
@@ -95,7 +94,6 @@ def literal(value: object, style: int) -> str:
     return _literal(value, checked_int("style", "[0, 4)", style, 4))
 
 
-@final
 class Text:
     """A SQL text that grows: trusted pieces as they are, values as literals of one style.
 

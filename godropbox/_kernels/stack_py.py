@@ -8,15 +8,19 @@ for it, and nothing is resolved to names and lines before somebody asks.
 import sys
 from array import array
 from types import FrameType
-from typing import Final, Self
 
 from ._args import checked_int, shown
+
+TYPE_CHECKING = False  # not typing's: that module takes longer to import than this one
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["StackedError", "capture"]
 
 # The most frames that an exception keeps, as in the Go library.
-_LIMIT: Final = 200
-_MOST: Final = 1 << 32
+_LIMIT = 200
+_MOST = 1 << 32
 
 
 def _captured(skip: int, limit: int) -> tuple[object, ...]:
@@ -57,7 +61,7 @@ class StackedError(Exception):
 
     _stack: tuple[object, ...]
 
-    def __new__(cls, *args: object, **fields: object) -> Self:
+    def __new__(cls, *args: object, **fields: object) -> "Self":
         self = super().__new__(cls, *args)
         self._stack = _captured(2, _LIMIT)
         return self
