@@ -19,7 +19,8 @@ SHARED = r"godropbox\._kernels\._\w+"
 BASE = r"godropbox\._kernels(\._args)?|godropbox\.errors"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
-NET = r"godropbox\.resource_pool|godropbox\.net2(\.\w+)*"
+POOLS = r"godropbox\.resource_pool(\.\w+)*"
+NET = rf"{POOLS}|godropbox\.net2(\.\w+)*"
 HASHES = r"godropbox\.hash2|godropbox\.murmur3"
 MEMCACHE = r"godropbox\.memcache(\.\w+)*"
 
@@ -32,7 +33,8 @@ LAYERS = [
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._args)?"),
     (r"godropbox\.database", r"(?!)"),
-    (rf"{HASHES}|{SQLTYPES}|godropbox\.resource_pool", BASE),
+    (rf"{HASHES}|{SQLTYPES}", BASE),
+    (POOLS, rf"{BASE}|{POOLS}"),
     (BUILDER, rf"{BASE}|{SQLTYPES}|{BUILDER}"),
     (r"godropbox\.net2(\.\w+)*", rf"{BASE}|{NET}"),
     (MEMCACHE, rf"{BASE}|{HASHES}|{NET}|{MEMCACHE}"),
@@ -46,7 +48,7 @@ SOCKETS = r"godropbox\.memcache\.(raw|raw_client|channel|sharded|sharded_client|
 BANNED = [
     (r"(?!.*\baio\b).*", r"asyncio", "only an aio module imports asyncio"),
     (rf"(?!godropbox\.net2|{SOCKETS}|.*\baio\b).*", IO, "does no I/O"),
-    (r"godropbox\.resource_pool", r"time|threading\.Timer", "its clock is injected"),
+    (POOLS, r"time\.(?!monotonic).*|threading\.Timer", "its clock is injected"),
     (r"godropbox(?!\.__main__).*", r"numpy|six|cffi|ctypes", "no run-time dependency"),
 ]
 
@@ -124,7 +126,9 @@ def test_no_circles() -> None:
         ("godropbox.errors", "from .hash2 import ShardSet"),
         ("godropbox.errors", "if TYPE_CHECKING:\n    from .memcache import Client"),
         ("godropbox.resource_pool", "import socket"),
-        ("godropbox.resource_pool", "from time import monotonic"),
+        ("godropbox.resource_pool", "import time"),
+        ("godropbox.resource_pool._simple", "from time import sleep"),
+        ("godropbox.resource_pool._simple", "from ..net2 import dial"),
         ("godropbox.net2", "from .memcache import raw"),
         ("godropbox.net2", "import asyncio"),
         ("godropbox.database", "from . import sqlbuilder"),
@@ -162,6 +166,7 @@ def test_a_forbidden_import_is_reported(module: str, line: str) -> None:
         ("godropbox.hash2", "from godropbox import _kernels"),
         ("godropbox.hash2", "from ._kernels import hash2\nfrom ._kernels._args import shown"),
         ("godropbox.net2", "import socket, time\nfrom . import resource_pool"),
+        ("godropbox.resource_pool._options", "from time import monotonic"),
         ("godropbox.memcache.aio", "import asyncio\nfrom . import ascii"),
         ("godropbox.memcache.ascii", "from .exchange import Exchange"),
         ("godropbox.memcache.raw", "import socket\nfrom ..net2 import Pool"),

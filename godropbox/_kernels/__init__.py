@@ -48,6 +48,8 @@ MODULES = (
     "godropbox.database.sqlbuilder._terms",
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
+    "godropbox.resource_pool._ledger",
+    "godropbox.resource_pool._simple",
 )
 
 

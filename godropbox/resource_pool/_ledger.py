@@ -1,0 +1,342 @@
+"""The decisions of a pool, and nothing else: who gets what, who waits, what is to be closed.
+
+This file is compiled as it stands, with ``_ledger.pxd`` to say the types, or runs as it is. What
+is decided in one critical section is one step to every other thread. In a section nothing is
+called that runs Python code, waits, or frees an object, and nothing at all is called between two
+steps that belong together: so it is one step under an interpreter lock as without one, and to
+a signal handler where it is uncompiled.
+
+Times come in as arguments. What has to be done, such as closing or waking, is returned.
+"""
+
+import math
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from ._options import PoolOptions, checked_timeout
+
+if TYPE_CHECKING:
+    import cython  # type: ignore[import-untyped]  # its compiler alone reads this; a program needs no Cython
+else:
+    from . import _uncompiled as cython
+
+__all__ = [
+    "CLOSED",
+    "CLOSE_FAILED",
+    "EXPIRED",
+    "LEAKED",
+    "LEAVE",
+    "OPEN",
+    "TAKE",
+    "TAKEN",
+    "UNHEALTHY",
+    "WAIT",
+    "Entry",
+    "Ledger",
+    "Slot",
+    "Waiter",
+]
+
+# What a waiter was told.
+WAIT: Final = 0
+TAKE: Final = 1
+OPEN: Final = 2
+LEAVE: Final = 3
+
+# What is counted by ``_count``.
+TAKEN: Final = 0
+CLOSED: Final = 1
+CLOSE_FAILED: Final = 2
+EXPIRED: Final = 3
+UNHEALTHY: Final = 4
+LEAKED: Final = 5
+
+
+class Entry:
+    """A handle that is open: until when it may be lent without a look, and until when at all."""
+
+    __slots__ = ("expires", "fresh", "raw", "stale")
+
+    def __init__(self, raw: Any, expires: float) -> None:
+        self.raw = raw
+        self.expires = expires
+        self.stale = expires
+        self.fresh = expires
+
+
+class Slot:
+    """A place among the active: with an entry on loan, with the leave to open one, or with none.
+
+    It is empty before and after. `generation` tells which side of a fork it is of.
+    """
+
+    __slots__ = ("_entry", "_generation", "_may_open")
+
+    def __init__(self, generation: int) -> None:
+        self._entry: Entry | None = None
+        self._may_open = False
+        self._generation = generation
+
+
+class Waiter:
+    """A get in the line, what it was told, and the lock it sleeps on."""
+
+    __slots__ = ("lock", "next", "slot", "told")
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.told = WAIT
+        self.next: Waiter | None = None
+        # Taken before anyone else sees it; who wakes the waiter releases it.
+        self.lock: Any = threading.Lock()
+        self.lock.acquire()
+
+
+class Ledger:
+    """Counts, the idle entries (the one released last at the end), and the line of waiters."""
+
+    __slots__ = (
+        "_active",
+        "_check_after",
+        "_counts",
+        "_exhausted",
+        "_generation",
+        "_gets",
+        "_high",
+        "_idle",
+        "_idle_time",
+        "_is_lame",
+        "_is_lifo",
+        "_lock",
+        "_max_active",
+        "_max_idle",
+        "_max_opens",
+        "_open_failures",
+        "_opening",
+        "_opens",
+        "_timed",
+        "_waiters",
+        "_waits",
+    )
+
+    def __init__(self, options: PoolOptions) -> None:
+        most = sys.maxsize
+        self._max_active = most if options.max_active is None else int(options.max_active)
+        self._max_idle = most if options.max_idle is None else int(options.max_idle)
+        self._max_opens = most if options.max_opens is None else int(options.max_opens)
+        self._is_lifo = options.reuse == "lifo"
+        self._idle_time = checked_timeout("max_idle_time", options.max_idle_time)
+        self._check_after = math.inf if options.check is None else float(options.check_after)
+        lifetime = checked_timeout("max_lifetime", options.max_lifetime)
+        # Without any of the times no clock need be read.
+        self._timed = self._idle_time < math.inf or lifetime < math.inf or options.check is not None
+        self._is_lame = False
+        self._generation = 0
+        self._high = 0
+        self._gets = self._waits = self._exhausted = 0
+        self._opens = self._open_failures = 0
+        self._counts = [0] * 6
+        self._clear()
+
+    def _clear(self) -> None:
+        # The critical section of the uncompiled form.
+        self._lock: Any = threading.RLock()
+        self._active = 0
+        self._opening = 0
+        self._idle: list[Entry] = []
+        self._waiters: list[Waiter] = []
+
+    def _start_over(self) -> list[Entry]:
+        """Forget everything, in the child of a fork; return what was idle."""
+        inherited = self._idle
+        self._generation += 1
+        self._clear()
+        return inherited
+
+    # Taking
+
+    def _take_idle(self, slot: Slot, now: float) -> bool:
+        """Put into `slot` the idle entry that is next, if that needs neither a wait nor a look."""
+        with cython.critical_section(self):
+            idle = self._idle
+            count = len(idle)
+            if count == 0 or self._active >= self._max_active or len(self._waiters) > 0:
+                return False
+            position = count - 1 if self._is_lifo else 0
+            entry = idle[position]
+            if now >= entry.fresh:
+                return False
+            slot._entry = entry
+            del idle[position]
+            self._active += 1
+            self._gets += 1
+            if self._active > self._high:
+                self._high = self._active
+        return True
+
+    def _join(self, waiter: Waiter, is_willing: bool) -> Waiter | None:
+        """Put a waiter at the end of the line; return those to wake.
+
+        One whose slot holds an entry had its turn: it gives up that entry, which turned out to be
+        of no use, and stands first. `is_willing` says whether it will wait.
+        """
+        with cython.critical_section(self):
+            if waiter.slot._entry is not None:
+                waiter.slot._entry = None  # the caller still holds it
+                self._active -= 1
+                self._waiters.insert(0, waiter)
+            else:
+                self._waiters.append(waiter)
+            granted = self._serve()
+            if is_willing and waiter.told == WAIT:
+                self._waits += 1
+        return granted
+
+    def _serve(self) -> Waiter | None:
+        """Tell those first in line what they may do; return them, chained, to wake.
+
+        Only in a critical section, and after anything that they could have waited for.
+        """
+        first: Waiter | None = None
+        last: Waiter | None = None
+        while len(self._waiters) > 0:
+            waiter = self._waiters[0]
+            slot = waiter.slot
+            count = len(self._idle)
+            if self._is_lame:
+                waiter.told = LEAVE
+            elif self._active >= self._max_active:
+                break
+            elif count > 0:
+                position = count - 1 if self._is_lifo else 0
+                slot._entry = self._idle[position]
+                del self._idle[position]
+                waiter.told = TAKE
+                self._active += 1
+            elif self._opening < self._max_opens:
+                slot._may_open = True
+                waiter.told = OPEN
+                self._active += 1
+                self._opening += 1
+            else:
+                break
+            if self._active > self._high:
+                self._high = self._active
+            del self._waiters[0]  # the chain or the caller still holds it
+            if last is None:
+                first = waiter
+            else:
+                last.next = waiter
+            last = waiter
+        return first
+
+    def _quit(self, waiter: Waiter) -> int:
+        """Take a waiter out of the line, if it is there still; return what it was told."""
+        with cython.critical_section(self):
+            if waiter.told == WAIT:
+                position = 0
+                while position < len(self._waiters):
+                    if self._waiters[position] is waiter:
+                        del self._waiters[position]
+                        self._exhausted += 1
+                        break
+                    position += 1
+            return waiter.told
+
+    def _opened(self, slot: Slot, entry: Entry | None) -> Waiter | None:
+        """End the opening that `slot` had leave for; return those to wake.
+
+        With no entry it failed. A pool that was retired meanwhile does not put it into the slot.
+        """
+        with cython.critical_section(self):
+            slot._may_open = False
+            self._opening -= 1
+            if entry is None:
+                self._open_failures += 1
+            else:
+                self._opens += 1
+            if entry is None or self._is_lame:
+                self._active -= 1
+            else:
+                slot._entry = entry
+                self._gets += 1
+            return self._serve()
+
+    def _count(self, what: Any) -> None:
+        """Count one of what `what` says, an index above."""
+        with cython.critical_section(self):
+            self._counts[what] += 1
+
+    # Giving back
+
+    def _give_back(self, slot: Slot, now: float) -> tuple[Waiter | None, Entry | None] | None:
+        """Keep what a slot holds; return whom to wake and what to close, None for neither."""
+        granted: Waiter | None = None
+        surplus: Entry | None = None
+        with cython.critical_section(self):
+            entry = slot._entry
+            if entry is None or slot._generation != self._generation:
+                return None
+            slot._entry = None
+            self._active -= 1
+            if self._is_lame:
+                surplus = entry
+            elif now >= entry.expires:
+                surplus = entry
+                self._counts[EXPIRED] += 1
+            else:
+                entry.stale = min(now + self._idle_time, entry.expires)
+                entry.fresh = min(now + self._check_after, entry.stale)
+                self._idle.append(entry)
+            if len(self._waiters) > 0:
+                granted = self._serve()
+            if len(self._idle) > self._max_idle:
+                surplus = self._idle[0]
+                del self._idle[0]
+        if granted is None and surplus is None:
+            return None
+        return granted, surplus
+
+    def _vacate(self, slot: Slot) -> tuple[Waiter | None, Entry | None]:
+        """Free a slot's place; return whom to wake, and what it held or None if it was free."""
+        granted: Waiter | None = None
+        entry: Entry | None = None
+        with cython.critical_section(self):
+            if slot._generation == self._generation:
+                entry = slot._entry
+                slot._entry = None
+                if entry is not None or slot._may_open:
+                    self._active -= 1
+                if slot._may_open:
+                    slot._may_open = False
+                    self._opening -= 1
+                granted = self._serve()
+        return granted, entry
+
+    # Keeping
+
+    def _take_stale(self, now: float) -> list[Entry]:
+        """Take out the idle entries whose time is over."""
+        spare: list[Entry] = []
+        with cython.critical_section(self):
+            position = 0
+            while position < len(self._idle):
+                entry = self._idle[position]
+                if now >= entry.stale:
+                    spare.append(entry)
+                    del self._idle[position]
+                    self._counts[EXPIRED] += 1
+                else:
+                    position += 1
+        return spare
+
+    def _retire(self) -> tuple[Waiter | None, list[Entry]]:
+        """Lend no more; return whom to wake, and the idle entries."""
+        empty: list[Entry] = []
+        with cython.critical_section(self):
+            self._is_lame = True
+            spare = self._idle
+            self._idle = empty
+            granted = self._serve()
+        return granted, spare

@@ -1,0 +1,194 @@
+"""What goes into a pool and what comes out, besides handles: options, errors, statistics."""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from time import monotonic
+from typing import Any, Final, Literal
+
+from .._kernels._args import checked_int, shown
+from ..errors import NetworkError, Stack, UsageError
+
+__all__ = [
+    "UNSET",
+    "ForeignHandleError",
+    "InactiveHandleError",
+    "LameDuckError",
+    "Loan",
+    "OpenError",
+    "PoolExhaustedError",
+    "PoolOptions",
+    "PoolStats",
+    "PoolTimeoutError",
+    "Timeout",
+    "UnknownLocationError",
+    "checked_timeout",
+]
+
+# Seconds, None for ever.
+Timeout = float | None
+
+# No timeout was given, so that the options' holds; None is a timeout.
+UNSET: Final[Any] = object()
+
+
+class PoolExhaustedError(UsageError):
+    """All the handles that the options allow are on loan, or being opened."""
+
+
+class PoolTimeoutError(PoolExhaustedError):
+    """They still were when the time to wait was over."""
+
+
+class LameDuckError(UsageError):
+    """The pool was retired, and lends no more."""
+
+
+class UnknownLocationError(UsageError):
+    """The pool has no such location, or no location at all."""
+
+
+class ForeignHandleError(UsageError):
+    """The handle is another pool's."""
+
+
+class InactiveHandleError(UsageError):
+    """The handle went back to its pool, or belongs to the process that forked this one."""
+
+
+class OpenError(NetworkError):
+    """Opening failed; ``__cause__`` is what went wrong."""
+
+
+def checked_timeout(name: str, value: Any) -> float:
+    """Return `value` as seconds of at least 0, None as infinity."""
+    if value is None:
+        return math.inf
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds or None, got {shown(value)}")
+    if not value >= 0:
+        raise ValueError(f"{name} must be at least 0 seconds, got {shown(value)}")
+    return float(value)
+
+
+def close_handle(handle: Any) -> None:
+    """Close a handle by its own ``close`` method."""
+    handle.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """How a pool opens, keeps and closes handles. Times are seconds; the limits are per location.
+
+    The functions, which several threads may call at once:
+
+    - `open`: takes the location and returns a handle.
+    - `close`: takes a handle that is no longer wanted; the default calls its ``close``. What it
+      raises is counted and logged (``godropbox.resource_pool``).
+    - `check`: takes an idle handle that is about to be lent; false, or an exception, has it closed
+      and another one taken. Asked only of handles that were idle for `check_after` or longer.
+    - `abandon`: takes a handle that the parent of a forked process owns, in the child: it may free
+      what the child holds of it, and must not disturb the parent. None leaves such handles alone.
+
+    The limits; None is none:
+
+    - `max_active`: handles on loan or being opened. `max_idle`: handles kept for later.
+    - `max_opens`: calls of `open` at a time.
+    - `timeout`: how long a get waits for its turn: 0 fails at once, None waits for ever.
+    - `max_idle_time`: a handle idle for so long is closed. `max_lifetime`: so is one that was
+      opened so long ago, less a random part of it up to `lifetime_jitter` (0 to 1), so that
+      handles opened together are not closed together.
+    - `reap_every`: how often a background thread looks for idle handles to close; None is half of
+      the shorter of the two times above, 0 starts no thread and leaves it to ``reap``.
+
+    `reuse` says which idle handle is lent next: ``"lifo"`` the one released last, so that those
+    that are not needed grow old; ``"fifo"`` the one released first, so that all are used alike.
+    `track` remembers the stack of every get, for ``loans`` and for the warning about a handle that
+    was never given back; it about doubles the cost of a get. `clock` and `random` are replaced in
+    tests.
+    """
+
+    open: Callable[[Any], Any]
+    close: Callable[[Any], object] = close_handle
+    check: Callable[[Any], object] | None = None
+    abandon: Callable[[Any], object] | None = None
+    max_active: int | None = None
+    max_idle: int | None = None
+    max_opens: int | None = None
+    timeout: float | None = 0.0
+    max_idle_time: float | None = None
+    max_lifetime: float | None = None
+    lifetime_jitter: float = 0.1
+    check_after: float = 0.0
+    reap_every: float | None = None
+    reuse: Literal["lifo", "fifo"] = "lifo"
+    track: bool = False
+    clock: Callable[[], float] = monotonic
+    random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        for name, low in (("max_active", 1), ("max_idle", 0), ("max_opens", 1)):
+            value = getattr(self, name)
+            if value is not None and checked_int(name, f"[{low}, 2**31)", value, 1 << 31) < low:
+                raise ValueError(f"{name} must be in [{low}, 2**31), got {value}")
+        for name in ("timeout", "max_idle_time", "max_lifetime", "check_after", "reap_every"):
+            checked_timeout(name, getattr(self, name))
+        if not 0 <= checked_timeout("lifetime_jitter", self.lifetime_jitter) <= 1:
+            raise ValueError(f"lifetime_jitter must be in [0, 1], got {self.lifetime_jitter!r}")
+        if self.reuse not in ("lifo", "fifo"):
+            raise ValueError(f"reuse must be 'lifo' or 'fifo', got {shown(self.reuse)}")
+
+    @property
+    def reap_interval(self) -> float:
+        """Seconds between two looks of the background thread, 0 where there is none."""
+        if self.reap_every is not None:
+            return float(self.reap_every)
+        times = [t for t in (self.max_idle_time, self.max_lifetime) if t is not None]
+        return min(times, default=0.0) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStats:
+    """What a pool holds now, and what it did since it was made.
+
+    `active` counts the handles on loan and those being opened (`opening`); `idle` those kept;
+    `waiting` the gets that wait for their turn; `high_water` is the most that ever were active.
+    Then the counts: `gets` that gave a handle, `waits` for a turn, `exhausted` gets that gave up,
+    `opens` and `open_failures`, `closes` and `close_failures`, handles that were `expired` or
+    `unhealthy` when looked at, and handles that were `leaked`: collected as garbage on loan.
+    """
+
+    active: int
+    idle: int
+    opening: int
+    waiting: int
+    high_water: int
+    gets: int
+    waits: int
+    exhausted: int
+    opens: int
+    open_failures: int
+    closes: int
+    close_failures: int
+    expired: int
+    unhealthy: int
+    leaked: int
+
+    @classmethod
+    def total(cls, stats: "list[PoolStats]") -> "PoolStats":
+        """Return the sums, and of the high water marks the highest, as no sum ever was."""
+        sums = {f.name: sum(getattr(each, f.name) for each in stats) for f in fields(cls)}
+        return cls(**sums | {"high_water": max((each.high_water for each in stats), default=0)})
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A handle on loan: its location, since when by the pool's clock, and who took it."""
+
+    location: Any
+    since: float
+    stack: Stack
+
+    def __str__(self) -> str:
+        return f"a handle to {self.location!r} taken at:\n{self.stack.text()}"

@@ -1,0 +1,69 @@
+"""The background thread that has a pool close what it kept for too long."""
+
+import threading
+import weakref
+from typing import Any
+
+from ._forks import begin_again_in_child
+
+__all__ = ["Reaper"]
+
+
+class Reaper:
+    """Calls ``pool.reap()`` every `interval` seconds, from the first ``start`` to ``stop``.
+
+    It keeps no pool alive: the thread ends when the pool is gone.
+    """
+
+    def __init__(self, pool: Any, interval: float) -> None:
+        self._interval = interval
+        self._prepare(pool)
+        begin_again_in_child(self)
+
+    def _prepare(self, pool: Any) -> None:
+        stopped = threading.Event()
+        self._stopped = stopped
+        # The callback must not hold the reaper, which the pool holds.
+        self._pool = weakref.ref(pool, lambda _: stopped.set())
+        # Whoever pops the ticket starts the thread; no lock, as a fork could leave it locked.
+        self._ticket = [True] if self._interval else []
+
+    def start(self) -> None:
+        """Have the thread run, unless it does, or did, or there is to be none."""
+        try:
+            self._ticket.pop()
+        except IndexError:
+            return
+        thread = threading.Thread(
+            target=_run,
+            args=(self._pool, self._stopped, self._interval),
+            name="godropbox pool reaper",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            # No threads to be had, or the interpreter is ending: a pool can do without.
+            self._ticket.append(True)
+
+    def stop(self) -> None:
+        """Have the thread end soon."""
+        self._stopped.set()
+
+    def _forked(self) -> None:
+        """In the child of a fork, where the thread is not: have the next ``start`` start it.
+
+        The event is made anew, because its lock may have been held when the process forked.
+        """
+        pool = self._pool()
+        if pool is not None and not self._stopped.is_set():
+            self._prepare(pool)
+
+
+def _run(reference: Any, stopped: threading.Event, interval: float) -> None:
+    while not stopped.wait(min(interval, threading.TIMEOUT_MAX)):
+        pool = reference()
+        if pool is None:
+            return
+        pool.reap()
+        del pool
