@@ -130,6 +130,10 @@ class ManagedHandle(Slot):
         return f"<{type(self).__name__} of {self.location!r}: {state}>"
 
 
+# As an annotation that the compiler does not check, because ``_own`` does and names the argument.
+Lent = ManagedHandle
+
+
 class SimpleResourcePool(Ledger):
     """Lends handles to `location`, which is anything that ``options.open`` takes.
 
@@ -302,14 +306,14 @@ class SimpleResourcePool(Ledger):
 
     # Giving back
 
-    def release(self, handle: ManagedHandle) -> None:
+    def release(self, handle: Lent) -> None:
         """Take a handle back, to be lent again; do nothing if it is inactive.
 
         Raises ``ForeignHandleError`` for another pool's.
         """
         self._put(self._own(handle))
 
-    def discard(self, handle: ManagedHandle) -> None:
+    def discard(self, handle: Lent) -> None:
         """Close a handle, which then counts no more; do nothing if it is inactive."""
         self._drop(self._own(handle))
 
