@@ -1,6 +1,6 @@
 """The one list of groups, in the order of the report."""
 
-from . import cases_errors, cases_hash, cases_murmur, cases_sql
+from . import cases_errors, cases_hash, cases_murmur, cases_pools, cases_sql
 from .model import Group
 
 __all__ = ["GROUPS", "group_named"]
@@ -10,6 +10,7 @@ GROUPS: tuple[Group, ...] = (
     *cases_murmur.GROUPS,
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
+    *cases_pools.GROUPS,
 )
 
 

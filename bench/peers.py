@@ -30,6 +30,8 @@ PEERS = (
     Peer("uhashring", "https://github.com/ultrabug/uhashring"),
     Peer("pymemcache", "https://github.com/pinterest/pymemcache"),
     Peer("mmh3", "https://github.com/hajimes/mmh3"),
+    Peer("SQLAlchemy", "https://github.com/sqlalchemy/sqlalchemy"),
+    Peer("urllib3", "https://github.com/urllib3/urllib3"),
     Peer("xxhash", "https://github.com/ifduyue/python-xxhash"),
     Peer("SQLAlchemy", "https://github.com/sqlalchemy/sqlalchemy"),
     Peer("PyPika", "https://github.com/kayak/pypika"),

@@ -247,7 +247,7 @@ class ManagedConnection:
 
     It goes back like a ``ManagedHandle``: by ``release``, ``discard`` or as a context manager. One
     on which a read or a write failed is closed in any case, as nobody knows what was sent.
-    `socket` is for those who keep their own deadlines: they have to ``discard`` what failed.
+    `raw_socket` is for those who keep their own deadlines: they have to ``discard`` what failed.
     """
 
     __slots__ = ("_handle", "_is_broken", "_options")
@@ -264,7 +264,7 @@ class ManagedConnection:
         return address
 
     @property
-    def socket(self) -> socket.socket:
+    def raw_socket(self) -> socket.socket:
         """The socket itself; raises ``InactiveHandleError`` when it is no longer on loan."""
         connection: socket.socket = self._handle.handle
         return connection
@@ -281,7 +281,7 @@ class ManagedConnection:
 
     def fileno(self) -> int:
         """Return the file descriptor, for a selector."""
-        return self.socket.fileno()
+        return self.raw_socket.fileno()
 
     def recv(self, size: int) -> bytes:
         """Return at most `size` bytes; b"" means that the other side closed the connection."""
@@ -298,7 +298,7 @@ class ManagedConnection:
         self._do("sendall", data)
 
     def _do(self, verb: str, argument: Any) -> Any:
-        connection = self.socket
+        connection = self.raw_socket
         writes = verb == "sendall"
         timeout = self._options.write_timeout if writes else self._options.read_timeout
         finished = False

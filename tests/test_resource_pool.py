@@ -144,9 +144,9 @@ def test_a_lame_duck_lends_no_more_and_closes_what_comes_back() -> None:
         assert (pool.num_active, pool.num_idle) == (left, 0)
     assert opener.still_open == []
     assert pool.is_lame_duck
-    for get in (pool.get, lambda: pool.get(None)):
+    for timeout in (0, None):
         with pytest.raises(LameDuckError, match="the pool of handles to 'bar' was retired"):
-            get()
+            pool.get(timeout)
     assert pool.get_idle() is None
     assert pool.num_active == 0
 
@@ -241,17 +241,22 @@ def test_waiters_are_served_in_the_order_in_which_they_came() -> None:
     assert pool.stats().waits == 8
 
 
-def test_nobody_overtakes_a_waiter_that_was_told_and_did_not_run_yet() -> None:
+def test_nobody_overtakes_a_waiter_whether_or_not_it_runs_yet() -> None:
     pool = pool_of(Opener(), max_active=1)
     held = pool.get()
-    got: list[int] = []
-    thread = in_line(pool, lambda: got.extend(numbers(taken := pool.get(None))) or taken.release())
+    done = threading.Event()
+
+    def work() -> None:
+        with pool.get(timeout=None):
+            assert done.wait(10)
+
+    thread = in_line(pool, work)
     held.release()
-    # Whether or not the waiter ran by now, what came back is its own or was given back by it.
-    with pytest.raises(PoolExhaustedError) if pool.num_active else pool.get():
+    assert pool.get_idle() is None
+    with pytest.raises(PoolExhaustedError):
         pool.get(0)
+    done.set()
     thread.join()
-    assert got == [1]
 
 
 def test_a_wait_ends_at_its_deadline() -> None:
@@ -268,11 +273,15 @@ def test_a_wait_ends_at_its_deadline() -> None:
 
 
 def test_a_waiter_opens_when_a_handle_was_discarded() -> None:
-    opener = Opener()
-    pool = pool_of(opener, max_active=1)
+    pool = pool_of(Opener(), max_active=1)
     held = pool.get()
     got: list[int] = []
-    thread = in_line(pool, lambda: got.extend(numbers(taken := pool.get(None))) or taken.release())
+
+    def work() -> None:
+        with pool.get(timeout=None) as handle:
+            got.extend(numbers(handle))
+
+    thread = in_line(pool, work)
     held.discard()
     thread.join()
     assert got == [2]

@@ -1,0 +1,400 @@
+"""Connections to real servers on this machine: TCP, Unix sockets, TLS; none of them sleeps."""
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.pools import Clock
+
+from godropbox.net2 import (
+    ConnectionBrokenError,
+    ConnectionOptions,
+    DialError,
+    DialTimeoutError,
+    ManagedConnection,
+    MultiConnectionPool,
+    ReadTimeoutError,
+    SimpleConnectionPool,
+    WriteTimeoutError,
+    dial,
+    parse_address,
+)
+from godropbox.resource_pool import (
+    InactiveHandleError,
+    LameDuckError,
+    PoolExhaustedError,
+    UnknownLocationError,
+)
+
+
+class Echo:
+    """A server that sends back what it gets, closes at "bye", and then is silent at "quiet"."""
+
+    def __init__(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        self.listener = listener
+        self.address = listener.getsockname()
+        self.accepted: list[socket.socket] = []
+        self._tls = tls
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                thread = threading.Thread(target=self._serve, args=(connection,))
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError):
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            self.accepted.append(connection)
+            while (data := connection.recv(4096)) and data != b"bye":
+                if data != b"quiet":
+                    connection.sendall(data)
+        connection.close()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in list(self.accepted):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in list(self._threads):
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    server = Echo(socket.create_server(("127.0.0.1", 0)))
+    yield server
+    server.close()
+
+
+def options(**more: Any) -> ConnectionOptions:
+    return ConnectionOptions(**{"dial_timeout": 10.0, "clock": Clock(), "reap_every": 0, **more})
+
+
+def said(connection: ManagedConnection, words: bytes) -> bytes:
+    connection.sendall(words)
+    return connection.recv(100)
+
+
+def send_much(connection: ManagedConnection) -> None:
+    for _ in range(1000):
+        connection.sendall(bytes(1 << 20))
+
+
+def test_connections_are_reused_and_counted(echo: Echo) -> None:
+    pool = SimpleConnectionPool(options(reuse="fifo", max_active=3), echo.address)
+    one, two, three = (pool.get() for _ in range(3))
+    ports = [each.raw_socket.getsockname()[1] for each in (one, two, three)]
+    with pytest.raises(PoolExhaustedError):
+        pool.get()
+    with pytest.raises(PoolExhaustedError):
+        pool.get(timeout=0)
+    three.release()
+    one.close()
+    two.release()
+    again = [pool.get() for _ in range(3)]
+    assert [each.raw_socket.getsockname()[1] for each in again[:2]] == [ports[2], ports[1]]
+    assert [said(each, b"hello") for each in again] == [b"hello"] * 3
+    for each in again:
+        each.release()
+    assert (pool.stats().opens, pool.stats().idle) == (4, 3)
+    pool.enter_lame_duck_mode()
+    with pytest.raises(LameDuckError):
+        pool.get()
+
+
+def test_a_connection_tells_what_it_is(echo: Echo) -> None:
+    pool = SimpleConnectionPool(options(), f"127.0.0.1:{echo.address[1]}")
+    with pool.get() as connection:
+        assert connection.address == ("127.0.0.1", echo.address[1])
+        assert connection.fileno() == connection.raw_socket.fileno()
+        assert connection.handle.owner is pool.resources
+        for level, option in (
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        ):
+            assert connection.raw_socket.getsockopt(level, option)
+        buffer = bytearray(3)
+        connection.sendall(b"abc")
+        assert connection.recv_into(buffer) == 3
+        assert bytes(buffer) == b"abc"
+        assert repr(connection).endswith(": active>")
+    assert not connection.is_active
+    for use in (lambda: connection.recv(1), connection.fileno):
+        with pytest.raises(InactiveHandleError):
+            use()
+    pool.enter_lame_duck_mode()
+
+
+def test_what_the_server_closed_is_never_lent(echo: Echo) -> None:
+    pool = SimpleConnectionPool(options(), echo.address)
+    with pool.get() as connection:
+        assert said(connection, b"hello") == b"hello"
+    echo.accepted[0].shutdown(socket.SHUT_RDWR)
+    with pool.get() as connection:
+        assert said(connection, b"again") == b"again"
+    assert (pool.stats().opens, pool.stats().unhealthy) == (2, 1)
+    with pool.get() as connection:
+        connection.sendall(b"unasked")
+        # Wait for the answer, and leave it there.
+        assert connection.raw_socket.recv(1, socket.MSG_PEEK) == b"u"
+    with pool.get() as connection:
+        assert said(connection, b"fresh") == b"fresh"
+    assert (pool.stats().opens, pool.stats().unhealthy) == (3, 2)
+    pool.enter_lame_duck_mode()
+
+
+def test_a_read_and_a_write_have_times_of_their_own(echo: Echo) -> None:
+    pool = SimpleConnectionPool(options(read_timeout=0.001, write_timeout=30.0), echo.address)
+    with pool.get() as connection:
+        connection.sendall(b"quiet")
+        with pytest.raises(ReadTimeoutError, match=r"a read took more than 0.001 s: 127.0.0.1:\d+"):
+            connection.recv(1)
+    assert pool.stats().idle == 0  # a late reply would answer the next question
+    pool.enter_lame_duck_mode()
+
+    full = SimpleConnectionPool(options(read_timeout=30.0, write_timeout=0.001), echo.address)
+    with full.get() as connection:
+        assert said(connection, b"hello") == b"hello"
+        with pytest.raises(WriteTimeoutError, match=r"a write took more than 0.001 s"):
+            send_much(connection)  # more than two sides' buffers, and nobody reads what comes back
+    assert full.stats().idle == 0
+
+
+def test_a_broken_connection_is_discarded_though_nothing_is_raised_in_the_block(
+    echo: Echo,
+) -> None:
+    pool = SimpleConnectionPool(options(), echo.address)
+    with pool.get() as connection:
+        assert said(connection, b"bye") == b""
+        with pytest.raises(ConnectionBrokenError, match=r"127.0.0.1:"):
+            send_much(connection)
+    assert (pool.stats().idle, pool.stats().active) == (0, 0)
+
+
+def test_a_refused_dial_says_what_each_address_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    pool = SimpleConnectionPool(options(), ("localhost", port))
+    with pytest.raises(DialError, match=f"no connection to localhost:{port}: .*refused") as caught:
+        pool.get()
+    assert not isinstance(caught.value, DialTimeoutError)
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+    assert (pool.stats().active, pool.stats().open_failures) == (0, 1)
+    with pytest.raises(DialError, match=r"no connection to name.invalid:1"):
+        dial("name.invalid:1", options())
+
+
+def test_all_addresses_of_a_name_are_tried_within_one_deadline(
+    echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+
+    class Stuck(socket.socket):
+        def connect(self, address: Any) -> None:
+            share = self.gettimeout()
+            assert share is not None
+            shares.append(share)
+            if address[1] == 1:
+                raise TimeoutError("timed out")
+            super().connect(address)
+
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        for port in (1, 1, 1, echo.address[1])
+    ]
+    found[1] = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 1))
+    monkeypatch.setattr(socket, "socket", Stuck)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    dial(("name", 5), options(dial_timeout=9.0)).close()
+    assert [round(share) for share in shares] == [3, 4, 9]
+    found.pop()
+    with pytest.raises(DialTimeoutError, match="no connection to name:5 within 9 s: timed out"):
+        dial(("name", 5), options(dial_timeout=9.0))
+
+
+def test_unix_sockets(tmp_path: Path) -> None:
+    path = os.path.relpath(tmp_path / "s")  # short: 108 bytes are all that there may be
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen()
+    server = Echo(listener)
+    pool = SimpleConnectionPool(options(), path)
+    with pool.get() as connection:
+        assert said(connection, b"hello") == b"hello"
+    with pool.get() as connection:
+        assert said(connection, b"again") == b"again"
+    assert pool.stats().opens == 1
+    pool.enter_lame_duck_mode()
+    server.close()
+    with pytest.raises(DialError, match="refused"):
+        dial(path, options())
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, chain = folder / "key.pem", folder / "chain.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(chain)]
+    subprocess.run(command, check=True, capture_output=True)
+    return key, chain
+
+
+def test_tls(certificate: tuple[Path, Path]) -> None:
+    key, chain = certificate
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(chain, key)
+    server = Echo(socket.create_server(("127.0.0.1", 0)), theirs)
+    ours = ssl.create_default_context(cafile=str(chain))
+    pool = SimpleConnectionPool(options(tls=ours, server_hostname="localhost"), server.address)
+    with pool.get() as connection:
+        assert said(connection, b"hello") == b"hello"
+    with pool.get() as connection:  # the session tickets that came unasked do no harm
+        assert said(connection, b"again") == b"again"
+    assert (pool.stats().opens, pool.stats().unhealthy) == (1, 0)
+    server.accepted[0].shutdown(socket.SHUT_RDWR)
+    with pool.get() as connection:
+        assert said(connection, b"new") == b"new"
+    assert (pool.stats().opens, pool.stats().unhealthy) == (2, 1)
+    pool.enter_lame_duck_mode()
+    with pytest.raises(DialError, match="certificate"):
+        dial(server.address, options(tls=ours))
+    server.close()
+
+
+def test_a_dial_that_fails_late_closes_its_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        context = ssl.create_default_context()
+        with pytest.raises(DialTimeoutError):  # nobody answers the handshake
+            dial(listener.getsockname(), options(tls=context, dial_timeout=0.01))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork")
+def test_a_child_frees_its_copies_and_the_parents_connection_lives(echo: Echo) -> None:
+    pool = SimpleConnectionPool(options(), echo.address)
+    with pool.get() as connection:
+        descriptor = connection.fileno()
+    connection = pool.get()
+    inherited = connection.raw_socket
+    connection.release()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os._exit(0 if inherited.fileno() == -1 and pool.stats().idle == 0 else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with pool.get() as connection:
+        assert connection.fileno() == descriptor
+        assert said(connection, b"still here") == b"still here"
+    pool.enter_lame_duck_mode()
+
+
+def test_many_addresses(echo: Echo) -> None:
+    other = Echo(socket.create_server(("127.0.0.1", 0)))
+    pool = MultiConnectionPool(options(), [echo.address])
+    assert pool.register(other.address)
+    assert pool.addresses() == [echo.address, other.address]
+    with pool.get(f"127.0.0.1:{other.address[1]}") as connection:
+        assert said(connection, b"hello") == b"hello"
+    found = pool.get_many([other.address, echo.address, ("127.0.0.1", 1)], timeout=0)
+    for address in (other.address, echo.address):
+        each = found[address]
+        assert isinstance(each, ManagedConnection)
+        assert said(each, b"many") == b"many"
+        each.release()
+    assert isinstance(found["127.0.0.1", 1], UnknownLocationError)
+    assert pool.unregister(other.address)
+    pool.set_addresses([echo.address, "/no/such"])
+    with pytest.raises(DialError, match="/no/such"):
+        pool.get("/no/such", timeout=0)
+    assert (pool.stats().idle, pool.stats().open_failures) == (1, 1)
+    pool.enter_lame_duck_mode()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "parsed"),
+    [
+        ("localhost:11211", ("localhost", 11211)),
+        ("[::1]:80", ("::1", 80)),
+        (("::1", 80), ("::1", 80)),
+        ("/run/memcached.sock", "/run/memcached.sock"),
+        ("./s", "./s"),
+    ],
+)
+def test_addresses(address: Any, parsed: Any) -> None:
+    assert parse_address(address) == parsed
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "localhost",
+        "::1:80",
+        ":80",
+        "a:",
+        "a:x",
+        "a:-1",
+        "a:65536",
+        ("a", True),
+        ("a", "1"),
+        ("", 1),
+    ],
+)
+def test_a_bad_address_is_refused(address: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape("with a port in [0, 65535], got ")):
+        parse_address(address)
+
+
+@pytest.mark.parametrize("address", [None, 80, b"a:1", ("a", 1, 2), (1, 2)])
+def test_what_is_no_address_is_refused(address: Any) -> None:
+    with pytest.raises(TypeError, match=r"address must be \(host, port\) or a str, got"):
+        parse_address(address)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "message"),
+    [
+        (ValueError, "dial_timeout", 0, "must be in (0, 1e9) seconds, got 0"),
+        (ValueError, "read_timeout", -1.5, "must be in (0, 1e9) seconds, got -1.5 (float)"),
+        (TypeError, "write_timeout", "1", "must be a number of seconds or None, got '1' (str)"),
+        (TypeError, "tls", True, "must be an ssl.SSLContext or None, got True"),
+        (ValueError, "max_active", 0, "must be in [1, 2**31), got 0"),
+    ],
+)
+def test_a_bad_option_is_refused(
+    kind: type[Exception], name: str, value: Any, message: str
+) -> None:
+    with pytest.raises(kind, match=re.escape(f"{name} {message}")):
+        ConnectionOptions(**{name: value})

@@ -1,0 +1,181 @@
+"""Many threads at one pool: no handle is lent twice or lost, and nobody waits for ever.
+
+The short form takes seconds; ``GODROPBOX_STRESS`` is how many sequences to run (100,000 is the
+long form that the design asks for).
+"""
+
+import os
+import random
+import threading
+from typing import Any
+
+import pytest
+from support.pools import Handle, Opener
+
+import godropbox
+from godropbox.resource_pool import (
+    ManagedHandle,
+    MultiResourcePool,
+    OpenError,
+    PoolExhaustedError,
+    PoolOptions,
+    SimpleResourcePool,
+    UnknownLocationError,
+)
+
+THREADS = 64
+SHORT = 20_000 if godropbox.IMPLEMENTATION == "native" else 6_000
+SEQUENCES = int(os.environ.get("GODROPBOX_STRESS", str(SHORT)))
+
+
+class SometimesOpener(Opener):
+    """Fails once in twenty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draw = random.Random(5)
+
+    def __call__(self, location: Any) -> Handle:
+        if self.draw.random() < 0.05:
+            raise OSError("not now")
+        return super().__call__(location)
+
+
+class Books:
+    """Who holds which handle: each is held by one thread at most, and never closed while held."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, int] = {}
+        self.wrongs: list[str] = []
+
+    def take(self, handle: Handle) -> None:
+        # Atomic: whoever finds another thread's number there has a handle that is lent twice.
+        owner = self.held.setdefault(handle.number, threading.get_ident())
+        if owner != threading.get_ident():
+            self.wrongs.append(f"{handle.number} is lent twice")
+        if handle.is_closed:
+            self.wrongs.append(f"{handle.number} is lent closed")
+
+    def drop(self, handle: Handle) -> None:
+        if handle.is_closed:
+            self.wrongs.append(f"{handle.number} was closed on loan")
+        self.held.pop(handle.number, None)
+
+
+class OnPurposeError(Exception):
+    """Raised in a block, to have its handle discarded."""
+
+
+def use(books: Books, loan: ManagedHandle, draw: random.Random) -> None:
+    """End a loan in one of the ways there are."""
+    handle = loan.handle
+    books.take(handle)
+    way = draw.randrange(8)
+    if way == 0:
+        with pytest.raises(OnPurposeError), loan:
+            books.drop(handle)
+            raise OnPurposeError
+    books.drop(handle)
+    if way == 1:
+        loan.discard()
+    elif way == 2:
+        detached = loan.detach()
+        assert detached is handle
+        detached.close()
+    elif way == 3:
+        loan.release()
+        loan.discard()
+        loan.release()
+    elif way == 4:
+        with loan:
+            pass
+    else:
+        loan.release()
+
+
+def run_threads(work: Any) -> None:
+    failures: list[BaseException] = []
+
+    def guarded(seed: int) -> None:
+        try:
+            work(random.Random(seed))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(seed,)) for seed in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(600)
+        assert not thread.is_alive()
+    assert failures == []
+
+
+@pytest.mark.parametrize("reuse", ["lifo", "fifo"])
+def test_no_handle_is_lost_or_lent_twice(reuse: Any) -> None:
+    opener, books = SometimesOpener(), Books()
+    checks = random.Random(3)
+    given = PoolOptions(
+        open=opener,
+        check=lambda _: checks.random() > 0.05,
+        check_after=0.001,
+        max_active=16,
+        max_idle=12,
+        max_opens=3,
+        max_idle_time=0.005,
+        max_lifetime=0.05,
+        reap_every=0.002,
+        reuse=reuse,
+    )
+    pool = SimpleResourcePool(given, "bar")
+
+    def work(draw: random.Random) -> None:
+        for _ in range(SEQUENCES // THREADS):
+            try:
+                loan = pool.get(timeout=draw.choice([0, 1e-5, 1e-3, None]))
+            except (PoolExhaustedError, OpenError):
+                continue
+            use(books, loan, draw)
+
+    run_threads(work)
+    pool.enter_lame_duck_mode()
+    stats = pool.stats()
+    assert books.wrongs == []
+    assert books.held == {}
+    assert (stats.active, stats.idle, stats.opening, stats.waiting, stats.leaked) == (0,) * 5
+    assert stats.high_water <= 16
+    assert stats.opens == len(opener.handles)
+    assert [handle.closes for handle in opener.handles] == [1] * len(opener.handles)
+    assert stats.gets + stats.exhausted + stats.open_failures == SEQUENCES // THREADS * THREADS
+
+
+def test_locations_come_and_go_while_handles_are_lent() -> None:
+    opener, books = SometimesOpener(), Books()
+    given = PoolOptions(open=opener, max_active=4, max_idle=3, timeout=0.001)
+    pool = MultiResourcePool(given, range(8))
+    done = threading.Event()
+
+    def change() -> None:
+        draw = random.Random(1)
+        while not done.wait(0.001):
+            pool.set_locations(draw.sample(range(8), 5))
+
+    def work(draw: random.Random) -> None:
+        for _ in range(SEQUENCES // THREADS // 4):
+            for each in pool.get_many(draw.sample(range(8), 3)).values():
+                if isinstance(each, ManagedHandle):
+                    use(books, each, draw)
+                else:
+                    assert isinstance(
+                        each, (PoolExhaustedError, OpenError, UnknownLocationError)
+                    ) or ("retired" in each.message)
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    run_threads(work)
+    done.set()
+    changer.join()
+    pool.enter_lame_duck_mode()
+    assert books.wrongs == []
+    assert (pool.num_active, pool.num_idle, books.held) == (0, 0, {})
+    assert [handle.closes for handle in opener.handles] == [1] * len(opener.handles)
