@@ -7,6 +7,7 @@ in ``test_leaks``:
 """
 
 import argparse
+import atexit
 import functools
 import gc
 import os
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import godropbox
-from godropbox import errors, hash2, murmur3
+from godropbox import errors, hash2, murmur3, net2, resource_pool
 from godropbox.database import sqltypes
 
 __all__ = ["ALLOWED", "CALLS", "CASES", "Case", "fails", "growth", "resident"]
@@ -172,7 +173,84 @@ SQLTYPES = (
     fails(ValueError, sqltypes.from_binary, b"\4\2x"),
 )
 
-CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES)
+
+class Handle:
+    """What the pools lend; there is nothing to close."""
+
+    def close(self) -> None:
+        pass
+
+
+def broken(_: object) -> object:
+    raise OSError("down")
+
+
+def lent(pool: resource_pool.SimpleResourcePool, end: str) -> None:
+    getattr(pool.get(), end)()
+
+
+def lent_in_block(pool: resource_pool.SimpleResourcePool) -> None:
+    try:
+        with pool.get():
+            raise OSError("in the block")
+    except OSError:
+        pass
+
+
+def new_pools() -> None:
+    """Make pools and throw them away, with what they hold."""
+    options = resource_pool.PoolOptions(open=lambda _: Handle(), max_idle_time=60, reap_every=0)
+    resource_pool.SimpleResourcePool(options).get().release()
+    many = resource_pool.MultiResourcePool(options, ["a", "b"])
+    many.get("a").release()
+    many.set_locations(["b", "c"])
+
+
+POOL = resource_pool.SimpleResourcePool(
+    resource_pool.PoolOptions(open=lambda _: Handle(), max_active=1), "one"
+)
+TRACKED = resource_pool.SimpleResourcePool(
+    resource_pool.PoolOptions(open=lambda _: Handle(), track=True), "tracked"
+)
+UNFIT = resource_pool.SimpleResourcePool(
+    resource_pool.PoolOptions(open=lambda _: Handle(), check=lambda _: False), "unfit"
+)
+DOWN = resource_pool.SimpleResourcePool(resource_pool.PoolOptions(open=broken), "down")
+FULL = resource_pool.SimpleResourcePool(
+    resource_pool.PoolOptions(open=lambda _: Handle(), max_active=1), "full"
+)
+HELD = FULL.get()
+atexit.register(HELD.release)
+MANY = resource_pool.MultiResourcePool(
+    resource_pool.PoolOptions(open=lambda _: Handle()), ["a", "b"]
+)
+RING = resource_pool.RoundRobinResourcePool(
+    resource_pool.PoolOptions(open=lambda _: Handle()), ["a", "b"]
+)
+
+POOLS = (
+    Case("pool: get and release", lambda: lent(POOL, "release")),
+    Case("pool: get and discard", lambda: lent(POOL, "discard")),
+    Case("pool: get and detach", lambda: lent(POOL, "detach")),
+    Case("pool: an exception in the block", lambda: lent_in_block(POOL)),
+    Case("pool: tracked", lambda: lent(TRACKED, "release")),
+    Case("pool: a handle that fails its check", lambda: lent(UNFIT, "release")),
+    Case("pool: many locations", lambda: MANY.get("b").release()),
+    Case("pool: locations in turn", lambda: RING.get().release()),
+    Case("pool: made and thrown away", new_pools, share=0.1),
+    Case("pool: stats", POOL.stats),
+    fails(resource_pool.OpenError, DOWN.get),
+    fails(resource_pool.PoolExhaustedError, FULL.get),
+    fails(resource_pool.PoolTimeoutError, FULL.get, 1e-9),
+    fails(resource_pool.ForeignHandleError, POOL.release, HELD),
+    fails(resource_pool.UnknownLocationError, MANY.get, "c"),
+    fails(ValueError, POOL.get, -1),
+    Case("parse_address", lambda: net2.parse_address("[::1]:80")),
+    fails(ValueError, net2.parse_address, "a:b"),
+    fails(TypeError, net2.parse_address, 5),
+)
+
+CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *POOLS)
 
 
 def resident() -> int:
