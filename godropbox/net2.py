@@ -14,7 +14,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -119,8 +119,9 @@ def abandon(connection: socket.socket) -> None:
     os.close(connection.detach())
 
 
-def _dial_as_told(address: Any) -> socket.socket:
-    raise AssertionError("the options replace this by their own dial")
+def _dialled(address: Any) -> socket.socket:
+    """Stand for ``dial`` with the options that this is in; the pools put that in its place."""
+    raise AssertionError(f"a connection pool would have dialled {address!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,7 @@ class ConnectionOptions(PoolOptions):
     - `nodelay`, `keepalive`: the TCP options of these names.
     """
 
-    open: Callable[[Any], Any] = _dial_as_told
+    open: Callable[[Any], Any] = _dialled
     check: Callable[[Any], object] | None = is_quiet
     abandon: Callable[[Any], object] | None = abandon
     dial_timeout: float | None = 1.0
@@ -160,8 +161,6 @@ class ConnectionOptions(PoolOptions):
                 raise ValueError(f"{name} must be in (0, 1e9) seconds, got {shown(value)}")
         if self.tls is not None and not isinstance(self.tls, ssl.SSLContext):
             raise TypeError(f"tls must be an ssl.SSLContext or None, got {shown(self.tls)}")
-        if self.open is _dial_as_told:
-            object.__setattr__(self, "open", functools.partial(dial, options=self))
 
 
 def dial(address: Any, options: ConnectionOptions) -> socket.socket:
@@ -361,12 +360,18 @@ class ManagedConnection:
 _UNSET: Final[Any] = object()
 
 
+def _dialling(options: ConnectionOptions) -> ConnectionOptions:
+    if options.open is not _dialled:
+        return options
+    return replace(options, open=functools.partial(dial, options=options))
+
+
 class SimpleConnectionPool:
     """Lends connections to one address. `resources` is the pool behind it, for all the rest."""
 
     def __init__(self, options: ConnectionOptions, address: Any) -> None:
         self._options = options
-        self.resources: Final = SimpleResourcePool(options, parse_address(address))
+        self.resources: Final = SimpleResourcePool(_dialling(options), parse_address(address))
 
     def get(self, timeout: float | None = _UNSET) -> ManagedConnection:
         """Return a connection; `timeout` is how long to wait for one to be free.
@@ -393,7 +398,7 @@ class MultiConnectionPool:
 
     def __init__(self, options: ConnectionOptions, addresses: Iterable[Any] = ()) -> None:
         self._options = options
-        self.resources: Final = MultiResourcePool(options, map(parse_address, addresses))
+        self.resources: Final = MultiResourcePool(_dialling(options), map(parse_address, addresses))
 
     def register(self, address: Any) -> bool:
         """Add an address; return False if it was there."""

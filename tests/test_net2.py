@@ -8,11 +8,12 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.pools import Clock
+from support.pools import Clock, in_child
 
 from godropbox.net2 import (
     ConnectionBrokenError,
@@ -229,6 +230,31 @@ def test_all_addresses_of_a_name_are_tried_within_one_deadline(
         dial(("name", 5), options(dial_timeout=9.0))
 
 
+def test_options_that_are_replaced_are_dialled_by(echo: Echo) -> None:
+    given = replace(options(), nodelay=False, keepalive=False)
+    pool = MultiConnectionPool(given, [echo.address])
+    with pool.get(echo.address) as connection:
+        raw = connection.raw_socket
+        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+        assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+    pool.enter_lame_duck_mode()
+
+
+def test_a_dial_of_the_callers_own(echo: Echo) -> None:
+    dialled: list[Any] = []
+
+    def own(address: Any) -> socket.socket:
+        dialled.append(address)
+        return socket.create_connection(address)
+
+    pool = SimpleConnectionPool(options(open=own), echo.address)
+    with pool.get() as connection:
+        assert said(connection, b"hello") == b"hello"
+    assert dialled == [echo.address]
+    pool.enter_lame_duck_mode()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="a system without Unix sockets")
 def test_unix_sockets(tmp_path: Path) -> None:
     path = os.path.relpath(tmp_path / "s")  # short: 108 bytes are all that there may be
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -305,14 +331,14 @@ def test_a_child_frees_its_copies_and_the_parents_connection_lives(echo: Echo) -
     connection = pool.get()
     inherited = connection.raw_socket
     connection.release()
-    child = os.fork()
-    if child == 0:
-        try:
+
+    def work() -> None:
+        with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
-        except OSError:
-            os._exit(0 if inherited.fileno() == -1 and pool.stats().idle == 0 else 2)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert inherited.fileno() == -1
+        assert pool.stats().idle == 0
+
+    assert in_child(work) == 0
     with pool.get() as connection:
         assert connection.fileno() == descriptor
         assert said(connection, b"still here") == b"still here"

@@ -1,13 +1,16 @@
 """What the pool tests share: a clock that is set, handles that count, and threads that wait."""
 
 import itertools
+import os
 import threading
+import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from godropbox.resource_pool import PoolOptions
 
-__all__ = ["Clock", "Handle", "Opener", "in_line", "options", "until"]
+__all__ = ["Clock", "Handle", "Opener", "in_child", "in_line", "options", "until"]
 
 
 class Clock:
@@ -82,3 +85,18 @@ def in_line(pool: Any, work: Callable[[], object]) -> threading.Thread:
     thread.start()
     until(lambda: pool.stats().waiting == before + 1)
     return thread
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run `work` in a child of this process; return 0 if it ended well."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that there are threads
+        child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
