@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -32,12 +33,20 @@ SHORT = 100_000 if godropbox.IMPLEMENTATION == "native" else 30_000
 SEQUENCES = int(os.environ.get("GODROPBOX_STRESS", str(SHORT)))
 
 
-@pytest.fixture(autouse=True)
-def hasty() -> Iterator[None]:
+def stepping(frame: FrameType, event: str, argument: object) -> Any:
+    """Trace the pools' own lines and do nothing: that alone lets threads change at every line."""
+    return stepping if "resource_pool" in frame.f_code.co_filename else None
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["running", "stepping"])
+def hasty(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have the interpreter change threads as often as it can."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
+    if request.param:
+        threading.settrace(stepping)
     yield
+    threading.settrace(None)
     sys.setswitchinterval(before)
 
 

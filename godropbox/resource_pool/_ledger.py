@@ -161,7 +161,9 @@ class Ledger:
         with cython.critical_section(self):
             idle = self._idle
             count = len(idle)
-            if count == 0 or self._active >= self._max_active or len(self._waiters) > 0:
+            # This overtakes nobody: whoever waits does so for a place, or with nothing idle,
+            # because ``_serve`` runs in every section that gives up the one or adds the other.
+            if count == 0 or self._active >= self._max_active:
                 return False
             position = count - 1 if self._is_lifo else 0
             entry = idle[position]
