@@ -18,10 +18,20 @@ KERNELS = {
     "murmur3": ["murmur3.c"],
     "sqltext": ["sqltext.c"],
     "stack": [],
+    "wire": ["wire.c", "wire_binary.c", "wire_io.c", "wire_meta.c"],
+    "wire_request": ["wire_key.c"],
 }
 
 # Pure-Python-mode modules, compiled as they stand.
-MODULES: list[str] = []
+MODULES = [
+    "godropbox.memcache.ascii",
+    "godropbox.memcache.binary",
+    "godropbox.memcache.exchange",
+    "godropbox.memcache.meta",
+    "godropbox.memcache.protocol",
+    "godropbox.memcache.raw",
+    "godropbox.memcache.responses",
+]
 
 DIRECTIVES = {
     "language_level": 3,

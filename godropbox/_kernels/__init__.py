@@ -18,10 +18,29 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "KERNELS", "MODULES", "REASON", "hash2", "murmur3", "sqltext", "stack"]
+__all__ = [
+    "IMPLEMENTATION",
+    "KERNELS",
+    "MODULES",
+    "REASON",
+    "hash2",
+    "murmur3",
+    "sqltext",
+    "stack",
+    "wire",
+    "wire_request",
+]
 
-KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack")
-MODULES: Final[tuple[str, ...]] = ()
+KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack", "wire", "wire_request")
+MODULES: Final[tuple[str, ...]] = (
+    "godropbox.memcache.ascii",
+    "godropbox.memcache.binary",
+    "godropbox.memcache.exchange",
+    "godropbox.memcache.meta",
+    "godropbox.memcache.protocol",
+    "godropbox.memcache.raw",
+    "godropbox.memcache.responses",
+)
 
 
 class _SourceOnly:
@@ -89,5 +108,7 @@ if TYPE_CHECKING:
     from . import murmur3_py as murmur3
     from . import sqltext_py as sqltext
     from . import stack_py as stack
+    from . import wire_py as wire
+    from . import wire_request_py as wire_request
 else:
     globals().update(zip(KERNELS, _chosen, strict=True))

@@ -1,0 +1,69 @@
+"""memcached: three protocols without I/O, and raw clients over one connection each.
+
+``connect`` makes a channel; ``RawAsciiClient``, ``RawBinaryClient`` and ``RawMetaClient`` speak
+over it, with one set of operations. ``memcache.testing`` has a client that is all in memory.
+"""
+
+from .ascii import AsciiProtocol
+from .binary import BinaryProtocol
+from .connect import Credentials, connect
+from .errors import (
+    ConnectionLost,
+    ConnectionUnusable,
+    DeadlineExceeded,
+    InvalidArgument,
+    InvalidType,
+    NetworkError,
+    NotSupported,
+    ReplyError,
+    ServerError,
+    UsageError,
+)
+from .exchange import Exchange
+from .meta import MetaProtocol
+from .raw import Channel, RawAsciiClient, RawBinaryClient, RawClient, RawMetaClient
+from .responses import (
+    CountResponse,
+    GetResponse,
+    MetaResponse,
+    MutateResponse,
+    Response,
+    StatsResponse,
+    VersionResponse,
+)
+from .types import Capabilities, Item, Key, ResponseStatus
+
+__all__ = [
+    "AsciiProtocol",
+    "BinaryProtocol",
+    "Capabilities",
+    "Channel",
+    "ConnectionLost",
+    "ConnectionUnusable",
+    "CountResponse",
+    "Credentials",
+    "DeadlineExceeded",
+    "Exchange",
+    "GetResponse",
+    "InvalidArgument",
+    "InvalidType",
+    "Item",
+    "Key",
+    "MetaProtocol",
+    "MetaResponse",
+    "MutateResponse",
+    "NetworkError",
+    "NotSupported",
+    "RawAsciiClient",
+    "RawBinaryClient",
+    "RawClient",
+    "RawMetaClient",
+    "ReplyError",
+    "Response",
+    "ResponseStatus",
+    "ServerError",
+    "StatsResponse",
+    "UsageError",
+    "VersionResponse",
+    "connect",
+]
