@@ -25,6 +25,7 @@ static int read_flags(const uint8_t *data, size_t at, size_t end, struct gdbx_wi
         size_t token;
         if (data[at++] != ' ' || at == end) return 0;
         letter = data[at];
+        if (letter == ' ') return 0;
         token = ++at;
         while (at < end && data[at] != ' ') at++;
         switch (letter) {

@@ -34,6 +34,7 @@ cdef enum:
     LARGE = 16384  # from here on a value is sent from where it lies
     HEADER = 24
     NOOP = 0x0A
+    LONG_AGO = 2592001  # the binary protocol has no negative expiry, but January 1970 is over
 
 
 cdef class Writer:
@@ -181,13 +182,13 @@ cdef int64_t expiry(object number) except? -1:
     if PyLong_CheckExact(number):
         try:
             value = PyLong_AsLongLong(number)
-            if -(<int64_t> 1 << 31) <= value < <int64_t> 1 << 31:
+            if -(<int64_t> 1 << 31) <= value < <int64_t> 1 << 32:
                 return value
         except OverflowError:
             pass
     elif hasattr(type(number), "__index__"):
         return expiry(int(number.__index__()))
-    raise bad_int("expire", "[-2**31, 2**31)", number)
+    raise bad_int("expire", "[-2**31, 2**32)", number)
 
 
 cdef int check_kinds(list keys) except -1:
@@ -327,7 +328,7 @@ def binary_stores(uint32_t opcode, uint32_t zero, items, bint extras, uint32_t f
         writer.header(opcode if item.cas else zero, 0, extras_size, 0, opaque, item.cas)
         if extras:
             writer.big_endian(item.flags, 4)
-            writer.big_endian(<uint32_t> item.expire, 4)
+            writer.big_endian(item.expire if item.expire >= 0 else LONG_AGO, 4)
         key_size = writer.key(item.key, prefix)
         writer.data[head + 3] = <char> key_size
         patch32(writer.data + head + 8, key_size + extras_size + item.view.len)

@@ -30,6 +30,7 @@ __all__ = [
 _LARGE: Final = 16384
 _HEADER: Final = struct.Struct(">BBHBBHIIQ")
 _NOOP: Final = 0x0A
+_LONG_AGO: Final = 2592001  # the binary protocol has no negative expiry; January 1970 is over
 _BAD_BYTES: Final = bytes((*range(0x21), 0x7F))
 
 _Key = str | bytes
@@ -84,7 +85,7 @@ def _fields(item: Any) -> tuple[_Key, Any, int, int, int, memoryview]:
     key, value, flags, cas, expire = item
     flags = checked_range("flags", flags, 0, 1 << 32, "[0, 2**32)")
     cas = checked_range("cas", cas, 0, 1 << 64, "[0, 2**64)")
-    expire = checked_range("expire", expire, -(1 << 31), 1 << 31, "[-2**31, 2**31)")
+    expire = checked_range("expire", expire, -(1 << 31), 1 << 32, "[-2**31, 2**32)")
     try:
         view = memoryview(value)
     except TypeError:
@@ -162,7 +163,7 @@ def binary_stores(
             0x80, code, len(wire), size, 0, 0, total, opaque & 0xFFFFFFFF, cas
         )
         if extras:
-            writer.open += struct.pack(">II", flags, expire & 0xFFFFFFFF)
+            writer.open += struct.pack(">II", flags, expire if expire >= 0 else _LONG_AGO)
         writer.open += wire
         writer.add_value(value, view)
     writer.cut()

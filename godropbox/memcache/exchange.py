@@ -278,7 +278,7 @@ class ResponseExchange(Exchange):
             if row.marks & _wire.FAILED:
                 return Response(*server_error(row.status, row.value))
             if row.status != 0:
-                raise ValueError(f"status {row.status} does not answer the request")
+                return Response(_STATUSES[row.status])
         return Response(_OK)
 
 

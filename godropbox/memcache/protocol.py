@@ -44,7 +44,7 @@ def ranged(name: str, value: object, least: int, limit: int, allowed: str) -> in
 
 def expiry(expire: object) -> int:
     """Return `expire` as an int that every protocol can carry."""
-    return ranged("expire", expire, -(1 << 31), 1 << 31, "[-2**31, 2**31)")
+    return ranged("expire", expire, -(1 << 31), 1 << 32, "[-2**31, 2**32)")
 
 
 class Protocol:
@@ -293,7 +293,7 @@ class Protocol:
 
     def flush(self, expire: int = 0) -> ResponseExchange:
         """Invalidate every item, `expire` seconds from now."""
-        seconds = ranged("expire", expire, 0, 1 << 31, "[0, 2**31)")
+        seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
         return ResponseExchange(*self._plain("flush", seconds))
 
     def verbosity(self, level: int) -> ResponseExchange:

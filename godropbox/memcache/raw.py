@@ -293,8 +293,7 @@ class RawClient:
         parts = [part]
         room = _PART_BYTES
         for key in given:
-            # Headers and flags are under 64 bytes; UTF-8 takes at most 4 bytes a character.
-            size = 64 + len(self._protocol.prefix) + 4 * len(str(key))
+            size = len(self._protocol.prefix) + _size(key)
             if size > room and part:
                 part = []
                 parts.append(part)
@@ -303,11 +302,24 @@ class RawClient:
             room -= size
         return parts
 
-    @staticmethod
-    def _mutation_parts(things: Iterable[Any]) -> Iterable[list[Any]]:
-        given = list(things)
-        most = _PART_MUTATIONS
-        return [given[at : at + most] for at in range(0, len(given), most)] or [[]]
+    def _mutation_parts(self, things: Iterable[Any]) -> Iterable[list[Any]]:
+        """Cut a batch so that its answers fit any buffer, and, over TLS, its requests too.
+
+        memcached 1.6 with TLS can forget what OpenSSL has read ahead of it, and then waits for
+        more: with parts that are answered before the next is sent, there is nothing to forget.
+        """
+        part: list[Any] = []
+        parts = [part]
+        room = _PART_BYTES
+        for thing in things:
+            size = 64 if self._plain else _size(thing)
+            if part and (len(part) == _PART_MUTATIONS or size > room):
+                part = []
+                parts.append(part)
+                room = _PART_BYTES
+            part.append(thing)
+            room -= size
+        return parts
 
     # Operations; what each does is told once more and in full in ``protocol``
 
@@ -439,6 +451,13 @@ class RawClient:
         finally:
             self.close()
         return response
+
+
+def _size(thing: Any) -> int:
+    """Return at least how many bytes a key or an item takes on the wire, without its prefix."""
+    key, value = (thing.key, thing.value) if isinstance(thing, Item) else (thing, b"")
+    # Headers and flags are under 64 bytes; UTF-8 takes at most 4 bytes a character.
+    return 64 + 4 * len(str(key)) + (len(value) if hasattr(value, "__len__") else 0)
 
 
 def _network_error(error: OSError) -> NetworkError:

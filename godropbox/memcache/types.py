@@ -19,7 +19,7 @@ class Item(NamedTuple):
     """An entry to store: `flags` in [0, 2**32), `cas` 0 for none, `expire` in seconds.
 
     An `expire` of 0 never expires, a negative one expires at once, one above 30 days (2,592,000)
-    is a Unix time: memcached's own rules.
+    is a Unix time, which memcached 1.6 takes up to 2**31: its own rules.
     """
 
     key: Key
