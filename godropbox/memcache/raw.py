@@ -8,6 +8,7 @@ From the first byte sent to the last byte understood the client counts as broken
 complete and fitting reply mends it: no exception of any kind can leave it usable and out of step.
 """
 
+import _socket  # the operating system's own sockets, which gevent cannot replace
 import os
 import socket
 import threading
@@ -74,8 +75,8 @@ def _is_plain(channel: object) -> bool:
     kind = type(channel)
     return (
         isinstance(channel, socket.socket)
-        and getattr(kind, "recv_into", None) is socket.SocketType.recv_into
-        and getattr(kind, "sendall", None) is socket.SocketType.sendall
+        and kind.recv_into is _socket.socket.recv_into
+        and kind.sendall is _socket.socket.sendall
     )
 
 
