@@ -13,7 +13,7 @@ from .ascii import AsciiProtocol
 from .errors import InvalidArgument, InvalidType
 from .exchange import MetaGetExchange, MutateExchange, as_caller_error
 from .protocol import Protocol, Request, expiry, ranged
-from .types import Capabilities, Item, Key
+from .types import Capabilities, Item, Key, WireKey
 
 __all__ = ["MetaProtocol"]
 
@@ -36,7 +36,7 @@ class _Encoded(bytes):
 class MetaProtocol(AsciiProtocol):
     """Makes exchanges in the meta protocol.
 
-    With `binary_keys` a key may have any bytes, at most 187 of them with the prefix: keys go in
+    With `binary_keys` a key may have any bytes, at most 186 of them with the prefix: keys go in
     base64, and the server holds them as they are.
     """
 
@@ -54,15 +54,15 @@ class MetaProtocol(AsciiProtocol):
         self._opaque = (first + count) & 0xFFFFFFFF
         return wire.Reply(_wire.META, count, 0, first, options)
 
-    def _wire_key(self, key: Key, prefix: bytes) -> bytes:
+    def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
         if not self.encodes or isinstance(key, _Encoded):
             return AsciiProtocol._wire_key(self, key, b"" if self.encodes else prefix)
         if not isinstance(key, (str, bytes)):
             raise InvalidType(f"key must be str or bytes, got {key!r:.80}")
         raw = prefix + (key.encode() if isinstance(key, str) else key)
-        if not 0 < len(raw) <= 187:
+        if not 0 < len(raw) <= 186:
             raise InvalidArgument(
-                f"key must be 1 to 187 bytes with its prefix, got {len(raw)} bytes"
+                f"key must be 1 to 186 bytes with its prefix, got {len(raw)} bytes"
             )
         return _Encoded(b2a_base64(raw, newline=False))
 

@@ -22,7 +22,7 @@ from .exchange import (
     as_caller_error,
 )
 from .responses import GetResponse, MutateResponse, failed_get, failed_mutate
-from .types import Capabilities, Item, Key, ResponseStatus
+from .types import Capabilities, Item, Key, ResponseStatus, WireKey
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -101,7 +101,7 @@ class Protocol:
     def _lacks(self, operation: str) -> NotSupported:
         return NotSupported(f"the {self.capabilities.protocol} protocol has no {operation}")
 
-    def _wire_key(self, key: Key, prefix: bytes) -> bytes:
+    def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
         """Return a key as it goes on the wire, or raise what is wrong with it."""
         try:
             return wire_request.wire_key(key, prefix)

@@ -503,7 +503,7 @@ class RawBinaryClient(RawClient):
 class RawMetaClient(RawClient):
     """A client that speaks the meta protocol over one connection.
 
-    With `binary_keys` a key may have any bytes, at most 187 of them with the prefix.
+    With `binary_keys` a key may have any bytes, at most 186 of them with the prefix.
     """
 
     __slots__ = ("_meta",)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Capabilities", "Item", "Key", "ResponseStatus"]
+__all__ = ["Capabilities", "Item", "Key", "ResponseStatus", "WireKey"]
 
 Key = str | bytes
+# Under a name of its own, since the compiler takes plain ``bytes`` for no subclass of it.
+WireKey = bytes
 
 
 class Item(NamedTuple):

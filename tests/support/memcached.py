@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-USER, PASSWORD = "ann", "secret word"
+USER, PASSWORD = "ann", "secret"
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,16 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def _sasl(folder: Path) -> dict[str, str]:
-    """Make a SASL configuration that reads users from a file; return the environment for it."""
+    """Make a SASL configuration and its data base of users; return the environment for it."""
+    program = shutil.which("saslpasswd2", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program, "saslpasswd2 is missing: apt-get install sasl2-bin"
     users = folder / "users"
-    users.write_text(f"{USER}:{PASSWORD}\n")
-    users.chmod(0o644)
-    (folder / "memcached.conf").write_text("mech_list: plain\n")
-    return {"SASL_CONF_PATH": str(folder), "MEMCACHED_SASL_PWDB": str(users)}
+    command = [program, "-p", "-c", "-a", "memcached", "-u", socket.gethostname()]
+    command += ["-f", str(users), USER]
+    subprocess.run(command, input=PASSWORD.encode(), check=True)
+    lines = ["mech_list: plain", f"sasldb_path: {users}", "pwcheck_method: auxprop"]
+    (folder / "memcached.conf").write_text("\n".join([*lines, "auxprop_plugin: sasldb", ""]))
+    return {"SASL_CONF_PATH": str(folder)}
 
 
 @contextlib.contextmanager
