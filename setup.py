@@ -26,6 +26,7 @@ KERNELS = {
 MODULES = [
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
+    "godropbox.memcache.clients",
     "godropbox.memcache.exchange",
     "godropbox.memcache.meta",
     "godropbox.memcache.protocol",

@@ -51,7 +51,7 @@ int gdbx_wire_value(struct gdbx_wire_reader *reader, const uint8_t *data, size_t
         /* What is there of the end is judged at once: a wrong byte must not be waited past. */
         if (available == length + 1 && data[start + length] != '\r')
             return gdbx_wire_fail(reader, GDBX_WIRE_VALUE_END);
-        reader->needed = start + length + 2;
+        reader->needed = start + length + (available > length ? 2 : 1);
         return GDBX_WIRE_MORE;
     }
     if (data[start + length] != '\r' || data[start + length + 1] != '\n')

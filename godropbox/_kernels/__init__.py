@@ -35,6 +35,7 @@ KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack", "wire", "wire_request"
 MODULES: Final[tuple[str, ...]] = (
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
+    "godropbox.memcache.clients",
     "godropbox.memcache.exchange",
     "godropbox.memcache.meta",
     "godropbox.memcache.protocol",

@@ -19,7 +19,6 @@ __all__ = [
     "PACKETS",
     "QUIET",
     "REASONS",
-    "Row",
     "SENT",
     "SERIES",
     "STALE",
@@ -28,6 +27,7 @@ __all__ = [
     "VALUES",
     "WON",
     "WORDS",
+    "Row",
     "bad_item",
     "bad_key",
     "bad_reply",
@@ -88,7 +88,7 @@ REASONS: Final = (
 class Row(NamedTuple):
     """One frame of a reply, for the operations that are too rare to have their own way out."""
 
-    index: int  # which request of the batch it answers
+    place: int  # which request of the batch it answers
     status: int
     marks: int
     key: bytes

@@ -1,5 +1,6 @@
-from _typeshed import ReadableBuffer
 from array import array
+
+from _typeshed import ReadableBuffer
 
 from ._wire import Row
 
@@ -17,9 +18,7 @@ class Reply:
     def hit(self, key: str | bytes, prefix: bytes) -> tuple[int, bytes | None, int, int]: ...
     def hits(
         self, keys: list[str | bytes], prefix: bytes
-    ) -> tuple[
-        list[bytes | None], array[int], array[int], dict[int, tuple[int, bytes]] | None
-    ]: ...
+    ) -> tuple[list[bytes | None], array[int], array[int], dict[int, tuple[int, bytes]] | None]: ...
     def outcomes(
         self, count: int
     ) -> tuple[bytes, array[int], dict[int, tuple[int, bytes]] | None]: ...

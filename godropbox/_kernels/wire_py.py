@@ -13,7 +13,6 @@ from ._wire import (
     FAILED,
     HAS_KEY,
     HAS_VALUE,
-    LINES,
     MAX_LINE,
     MAX_VALUE,
     META,
@@ -67,17 +66,17 @@ _STATUSES: Final = {
 _MARKS: Final = {b"W": WON, b"Z": SENT, b"X": STALE, b"b": 8}
 
 
-class _Bad(Exception):
+class _BadError(Exception):
     """The reply is bad, for one of the reasons above."""
 
 
-class _More(Exception):
+class _MoreError(Exception):
     """The frame is not complete."""
 
 
 def _number(text: bytes, most: int) -> int:
     if not text.isdigit() or int(text) > most:
-        raise _Bad(_BAD_LINE)
+        raise _BadError(_BAD_LINE)
     return int(text)
 
 
@@ -150,10 +149,10 @@ class Reply:
                     return False
                 self._frame()
             if self._position < len(self._data):
-                raise _Bad(_LEFTOVER)
-        except _More:
+                raise _BadError(_LEFTOVER)
+        except _MoreError:
             return False
-        except _Bad as error:
+        except _BadError as error:
             raise bad_reply(error.args[0], bytes(self._data), self._position) from None
         return True
 
@@ -174,12 +173,12 @@ class Reply:
         end = self._data.find(b"\n", max(self._position, self._scanned))
         stop = len(self._data) if end < 0 else end
         if stop - self._position > MAX_LINE:
-            raise _Bad(_LONG_LINE)
+            raise _BadError(_LONG_LINE)
         if end < 0:
             self._scanned = stop
-            raise _More
+            raise _MoreError
         if end == self._position or self._data[end - 1] != 0x0D:
-            raise _Bad(_LINE_END)
+            raise _BadError(_LINE_END)
         return bytes(self._data[self._position : end - 1])
 
     def _value(self, start: int, size: int) -> bytes:
@@ -187,16 +186,16 @@ class Reply:
         end = bytes(self._data[start + size : start + size + 2])
         if len(end) < 2:
             if end not in (b"", b"\r"):
-                raise _Bad(_VALUE_END)
-            self._needed = start + size + 2
-            raise _More
+                raise _BadError(_VALUE_END)
+            self._needed = start + size + len(end) + 1
+            raise _MoreError
         if end != b"\r\n":
-            raise _Bad(_VALUE_END)
+            raise _BadError(_VALUE_END)
         return bytes(self._data[start : start + size])
 
     def _add(
         self,
-        index: int,
+        place: int,
         status: int,
         marks: int,
         key: bytes = b"",
@@ -206,7 +205,7 @@ class Reply:
         cas: int = 0,
         number: int = 0,
     ) -> None:
-        self._rows.append(Row(index, status, marks, key, value, line, flags, cas, number))
+        self._rows.append(Row(place, status, marks, key, value, line, flags, cas, number))
 
     def _word(self) -> None:
         line = self._line()
@@ -214,7 +213,7 @@ class Reply:
         failed = status is not None
         if failed:
             if self._options & STRICT and status in (0x81, 0x04):
-                raise _Bad(_REFUSED)
+                raise _BadError(_REFUSED)
         elif self._words & WORDS["VERSION"] and line.startswith(b"VERSION "):
             status, value = 0, line[8:]
         else:
@@ -225,7 +224,7 @@ class Reply:
             elif line in _STATUSES and self._words & WORDS[line.decode()]:
                 status = _STATUSES[line]
             else:
-                raise _Bad(_BAD_LINE)
+                raise _BadError(_BAD_LINE)
         assert status is not None
         self._add(self._next, status, FAILED if failed else 0, value=value, number=number)
         self._position += len(line) + 2
@@ -238,7 +237,7 @@ class Reply:
         if status is not None and self._next == 0:
             self._add(0, status, FAILED, value=line)
         elif line != b"END" and not (self._kind == STATS and line in (b"OK", b"RESET")):
-            raise _Bad(_BAD_LINE)
+            raise _BadError(_BAD_LINE)
         self._position += len(line) + 2
         self._done = True
 
@@ -249,14 +248,14 @@ class Reply:
             return
         fields = line[6:].split(b" ")
         if len(fields) != 4 or not fields[0]:
-            raise _Bad(_BAD_LINE)
+            raise _BadError(_BAD_LINE)
         flags = _number(fields[1], 0xFFFFFFFF)
         size = _number(fields[2], 0xFFFFFFFF)
         cas = _number(fields[3], (1 << 64) - 1)
         if size > MAX_VALUE:
-            raise _Bad(_BAD_SIZE)
+            raise _BadError(_BAD_SIZE)
         if self._next == self._count:
-            raise _Bad(_TOO_MANY)
+            raise _BadError(_TOO_MANY)
         start = self._position + len(line) + 2
         value = self._value(start, size)
         self._add(0, 0, HAS_KEY | HAS_VALUE, fields[0], value, flags=flags, cas=cas)
@@ -270,7 +269,7 @@ class Reply:
             return
         key, _, value = line[5:].partition(b" ")
         if not key:
-            raise _Bad(_BAD_LINE)
+            raise _BadError(_BAD_LINE)
         self._add(0, 0, 0, key, value)
         self._position += len(line) + 2
         self._next = 1
@@ -281,28 +280,28 @@ class Reply:
         quiet = self._options & QUIET
         if quiet and opcode == _NOOP:
             if index != self._count:
-                raise _Bad(_BAD_OPAQUE)
+                raise _BadError(_BAD_OPAQUE)
             return index
         if opcode > 63 or not self._words >> opcode & 1:
-            raise _Bad(_BAD_OPCODE)
+            raise _BadError(_BAD_OPCODE)
         if index >= self._count or (index < self._next if quiet else index != self._next):
-            raise _Bad(_BAD_OPAQUE)
+            raise _BadError(_BAD_OPAQUE)
         return index
 
     def _packet(self) -> None:
         start = self._position
         if len(self._data) > start and self._data[start] != 0x81:
-            raise _Bad(_BAD_MAGIC)
+            raise _BadError(_BAD_MAGIC)
         if len(self._data) - start < _HEADER.size:
-            raise _More
+            raise _MoreError
         fields = _HEADER.unpack_from(self._data, start)
         _, opcode, key_size, extras, kind, status, body, opaque, cas = fields
         index = self._place(opcode, opaque)
         size = body - key_size - extras
         if kind != 0 or size < 0:
-            raise _Bad(_BAD_LENGTHS)
+            raise _BadError(_BAD_LENGTHS)
         if size > MAX_VALUE:
-            raise _Bad(_BAD_SIZE)
+            raise _BadError(_BAD_SIZE)
         if status == 0 and not (
             extras == 4
             if opcode in _WITH_FLAGS
@@ -310,11 +309,11 @@ class Reply:
             if opcode in _COUNTERS
             else extras in (0, 4)
         ):
-            raise _Bad(_BAD_LENGTHS)
+            raise _BadError(_BAD_LENGTHS)
         end = start + _HEADER.size + body
         if len(self._data) < end:
             self._needed = end
-            raise _More
+            raise _MoreError
         at = start + _HEADER.size
         flags = int.from_bytes(self._data[at : at + 4], "big") if status == 0 and extras == 4 else 0
         key = bytes(self._data[at + extras : at + extras + key_size])
@@ -341,7 +340,7 @@ class Reply:
         quiet = self._options & QUIET
         if code == b"MN":
             if not quiet or line != b"MN":
-                raise _Bad(_BAD_LINE)
+                raise _BadError(_BAD_LINE)
             self._add(self._count, 0, 0, line=line)
             self._position += len(line) + 2
             self._done = True
@@ -355,7 +354,7 @@ class Reply:
         for token in tokens:
             letter, rest = token[:1], token[1:]
             if letter == b"":
-                raise _Bad(_BAD_LINE)
+                raise _BadError(_BAD_LINE)
             if letter == b"f":
                 flags = _number(rest, 0xFFFFFFFF)
             elif letter == b"c":
@@ -367,10 +366,10 @@ class Reply:
             else:
                 marks |= _MARKS.get(letter, 0)
         if size > MAX_VALUE:
-            raise _Bad(_BAD_SIZE)
+            raise _BadError(_BAD_SIZE)
         index = -1 if opaque is None else (opaque - self._first) & 0xFFFFFFFF
         if not 0 <= index < self._count or (index < self._next if quiet else index != self._next):
-            raise _Bad(_BAD_OPAQUE)
+            raise _BadError(_BAD_OPAQUE)
         end = self._position + len(line) + 2
         value = b""
         if code == b"VA":
@@ -386,9 +385,9 @@ class Reply:
         """Take an error line; without an opaque, it can be told whose only where all answer."""
         status = _error_status(line)
         if status is None:
-            raise _Bad(_BAD_LINE)
+            raise _BadError(_BAD_LINE)
         if self._options & QUIET or (self._options & STRICT and status in (0x81, 0x04)):
-            raise _Bad(_REFUSED)
+            raise _BadError(_REFUSED)
         self._add(self._next, status, FAILED, value=line)
         self._next += 1
         self._position += len(line) + 2
@@ -416,9 +415,7 @@ class Reply:
 
     def hits(
         self, keys: list[str | bytes], prefix: bytes
-    ) -> tuple[
-        list[bytes | None], "array[int]", "array[int]", dict[int, tuple[int, bytes]] | None
-    ]:
+    ) -> tuple[list[bytes | None], "array[int]", "array[int]", dict[int, tuple[int, bytes]] | None]:
         """Return values, flags, cas and failures of a reply to a get, in the order of the keys.
 
         A value is None for a miss; the failures are statuses and texts by place, or None if there
@@ -432,12 +429,17 @@ class Reply:
         for row in self._rows:
             if self._kind == VALUES:
                 if row.marks & FAILED:
-                    return values, flags, cas, dict.fromkeys(range(len(keys)), (row.status, row.value))
+                    return (
+                        values,
+                        flags,
+                        cas,
+                        dict.fromkeys(range(len(keys)), (row.status, row.value)),
+                    )
                 at = places.get(row.key, -1)
                 if at < 0 or values[at] is not None:
                     raise _unasked(row)
             else:
-                at = row.index
+                at = row.place
                 if at == len(keys):
                     break  # what ends a quiet batch
                 if at > len(keys) or (row.marks & HAS_KEY and places.get(row.key) != at):
@@ -461,14 +463,14 @@ class Reply:
         statuses, cas = bytearray(count), array("Q", bytes(8 * count))
         failures: dict[int, tuple[int, bytes]] = {}
         for row in self._rows:
-            if row.index >= count:
+            if row.place >= count:
                 break
             if row.marks & FAILED:
-                failures[row.index] = (row.status, row.value)
+                failures[row.place] = (row.status, row.value)
                 continue
-            statuses[row.index] = row.status
+            statuses[row.place] = row.status
             if row.status == 0:
-                cas[row.index] = row.cas
+                cas[row.place] = row.cas
         return bytes(statuses), cas, failures or None
 
     def rows(self) -> list[Row]:

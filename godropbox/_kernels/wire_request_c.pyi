@@ -1,6 +1,7 @@
-from _typeshed import ReadableBuffer
 from collections.abc import Iterable
 from typing import Any
+
+from _typeshed import ReadableBuffer
 
 from ._wire import checked_range as checked_range
 

@@ -6,22 +6,23 @@ over it, with one set of operations. ``memcache.testing`` has a client that is a
 
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
+from .clients import RawAsciiClient, RawBinaryClient, RawMetaClient
 from .connect import Credentials, connect
 from .errors import (
-    ConnectionLost,
-    ConnectionUnusable,
-    DeadlineExceeded,
-    InvalidArgument,
-    InvalidType,
+    ConnectionLostError,
+    ConnectionUnusableError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    InvalidTypeError,
     NetworkError,
-    NotSupported,
+    NotSupportedError,
     ReplyError,
     ServerError,
     UsageError,
 )
 from .exchange import Exchange
 from .meta import MetaProtocol
-from .raw import Channel, RawAsciiClient, RawBinaryClient, RawClient, RawMetaClient
+from .raw import Channel, RawClient
 from .responses import (
     CountResponse,
     GetResponse,
@@ -38,22 +39,22 @@ __all__ = [
     "BinaryProtocol",
     "Capabilities",
     "Channel",
-    "ConnectionLost",
-    "ConnectionUnusable",
+    "ConnectionLostError",
+    "ConnectionUnusableError",
     "CountResponse",
     "Credentials",
-    "DeadlineExceeded",
+    "DeadlineExceededError",
     "Exchange",
     "GetResponse",
-    "InvalidArgument",
-    "InvalidType",
+    "InvalidArgumentError",
+    "InvalidTypeError",
     "Item",
     "Key",
     "MetaProtocol",
     "MetaResponse",
     "MutateResponse",
     "NetworkError",
-    "NotSupported",
+    "NotSupportedError",
     "RawAsciiClient",
     "RawBinaryClient",
     "RawClient",

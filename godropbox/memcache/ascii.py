@@ -7,7 +7,7 @@ to nothing. Compiled as it stands.
 from typing import Any
 
 from .._kernels import _wire, wire, wire_request
-from .errors import InvalidArgument
+from .errors import InvalidArgumentError
 from .exchange import Exchange, MutateExchange
 from .protocol import Protocol, Request
 from .types import Capabilities, Key
@@ -99,6 +99,8 @@ class AsciiProtocol(Protocol):
         """Log in, to a server that was started with ``--auth-file``; to be sent before all else."""
         words = f"{user} {password}".encode()
         if any(byte < 0x20 or byte == 0x7F for byte in words) or " " in user:
-            raise InvalidArgument("user and password must have no control characters, user no space")
-        request = [b"set auth 0 0 %d\r\n%b\r\n" % (len(words), words)]
-        return MutateExchange(request, wire.Reply(_LINES, 1, _wire.WORDS["STORED"]), "auth")
+            raise InvalidArgumentError(
+                "user and password must have no control characters, user no space"
+            )
+        request = b"set auth 0 0 %d\r\n%b\r\n" % (len(words), words)
+        return MutateExchange([request], wire.Reply(_LINES, 1, _wire.WORDS["STORED"]), "auth")

@@ -9,7 +9,7 @@ import struct
 from typing import Any
 
 from .._kernels import _wire, wire, wire_request
-from .errors import InvalidArgument
+from .errors import InvalidArgumentError
 from .exchange import Exchange, MutateExchange
 from .protocol import Protocol, Request
 from .types import Capabilities, Key
@@ -110,9 +110,7 @@ class BinaryProtocol(Protocol):
     ) -> Request:
         first = self._opaque
         size = len(key) + len(extras) + len(value)
-        head = struct.pack(
-            ">BBHBBHIIQ", 0x80, opcode, len(key), len(extras), 0, 0, size, first, 0
-        )
+        head = struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), len(extras), 0, 0, size, first, 0)
         options = _wire.SERIES if opcode == _STAT else 0
         return [head + extras + key + value], self._reply(1 << opcode, 1, first, options)
 
@@ -130,7 +128,7 @@ class BinaryProtocol(Protocol):
     def authenticate(self, user: str, password: str) -> Exchange:
         """Log in with SASL PLAIN, to a server that was started with ``--enable-sasl``."""
         if "\0" in user or "\0" in password:
-            raise InvalidArgument("user and password must have no NUL")
+            raise InvalidArgumentError("user and password must have no NUL")
         words = f"\0{user}\0{password}".encode()
         request, reply = self._packet(_SASL_AUTH, b"PLAIN", value=words)
         return MutateExchange(request, reply, "PLAIN")

@@ -8,9 +8,9 @@ from time import monotonic
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
 from .errors import (
-    ConnectionLost,
-    DeadlineExceeded,
-    InvalidArgument,
+    ConnectionLostError,
+    DeadlineExceededError,
+    InvalidArgumentError,
     NetworkError,
     ServerError,
 )
@@ -32,14 +32,16 @@ class Credentials:
 
     def __post_init__(self) -> None:
         if self.mechanism not in ("ascii", "sasl"):
-            raise InvalidArgument(f"mechanism must be 'ascii' or 'sasl', got {self.mechanism!r}")
+            raise InvalidArgumentError(
+                f"mechanism must be 'ascii' or 'sasl', got {self.mechanism!r}"
+            )
 
 
 def _parse(address: str) -> str | tuple[str, int]:
     """Return the path of a Unix socket, or a host and a port."""
     if address.startswith("unix:"):
         if len(address) == 5:
-            raise InvalidArgument("address must have a path behind 'unix:'")
+            raise InvalidArgumentError("address must have a path behind 'unix:'")
         return address[5:]
     host, colon, port = address.rpartition(":")
     if address.startswith("[") and address.endswith("]"):
@@ -51,7 +53,7 @@ def _parse(address: str) -> str | tuple[str, int]:
         host = host[1:-1]
     number = int(port) if port.isascii() and port.isdigit() else -1
     if not host or not 0 < number < 65536 or (":" in host and not bracketed):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"address must be host:port, [IPv6]:port or unix:/path, got {address!r}"
         )
     return host, number
@@ -103,13 +105,13 @@ def connect(
 
     `address` is ``host:port``, ``[IPv6]:port`` or ``unix:/path``. `timeout` is what the client
     allows a whole operation, in seconds; `connect_timeout` is for all that is done here. Raises
-    ``InvalidArgument``, ``ConnectionLost``, ``DeadlineExceeded``, and ``ServerError`` for a login
-    that is refused.
+    ``InvalidArgumentError``, ``ConnectionLostError``, ``DeadlineExceededError``, and
+    ``ServerError`` for a login that is refused.
     """
     target = _parse(address)
     for name, seconds in (("timeout", timeout), ("connect_timeout", connect_timeout)):
         if (seconds is not None or name != "timeout") and not 0 < (seconds or 0) < 1e9:
-            raise InvalidArgument(f"{name} must be in (0, 1e9) seconds, got {seconds!r}")
+            raise InvalidArgumentError(f"{name} must be in (0, 1e9) seconds, got {seconds!r}")
     deadline = monotonic() + connect_timeout
     channel: socket.socket | None = None
     try:
@@ -125,7 +127,7 @@ def connect(
         if channel is not None:
             channel.close()
         if isinstance(error, OSError) and not isinstance(error, NetworkError):
-            kind = DeadlineExceeded if isinstance(error, TimeoutError) else ConnectionLost
+            kind = DeadlineExceededError if isinstance(error, TimeoutError) else ConnectionLostError
             raise kind(f"cannot connect to {address}: {error}", cause=error) from error
         raise
     return channel

@@ -8,32 +8,32 @@ its words as the message and the status in ``fields``, or answered what answers 
 from ..errors import NetworkError, ServerError, UsageError
 
 __all__ = [
-    "ConnectionLost",
-    "ConnectionUnusable",
-    "DeadlineExceeded",
-    "InvalidArgument",
-    "InvalidType",
+    "ConnectionLostError",
+    "ConnectionUnusableError",
+    "DeadlineExceededError",
+    "InvalidArgumentError",
+    "InvalidTypeError",
     "NetworkError",
-    "NotSupported",
+    "NotSupportedError",
     "ReplyError",
     "ServerError",
     "UsageError",
 ]
 
 
-class InvalidArgument(UsageError, ValueError):
+class InvalidArgumentError(UsageError, ValueError):
     """An argument is out of its range; the message names it, the range and the value."""
 
 
-class InvalidType(UsageError, TypeError):
+class InvalidTypeError(UsageError, TypeError):
     """An argument is of a wrong type."""
 
 
-class NotSupported(UsageError):
+class NotSupportedError(UsageError):
     """The protocol has no such operation; its ``capabilities`` tell."""
 
 
-class ConnectionUnusable(UsageError):
+class ConnectionUnusableError(UsageError):
     """The client is invalid, was closed, or belongs to the process that forked this one."""
 
 
@@ -41,9 +41,9 @@ class ReplyError(ServerError):
     """The reply does not answer the request; the client is invalid from then on."""
 
 
-class ConnectionLost(NetworkError):
-    """The connection could not be made, was closed, or broke; the client is invalid from then on."""
+class ConnectionLostError(NetworkError):
+    """The connection could not be made, was closed, or broke; the client is invalid."""
 
 
-class DeadlineExceeded(NetworkError):
+class DeadlineExceededError(NetworkError):
     """The operation did not end by its deadline."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._kernels import _wire, wire
-from .errors import UsageError, InvalidArgument, InvalidType, ReplyError, ServerError
+from .errors import InvalidArgumentError, InvalidTypeError, ReplyError, ServerError, UsageError
 from .responses import (
     CountResponse,
     GetResponse,
@@ -53,7 +53,7 @@ def as_caller_error(error: Exception) -> UsageError:
     """Return what a kernel said about an argument as an error of the caller's family."""
     if isinstance(error, UsageError):
         return error
-    kind = InvalidType if isinstance(error, TypeError) else InvalidArgument
+    kind = InvalidTypeError if isinstance(error, TypeError) else InvalidArgumentError
     return kind(str(error))
 
 
@@ -287,9 +287,7 @@ class VersionExchange(Exchange):
 
     __slots__ = ("shard_id",)
 
-    def __init__(
-        self, request: "list[ReadableBuffer]", reply: wire.Reply, shard_id: int
-    ) -> None:
+    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply, shard_id: int) -> None:
         self.request = request
         self.reply = reply
         self.shard_id = shard_id
@@ -308,9 +306,7 @@ class StatsExchange(Exchange):
 
     __slots__ = ("shard_id",)
 
-    def __init__(
-        self, request: "list[ReadableBuffer]", reply: wire.Reply, shard_id: int
-    ) -> None:
+    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply, shard_id: int) -> None:
         self.request = request
         self.reply = reply
         self.shard_id = shard_id

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._kernels import _wire, wire, wire_request
 from .ascii import AsciiProtocol
-from .errors import InvalidArgument, InvalidType
+from .errors import InvalidArgumentError, InvalidTypeError
 from .exchange import MetaGetExchange, MutateExchange, as_caller_error
 from .protocol import Protocol, Request, expiry, ranged
 from .types import Capabilities, Item, Key, WireKey
@@ -58,10 +58,10 @@ class MetaProtocol(AsciiProtocol):
         if not self.encodes or isinstance(key, _Encoded):
             return AsciiProtocol._wire_key(self, key, b"" if self.encodes else prefix)
         if not isinstance(key, (str, bytes)):
-            raise InvalidType(f"key must be str or bytes, got {key!r:.80}")
+            raise InvalidTypeError(f"key must be str or bytes, got {key!r:.80}")
         raw = prefix + (key.encode() if isinstance(key, str) else key)
         if not 0 < len(raw) <= 186:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"key must be 1 to 186 bytes with its prefix, got {len(raw)} bytes"
             )
         return _Encoded(b2a_base64(raw, newline=False))
@@ -94,7 +94,7 @@ class MetaProtocol(AsciiProtocol):
         first = self._opaque
         if self.encodes:
             if not all(isinstance(item, Item) for item in items):
-                raise InvalidType("every item must be an Item")
+                raise InvalidTypeError("every item must be an Item")
             items = [item._replace(key=self._wire_key(item.key, prefix)) for item in items]
             with_token, without, prefix = with_token + b" b", without + b" b", b""
         request = wire_request.meta_stores(with_token, without, items, first, prefix)
@@ -177,7 +177,7 @@ class MetaProtocol(AsciiProtocol):
             flags += b" I"
         if expire is not None:
             if not stale:
-                raise InvalidArgument("expire needs stale: an item that is deleted has none")
+                raise InvalidArgumentError("expire needs stale: an item that is deleted has none")
             flags += b" T%d" % expiry(expire)
         try:
             request, reply = self._keyed(b"md ", [key], flags, self.prefix)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .._kernels import wire, wire_request
-from .errors import UsageError, InvalidArgument, InvalidType, NotSupported
+from .errors import InvalidArgumentError, InvalidTypeError, NotSupportedError, UsageError
 from .exchange import (
     CountExchange,
     GetExchange,
@@ -21,7 +21,7 @@ from .exchange import (
     VersionExchange,
     as_caller_error,
 )
-from .responses import GetResponse, MutateResponse, failed_get, failed_mutate
+from .responses import MutateResponse, failed_get, failed_mutate
 from .types import Capabilities, Item, Key, ResponseStatus, WireKey
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class Protocol:
     def _stats(self, name: str) -> Request:
         raise self._lacks("stats")
 
-    def _lacks(self, operation: str) -> NotSupported:
-        return NotSupported(f"the {self.capabilities.protocol} protocol has no {operation}")
+    def _lacks(self, operation: str) -> NotSupportedError:
+        return NotSupportedError(f"the {self.capabilities.protocol} protocol has no {operation}")
 
     def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
         """Return a key as it goes on the wire, or raise what is wrong with it."""
@@ -216,7 +216,7 @@ class Protocol:
     def cas(self, item: Item) -> MutateExchange:
         """Store an item over the one that its token is of."""
         if isinstance(item, Item) and item.cas == 0:
-            raise InvalidArgument("cas must be in [1, 2**64) for a cas, got 0")
+            raise InvalidArgumentError("cas must be in [1, 2**64) for a cas, got 0")
         return self._store("set", item)
 
     def cas_multi(self, items: Iterable[Item]) -> MutateManyExchange:
@@ -314,8 +314,9 @@ class Protocol:
     def stats(self, name: str = "") -> StatsExchange:
         """Ask for the server's statistics, of the group `name` if one is given."""
         if not isinstance(name, str):
-            raise InvalidType(f"name must be a str, got {name!r}")
-        if not name.isascii() or not name.replace(" ", "a").isalnum() and name:
-            raise InvalidArgument(f"name must be of ASCII letters, digits and spaces, got {name!r}")
+            raise InvalidTypeError(f"name must be a str, got {name!r}")
+        if not name.isascii() or (not name.replace(" ", "a").isalnum() and name):
+            raise InvalidArgumentError(
+                f"name must be of ASCII letters, digits and spaces, got {name!r}"
+            )
         return StatsExchange(*self._stats(name), self.shard_id)
-

@@ -4,15 +4,3 @@
 cdef class RawClient:
     cdef object _channel, _lock, _pending, _pid, _protocol, _timeout
     cdef bint _in_c, _is_valid, _plain
-
-
-cdef class RawAsciiClient(RawClient):
-    pass
-
-
-cdef class RawBinaryClient(RawClient):
-    pass
-
-
-cdef class RawMetaClient(RawClient):
-    cdef object _meta

@@ -12,30 +12,26 @@ import _socket  # the operating system's own sockets, which gevent cannot replac
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sized
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
 from .._kernels import wire
 from .ascii import AsciiProtocol
-from .binary import BinaryProtocol
 from .errors import (
-    ConnectionLost,
-    ConnectionUnusable,
-    DeadlineExceeded,
-    InvalidArgument,
+    ConnectionLostError,
+    ConnectionUnusableError,
+    DeadlineExceededError,
+    InvalidArgumentError,
     NetworkError,
     ReplyError,
 )
 from .exchange import Exchange
-from .meta import MetaProtocol
 from .protocol import Protocol
 from .responses import (
     CountResponse,
     GetResponse,
-    MetaResponse,
     MutateResponse,
     Response,
     StatsResponse,
@@ -49,7 +45,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["Channel", "RawAsciiClient", "RawBinaryClient", "RawClient", "RawMetaClient"]
+__all__ = ["Channel", "RawClient"]
 
 # A generic channel can only send everything or nothing, so a batch over it is cut into parts that
 # cannot fill both sides' buffers: each part is answered before the next is sent, and either its
@@ -72,7 +68,7 @@ class Channel(Interface):
 
 def _is_plain(channel: object) -> bool:
     """Tell whether a channel is a socket of the operating system with nothing in between."""
-    kind = type(channel)
+    kind: Any = type(channel)
     return (
         isinstance(channel, socket.socket)
         and kind.recv_into is _socket.socket.recv_into
@@ -99,13 +95,11 @@ class RawClient:
         "_timeout",
     )
 
-    def __init__(
-        self, channel: Channel, protocol: Protocol, timeout: float | None = None
-    ) -> None:
+    def __init__(self, channel: Channel, protocol: Protocol, timeout: float | None = None) -> None:
         if timeout is None and hasattr(channel, "gettimeout"):
             timeout = channel.gettimeout()
         if timeout is not None and not 0 < timeout < 1e9:
-            raise InvalidArgument(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
+            raise InvalidArgumentError(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
         self._channel = channel
         self._protocol = protocol
         self._timeout = timeout
@@ -117,7 +111,7 @@ class RawClient:
         self._pending = getattr(channel, "pending", None)
         if self._in_c:
             channel.settimeout(None)
-            wire.arm(channel.fileno(), timeout or 0.0)  # type: ignore[attr-defined, misc]
+            wire.arm(channel.fileno(), timeout or 0.0)  # type: ignore[attr-defined]
 
     @property
     def is_valid(self) -> bool:
@@ -180,7 +174,7 @@ class RawClient:
             return None
         deadline = monotonic() + self._timeout
         if not self._lock.acquire(timeout=self._timeout):
-            raise DeadlineExceeded(f"another thread used the connection for {self._timeout} s")
+            raise DeadlineExceededError(f"another thread used the connection for {self._timeout} s")
         return deadline
 
     def _see_through(self, exchange: Exchange, deadline: float | None) -> Any:
@@ -211,12 +205,14 @@ class RawClient:
         self._is_valid = True
         return result
 
-    def _unusable(self) -> ConnectionUnusable:
+    def _unusable(self) -> ConnectionUnusableError:
         if self._pid != _getpid():
-            return ConnectionUnusable(
+            return ConnectionUnusableError(
                 f"the connection belongs to process {self._pid}, which forked this one"
             )
-        return ConnectionUnusable("the connection was closed, or broke in an earlier operation")
+        return ConnectionUnusableError(
+            "the connection was closed, or broke in an earlier operation"
+        )
 
     def _exchange_over_channel(self, exchange: Exchange, deadline: float | None) -> None:
         channel = self._channel
@@ -392,9 +388,7 @@ class RawClient:
         """Delete many items; the answers are in the order of the keys."""
         return self._mutate_many(self._protocol.delete_multi, keys)
 
-    def _mutate_many(
-        self, make: Callable[..., Any], things: Iterable[Any]
-    ) -> list[MutateResponse]:
+    def _mutate_many(self, make: Callable[..., Any], things: Iterable[Any]) -> list[MutateResponse]:
         responses: list[MutateResponse] = self._run_batch(make, things, self._mutation_parts)
         return responses
 
@@ -411,18 +405,14 @@ class RawClient:
         With `expire` None a missing counter is an answer, KEY_NOT_FOUND; otherwise it is made,
         with the value `initial`, where the protocol's ``increment_creates``.
         """
-        response: CountResponse = self._run(
-            self._protocol.increment, key, delta, initial, expire
-        )
+        response: CountResponse = self._run(self._protocol.increment, key, delta, initial, expire)
         return response
 
     def decrement(
         self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> CountResponse:
         """Take `delta` from a counter, to 0 at the least; otherwise like ``increment``."""
-        response: CountResponse = self._run(
-            self._protocol.decrement, key, delta, initial, expire
-        )
+        response: CountResponse = self._run(self._protocol.decrement, key, delta, initial, expire)
         return response
 
     def flush(self, expire: int = 0) -> Response:
@@ -458,102 +448,11 @@ def _size(thing: Any) -> int:
     """Return at least how many bytes a key or an item takes on the wire, without its prefix."""
     key, value = (thing.key, thing.value) if isinstance(thing, Item) else (thing, b"")
     # Headers and flags are under 64 bytes; UTF-8 takes at most 4 bytes a character.
-    return 64 + 4 * len(str(key)) + (len(value) if hasattr(value, "__len__") else 0)
+    return 64 + 4 * len(str(key)) + (len(value) if isinstance(value, Sized) else 0)
 
 
 def _network_error(error: OSError) -> NetworkError:
     text = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
-        return DeadlineExceeded(text)
-    return ConnectionLost(text)
-
-
-class RawAsciiClient(RawClient):
-    """A client that speaks the ASCII protocol over one connection."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        channel: Channel,
-        shard_id: int = 0,
-        *,
-        timeout: float | None = None,
-        prefix: Key = b"",
-    ) -> None:
-        RawClient.__init__(self, channel, AsciiProtocol(prefix, shard_id), timeout)
-
-
-class RawBinaryClient(RawClient):
-    """A client that speaks the binary protocol over one connection."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        channel: Channel,
-        shard_id: int = 0,
-        *,
-        timeout: float | None = None,
-        prefix: Key = b"",
-    ) -> None:
-        RawClient.__init__(self, channel, BinaryProtocol(prefix, shard_id), timeout)
-
-
-class RawMetaClient(RawClient):
-    """A client that speaks the meta protocol over one connection.
-
-    With `binary_keys` a key may have any bytes, at most 186 of them with the prefix.
-    """
-
-    __slots__ = ("_meta",)
-
-    def __init__(
-        self,
-        channel: Channel,
-        shard_id: int = 0,
-        *,
-        timeout: float | None = None,
-        prefix: Key = b"",
-        binary_keys: bool = False,
-    ) -> None:
-        self._meta = MetaProtocol(prefix, shard_id, binary_keys)
-        RawClient.__init__(self, channel, self._meta, timeout)
-
-    def meta_get(
-        self,
-        key: Key,
-        *,
-        value: bool = True,
-        expire: int | None = None,
-        lease: int | None = None,
-        recache: int | None = None,
-        details: bool = False,
-    ) -> MetaResponse:
-        """Get one item and what is known of it; see ``MetaProtocol.meta_get``."""
-        make = partial(
-            self._meta.meta_get,
-            value=value,
-            expire=expire,
-            lease=lease,
-            recache=recache,
-            details=details,
-        )
-        response: MetaResponse = self._run(make, key)
-        return response
-
-    def meta_set(
-        self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
-    ) -> MutateResponse:
-        """Store an item with a token of one's own, or stale; see ``MetaProtocol.meta_set``."""
-        make = partial(self._meta.meta_set, invalidate=invalidate, new_cas=new_cas)
-        response: MutateResponse = self._run(make, item)
-        return response
-
-    def meta_delete(
-        self, key: Key, *, cas: int = 0, stale: bool = False, expire: int | None = None
-    ) -> MutateResponse:
-        """Delete an item, or mark it stale; see ``MetaProtocol.meta_delete``."""
-        make = partial(self._meta.meta_delete, cas=cas, stale=stale, expire=expire)
-        response: MutateResponse = self._run(make, key)
-        return response
+        return DeadlineExceededError(text)
+    return ConnectionLostError(text)

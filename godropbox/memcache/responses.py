@@ -43,6 +43,9 @@ class _Answer:
 
     __slots__ = ("_status",)
 
+    def __init__(self, status: ResponseStatus) -> None:
+        self._status = status
+
     @property
     def status(self) -> ResponseStatus:
         """What the server answered, in the binary protocol's numbers."""
@@ -133,6 +136,10 @@ class GetResponse(_Answer):
 class _FailedGetResponse(GetResponse):
     __slots__ = ("_error",)
 
+    def __init__(self, key: Key, status: ResponseStatus, error: Exception) -> None:
+        GetResponse.__init__(self, key, status)
+        self._error = error
+
     @property
     def error(self) -> Exception | None:
         return self._error
@@ -169,6 +176,10 @@ class MutateResponse(_Answer):
 
 class _FailedMutateResponse(MutateResponse):
     __slots__ = ("_error",)
+
+    def __init__(self, key: Key, status: ResponseStatus, error: Exception) -> None:
+        MutateResponse.__init__(self, key, status)
+        self._error = error
 
     @property
     def error(self) -> Exception | None:
@@ -334,16 +345,12 @@ class MetaResponse(GetResponse):
 
 def failed_get(key: Key, status: ResponseStatus, error: Exception) -> GetResponse:
     """Return the answer for a key of a get that went wrong."""
-    response = _FailedGetResponse(key, status)
-    response._error = error
-    return response
+    return _FailedGetResponse(key, status, error)
 
 
 def failed_mutate(key: Key, status: ResponseStatus, error: Exception) -> MutateResponse:
     """Return the answer for a key of a store or delete that went wrong."""
-    response = _FailedMutateResponse(key, status)
-    response._error = error
-    return response
+    return _FailedMutateResponse(key, status, error)
 
 
 def one_get(key: Key, value: _Value, flags: _Int, cas: _Int) -> GetResponse:
@@ -377,13 +384,11 @@ def fill_gets(
         response._flags = flags[at]
         response._cas = cas[at]
         found[key] = response
-        at += 1
+        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
     return found
 
 
-def list_mutations(
-    keys: list[Key], statuses: bytes, cas: Sequence[int]
-) -> list[MutateResponse]:
+def list_mutations(keys: list[Key], statuses: bytes, cas: Sequence[int]) -> list[MutateResponse]:
     """Return a response for each key, of statuses that are no errors: 0, 1, 2 or 5."""
     if not len(keys) == len(statuses) == len(cas):
         raise ValueError("keys, statuses and cas must be of one length")
@@ -395,5 +400,5 @@ def list_mutations(
         response._status = _STATUSES[statuses[at]]
         response._cas = cas[at]
         answers.append(response)
-        at += 1
+        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
     return answers

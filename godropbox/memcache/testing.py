@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .errors import ConnectionUnusable, InvalidArgument, InvalidType, ServerError
+from .errors import ConnectionUnusableError, InvalidArgumentError, InvalidTypeError, ServerError
 from .meta import MetaProtocol
 from .protocol import expiry, ranged
 from .responses import (
@@ -95,7 +95,7 @@ class MockClient:
     def _key(self, key: Key) -> bytes:
         """Return a key as a server would know it, or raise what the raw clients raise."""
         if not self.is_valid:
-            raise ConnectionUnusable("the client was closed")
+            raise ConnectionUnusableError("the client was closed")
         return self._protocol._wire_key(key, self._protocol.prefix)
 
     def _find(self, name: bytes) -> _Entry | None:
@@ -153,7 +153,7 @@ class MockClient:
         for key in keys:
             try:
                 found[key] = self.get(key)
-            except (InvalidArgument, InvalidType) as error:
+            except (InvalidArgumentError, InvalidTypeError) as error:
                 found[key] = failed_get(key, ResponseStatus.INVALID_ARGUMENTS, error)
         return found
 
@@ -194,9 +194,7 @@ class MockClient:
             return ResponseStatus.VALUE_TOO_LARGE
         return None
 
-    def _extend(
-        self, verb: str, item: Item, name: bytes, entry: _Entry | None
-    ) -> MutateResponse:
+    def _extend(self, verb: str, item: Item, name: bytes, entry: _Entry | None) -> MutateResponse:
         if entry is None:
             return MutateResponse(item.key, _NOT_STORED)
         more = bytes(memoryview(item.value))
@@ -208,7 +206,7 @@ class MockClient:
         for item in items:
             try:
                 answers.append(self._store(verb, item))
-            except (InvalidArgument, InvalidType) as error:
+            except (InvalidArgumentError, InvalidTypeError) as error:
                 key = item.key if isinstance(item, Item) else item
                 answers.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
         return answers
@@ -269,7 +267,7 @@ class MockClient:
         for key in keys:
             try:
                 answers.append(self.delete(key))
-            except (InvalidArgument, InvalidType) as error:
+            except (InvalidArgumentError, InvalidTypeError) as error:
                 answers.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
         return answers
 
@@ -326,7 +324,7 @@ class MockClient:
 
     def _respond(self) -> Response:
         if not self.is_valid:
-            raise ConnectionUnusable("the client was closed")
+            raise ConnectionUnusableError("the client was closed")
         if self.fail_everything:
             return Response(ResponseStatus.INTERNAL_ERROR, self._failure())
         return Response(_OK)

@@ -34,36 +34,36 @@ def test_ipv6() -> None:
     ["", ":1", "host:", "host:0", "host:65536", "host:http", "::1:80", "[::1]:x", "unix:"],
 )
 def test_bad_addresses(address: str) -> None:
-    with pytest.raises(memcache.InvalidArgument, match="address must"):
+    with pytest.raises(memcache.InvalidArgumentError, match="address must"):
         connect(address)
 
 
 def test_bad_timeouts() -> None:
     for seconds in (0, -1.0, float("nan"), 1e10):
-        with pytest.raises(memcache.InvalidArgument, match=r"^timeout must be in \(0, 1e9\)"):
+        with pytest.raises(memcache.InvalidArgumentError, match=r"^timeout must be in \(0, 1e9\)"):
             connect("127.0.0.1:1", timeout=seconds)
-        with pytest.raises(memcache.InvalidArgument, match="connect_timeout must"):
+        with pytest.raises(memcache.InvalidArgumentError, match="connect_timeout must"):
             connect("127.0.0.1:1", connect_timeout=seconds)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = "127.0.0.1:%d" % listener.getsockname()[1]
-    with pytest.raises(memcache.ConnectionLost, match=f"cannot connect to {address}"):
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(memcache.ConnectionLostError, match=f"cannot connect to {address}"):
         connect(address)
-    with pytest.raises(memcache.ConnectionLost, match="cannot connect to unix:"):
+    with pytest.raises(memcache.ConnectionLostError, match="cannot connect to unix:"):
         connect(f"unix:{tmp_path}/none")
 
 
 def test_a_server_that_does_not_speak_tls_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = "127.0.0.1:%d" % listener.getsockname()[1]
-        with pytest.raises(memcache.DeadlineExceeded):
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(memcache.DeadlineExceededError):
             connect(address, connect_timeout=0.05, tls=ssl.create_default_context())
 
 
 def test_tls_is_verified(servers: Servers) -> None:
-    with pytest.raises(memcache.ConnectionLost, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(memcache.ConnectionLostError, match="CERTIFICATE_VERIFY_FAILED"):
         connect(servers("tls").address, connect_timeout=10.0, tls=ssl.create_default_context())
 
 
@@ -96,9 +96,9 @@ def test_without_a_login(servers: Servers) -> None:
 
 
 def test_credentials_that_cannot_be_sent() -> None:
-    with pytest.raises(memcache.InvalidArgument, match="mechanism must be"):
+    with pytest.raises(memcache.InvalidArgumentError, match="mechanism must be"):
         Credentials("a", "b", "md5")
-    with pytest.raises(memcache.InvalidArgument, match="no control characters"):
+    with pytest.raises(memcache.InvalidArgumentError, match="no control characters"):
         memcache.AsciiProtocol().authenticate("a", "b\r\nflush_all")
-    with pytest.raises(memcache.InvalidArgument, match="no NUL"):
+    with pytest.raises(memcache.InvalidArgumentError, match="no NUL"):
         memcache.BinaryProtocol().authenticate("a\0", "b")

@@ -64,7 +64,7 @@ def test_delete_with_a_token(client: RawMetaClient) -> None:
     token = client.set(Item("a", b"1")).cas
     assert client.meta_delete("a", cas=token + 1).status is ResponseStatus.KEY_EXISTS
     assert client.meta_delete("a", cas=token).ok
-    with pytest.raises(memcache.InvalidArgument, match="expire needs stale"):
+    with pytest.raises(memcache.InvalidArgumentError, match="expire needs stale"):
         client.meta_delete("a", expire=5)
 
 
@@ -90,7 +90,7 @@ def test_a_token_of_ones_own_needs_a_newer_server(client: RawMetaClient) -> None
 def test_binary_keys(servers: Callable[[str], Server]) -> None:
     channel = memcache.connect(servers("tcp").address)
     with RawMetaClient(channel, prefix=b"\0", binary_keys=True) as client:
-        keys = [b" ", b"\r\n", b"\xff" * 185, "text", b"text2"]
+        keys: list[str | bytes] = [b" ", b"\r\n", b"\xff" * 185, "text", b"text2"]
         items = [Item(key, b"<%d>" % len(key)) for key in keys]
         assert all(r.ok for r in client.set_multi(items))
         found = client.get_multi([*keys, b"absent"])
@@ -101,6 +101,10 @@ def test_binary_keys(servers: Callable[[str], Server]) -> None:
         assert client.increment(b" ").status is ResponseStatus.NON_NUMERIC_VALUE
         assert client.touch(b" ", 0).ok
         assert client.gat(b" ", 0).found
-        with pytest.raises(memcache.InvalidArgument, match="1 to 186"):
+        with pytest.raises(memcache.InvalidArgumentError, match="1 to 186"):
             client.get(b"x" * 186)
-        assert [r.ok for r in client.delete_multi([b" ", b"x" * 186, b"\r\n"])] == [True, False, True]
+        assert [r.ok for r in client.delete_multi([b" ", b"x" * 186, b"\r\n"])] == [
+            True,
+            False,
+            True,
+        ]

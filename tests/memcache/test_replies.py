@@ -30,7 +30,8 @@ CASES: dict[str, tuple[Any, bytes]] = {
     ),
     "stores": (
         lambda: AsciiProtocol().set_multi([Item(k, b"", cas=1) for k in "abcde"]),
-        b"STORED\r\nNOT_FOUND\r\nEXISTS\r\nNOT_STORED\r\nSERVER_ERROR object too large for cache\r\n",
+        b"STORED\r\nNOT_FOUND\r\nEXISTS\r\nNOT_STORED\r\n"
+        b"SERVER_ERROR object too large for cache\r\n",
     ),
     "deletes": (
         lambda: AsciiProtocol().delete_multi(["a", "b"]),

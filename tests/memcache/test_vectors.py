@@ -131,5 +131,5 @@ def test_a_broken_reply_that_go_left_valid_is_invalid_here(
     with pytest.raises(memcache.ReplyError):
         check(client)
     assert not client.is_valid, name
-    with pytest.raises(memcache.ConnectionUnusable):
+    with pytest.raises(memcache.ConnectionUnusableError):
         client.get("a")
