@@ -1,15 +1,13 @@
-# What the compiler is told about responses.py: the fields' C types, and which need no collector.
+# What the compiler is told about responses.py: the fields' C types.
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 
-@cython.no_gc
 cdef class _Answer:
     cdef object _status
 
 
-@cython.no_gc
 cdef class GetResponse(_Answer):
     cdef object _key
     cdef object _value
@@ -21,7 +19,6 @@ cdef class _FailedGetResponse(GetResponse):
     cdef object _error
 
 
-@cython.no_gc
 cdef class MutateResponse(_Answer):
     cdef object _key
     cdef uint64_t _cas

@@ -8,6 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from .types import Key, ResponseStatus
 
+try:
+    import cython  # which only the compiler needs
+except ImportError:
+    from .._kernels import _uncompiled as cython
+
 __all__ = [
     "CountResponse",
     "GetResponse",
@@ -38,6 +43,8 @@ def _shown(value: object) -> str:
     return value.name if isinstance(value, ResponseStatus) else repr(value)
 
 
+@cython.no_gc
+@cython.cclass
 class _Answer:
     """What every response has: a status, a repr, equality, and fields that cannot be assigned."""
 
@@ -79,6 +86,8 @@ class _Answer:
         return hash((type(self), self._status))
 
 
+@cython.no_gc  # it holds nothing that could hold it
+@cython.cclass
 class GetResponse(_Answer):
     """The answer for one key of a get: `value` is None unless the key was found."""
 
@@ -145,6 +154,8 @@ class _FailedGetResponse(GetResponse):
         return self._error
 
 
+@cython.no_gc  # it holds nothing that could hold it
+@cython.cclass
 class MutateResponse(_Answer):
     """The answer to a store, delete or touch: `cas` is the new token where the server told it."""
 
