@@ -42,9 +42,11 @@ def proxy(servers: Callable[[str], Server]) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def dial(proxy: FaultProxy, protocol: str, fault: Fault) -> memcache.RawClient:
+def dial(
+    proxy: FaultProxy, protocol: str, fault: Fault, timeout: float = TIMEOUT
+) -> memcache.RawClient:
     proxy.fault = fault
-    channel = memcache.connect(proxy.address, timeout=TIMEOUT, connect_timeout=5.0)
+    channel = memcache.connect(proxy.address, timeout=timeout, connect_timeout=5.0)
     return PROTOCOLS[protocol](channel)
 
 
@@ -225,7 +227,7 @@ def test_every_fault_at_every_byte(proxy: FaultProxy, protocol: str, kind: str) 
 
 
 def test_threads_sharing_a_client_take_turns(proxy: FaultProxy, protocol: str) -> None:
-    client = dial(proxy, protocol, Fault("split"))
+    client = dial(proxy, protocol, Fault("split"), timeout=30.0)
     wrong: list[object] = []
 
     def work(name: str) -> None:
@@ -287,7 +289,7 @@ def test_a_signal_that_raises_in_mid_call(proxy: FaultProxy, protocol: str) -> N
 
 def test_a_signal_that_does_not_raise_is_not_noticed(proxy: FaultProxy, protocol: str) -> None:
     counted: list[int] = []
-    client = dial(proxy, protocol, Fault("split"))
+    client = dial(proxy, protocol, Fault("split"), timeout=30.0)
     before = signal.signal(signal.SIGALRM, lambda number, frame: counted.append(number))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
@@ -303,7 +305,7 @@ def test_a_signal_that_does_not_raise_is_not_noticed(proxy: FaultProxy, protocol
 
 
 def test_after_a_fork_the_child_refuses(proxy: FaultProxy, protocol: str) -> None:
-    client = dial(proxy, protocol, Fault())
+    client = dial(proxy, protocol, Fault(), timeout=30.0)
     key = f"{protocol}-fork"
     assert client.set(Item(key, b"1")).ok
     child = os.fork()
