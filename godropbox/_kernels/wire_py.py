@@ -488,10 +488,7 @@ def _unasked(row: Row) -> ValueError:
 
 
 def arm(fd: int, seconds: float) -> None:
-    """Make a blocking receive on `fd` give up after `seconds`, 0 for never; the compiled one does.
-
-    Here there is nothing to do, since there is no ``exchange`` that would need it.
-    """
+    """Make a blocking receive on `fd` give up after `seconds`, 0 for never, for ``exchange``."""
 
 
 # Where there is one, ``exchange(fd, request, reply, seconds, armed)`` sends the buffers of

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from .types import Key, ResponseStatus
 
 try:
-    import cython  # which only the compiler needs
+    import cython  # type: ignore[import-untyped, import-not-found, unused-ignore]  # for the compiler
 except ImportError:
     from .._kernels import _uncompiled as cython
 
