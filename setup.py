@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
-from setuptools.errors import CompileError
+from setuptools.errors import CCompilerError, PlatformError
 
 # One row a kernel: its stem in godropbox/_kernels, and the C files of csrc that it wraps.
 KERNELS = {
@@ -24,6 +24,19 @@ KERNELS = {
 
 # Pure-Python-mode modules, compiled as they stand.
 MODULES = [
+    "godropbox.database.sqlbuilder._clauses",
+    "godropbox.database.sqlbuilder._columns",
+    "godropbox.database.sqlbuilder._groups",
+    "godropbox.database.sqlbuilder._nodes",
+    "godropbox.database.sqlbuilder._prepared",
+    "godropbox.database.sqlbuilder._render",
+    "godropbox.database.sqlbuilder._selects",
+    "godropbox.database.sqlbuilder._session",
+    "godropbox.database.sqlbuilder._statement",
+    "godropbox.database.sqlbuilder._tables",
+    "godropbox.database.sqlbuilder._terms",
+    "godropbox.database.sqlbuilder._unions",
+    "godropbox.database.sqlbuilder._writes",
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.clients",
@@ -37,7 +50,9 @@ MODULES = [
 DIRECTIVES = {
     "language_level": 3,
     "freethreading_compatible": True,
+    "binding": False,
     "embedsignature": True,
+    "embedsignature.format": "clinic",
     "boundscheck": False,
     "wraparound": False,
 }
@@ -55,7 +70,7 @@ def can_compile() -> bool:
             source.write_text("#include <Python.h>\n")
             includes = [sysconfig.get_python_inc(), sysconfig.get_python_inc(plat_specific=True)]
             compiler.compile([str(source)], output_dir=folder, include_dirs=includes)
-    except (CompileError, OSError, ccompiler.CCompilerError):
+    except (CCompilerError, PlatformError, OSError):
         return False
     return True
 
@@ -72,7 +87,8 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    flags = ["/std:c11", "/O2"] if sys.platform == "win32" else ["-std=c11", "-O3"]
+    unix_flags = ["-std=c11", "-O3", "-fvisibility=hidden"]
+    flags = ["/std:c11", "/O2"] if sys.platform == "win32" else unix_flags
     declared = [
         Extension(
             f"godropbox._kernels.{stem}_c",
@@ -87,8 +103,7 @@ def extensions() -> list[Extension]:
         Extension(name, [name.replace(".", "/") + ".py"], extra_compile_args=flags)
         for name in MODULES
     ]
-    built: list[Extension] = cythonize(declared, build_dir="build", compiler_directives=DIRECTIVES)
-    return built
+    return list(cythonize(declared, build_dir="build", compiler_directives=DIRECTIVES))
 
 
 setup(ext_modules=extensions())

@@ -24,7 +24,8 @@ uint16_t gdbx_hash2_one(uint64_t key, uint32_t num_shards);
 void gdbx_hash2_many(enum gdbx_simd path, const uint64_t *keys, size_t n, uint32_t num_shards,
                      uint16_t *out);
 
-/* Write the shards of n keys under two counts, few <= many <= 65535, in one pass. */
+/* Write the shards of n keys under two counts, few <= many <= 65535, in one pass. The outputs may
+ * be the same where the counts are. */
 void gdbx_hash2_two(enum gdbx_simd path, const uint64_t *keys, size_t n, uint32_t few,
                     uint32_t many, uint16_t *out_few, uint16_t *out_many);
 

@@ -33,6 +33,8 @@ typedef void gdbx_hash2_set_fn(const uint64_t *keys, size_t n, const struct gdbx
                                uint16_t *out);
 
 #define GDBX_HASH2_MAX_GROUP 128
+#define GDBX_HASH2_CHUNK 16     /* pairs; a power of two */
+#define GDBX_HASH2_MIN_CHUNKS 8 /* fewer do not pay for finding the pair afterwards */
 
 #if defined(__clang__)
 #define GDBX_UNROLLED _Pragma("clang loop unroll(full)")
@@ -43,8 +45,8 @@ typedef void gdbx_hash2_set_fn(const uint64_t *keys, size_t n, const struct gdbx
 #endif
 
 #if defined(GDBX_X86_64)
-#define GDBX_HASH2_AVX2_GROUP 48
-#define GDBX_HASH2_AVX512_GROUP 96
+#define GDBX_HASH2_AVX2_GROUP 64
+#define GDBX_HASH2_AVX512_GROUP 128
 gdbx_hash2_two_fn gdbx_hash2_two_avx2, gdbx_hash2_two_avx512;
 gdbx_hash2_set_fn gdbx_hash2_set_avx2, gdbx_hash2_set_avx512;
 #endif

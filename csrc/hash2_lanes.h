@@ -83,18 +83,17 @@ TARGET static inline void NAME(start)(const uint64_t *keys, V *hash)
         hash[v] = load32(first + v * LANES);
 }
 
-/* Deal to the pairs from..to-1. */
+/* Deal to the pairs from..to-1, one by one. */
 TARGET static inline void NAME(deal)(V *hash_, V *least_, V *pair_, uint32_t from, uint32_t to)
 {
     V hash[VECTORS], least[VECTORS], pair[VECTORS];
     uint32_t easy = to < GDBX_HASH2_EASY_SHARDS / 2 ? to : GDBX_HASH2_EASY_SHARDS / 2;
     uint32_t p = from;
-    V bases, number;
+    V bases = set16x2(GDBX_HASH2_SHARDS - 2 * p, GDBX_HASH2_SHARDS - 2 * p - 1);
+    V number = set16x2(p, p);
 
     for (int v = 0; v < VECTORS; v++)
         hash[v] = hash_[v], least[v] = least_[v], pair[v] = pair_[v];
-    bases = set16x2(GDBX_HASH2_SHARDS - 2 * p, GDBX_HASH2_SHARDS - 2 * p - 1);
-    number = set16x2(p, p);
     for (; p < easy; p++) {
         GDBX_UNROLLED
         for (int v = 0; v < VECTORS; v++) {
@@ -113,6 +112,95 @@ TARGET static inline void NAME(deal)(V *hash_, V *least_, V *pair_, uint32_t fro
     }
     for (int v = 0; v < VECTORS; v++)
         hash_[v] = hash[v], least_[v] = least[v], pair_[v] = pair[v];
+}
+
+/* The winning chunk of every key: its number, in both 16-bit lanes, the least digit in it,
+ * likewise, and the value that the generator had before it. */
+struct NAME(chunks) {
+    V number[VECTORS], least[VECTORS], before[VECTORS];
+};
+
+/* Deal to whole chunks of pairs, all below the easy limit, and keep of every key only the chunk
+ * that holds its least digit: cheaper in the loop than to keep the pair. */
+TARGET static inline void NAME(deal_chunks)(V *hash_, struct NAME(chunks) *best, uint32_t chunks)
+{
+    V hash[VECTORS], least[VECTORS];
+    V bases = set16x2(GDBX_HASH2_SHARDS, GDBX_HASH2_SHARDS - 1);
+
+    for (int v = 0; v < VECTORS; v++)
+        hash[v] = hash_[v];
+    for (uint32_t c = 0; c < chunks; c++) {
+        V number = set16x2(c, c);
+
+        for (int v = 0; v < VECTORS; v++) {
+            hash_[v] = hash[v];
+            least[v] = set32(0xffffffffu);
+        }
+        for (int i = 0; i < GDBX_HASH2_CHUNK; i++) {
+            GDBX_UNROLLED
+            for (int v = 0; v < VECTORS; v++) {
+                hash[v] = NAME(next)(hash[v]);
+                least[v] = minu16(least[v], minu16(hash[v], sub16(hash[v], bases)));
+            }
+            bases = sub16(bases, set16x2(2, 2));
+        }
+        for (int v = 0; v < VECTORS; v++) {
+            V either = minu16(least[v], rotl32(least[v], 16));
+            V now = minu16(best->least[v], either);
+            V same = eq16(now, best->least[v]);
+
+            best->least[v] = now;
+            best->number[v] = maxu16(best->number[v], andnot(same, number));
+            best->before[v] = or_(and_(same, best->before[v]), andnot(same, hash_[v]));
+        }
+    }
+    for (int v = 0; v < VECTORS; v++)
+        hash_[v] = hash[v];
+}
+
+/* Deal to every key's winning chunk once more, this time keeping the pair. */
+TARGET static inline void NAME(find_pairs)(const struct NAME(chunks) *best, V *least, V *pair)
+{
+    V hash[VECTORS], number[VECTORS];
+
+    for (int v = 0; v < VECTORS; v++) {
+        hash[v] = best->before[v];
+        number[v] = best->number[v];
+        for (int times = 1; times < GDBX_HASH2_CHUNK; times *= 2)
+            number[v] = add32(number[v], number[v]); /* < 32768: no carry between the lanes */
+    }
+    for (int i = 0; i < GDBX_HASH2_CHUNK; i++) {
+        for (int v = 0; v < VECTORS; v++) {
+            V bases = sub16(set16x2(GDBX_HASH2_SHARDS, GDBX_HASH2_SHARDS - 1),
+                            add32(number[v], number[v]));
+
+            hash[v] = NAME(next)(hash[v]);
+            NAME(keep)(&least[v], &pair[v], minu16(hash[v], sub16(hash[v], bases)), number[v]);
+            number[v] = sub16(number[v], set16x2(0xffff, 0xffff));
+        }
+    }
+}
+
+/* Deal to the first `pairs` pairs. */
+TARGET static inline void NAME(deal_first)(V *hash, V *least, V *pair, uint32_t pairs)
+{
+    uint32_t easy = pairs < GDBX_HASH2_EASY_SHARDS / 2 ? pairs : GDBX_HASH2_EASY_SHARDS / 2;
+    uint32_t chunks = easy / GDBX_HASH2_CHUNK;
+
+    if (chunks < GDBX_HASH2_MIN_CHUNKS)
+        chunks = 0;
+    if (chunks) {
+        struct NAME(chunks) best;
+
+        for (int v = 0; v < VECTORS; v++) {
+            best.number[v] = zero();
+            best.least[v] = set32(0xffffffffu);
+            best.before[v] = hash[v];
+        }
+        NAME(deal_chunks)(hash, &best, chunks);
+        NAME(find_pairs)(&best, least, pair);
+    }
+    NAME(deal)(hash, least, pair, chunks * GDBX_HASH2_CHUNK, pairs);
 }
 
 /* Offer one half of a pair, whose digits hash holds: `unused` is all ones in the other half. */
@@ -134,15 +222,18 @@ TARGET void NAME(gdbx_hash2_two)(const uint64_t *keys, size_t n, uint32_t few, u
             least[v] = set32(0xffffffffu);
             pair[v] = zero();
         }
-        NAME(deal)(hash, least, pair, 0, p);
+        NAME(deal_first)(hash, least, pair, p);
         if (few & 1) {
             for (int v = 0; v < VECTORS; v++)
                 hash[v] = NAME(next)(hash[v]);
             NAME(half)(hash, least, pair, p, set32(0xffff0000u));
         }
         NAME(finish)(least, pair, out_few + at);
-        if (few == many)
+        if (few == many) {
+            if (out_many != out_few)
+                NAME(finish)(least, pair, out_many + at);
             continue;
+        }
         if (few & 1)
             NAME(half)(hash, least, pair, p++, set32(0x0000ffffu));
         NAME(deal)(hash, least, pair, p, many >> 1);
@@ -189,13 +280,16 @@ TARGET void NAME(gdbx_hash2_set)(const uint64_t *keys, size_t n, const struct gd
         for (; 2 * p <= set->highest; p++) {
             int even = gdbx_hash2_has(set, 2 * p), odd = gdbx_hash2_has(set, 2 * p + 1);
             int from_odd = 2 * p < set->lowest, to_even = 2 * p + 1 > set->highest;
+            int easy = p < GDBX_HASH2_EASY_SHARDS / 2;
+            V bases = set16x2(GDBX_HASH2_SHARDS - 2 * p, GDBX_HASH2_SHARDS - 2 * p - 1);
 
             GDBX_UNROLLED
             for (int v = 0; v < VECTORS; v++) {
                 V digits;
 
                 hash[v] = NAME(next)(hash[v]);
-                digits = NAME(reduce)(hash[v], 2 * p);
+                digits = easy ? minu16(hash[v], sub16(hash[v], bases))
+                              : NAME(reduce)(hash[v], 2 * p);
                 if (!from_odd)
                     NAME(offer)(&before[v], &best[v], and_(digits, set32(0xffff)), 2 * p, even);
                 if (!to_even)

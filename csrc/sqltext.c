@@ -6,7 +6,7 @@
 #include "simd.h"
 
 #if defined(GDBX_X86_64)
-#include <emmintrin.h>
+#include <immintrin.h>
 #elif defined(GDBX_AARCH64)
 #include <arm_neon.h>
 #endif

@@ -12,12 +12,9 @@
 A programmer's mistake is no error of these: it raises TypeError or ValueError.
 """
 
-import hashlib
-import json
-import linecache
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import BuiltinFunctionType, CodeType, MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -73,8 +70,8 @@ def _resolved(code: CodeType, position: int) -> StackFrame:
 class Stack:
     """The functions that were running at a moment, as cheap to take as to throw away.
 
-    It holds code objects and positions in them, no frame and no local variable; names and lines
-    are looked up when asked for. Pickled, it keeps the names and the lines.
+    It holds code objects and positions in them, no frame and no local variable. Names and lines
+    are looked up when asked for, and kept in a pickle.
     """
 
     __slots__ = ("_frames", "_raw")
@@ -97,32 +94,31 @@ class Stack:
         """Return the frames, the outermost first and the innermost last, as in a traceback."""
         if self._frames is None:
             positions = memoryview(self._raw[-1]).cast("i")
-            frames = map(_resolved, self._raw[:-1], positions)
-            self._frames = tuple(frames)[::-1]
+            self._frames = tuple(map(_resolved, self._raw[:-1], positions))[::-1]
         return self._frames
 
     def text(self) -> str:
         """Return the frames as a traceback shows them, with the source lines that can be read."""
-        lines = []
+        import linecache  # here, so that importing the package does not
+
+        text = ""
         for function, file, line in self.frames():
-            lines.append(f'  File "{file}", line {line}, in {function}\n')
             source = linecache.getline(file, line).strip()
-            if source:
-                lines.append(f"    {source}\n")
-        return "".join(lines)
+            text += f'  File "{file}", line {line}, in {function}\n'
+            text += f"    {source}\n" if source else ""
+        return text
 
 
-def _unpickled_stack(frames: tuple[tuple[str, str, int], ...]) -> Stack:
+def _unpickled_stack(frames: Iterable[tuple[str, str, int]]) -> Stack:
     stack = Stack((b"",))
     stack._frames = tuple(StackFrame(*frame) for frame in frames)
     return stack
 
 
 def capture_stack(skip: int = 0, limit: int = 200) -> Stack:
-    """Return the caller's stack without its innermost `skip` frames, at most `limit` of them.
+    """Return the caller's stack without its innermost `skip` frames, the innermost `limit` of it.
 
-    The innermost frames are the ones kept. Raises ``TypeError`` or ``ValueError`` for what is no
-    int in [0, 2**31).
+    Raises ``TypeError`` or ``ValueError`` for what is no int in [0, 2**31).
     """
     skip = checked_int("skip", "[0, 2**31)", skip, 1 << 31)
     limit = checked_int("limit", "[0, 2**31)", limit, 1 << 31)
@@ -135,7 +131,7 @@ class DropboxError(_kernels.stack.StackedError):
     `message` is a str; `cause` an exception or None, and becomes ``__cause__``; `fields` are the
     values to log with it. A subclass with a signature of its own hands the message on to
     ``super().__init__``. Errors of this class can be pickled and copied, whatever their
-    ``__init__`` takes, as long as what they hold can.
+    ``__init__`` takes, as long as their fields and attributes can.
     """
 
     @property
@@ -163,38 +159,97 @@ class DropboxError(_kernels.stack.StackedError):
         held: Any = self._stack
         return held if isinstance(held, Stack) else Stack(held)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Lists and dicts of our own are copied, so that a copy's notes and fields are its own.
-        state = {
+    def _attributes(self) -> dict[str, Any]:
+        """Return the attributes for a copy, whose notes and fields are to be its own."""
+        return {
             name: value.copy() if name in ("__notes__", _FIELDS) else value
             for name, value in self.__dict__.items()
         }
-        state["_stack"] = self._held_stack()
-        links = (self.__cause__, self.__context__, self.__suppress_context__)
-        return _unpickled_error, (type(self), self.args), (state, links)
+
+    def __copy__(self) -> Self:
+        copied: Self = _without_init(type(self), self.args)
+        copied.__dict__.update(self._attributes())
+        _link(copied, (self.__cause__, self.__context__, self.__suppress_context__))
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        attributes = self._attributes() | {"_stack": self._held_stack()}
+        return _without_init, (type(self), self.args), (attributes, _links(self))
 
     def __setstate__(self, state: Any) -> None:
-        attributes, (cause, self.__context__, suppressed) = state
-        self.__cause__ = cause
-        self.__suppress_context__ = suppressed
+        attributes, links = state
         self.__dict__.update(attributes)
+        for error, link in links:
+            _link(self if error is None else error, link)
 
 
 def _fields(exc: BaseException) -> dict[str, Any]:
-    fields: dict[str, Any] = exc.__dict__.get(_FIELDS, {})
-    return fields
+    return exc.__dict__.get(_FIELDS) or {}
 
 
-def _unpickled_error(cls: type[DropboxError], args: tuple[Any, ...]) -> DropboxError:
+def _without_init(cls: type, args: tuple[Any, ...]) -> Any:
+    """Return a new error, whose ``__init__`` is not called because its arguments are not known."""
     # The __new__ of the class that lays out the object: with several bases ``cls.__new__`` can be
     # another's, which Python then refuses to call.
     base: type = cls
     while not isinstance(vars(base).get("__new__"), BuiltinFunctionType):
         assert base.__base__ is not None  # object has one
         base = base.__base__
-    error: DropboxError = base.__new__(cls, *args)
+    error: Any = base.__new__(cls, *args)
     error.args = args
     return error
+
+
+def _link(error: BaseException, link: tuple[Any, Any, bool]) -> None:
+    """Set cause and context, and last whether the context is suppressed, as the cause sets it."""
+    error.__cause__, error.__context__, error.__suppress_context__ = link
+
+
+def _links(exc: DropboxError) -> list[tuple[Any, ...]]:
+    """Return what ties together `exc` (for which None stands) and the errors behind it.
+
+    Others' exceptions lose their causes in a pickle, so theirs are here; those of ours bring them.
+    """
+    stand_ins: dict[int, BaseException | None] = {id(None): None}
+    links = []
+    waiting: list[BaseException] = [exc]
+    while waiting:
+        error = waiting.pop()
+        behind = (error.__cause__, error.__context__)
+        for near in behind:
+            if near is not None and id(near) not in stand_ins:
+                ours = isinstance(near, DropboxError)
+                stand_ins[id(near)] = near if ours else _portable(near)
+                waiting += [] if ours else [near]
+        cause, context = (stand_ins[id(near)] for near in behind)
+        this = None if error is exc else stand_ins[id(error)]
+        links.append((this, (cause, context, error.__suppress_context__)))
+    return links
+
+
+def _portable(exc: BaseException) -> BaseException:
+    """Return another's exception if a pickle keeps it, or else one of ours that tells of it.
+
+    Many cannot be unpickled, for their ``__init__`` does not take their ``args``; whoever loads
+    such a pickle would get that failure in place of our error.
+    """
+    import io  # both here, so that importing the package does not
+    import pickle
+
+    class Trial(pickle.Pickler):
+        def reducer_override(self, value: object) -> Any:
+            # Of ours a blank one will do; a real one could lead back to here.
+            ours = isinstance(value, DropboxError)
+            return (_without_init, (DropboxError, ())) if ours else NotImplemented
+
+    try:
+        Trial(written := io.BytesIO()).dump(exc)
+        pickle.loads(written.getvalue())
+    except Exception:
+        told = DropboxError(f"{_type_name(exc)}: {_own_message(exc)}")
+        told.__dict__.update({_FIELDS: _fields(exc), "_stack": _unpickled_stack(_frames(exc))})
+        return told
+    return exc
 
 
 class ServerError(DropboxError):
@@ -217,9 +272,8 @@ def wrap(exc: BaseException, message: str, **fields: object) -> DropboxError:
     if not isinstance(exc, BaseException):
         raise TypeError(f"exc must be an exception, got {shown(exc)}")
     error = DropboxError(message, cause=exc, **fields)
-    raw = error._stack
-    positions: Any = raw[-1]
-    error._stack = (*raw[1:-1], positions[4:])  # without this function's own frame
+    raw: Any = error._stack
+    error._stack = (*raw[1:-1], raw[-1][4:])  # without this function's own frame
     return error
 
 
@@ -304,8 +358,7 @@ def find_wrapped_error(
 ) -> _T | None:
     """Return what `classifier` says of the first exception of the chain that it knows.
 
-    It is called as ``classifier(error, exc)`` on each of ``chain(exc)`` until it returns
-    something else than None; that it never did is None.
+    It is called as ``classifier(error, exc)`` on each of ``chain(exc)``, until it is not None.
     """
     for error in chain(exc):
         found = classifier(error, exc)
@@ -391,10 +444,10 @@ def _frames(exc: BaseException) -> tuple[StackFrame, ...]:
     if isinstance(exc, DropboxError):
         return exc.stack_frames()
     frames = []
-    step = exc.__traceback__
-    while step is not None:
-        frames.append(_resolved(step.tb_frame.f_code, step.tb_lasti))
-        step = step.tb_next
+    at = exc.__traceback__
+    while at is not None:
+        frames.append(_resolved(at.tb_frame.f_code, at.tb_lasti))
+        at = at.tb_next
     return tuple(frames)
 
 
@@ -430,6 +483,9 @@ def fingerprint(exc: BaseException) -> str:
     files' names: of no message, line number, folder or thread, and of no count or order, so that
     it survives an edit elsewhere in a file and a retry more or less.
     """
+    import hashlib  # both here, so that importing the package does not
+    import json
+
     parts = {
         (
             _type_name(error),

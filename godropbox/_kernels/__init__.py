@@ -11,12 +11,9 @@ compiled or not, are listed in ``MODULES``.
 
 import importlib
 import importlib.machinery
-import importlib.util
 import os
 import sys
-from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
 
 __all__ = [
     "IMPLEMENTATION",
@@ -25,14 +22,33 @@ __all__ = [
     "REASON",
     "hash2",
     "murmur3",
+    "pairs",
     "sqltext",
     "stack",
     "wire",
     "wire_request",
 ]
 
-KERNELS: Final = ("hash2", "murmur3", "sqltext", "stack", "wire", "wire_request")
-MODULES: Final[tuple[str, ...]] = (
+TYPE_CHECKING = False  # not typing's: that module takes longer to import than the kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KERNELS = ("hash2", "murmur3", "sqltext", "stack", "wire", "wire_request")
+MODULES = (
+    "godropbox.database.sqlbuilder._clauses",
+    "godropbox.database.sqlbuilder._columns",
+    "godropbox.database.sqlbuilder._groups",
+    "godropbox.database.sqlbuilder._nodes",
+    "godropbox.database.sqlbuilder._prepared",
+    "godropbox.database.sqlbuilder._render",
+    "godropbox.database.sqlbuilder._selects",
+    "godropbox.database.sqlbuilder._session",
+    "godropbox.database.sqlbuilder._statement",
+    "godropbox.database.sqlbuilder._tables",
+    "godropbox.database.sqlbuilder._terms",
+    "godropbox.database.sqlbuilder._unions",
+    "godropbox.database.sqlbuilder._writes",
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.clients",
@@ -49,7 +65,7 @@ class _SourceOnly:
 
     @staticmethod
     def find_spec(
-        fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        fullname: str, path: "Sequence[str] | None" = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname not in MODULES or path is None:
             return None
@@ -63,6 +79,16 @@ class _SourceOnly:
 
 def _load(suffix: str) -> list[ModuleType]:
     return [importlib.import_module(f"{__name__}.{stem}{suffix}") for stem in KERNELS]
+
+
+def pairs() -> dict[str, tuple[ModuleType | None, ModuleType]]:
+    """Return both twins of every kernel by stem, compiled (None in a pure process) and pure.
+
+    For what compares the two, such as ``python -m godropbox``; a pure twin that is not in use is
+    imported here.
+    """
+    native = _chosen if IMPLEMENTATION == "native" else [None] * len(KERNELS)
+    return dict(zip(KERNELS, zip(native, _load("_py"), strict=True), strict=True))
 
 
 def _uncompiled() -> list[str]:
@@ -82,17 +108,19 @@ def _choose(wanted: str) -> tuple[str, str, list[ModuleType]]:
         raise ValueError(f"GODROPBOX_IMPL must be auto, native or pure, got {wanted!r}")
     if wanted == "pure":
         return "pure", "GODROPBOX_IMPL=pure asks for it", _load("_py")
+    cause: ImportError | None = None
     try:
         kernels = _load("_c")
     except ImportError as error:
-        missing, cause = str(error), error
+        missing = str(error)
+        cause = error
     else:
         uncompiled = _uncompiled()
         if not uncompiled:
             asked = wanted == "native"
             reason = "GODROPBOX_IMPL=native asks for it" if asked else "every compiled module loads"
             return "native", reason, kernels
-        missing, cause = f"No compiled form of {', '.join(uncompiled)}", None
+        missing = f"No compiled form of {', '.join(uncompiled)}"
     if wanted == "native":
         raise ImportError(
             f"GODROPBOX_IMPL=native, but a compiled module is missing: {missing}"

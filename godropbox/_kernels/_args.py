@@ -12,8 +12,7 @@ __all__ = ["bad_buffer", "bad_int", "checked_int", "checked_items", "shown"]
 def shown(value: object) -> str:
     """Return a short text for `value` that never fails and never runs to pages."""
     if isinstance(value, int) and value.bit_length() > 256:
-        sign = "negative " if value < 0 else ""
-        return f"a {sign}{type(value).__name__} of {value.bit_length()} bits"
+        return f"{'a negative' if value < 0 else 'an'} int of {value.bit_length()} bits"
     try:
         text = repr(value)
     except Exception:

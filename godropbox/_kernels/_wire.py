@@ -4,7 +4,6 @@ The numbers are those of ``csrc/wire.h``. Only error paths call the functions.
 """
 
 import operator
-from typing import Final, NamedTuple
 
 from ._args import bad_int, shown
 
@@ -36,17 +35,17 @@ __all__ = [
     "checked_range",
 ]
 
-LINES: Final = 0
-VALUES: Final = 1
-STATS: Final = 2
-PACKETS: Final = 3
-META: Final = 4
+LINES = 0
+VALUES = 1
+STATS = 2
+PACKETS = 3
+META = 4
 
-STRICT: Final = 1
-QUIET: Final = 2
-SERIES: Final = 4
+STRICT = 1
+QUIET = 2
+SERIES = 4
 
-WORDS: Final = {
+WORDS = {
     "STORED": 1,
     "NOT_STORED": 2,
     "EXISTS": 4,
@@ -58,17 +57,17 @@ WORDS: Final = {
     "VERSION": 256,
 }
 
-WON: Final = 1
-SENT: Final = 2
-STALE: Final = 4
-HAS_KEY: Final = 16
-HAS_VALUE: Final = 32
-FAILED: Final = 64
+WON = 1
+SENT = 2
+STALE = 4
+HAS_KEY = 16
+HAS_VALUE = 32
+FAILED = 64
 
-MAX_LINE: Final = 8192
-MAX_VALUE: Final = 1 << 30
+MAX_LINE = 8192
+MAX_VALUE = 1 << 30
 
-REASONS: Final = (
+REASONS = (
     "",
     "a line is longer than 8192 bytes",
     "a line does not end in CR LF",
@@ -85,18 +84,36 @@ REASONS: Final = (
 )
 
 
-class Row(NamedTuple):
-    """One frame of a reply, for the operations that are too rare to have their own way out."""
+class Row:
+    """One frame of a reply, for the operations that are too rare to have their own way out.
 
-    place: int  # which request of the batch it answers
-    status: int
-    marks: int
-    key: bytes
-    value: bytes  # or the text of an error
-    line: bytes  # the whole line of a meta reply
-    flags: int
-    cas: int
-    number: int
+    `place` is which request of the batch it answers; `value` may be the text of an error, and
+    `line` is the whole line of a meta reply.
+    """
+
+    __slots__ = ("cas", "flags", "key", "line", "marks", "number", "place", "status", "value")
+
+    def __init__(
+        self,
+        place: int,
+        status: int,
+        marks: int,
+        key: bytes,
+        value: bytes,
+        line: bytes,
+        flags: int,
+        cas: int,
+        number: int,
+    ) -> None:
+        self.place = place
+        self.status = status
+        self.marks = marks
+        self.key = key
+        self.value = value
+        self.line = line
+        self.flags = flags
+        self.cas = cas
+        self.number = number
 
 
 def bad_reply(reason: int, data: bytes, position: int) -> ValueError:

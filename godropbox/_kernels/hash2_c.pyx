@@ -3,6 +3,7 @@
 import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ._args import bad_int, checked_int
@@ -11,8 +12,6 @@ __all__ = ["SIMD", "consistent_hash", "hash_many", "set_hash", "set_hash_many"]
 
 cdef extern from "Python.h":
     int PyLong_CheckExact(object) noexcept
-    unsigned long long PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
-    long PyLong_AsLongAndOverflow(object, int *) except? -1
 
 cdef extern from "simd.h":
     enum gdbx_simd:
@@ -31,7 +30,6 @@ cdef extern from "hash2.h":
     uint32_t GDBX_HASH2_SHARDS
     Py_ssize_t GDBX_HASH2_BITMAP_SIZE
     uint16_t gdbx_hash2_one(uint64_t, uint32_t) noexcept nogil
-    void gdbx_hash2_many(gdbx_simd, const uint64_t *, size_t, uint32_t, uint16_t *) noexcept nogil
     void gdbx_hash2_two(
         gdbx_simd, const uint64_t *, size_t, uint32_t, uint32_t, uint16_t *, uint16_t *
     ) noexcept nogil
@@ -73,83 +71,113 @@ SIMD = {
 cdef inline uint64_t _key(object key) except? 0xFFFFFFFFFFFFFFFF:
     if PyLong_CheckExact(key):
         try:
-            return PyLong_AsUnsignedLongLong(key)
+            return key
         except OverflowError:
-            pass
-        raise bad_int("key", "[0, 2**64)", key)
+            raise bad_int("key", "[0, 2**64)", key) from None
     return checked_int("key", "[0, 2**64)", key, 1 << 64)
 
 
 cdef inline uint32_t _num_shards(object num_shards) except? 0xFFFFFFFF:
-    cdef int overflow
     cdef long number
     if PyLong_CheckExact(num_shards):
-        number = PyLong_AsLongAndOverflow(num_shards, &overflow)
-        if 0 <= number <= GDBX_HASH2_SHARDS and not overflow:
+        try:
+            number = num_shards
+        except OverflowError:
+            number = -1
+        if 0 <= number <= GDBX_HASH2_SHARDS:
             return <uint32_t> number
         raise bad_int("num_shards", "[0, 65535]", num_shards)
     return checked_int("num_shards", "[0, 65535]", num_shards, 65536)
 
 
 def consistent_hash(key, num_shards):
+    """Return the shard of `key` among `num_shards` shards, as Dropbox's Go fleet places it.
+
+    `key` is an int in [0, 2**64), `num_shards` an int in [0, 65535]; 0 and 1 give 0. The result
+    is in [0, num_shards). Time grows with `num_shards`: about 3.5 ns a shard, compiled.
+
+    Raises ``TypeError`` for what is no integer and ``ValueError`` for one out of range.
+    """
     cdef uint64_t key_ = _key(key)
     cdef uint32_t num_shards_ = _num_shards(num_shards)
     return gdbx_hash2_one(key_, num_shards_)
 
 
-cdef class _Buffer:
-    """A buffer held for the length of a call, of exactly `count` elements of `size` bytes."""
-
-    cdef Py_buffer view
-
-    def __cinit__(self, owner, int flags, Py_ssize_t count, Py_ssize_t size):
-        PyObject_GetBuffer(owner, &self.view, flags)
-        if count >= 0 and self.view.len != count * size:
-            raise ValueError(f"a buffer has {self.view.len} bytes, expected {count * size}")
-
-    def __dealloc__(self):
-        PyBuffer_Release(&self.view)
+cdef int _get(object owner, Py_buffer *view, int flags, Py_ssize_t size) except -1:
+    """Hold a buffer of exactly `size` bytes; any number of keys where `size` is negative."""
+    PyObject_GetBuffer(owner, view, flags)
+    if view.len != size and (size >= 0 or view.len % 8):
+        wanted = "a multiple of 8" if size < 0 else size
+        error = ValueError(f"a buffer has {view.len} bytes, expected {wanted}")
+        PyBuffer_Release(view)
+        raise error
+    return 0
 
 
-def hash_many(keys, unsigned int few, unsigned int many, out_few, out_many):
+def hash_many(keys, uint32_t few, uint32_t many, out_few, out_many):
+    """Write the shards of `keys` under `few` shards and, unless it is None, under `many`.
+
+    `keys` has format "Q", the outputs have format "H" and its length; 0 <= few <= many <= 65535.
+    """
     if not few <= many <= GDBX_HASH2_SHARDS:
         raise ValueError(f"few and many must be few <= many <= 65535, got {few} and {many}")
-    cdef _Buffer held = _Buffer(keys, PyBUF_SIMPLE, -1, 8)
-    cdef size_t n = held.view.len // 8
-    cdef _Buffer first = _Buffer(out_few, PyBUF_WRITABLE, n, 2)
-    cdef _Buffer second
-    if out_many is None:
-        with nogil:
-            gdbx_hash2_many(PATH, <const uint64_t *> held.view.buf, n, few,
-                            <uint16_t *> first.view.buf)
-    else:
-        second = _Buffer(out_many, PyBUF_WRITABLE, n, 2)
-        with nogil:
-            gdbx_hash2_two(PATH, <const uint64_t *> held.view.buf, n, few, many,
-                           <uint16_t *> first.view.buf, <uint16_t *> second.view.buf)
+    cdef Py_buffer held, first, second
+    cdef bint two = out_many is not None
+    cdef size_t n
+    _get(keys, &held, PyBUF_SIMPLE, -1)
+    try:
+        n = held.len // 8
+        _get(out_few, &first, PyBUF_WRITABLE, n * 2)
+        try:
+            if two:
+                _get(out_many, &second, PyBUF_WRITABLE, n * 2)
+            else:
+                many, second.buf = few, first.buf
+            with nogil:
+                gdbx_hash2_two(PATH, <const uint64_t *> held.buf, n, few, many,
+                               <uint16_t *> first.buf, <uint16_t *> second.buf)
+            if two:
+                PyBuffer_Release(&second)
+        finally:
+            PyBuffer_Release(&first)
+    finally:
+        PyBuffer_Release(&held)
 
 
-cdef gdbx_hash2_set _set(const uint8_t[::1] bitmap, object lowest, object highest) except *:
+cdef gdbx_hash2_set _set(bytes bitmap, uint32_t lowest, uint32_t highest) except *:
+    """Return the set over `bitmap`, which the caller holds; C reads only what is checked here."""
     cdef gdbx_hash2_set shards
-    if bitmap.shape[0] != GDBX_HASH2_BITMAP_SIZE or not 0 <= lowest <= highest < GDBX_HASH2_SHARDS:
-        raise ValueError(f"not a shard set: {bitmap.shape[0]} bytes, {lowest}, {highest}")
-    shards.bitmap = &bitmap[0]
+    if len(bitmap) != GDBX_HASH2_BITMAP_SIZE or not lowest <= highest < GDBX_HASH2_SHARDS:
+        raise ValueError(f"not a shard set: {len(bitmap)} bytes, {lowest} to {highest}")
+    shards.bitmap = <const uint8_t *> PyBytes_AS_STRING(bitmap)
     shards.lowest = lowest
     shards.highest = highest
     return shards
 
 
-def set_hash(key, bytes bitmap not None, unsigned int lowest, unsigned int highest):
+def set_hash(key, bytes bitmap not None, uint32_t lowest, uint32_t highest):
+    """Return the shard of `key` among those whose bit is set in `bitmap` (8,192 bytes).
+
+    `lowest` and `highest` are the least and the greatest id in it. `key` is checked as
+    ``consistent_hash`` checks it.
+    """
     cdef uint64_t key_ = _key(key)
     cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
     return gdbx_hash2_set_one(key_, &shards)
 
 
-def set_hash_many(keys, bytes bitmap not None, unsigned int lowest, unsigned int highest, out):
+def set_hash_many(keys, bytes bitmap not None, uint32_t lowest, uint32_t highest, out):
+    """Write the shards of `keys` (format "Q") to `out` (format "H", the same length)."""
     cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
-    cdef _Buffer held = _Buffer(keys, PyBUF_SIMPLE, -1, 8)
-    cdef size_t n = held.view.len // 8
-    cdef _Buffer found = _Buffer(out, PyBUF_WRITABLE, n, 2)
-    with nogil:
-        gdbx_hash2_set_many(PATH, <const uint64_t *> held.view.buf, n, &shards,
-                            <uint16_t *> found.view.buf)
+    cdef Py_buffer held, found
+    cdef size_t n
+    _get(keys, &held, PyBUF_SIMPLE, -1)
+    try:
+        n = held.len // 8
+        _get(out, &found, PyBUF_WRITABLE, n * 2)
+        with nogil:
+            gdbx_hash2_set_many(PATH, <const uint64_t *> held.buf, n, &shards,
+                                <uint16_t *> found.buf)
+        PyBuffer_Release(&found)
+    finally:
+        PyBuffer_Release(&held)

@@ -31,19 +31,30 @@ def _next(x: int) -> int:
 def _deal(hash_: int, best: int, lowest: int, start: int, stop: int) -> tuple[int, int, int]:
     """Deal to the shards from `start` to `stop` - 1; `hash_` dealt to the one before them.
 
-    Returns the last value of the generator, the first shard so far and its place.
+    Returns the last value of the generator, the first shard so far and its place. ``_next`` is
+    written out in the loop, which halves the time.
     """
-    for shard in range(start, stop):
-        if shard & 1:
-            digit = (hash_ >> 16) % (_SHARDS - shard)
-        else:
-            if not lowest:
-                break
-            hash_ = _next(hash_)
-            digit = (hash_ & 0xFFFF) % (_SHARDS - shard)
+    if start & 1 and start < stop:
+        digit = (hash_ >> 16) % (_SHARDS - start)
         if digit < lowest:
-            lowest = digit
-            best = shard
+            best, lowest = start, digit
+        start += 1
+    for shard in range(start, stop, 2):
+        if not lowest:
+            break
+        k = hash_ * 0xCC9E2D51 & 0xFFFFFFFF
+        h = ((k << 15 | k >> 17) * 0x1B873593 & 0xFFFFFFFF) ^ 12345
+        h = ((h << 13 | h >> 19) * 5 + 0xE6546B64 & 0xFFFFFFFF) ^ 4
+        h = (h ^ h >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+        h = (h ^ h >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
+        hash_ = h ^ h >> 16
+        digit = (hash_ & 0xFFFF) % (65535 - shard)
+        if digit < lowest:
+            best, lowest = shard, digit
+        if shard + 1 < stop:
+            digit = (hash_ >> 16) % (65534 - shard)
+            if digit < lowest:
+                best, lowest = shard + 1, digit
     return hash_, best, lowest
 
 

@@ -5,6 +5,7 @@ from array import array
 from cpython cimport array as c_array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_Clear
 from libc.stdint cimport uint8_t, uint32_t
 
 from ._args import bad_buffer, bad_int, checked_int, checked_items
@@ -13,7 +14,7 @@ __all__ = ["hash32", "hash32_many"]
 
 cdef extern from "Python.h":
     int PyLong_CheckExact(object) noexcept
-    unsigned long long PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
+    unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
 
 cdef extern from "murmur3.h":
     uint32_t gdbx_murmur3_hash32(const uint8_t *, size_t, uint32_t) noexcept nogil
@@ -26,44 +27,54 @@ cdef enum:
 cdef uint32_t _seed(object seed) except? 0xFFFFFFFF:
     cdef unsigned long long number
     if PyLong_CheckExact(seed):
-        try:
-            number = PyLong_AsUnsignedLongLong(seed)
-            if number <= 0xFFFFFFFF:
-                return <uint32_t> number
-        except OverflowError:
-            pass
+        number = PyLong_AsUnsignedLongLong(seed)
+        if number <= 0xFFFFFFFF:
+            return <uint32_t> number
+        PyErr_Clear()  # of the OverflowError for what 64 bits do not hold
         raise bad_int("seed", "[0, 2**32)", seed)
     return checked_int("seed", "[0, 2**32)", seed, 1 << 32)
 
 
-cdef inline uint32_t _hash(const uint8_t *data, Py_ssize_t size, uint32_t seed):
-    cdef uint32_t result
-    if size < LONG:
-        return gdbx_murmur3_hash32(data, size, seed)
-    with nogil:
-        result = gdbx_murmur3_hash32(data, size, seed)
-    return result
-
-
-cdef inline uint32_t _hash_object(object data, uint32_t seed, Py_ssize_t index) except? 0xFFFFFFFF:
+cdef uint32_t _hash_object(object data, uint32_t seed, Py_ssize_t index) except? 0xFFFFFFFF:
     cdef Py_buffer view
     cdef uint32_t result
-    if PyBytes_CheckExact(data):
-        return _hash(<const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), seed)
     try:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     except (TypeError, BufferError):
         raise bad_buffer("data" if index < 0 else f"items[{index}]", data) from None
-    result = _hash(<const uint8_t *> view.buf, view.len, seed)
+    with nogil:
+        result = gdbx_murmur3_hash32(<const uint8_t *> view.buf, view.len, seed)
     PyBuffer_Release(&view)
     return result
 
 
+cdef inline uint32_t _hash(object data, uint32_t seed, Py_ssize_t index) except? 0xFFFFFFFF:
+    if PyBytes_CheckExact(data) and PyBytes_GET_SIZE(data) < LONG:
+        return gdbx_murmur3_hash32(
+            <const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), seed
+        )
+    return _hash_object(data, seed, index)
+
+
 def hash32(data, seed=0):
-    return _hash_object(data, _seed(seed), -1)
+    """Return the 32-bit murmur3 of `data`, as an int in [0, 2**32).
+
+    `data` is any C-contiguous bytes-like object (text has to be encoded first), `seed` an int in
+    [0, 2**32). Source: Austin Appleby's MurmurHash3_x86_32.
+
+    Raises ``TypeError`` for what is not bytes-like or no integer, ``ValueError`` for a seed out
+    of range.
+    """
+    # The default seed is told by a comparison that makes no call.
+    return _hash(data, 0 if PyLong_CheckExact(seed) and seed == 0 else _seed(seed), -1)
 
 
 def hash32_many(items, seed=0):
+    """Return the 32-bit murmur3 of every item, as an ``array("I")``.
+
+    `items` is an iterable of bytes-like objects; `seed` and the errors are those of ``hash32``,
+    with the index of the item that is wrong.
+    """
     cdef uint32_t seed_ = _seed(seed)
     cdef tuple held = items if type(items) is tuple else checked_items(items)
     cdef Py_ssize_t n = len(held)
@@ -71,5 +82,5 @@ def hash32_many(items, seed=0):
     cdef uint32_t *out = <uint32_t *> result.data.as_uints
     cdef Py_ssize_t i
     for i in range(n):
-        out[i] = _hash_object(held[i], seed_, i)
+        out[i] = _hash(held[i], seed_, i)
     return result

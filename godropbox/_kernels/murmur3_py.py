@@ -51,8 +51,8 @@ def hash32(data: "ReadableBuffer", seed: int = 0) -> int:
     Raises ``TypeError`` for what is not bytes-like or no integer, ``ValueError`` for a seed out
     of range.
     """
-    text = _bytes("data", data)
-    return _hash32(text, checked_int("seed", "[0, 2**32)", seed, 1 << 32))
+    seed = checked_int("seed", "[0, 2**32)", seed, 1 << 32)
+    return _hash32(_bytes("data", data), seed)
 
 
 def hash32_many(items: "Iterable[ReadableBuffer]", seed: int = 0) -> "array[int]":
@@ -64,8 +64,5 @@ def hash32_many(items: "Iterable[ReadableBuffer]", seed: int = 0) -> "array[int]
     seed = checked_int("seed", "[0, 2**32)", seed, 1 << 32)
     return array(
         "I",
-        [
-            _hash32(_bytes(f"items[{i}]", item), seed)
-            for i, item in enumerate(checked_items(items))
-        ],
+        [_hash32(_bytes(f"items[{i}]", item), seed) for i, item in enumerate(checked_items(items))],
     )

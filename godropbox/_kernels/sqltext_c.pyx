@@ -4,20 +4,31 @@ The twin of ``sqltext_py``. Characters are copied between Python's own forms of 
 encoded: the text starts with one byte a character and widens when a wider str comes.
 """
 
+import sys
+
 cimport cython
-from cpython cimport datetime as c_datetime
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject
 from libc.math cimport isfinite
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 from ._args import checked_int, shown
-from ._sqlvalues import bad_character, bad_float, bad_int, float_text, plainer
+from ._sqlvalues import (
+    MYSQL,
+    MYSQL_PLAIN,
+    POSTGRESQL,
+    SQLITE,
+    bad_character,
+    bad_float,
+    bad_int,
+    float_text,
+    parts,
+    plainer,
+)
 
-__all__ = ["Text", "literal"]
-
-c_datetime.import_datetime()
+__all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
 
 cdef extern from "Python.h":
     int PyBool_Check(object) noexcept
@@ -35,6 +46,29 @@ cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t, Py_UCS4)
     str PyUnicode_FromKindAndData(int, const void *, Py_ssize_t)
     Py_ssize_t PY_SSIZE_T_MAX
+
+# Not Cython's own declarations, which import datetime along with this module.
+cdef extern from *:
+    """
+    #include "datetime.h"
+
+    static int gdbx_import_datetime(void)
+    {
+        PyDateTime_IMPORT;
+        return PyDateTimeAPI == NULL ? -1 : 0;
+    }
+    """
+    void *PyDateTimeAPI  # NULL until datetime is imported
+    int gdbx_import_datetime() except -1
+    bint PyDateTime_CheckExact(object) noexcept
+    int PyDateTime_GET_YEAR(object) noexcept
+    int PyDateTime_GET_MONTH(object) noexcept
+    int PyDateTime_GET_DAY(object) noexcept
+    int PyDateTime_DATE_GET_HOUR(object) noexcept
+    int PyDateTime_DATE_GET_MINUTE(object) noexcept
+    int PyDateTime_DATE_GET_SECOND(object) noexcept
+    int PyDateTime_DATE_GET_MICROSECOND(object) noexcept
+    PyObject *PyDateTime_DATE_GET_TZINFO(object) noexcept  # borrowed
 
 cdef extern from "sqltext.h":
     enum gdbx_sqltext_style:
@@ -125,12 +159,13 @@ cdef Py_ssize_t _plain(object value, int style, char *out) except -1:
             return 4
         memcpy(out, b"FALSE", 5)
         return 5
-    if c_datetime.PyDateTime_CheckExact(value) and c_datetime.datetime_tzinfo(value) is None:
+    if PyDateTimeAPI != NULL and PyDateTime_CheckExact(value) and (
+        PyDateTime_DATE_GET_TZINFO(value) == <PyObject *> None
+    ):
         gdbx_sqltext_datetime(
-            c_datetime.datetime_year(value), c_datetime.datetime_month(value),
-            c_datetime.datetime_day(value), c_datetime.datetime_hour(value),
-            c_datetime.datetime_minute(value), c_datetime.datetime_second(value),
-            c_datetime.datetime_microsecond(value), out,
+            PyDateTime_GET_YEAR(value), PyDateTime_GET_MONTH(value), PyDateTime_GET_DAY(value),
+            PyDateTime_DATE_GET_HOUR(value), PyDateTime_DATE_GET_MINUTE(value),
+            PyDateTime_DATE_GET_SECOND(value), PyDateTime_DATE_GET_MICROSECOND(value), out,
         )
         return GDBX_SQLTEXT_DATETIME
     return 0
@@ -165,6 +200,11 @@ cdef str _quoted(str value, int style):
 
 
 cpdef str literal(object value, object style):
+    """Return the SQL literal of `value` in a style: MYSQL, MYSQL_PLAIN, SQLITE or POSTGRESQL.
+
+    Raises ``TypeError`` for a type that has no literal; ``ValueError`` for a NaN, an infinity, a
+    number out of the dialect's range, a lone surrogate, or a NUL in SQLite or PostgreSQL text.
+    """
     cdef int style_ = _style(style)
     cdef char small[SMALL]
     cdef Py_ssize_t n
@@ -182,6 +222,11 @@ cpdef str literal(object value, object style):
 @cython.final
 @cython.freelist(8)
 cdef class Text:
+    """A SQL text that grows: trusted pieces as they are, values as literals of one style.
+
+    It belongs to one thread. A call that raises leaves the text as it was.
+    """
+
     def __cinit__(self, style):
         self._style = _style(style)
         self._kind = 1
@@ -222,6 +267,7 @@ cdef class Text:
         self._data = data
         self._room = room
         self._kind = wanted
+        self._narrow = self._narrow and wanted == 1
         return 0
 
     cdef int _ascii(self, const char *text, Py_ssize_t n) except -1:
@@ -303,6 +349,9 @@ cdef class Text:
             return self._bytes(value)
         if PyFloat_CheckExact(value):
             return self.put(float_text(value, self._style))
+        if PyDateTimeAPI == NULL and "datetime" in sys.modules:
+            gdbx_import_datetime()  # not before, because it takes a millisecond
+            return self._value(value)
         text, plain = plainer(value, self._style)
         if text is None:
             return self._value(plain)
@@ -318,14 +367,17 @@ cdef class Text:
         return 0
 
     cpdef raw(self, text):
+        """Append trusted text, a str, as it is."""
         if type(text) is not str:
             raise TypeError(f"text must be a str, got {shown(text)}")
         self.put(text)
 
     cpdef literal(self, value):
+        """Append the literal of `value`."""
         self._value(value)
 
     cpdef literals(self, values, separator):
+        """Append the literals of `values` with `separator` between them."""
         cdef Py_ssize_t before = self._used
         if not isinstance(values, (tuple, list)):
             raise TypeError(f"values must be a tuple or a list, got {shown(values)}")
@@ -338,6 +390,10 @@ cdef class Text:
             raise
 
     cpdef rows(self, rows, width):
+        """Append ``(a,b), (c,d)`` for rows of `width` values each, tuples or lists.
+
+        Raises ``ValueError`` for a row of another length, with its index.
+        """
         cdef Py_ssize_t before = self._used
         cdef Py_ssize_t index = 0
         cdef Py_ssize_t wanted = checked_int("width", "[0, 2**31)", width, 1 << 31)
@@ -363,6 +419,7 @@ cdef class Text:
             raise
 
     cpdef str take(self):
+        """Return the whole text, and empty it."""
         cdef str text
         if self._narrow:
             text = PyUnicode_New(self._used, 127)

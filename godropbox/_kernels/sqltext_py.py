@@ -5,21 +5,23 @@ The rules of each style are in ``csrc/sqltext.h``, the rarer types in ``_sqlvalu
 
 import math
 import re
-from typing import Final
+from typing import Final, final
 
 from ._args import checked_int, shown
 from ._sqlvalues import (
     MYSQL,
+    MYSQL_PLAIN,
     POSTGRESQL,
     SQLITE,
     bad_character,
     bad_float,
     bad_int,
     float_text,
+    parts,
     plainer,
 )
 
-__all__ = ["Text", "literal"]
+__all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
 
 # What MySQL reads back from a backslash and one more character, but for a backslash before % or
 # _, which stays as it is in a literal so that a LIKE pattern keeps its escapes.
@@ -35,6 +37,7 @@ _ESCAPES: Final = {
     "\\": "\\\\",
 }
 _ESCAPED: Final = re.compile("[\0\b\t\n\r\x1a\"']|\\\\(?![%_])")
+_TABLE: Final = str.maketrans(_ESCAPES)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _REFUSED: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -47,6 +50,9 @@ def _str_literal(value: str, style: int) -> str:
     if bad is not None:
         raise bad_character(value, bad.start(), style)
     if style == MYSQL:
+        # Each way has the texts on which it is the faster.
+        if len(value) > 200 and value.isascii() and "\\%" not in value and "\\_" not in value:
+            return f"'{value.translate(_TABLE)}'"
         return f"'{_ESCAPED.sub(lambda found: _ESCAPES[found[0]], value)}'"
     value = value.replace("'", "''")
     if style == POSTGRESQL and "\\" in value:
@@ -81,7 +87,7 @@ def _literal(value: object, style: int) -> str:
 
 
 def literal(value: object, style: int) -> str:
-    """Return the SQL literal of `value` in a style: an int in [0, 4), named in ``_sqlvalues``.
+    """Return the SQL literal of `value` in a style: MYSQL, MYSQL_PLAIN, SQLITE or POSTGRESQL.
 
     Raises ``TypeError`` for a type that has no literal; ``ValueError`` for a NaN, an infinity, a
     number out of the dialect's range, a lone surrogate, or a NUL in SQLite or PostgreSQL text.
@@ -89,6 +95,7 @@ def literal(value: object, style: int) -> str:
     return _literal(value, checked_int("style", "[0, 4)", style, 4))
 
 
+@final
 class Text:
     """A SQL text that grows: trusted pieces as they are, values as literals of one style.
 
@@ -108,6 +115,10 @@ class Text:
         """Append trusted text, a str, as it is."""
         if type(text) is not str:
             raise TypeError(f"text must be a str, got {shown(text)}")
+        self._pieces.append(text)
+
+    def put(self, text: str) -> None:
+        """Append trusted text that is known to be a str; compiled, only typed callers see it."""
         self._pieces.append(text)
 
     def literal(self, value: object) -> None:

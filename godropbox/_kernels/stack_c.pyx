@@ -6,6 +6,7 @@ read from those, by the functions of CPython's internal headers; on any other, b
 ``PyFrame_GetBack``.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 
@@ -188,7 +189,11 @@ cdef tuple _captured():
     return _raw(&stack)
 
 
-def capture(skip=0, limit=LIMIT):
+def capture(skip=0, limit=200):
+    """Return the caller's raw stack, without its innermost `skip` frames, `limit` at most.
+
+    Both are ints in [0, 2**32).
+    """
     cdef long long skip_ = checked_int("skip", "[0, 2**32)", skip, 1 << 32)
     cdef long long limit_ = checked_int("limit", "[0, 2**32)", limit, 1 << 32)
     cdef Py_ssize_t depth = _depth(skip_, limit_)
@@ -223,7 +228,15 @@ cdef inline bint _is_only(PyObject *args, object message) noexcept:
     return PyTuple_GET_SIZE(args) == 1 and PyTuple_GET_ITEM(args, 0) == <PyObject *> message
 
 
+@cython.auto_pickle(False)
 cdef class StackedError(Exception):
+    """An exception that knows the stack where it was made.
+
+    The stack is taken before any ``__init__`` runs, so that it ends at the line that makes the
+    exception whatever a subclass's ``__init__`` calls. It is raw, in ``_stack``; the fields, if
+    there are any, are a dict in ``_error_fields``.
+    """
+
     def __cinit__(self):
         cdef PyBaseExceptionObject *base = <PyBaseExceptionObject *> self
         if base.fields == NULL:

@@ -2,9 +2,10 @@ from array import array
 
 from _typeshed import ReadableBuffer
 
+from . import _wire as codes
 from ._wire import Row
 
-__all__ = ["Reply", "arm", "exchange"]
+__all__ = ["Reply", "arm", "codes", "exchange"]
 
 class Reply:
     def __init__(

@@ -12,10 +12,11 @@ from libc.string cimport memcmp, memcpy, memset
 import os
 from array import array
 
+from . import _wire as codes
 from ._args import bad_buffer
 from ._wire import Row, bad_key, bad_reply
 
-__all__ = ["Reply", "arm", "exchange"]
+__all__ = ["Reply", "arm", "codes", "exchange"]
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL

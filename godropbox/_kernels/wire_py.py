@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from . import _wire as codes
 from ._args import bad_buffer
 from ._wire import (
     FAILED,
@@ -33,7 +34,7 @@ from ._wire import (
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Reply", "arm", "exchange"]
+__all__ = ["Reply", "arm", "codes", "exchange"]
 
 # The reasons of ``_wire.REASONS``, by their numbers in csrc/wire.h.
 _LONG_LINE: Final = 1

@@ -8,12 +8,11 @@ A literal is one token of the language, whatever the value holds, and reads back
 Statements are made in ``sqlbuilder``; nothing here knows of columns or of a server.
 """
 
-import base64
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+import binascii
+import re
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
-from .. import _kernels
-from .._kernels import _sqlvalues
+from .._kernels import sqltext
 from .._kernels._args import shown
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def _words(text: str) -> frozenset[str]:
 # backslash, by MySQL's names: below 0x80 all is ASCII, and a longer character has no byte there.
 _SAFE_CHARSETS: Final = {
     "mysql": _words(
-        "ascii binary cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 eucjpms euckr greek hebrew"
+        "ascii binary cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 eucjpms greek hebrew"
         " koi8r koi8u latin1 latin2 latin5 latin7 ujis utf8 utf8mb3 utf8mb4"
     ),
     "sqlite": _words("utf8"),
@@ -50,9 +49,9 @@ _SAFE_CHARSETS: Final = {
 _UNSAFE_CHARSETS: Final = _words("big5 cp932 gb18030 gb2312 gbk johab shift_jis_2004 sjis swe7 uhc")
 
 _PLAIN_STYLES: Final = {
-    "mysql": _sqlvalues.MYSQL_PLAIN,
-    "sqlite": _sqlvalues.SQLITE,
-    "postgresql": _sqlvalues.POSTGRESQL,
+    "mysql": sqltext.MYSQL_PLAIN,
+    "sqlite": sqltext.SQLITE,
+    "postgresql": sqltext.POSTGRESQL,
 }
 
 # The words of @@sql_mode in MySQL and MariaDB, by what they do to a literal. All but the first
@@ -76,49 +75,87 @@ _FRACTIONAL: Final = 2
 _BYTES: Final = 3
 _TEXT: Final = 4
 
+# The numbers of the binary form; a whole one has at most 64 bits.
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,20}")
+_FRACTION: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
-@dataclass(frozen=True, slots=True)
+
 class SqlMode:
     """How a server reads text: its dialect, its quoting and its connection's character set.
 
     `dialect` is "mysql" (MariaDB too), "sqlite" or "postgresql". `backslash_escapes` is False
     where MySQL runs with NO_BACKSLASH_ESCAPES, and always for the other two. `ansi_quotes` says
     that a double quote holds an identifier (it changes no literal). `charset` is what the
-    connection sends its text in.
+    connection sends its text in. A mode is frozen, and equal to one with the same four.
 
     Raises ``ValueError`` for a character set that is unsafe or not known to be safe: in GBK and
     its like a byte of one character can be the backslash that frees a quote.
     """
 
-    dialect: str = "mysql"
-    backslash_escapes: bool = True
-    ansi_quotes: bool = False
-    charset: str = "utf8mb4"
-    # The number by which the kernel knows how literals are written.
-    style: int = field(init=False, repr=False, compare=False)
+    # A frozen dataclass in all but name: to import dataclasses takes a third of the time that the
+    # whole package may take.
 
-    def __post_init__(self) -> None:
-        safe = _SAFE_CHARSETS.get(self.dialect)
+    __slots__ = ("ansi_quotes", "backslash_escapes", "charset", "dialect", "style")
+
+    dialect: str
+    backslash_escapes: bool
+    ansi_quotes: bool
+    charset: str
+    # The number by which the kernel knows how literals are written.
+    style: int
+
+    def __init__(
+        self,
+        dialect: str = "mysql",
+        backslash_escapes: bool = True,
+        ansi_quotes: bool = False,
+        charset: str = "utf8mb4",
+    ) -> None:
+        safe = _SAFE_CHARSETS.get(dialect)
         if safe is None:
-            raise ValueError(
-                f"dialect must be mysql, sqlite or postgresql, got {shown(self.dialect)}"
-            )
-        if self.dialect != "mysql" and (self.backslash_escapes or not self.ansi_quotes):
-            raise ValueError(
-                f"backslash_escapes must be False and ansi_quotes True for {self.dialect}"
-            )
-        if self.charset in _UNSAFE_CHARSETS:
+            raise ValueError(f"dialect must be mysql, sqlite or postgresql, got {shown(dialect)}")
+        if dialect != "mysql" and (backslash_escapes or not ansi_quotes):
+            raise ValueError(f"backslash_escapes must be False and ansi_quotes True for {dialect}")
+        if charset in _UNSAFE_CHARSETS:
             raise ValueError(
                 f"charset must be one in which no byte inside a character is a quote or a"
-                f" backslash, such as utf8mb4, got {shown(self.charset)}"
+                f" backslash, such as utf8mb4, got {shown(charset)}"
             )
-        if self.charset not in safe:
+        if charset not in safe:
             raise ValueError(
                 f"charset must be one known to be safe ({', '.join(sorted(safe))}),"
-                f" got {shown(self.charset)}"
+                f" got {shown(charset)}"
             )
-        style = _sqlvalues.MYSQL if self.backslash_escapes else _PLAIN_STYLES[self.dialect]
-        object.__setattr__(self, "style", style)
+        freeze = object.__setattr__
+        freeze(self, "dialect", dialect)
+        freeze(self, "backslash_escapes", bool(backslash_escapes))
+        freeze(self, "ansi_quotes", bool(ansi_quotes))
+        freeze(self, "charset", charset)
+        freeze(self, "style", sqltext.MYSQL if backslash_escapes else _PLAIN_STYLES[dialect])
+
+    def _fields(self) -> tuple[str, bool, bool, str]:
+        return self.dialect, self.backslash_escapes, self.ansi_quotes, self.charset
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a SqlMode is frozen, so {name} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a SqlMode is frozen, so {name} cannot be deleted")
+
+    def __eq__(self, other: object) -> bool:
+        return self._fields() == other._fields() if isinstance(other, SqlMode) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        return (
+            f"SqlMode(dialect={self.dialect!r}, backslash_escapes={self.backslash_escapes},"
+            f" ansi_quotes={self.ansi_quotes}, charset={self.charset!r})"
+        )
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bool, bool, str]]:
+        return type(self), self._fields()
 
     @classmethod
     def parse(cls, sql_mode: str, charset: str = "utf8mb4") -> Self:
@@ -160,29 +197,9 @@ def encode_sql(value: object, mode: SqlMode = MYSQL) -> str:
     time out of the dialect's range, a lone surrogate, and for a NUL in text for SQLite or
     PostgreSQL.
     """
-    return _kernels.sqltext.literal(value, mode.style)
-
-
-def _parts(value: object) -> tuple[int, bytes]:
-    """Return the type byte of a value and its bytes, as the Go library keeps them."""
-    if isinstance(value, str) and type(value) is str:
-        try:
-            return _TEXT, value.encode()
-        except UnicodeEncodeError as error:
-            raise _sqlvalues.bad_character(value, error.start, _sqlvalues.MYSQL) from None
-    if type(value) is bytes:
-        return _BYTES, value
-    if value is None:
-        return _NULL, b""
-    if isinstance(value, bool) or type(value) in (int, float):
-        kind = _FRACTIONAL if isinstance(value, float) else _NUMERIC
-        return kind, _kernels.sqltext.literal(value, _sqlvalues.MYSQL).encode()
-    text, plain = _sqlvalues.plainer(value, _sqlvalues.MYSQL)
-    if text is None:
-        return _parts(plain)
-    if text.startswith("'"):
-        return _TEXT, text[1:-1].encode()
-    return _FRACTIONAL, text.encode()
+    if not isinstance(mode, SqlMode):
+        raise TypeError(f"mode must be a SqlMode, got {shown(mode)}")
+    return sqltext.literal(value, mode.style)
 
 
 def encode_ascii(value: object) -> str:
@@ -191,11 +208,11 @@ def encode_ascii(value: object) -> str:
     Takes what ``encode_sql`` takes for MySQL and raises what it raises. This is for logs; a
     server would take the base64 for the text itself.
     """
-    kind, raw = _parts(value)
+    kind, raw = sqltext.parts(value)
     if kind == _NULL:
         return "null"
     if kind in (_TEXT, _BYTES):
-        return f"'{base64.b64encode(raw).decode()}'"
+        return f"'{binascii.b2a_base64(raw, newline=False).decode()}'"
     return raw.decode()
 
 
@@ -204,7 +221,7 @@ def to_binary(value: object) -> bytes:
 
     Takes what ``encode_sql`` takes for MySQL and raises what it raises.
     """
-    kind, raw = _parts(value)
+    kind, raw = sqltext.parts(value)
     if kind == _NULL:
         return bytes([_NULL])
     out = bytearray([kind])
@@ -259,9 +276,14 @@ def from_binary(data: "ReadableBuffer") -> int | float | str | bytes | None:
         return raw
     try:
         text = raw.decode()
-        if kind == _TEXT:
-            return text
-        return int(text) if kind == _NUMERIC else float(text)
-    except ValueError:
-        what = {_TEXT: "UTF-8 text", _NUMERIC: "a whole number", _FRACTIONAL: "a fraction"}[kind]
-        raise ValueError(f"data must hold {what}, got {shown(raw)}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"data must hold UTF-8 text, got {shown(raw)}") from None
+    if kind == _TEXT:
+        return text
+    if kind == _NUMERIC:
+        if _WHOLE.fullmatch(text) is None:
+            raise ValueError(f"data must hold a whole number in decimal digits, got {shown(raw)}")
+        return int(text)
+    if _FRACTION.fullmatch(text) is None:
+        raise ValueError(f"data must hold a decimal fraction, got {shown(raw)}")
+    return float(text)

@@ -6,8 +6,8 @@ over it, with one set of operations. ``memcache.testing`` has a client that is a
 
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
+from .channel import Credentials, connect
 from .clients import RawAsciiClient, RawBinaryClient, RawMetaClient
-from .connect import Credentials, connect
 from .errors import (
     ConnectionLostError,
     ConnectionUnusableError,

@@ -6,7 +6,7 @@ to nothing. Compiled as it stands.
 
 from typing import Any
 
-from .._kernels import _wire, wire, wire_request
+from .._kernels import wire, wire_request
 from .errors import InvalidArgumentError
 from .exchange import Exchange, MutateExchange
 from .protocol import Protocol, Request
@@ -24,18 +24,18 @@ CAPABILITIES = Capabilities(
     binary_keys=False,
 )
 
-_LINES = _wire.LINES
-_VALUES = _wire.VALUES
-_STRICT = _wire.STRICT
+_LINES = wire.codes.LINES
+_VALUES = wire.codes.VALUES
+_STRICT = wire.codes.STRICT
 _STORE_WORDS = (
-    _wire.WORDS["STORED"]
-    | _wire.WORDS["NOT_STORED"]
-    | _wire.WORDS["EXISTS"]
-    | _wire.WORDS["NOT_FOUND"]
+    wire.codes.WORDS["STORED"]
+    | wire.codes.WORDS["NOT_STORED"]
+    | wire.codes.WORDS["EXISTS"]
+    | wire.codes.WORDS["NOT_FOUND"]
 )
-_DELETE_WORDS = _wire.WORDS["DELETED"] | _wire.WORDS["NOT_FOUND"]
-_TOUCH_WORDS = _wire.WORDS["TOUCHED"] | _wire.WORDS["NOT_FOUND"]
-_COUNT_WORDS = _wire.WORDS["NUMBER"] | _wire.WORDS["NOT_FOUND"]
+_DELETE_WORDS = wire.codes.WORDS["DELETED"] | wire.codes.WORDS["NOT_FOUND"]
+_TOUCH_WORDS = wire.codes.WORDS["TOUCHED"] | wire.codes.WORDS["NOT_FOUND"]
+_COUNT_WORDS = wire.codes.WORDS["NUMBER"] | wire.codes.WORDS["NOT_FOUND"]
 # The command for an item without a token, and whether there may be one with.
 _VERBS = {
     "set": (b"set ", True),
@@ -86,14 +86,14 @@ class AsciiProtocol(Protocol):
         if verb == "quit":
             return [b"quit\r\n"], wire.Reply(_LINES, 0)
         command = b"flush_all" if verb == "flush" else b"verbosity"
-        return [b"%b %d\r\n" % (command, number)], wire.Reply(_LINES, 1, _wire.WORDS["OK"])
+        return [b"%b %d\r\n" % (command, number)], wire.Reply(_LINES, 1, wire.codes.WORDS["OK"])
 
     def _version(self) -> Request:
-        return [b"version\r\n"], wire.Reply(_LINES, 1, _wire.WORDS["VERSION"])
+        return [b"version\r\n"], wire.Reply(_LINES, 1, wire.codes.WORDS["VERSION"])
 
     def _stats(self, name: str) -> Request:
         command = f"stats {name}" if name else "stats"
-        return [command.encode() + b"\r\n"], wire.Reply(_wire.STATS, 1)
+        return [command.encode() + b"\r\n"], wire.Reply(wire.codes.STATS, 1)
 
     def authenticate(self, user: str, password: str) -> Exchange:
         """Log in, to a server that was started with ``--auth-file``; to be sent before all else."""
@@ -103,4 +103,4 @@ class AsciiProtocol(Protocol):
                 "user and password must have no control characters, user no space"
             )
         request = b"set auth 0 0 %d\r\n%b\r\n" % (len(words), words)
-        return MutateExchange([request], wire.Reply(_LINES, 1, _wire.WORDS["STORED"]), "auth")
+        return MutateExchange([request], wire.Reply(_LINES, 1, wire.codes.WORDS["STORED"]), "auth")

@@ -8,7 +8,7 @@ it. A batch of gets is quiet: only hits are answered, and a NOOP ends it. Compil
 import struct
 from typing import Any
 
-from .._kernels import _wire, wire, wire_request
+from .._kernels import wire, wire_request
 from .errors import InvalidArgumentError
 from .exchange import Exchange, MutateExchange
 from .protocol import Protocol, Request
@@ -68,7 +68,7 @@ class BinaryProtocol(Protocol):
     def _reply(self, opcodes: int, count: int, first: int, options: int = 0) -> wire.Reply:
         # One opaque more than requests: the NOOP of a quiet batch has one too.
         self._opaque = (first + count + 1) & 0xFFFFFFFF
-        return wire.Reply(_wire.PACKETS, count, opcodes, first, options)
+        return wire.Reply(wire.codes.PACKETS, count, opcodes, first, options)
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
         first = self._opaque
@@ -76,9 +76,9 @@ class BinaryProtocol(Protocol):
             request = wire_request.binary_keys(_GET, keys, b"", first, prefix)
             return [request], self._reply(1 << _GET, 1, first)
         if not keys:
-            return [], wire.Reply(_wire.LINES, 0)
+            return [], wire.Reply(wire.codes.LINES, 0)
         request = wire_request.binary_keys(_GETKQ, keys, b"", first, prefix, True)
-        return [request], self._reply(1 << _GETKQ, len(keys), first, _wire.QUIET)
+        return [request], self._reply(1 << _GETKQ, len(keys), first, wire.codes.QUIET)
 
     def _keyed(self, opcode: int, keys: list[Any], extras: bytes, prefix: bytes) -> Request:
         first = self._opaque
@@ -111,7 +111,7 @@ class BinaryProtocol(Protocol):
         first = self._opaque
         size = len(key) + len(extras) + len(value)
         head = struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), len(extras), 0, 0, size, first, 0)
-        options = _wire.SERIES if opcode == _STAT else 0
+        options = wire.codes.SERIES if opcode == _STAT else 0
         return [head + extras + key + value], self._reply(1 << opcode, 1, first, options)
 
     def _plain(self, verb: str, number: int) -> Request:

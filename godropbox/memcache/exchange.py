@@ -8,7 +8,7 @@ of it means that the connection must not be used again. Compiled as it stands (`
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._kernels import _wire, wire
+from .._kernels import wire
 from .errors import InvalidArgumentError, InvalidTypeError, ReplyError, ServerError, UsageError
 from .responses import (
     CountResponse,
@@ -138,15 +138,15 @@ class MetaGetExchange(GetExchange):
             status, error = server_error(number, value or b"")
             return MetaResponse(self.key, status, error=error)
         details: dict[str, int | None] = {
-            "won": row.marks & _wire.WON,
-            "taken": row.marks & _wire.SENT,
-            "stale": row.marks & _wire.STALE,
+            "won": row.marks & wire.codes.WON,
+            "taken": row.marks & wire.codes.SENT,
+            "stale": row.marks & wire.codes.STALE,
         }
         for token in row.line.split(b" ")[1:]:
             name = _DETAILS.get(token[:1])
             if name is not None:
                 details[name] = int(token[1:])
-        held = value if row.marks & _wire.HAS_VALUE else None
+        held = value if row.marks & wire.codes.HAS_VALUE else None
         return MetaResponse(self.key, _STATUSES[number], held, flags, cas, details)
 
 
@@ -256,7 +256,7 @@ class CountExchange(Exchange):
 
     def _result(self) -> CountResponse:
         row = self.reply.rows()[0]
-        if row.marks & _wire.FAILED:
+        if row.marks & wire.codes.FAILED:
             status, error = server_error(row.status, row.value)
             return CountResponse(self.key, status, 0, error)
         if row.status != 0:
@@ -275,7 +275,7 @@ class ResponseExchange(Exchange):
 
     def _result(self) -> Response:
         for row in self.reply.rows():
-            if row.marks & _wire.FAILED:
+            if row.marks & wire.codes.FAILED:
                 return Response(*server_error(row.status, row.value))
             if row.status != 0:
                 return Response(_STATUSES[row.status])
@@ -294,7 +294,7 @@ class VersionExchange(Exchange):
 
     def _result(self) -> VersionResponse:
         row = self.reply.rows()[0]
-        if row.marks & _wire.FAILED:
+        if row.marks & wire.codes.FAILED:
             status, error = server_error(row.status, row.value)
             return VersionResponse(status, {}, error)
         text = row.value.decode("utf-8", "backslashreplace")
@@ -314,7 +314,7 @@ class StatsExchange(Exchange):
     def _result(self) -> StatsResponse:
         entries: dict[str, str] = {}
         for row in self.reply.rows():
-            if row.marks & _wire.FAILED or row.status != 0:
+            if row.marks & wire.codes.FAILED or row.status != 0:
                 status, error = server_error(row.status, row.value)
                 return StatsResponse(status, {}, error)
             if row.key:

@@ -8,7 +8,7 @@ asked of the server as a whole is asked in the ASCII protocol. Compiled as it st
 from binascii import b2a_base64
 from typing import Any
 
-from .._kernels import _wire, wire, wire_request
+from .._kernels import wire, wire_request
 from .ascii import AsciiProtocol
 from .errors import InvalidArgumentError, InvalidTypeError
 from .exchange import MetaGetExchange, MutateExchange, as_caller_error
@@ -52,7 +52,7 @@ class MetaProtocol(AsciiProtocol):
 
     def _reply(self, count: int, first: int, options: int = 0) -> wire.Reply:
         self._opaque = (first + count) & 0xFFFFFFFF
-        return wire.Reply(_wire.META, count, 0, first, options)
+        return wire.Reply(wire.codes.META, count, 0, first, options)
 
     def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
         if not self.encodes or isinstance(key, _Encoded):
@@ -74,11 +74,11 @@ class MetaProtocol(AsciiProtocol):
             keys = [self._wire_key(key, prefix) for key in keys]
             prefix, flags = b"", flags + b" b"
         request = wire_request.meta_keys(command, keys, flags, first, prefix, quiet)
-        return [request], self._reply(len(keys), first, _wire.QUIET if quiet else 0)
+        return [request], self._reply(len(keys), first, wire.codes.QUIET if quiet else 0)
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
         if not keys:
-            return [], wire.Reply(_wire.LINES, 0)
+            return [], wire.Reply(wire.codes.LINES, 0)
         return self._keyed(b"mg ", keys, _GET_FLAGS, prefix, many)
 
     def _gat(self, key: Key, expire: int) -> Request:
@@ -98,7 +98,7 @@ class MetaProtocol(AsciiProtocol):
             items = [item._replace(key=self._wire_key(item.key, prefix)) for item in items]
             with_token, without, prefix = with_token + b" b", without + b" b", b""
         request = wire_request.meta_stores(with_token, without, items, first, prefix)
-        return request, self._reply(len(items), first, _wire.STRICT)
+        return request, self._reply(len(items), first, wire.codes.STRICT)
 
     def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
         return self._keyed(b"md ", keys, b"", prefix)

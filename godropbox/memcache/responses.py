@@ -11,7 +11,7 @@ from .types import Key, ResponseStatus
 try:
     import cython  # type: ignore[import-untyped, import-not-found, unused-ignore]  # for the compiler
 except ImportError:
-    from .._kernels import _uncompiled as cython
+    from . import _uncompiled as cython
 
 __all__ = [
     "CountResponse",

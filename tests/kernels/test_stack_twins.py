@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from conftest import twins
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 STACKS = twins("stack")
 KERNELS = pytest.mark.parametrize("stack", STACKS)
@@ -48,6 +51,7 @@ def test_capture_sees_what_frame_objects_see(stack: ModuleType) -> None:
 
 
 @KERNELS
+@UNHURRIED
 @given(skip=st.integers(0, 400), limit=st.integers(0, 400))
 def test_skip_and_limit(stack: ModuleType, skip: int, limit: int) -> None:
     whole, cut = deep(150, lambda: (stack.capture(0, 10_000), stack.capture(skip, limit)))
@@ -96,3 +100,14 @@ def test_bases_that_lay_out_the_object(stack: ModuleType) -> None:
     names = [code.co_name for code in error._stack[:-1]]
     assert names[:5] == ["<lambda>", "deep", "deep", "deep", "test_bases_that_lay_out_the_object"]
     assert len(parts(error._stack)[1]) == len(names)
+
+
+@KERNELS
+def test_capturing_leaks_no_references(stack: ModuleType) -> None:
+    cls = type("NotThereError", (stack.StackedError, FileNotFoundError), {})
+    code = deep.__code__
+    before = sys.getrefcount(code)
+    for _ in range(10):
+        deep(5, lambda: (stack.StackedError("m", a=1), stack.capture(), stack.capture(2, 500)))
+        deep(5, lambda: cls("m"))
+    assert sys.getrefcount(code) == before

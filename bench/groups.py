@@ -1,0 +1,17 @@
+"""The one list of groups, in the order of the report."""
+
+from . import cases_errors, cases_hash, cases_murmur
+from .model import Group
+
+__all__ = ["GROUPS", "group_named"]
+
+GROUPS: tuple[Group, ...] = (
+    *cases_hash.GROUPS,
+    *cases_murmur.GROUPS,
+    *cases_errors.GROUPS,
+)
+
+
+def group_named(name: str) -> Group:
+    """Return the group of that name."""
+    return next(group for group in GROUPS if group.name == name)

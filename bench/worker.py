@@ -1,0 +1,52 @@
+"""The process that holds one row with an environment of its own; the runner starts it.
+
+It reads lines of JSON and answers each with one: first the row's group, case, label and
+resource, answered with how many operations a turn is; then ``"check"``, or a number of turns,
+answered with the seconds they took. A failure is answered as {"status": ..., "why": ...}.
+"""
+
+import gc
+import json
+import os
+import sys
+from pathlib import Path
+
+# Last, so that the installed package comes before the one in the tree.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from bench.groups import group_named
+from bench.runner import Local, failure
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not look like an answer
+    group, case, label, resource = json.loads(sys.stdin.readline())
+    lane = None
+    question: object = "open"
+    while True:
+        try:
+            answer: object = 0
+            if lane is None:
+                lane = Local(group_named(group).case(case).row(label), resource)
+                gc.collect()
+                gc.disable()
+                answer = lane.operations
+            elif isinstance(question, int):
+                answer = lane.sample(question)
+            else:
+                lane.check()
+        except Exception as error:
+            status, why = failure(error)
+            answer = {"status": status, "why": why}
+        print(json.dumps(answer), file=answers, flush=True)
+        line = sys.stdin.readline()
+        if not line or lane is None:
+            break
+        question = json.loads(line)
+    if lane is not None:
+        lane.close()
+
+
+if __name__ == "__main__":
+    main()

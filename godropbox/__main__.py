@@ -1,0 +1,153 @@
+"""``python -m godropbox``: what is running here, why, and how fast.
+
+The hot paths are declared in ``CASES``, a row each; every row is timed on both implementations
+where there are two. The whole check takes about five seconds.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from types import ModuleType
+from typing import Final
+
+from . import __version__, _kernels
+
+__all__ = ["main"]
+
+KEY: Final = 0x0123456789ABCDEF
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hot path: its kernel, how many results one call of `call` gives, and the call."""
+
+    name: str
+    stem: str
+    items: int
+    call: Callable[[ModuleType], object]
+
+
+def _hash_many(n: int, num_shards: int) -> Callable[[ModuleType], object]:
+    keys = memoryview(array("Q", (KEY * (i + 1) & 0xFFFFFFFFFFFFFFFF for i in range(n))))
+    out = memoryview(array("H", bytes(2 * n)))
+    return lambda kernel: kernel.hash_many(keys, num_shards, num_shards, out, None)
+
+
+TEXT: Final = "a file's name, such as it comes in"
+ITEMS: Final = tuple(b"user:%011d" % i for i in range(256))
+
+CASES: Final = (
+    Case("hash2: one key, 10 shards", "hash2", 1, lambda k: k.consistent_hash(KEY, 10)),
+    Case("hash2: one key, 1,000 shards", "hash2", 1, lambda k: k.consistent_hash(KEY, 1000)),
+    Case("hash2: 256 keys, 10 shards", "hash2", 256, _hash_many(256, 10)),
+    Case("hash2: 256 keys, 1,000 shards", "hash2", 256, _hash_many(256, 1000)),
+    Case("murmur3: 16 bytes", "murmur3", 1, lambda k: k.hash32(ITEMS[0])),
+    Case("murmur3: 256 items of 16 bytes", "murmur3", 256, lambda k: k.hash32_many(ITEMS)),
+    Case("sqltext: a str of 33 characters", "sqltext", 1, lambda k: k.literal(TEXT, 0)),
+    Case("stack: an error with its stack", "stack", 1, lambda k: k.StackedError("m")),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A timed case: nanoseconds a result on each implementation, None where it is not there."""
+
+    name: str
+    native_ns: float | None
+    pure_ns: float
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as fast the native one is."""
+        return self.pure_ns / self.native_ns if self.native_ns else None
+
+
+def _time(call: Callable[[ModuleType], object], kernel: ModuleType, seconds: float) -> float:
+    """Return the least nanoseconds a call took, over rounds that fill `seconds`."""
+    clock = time.perf_counter_ns
+    deadline = clock() + int(seconds * 1e9)
+    best, repeat = float("inf"), 1
+    while True:
+        start = clock()
+        for _ in range(repeat):
+            call(kernel)
+        end = clock()
+        best = min(best, (end - start) / repeat)
+        if end >= deadline:
+            return best
+        if end - start < seconds * 1e8:  # a round should take a tenth of the time or so
+            repeat *= 2
+
+
+def check(seconds: float = 5.0) -> Iterator[Row]:
+    """Time every case on every implementation there is, in about `seconds` in all."""
+    pairs = _kernels.pairs()
+    forms = 1 if _kernels.IMPLEMENTATION == "pure" else 2
+    each = seconds / (len(CASES) * forms)
+    for case in CASES:
+        native, pure = pairs[case.stem]
+        times = [
+            _time(case.call, kernel, each) / case.items if kernel else None
+            for kernel in (native, pure)
+        ]
+        assert times[1] is not None
+        yield Row(case.name, times[0], times[1])
+
+
+def about() -> dict[str, str]:
+    """Return what is running: the lines of the report's head."""
+    free = getattr(sys, "_is_gil_enabled", None)
+    lock = "" if free is None or free() else ", without the interpreter lock"
+    return {
+        "version": __version__,
+        "implementation": _kernels.IMPLEMENTATION,
+        "reason": _kernels.REASON,
+        "simd": _kernels.hash2.SIMD,
+        "python": f"{platform.python_implementation()} {platform.python_version()}{lock}",
+        "platform": platform.platform(),
+    }
+
+
+def _shown(nanoseconds: float | None) -> str:
+    if nanoseconds is None:
+        return "-"
+    return f"{nanoseconds:,.1f} ns" if nanoseconds < 1e4 else f"{nanoseconds / 1e3:,.1f} us"
+
+
+def _line(row: Row | None) -> str:
+    if row is None:
+        return f"{'time a result':<32}{'native':>12}{'pure':>12}{'faster':>10}"
+    ratio = "-" if row.ratio is None else f"{row.ratio:,.1f}x"
+    return f"{row.name:<32}{_shown(row.native_ns):>12}{_shown(row.pure_ns):>12}{ratio:>10}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the report; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m godropbox", description="What of godropbox is running here, and how fast."
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--no-check", action="store_true", help="leave the speed check out")
+    options = parser.parse_args(arguments)
+    head = about()
+    if options.json:
+        rows = [] if options.no_check else [asdict(row) | {"ratio": row.ratio} for row in check()]
+        print(json.dumps(head | {"check": rows}, indent=2))
+        return 0
+    print(f"godropbox {head['version']}: {head['implementation']} ({head['reason']})")
+    for name in ("simd", "python", "platform"):
+        print(f"{name:<10}{head[name]}")
+    if not options.no_check:
+        print(f"\n{_line(None)}")
+        for row in check():
+            print(_line(row), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+# The C face of `_clauses`.
+cimport cython
+from godropbox._kernels.sqltext_c cimport Text
+from godropbox.database.sqlbuilder._nodes cimport Expression
+from godropbox.database.sqlbuilder._render cimport Renderer
+
+cdef int MYSQL, SQLITE
+
+
+cdef class Ordering:
+    cdef Expression _term
+    cdef str _word
+    cdef int _write(self, Renderer out) except -1
+
+
+@cython.locals(ordering=Ordering, expression=Expression)
+cpdef int write_list(Renderer out, tuple terms) except -1
+cpdef int write_comment(Renderer out, str comment) except -1
+@cython.locals(text=Text)
+cpdef int write_limit(Renderer out, long long limit, long long offset) except -1
+cpdef tuple ordered(tuple terms)
+cpdef tuple expressions(str what, tuple terms)
+@cython.locals(node=Ordering)
+cpdef tuple unordered(tuple terms)
+@cython.locals(node=Ordering)
+cpdef Ordering ordering(object term, str word)

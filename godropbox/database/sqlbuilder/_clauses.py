@@ -1,0 +1,123 @@
+# cython: annotation_typing=False
+"""Parts that several statements have: lists of terms, ORDER BY, LIMIT, comments."""
+
+from . import _grammar
+from ._names import shown
+from ._nodes import Expression
+from ._render import Renderer
+
+__all__ = [
+    "Ordering",
+    "expressions",
+    "ordered",
+    "ordering",
+    "unordered",
+    "write_comment",
+    "write_limit",
+    "write_list",
+]
+
+# Compiled, these are C variables.
+MYSQL = _grammar.MYSQL
+SQLITE = _grammar.SQLITE
+
+
+class Ordering:
+    """A term of ORDER BY with its direction; made by ``asc`` and ``desc``."""
+
+    __slots__ = ("_term", "_word")
+
+    _term: Expression
+    _word: str
+
+    def _write(self, out: Renderer) -> int:
+        self._term._write(out)
+        out.text.put(self._word)
+        return 0
+
+
+def expressions(what: str, terms: "tuple[object, ...]") -> "tuple[object, ...]":
+    """Return `terms` if they are expressions, at least one."""
+    if not terms:
+        raise ValueError(f"{what} of nothing: give at least one column")
+    for term in terms:
+        if not isinstance(term, Expression):
+            raise TypeError(f"a term of {what} must be an expression, got {shown(term)}")
+    return terms
+
+
+def ordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
+    """Return `terms` if they may stand in ORDER BY, at least one."""
+    if not terms:
+        raise ValueError("ORDER BY of nothing: give at least one column")
+    for term in terms:
+        if not isinstance(term, (Expression, Ordering)):
+            raise TypeError(
+                f"a term of ORDER BY must be an expression, asc() or desc(), got {shown(term)}"
+            )
+    return terms
+
+
+def ordering(term: object, word: str) -> Ordering:
+    """Return a term of ORDER BY with its direction, `word`."""
+    if not isinstance(term, Expression):
+        raise TypeError(f"a term of ORDER BY must be an expression, got {shown(term)}")
+    node = Ordering.__new__(Ordering)
+    node._term = term
+    node._word = word
+    return node
+
+
+def unordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
+    """Return the expressions of the terms of an ORDER BY."""
+    found: list[object] = []
+    for term in terms:
+        if isinstance(term, Ordering):
+            node = term
+            found.append(node._term)
+        else:
+            found.append(term)
+    return tuple(found)
+
+
+def write_list(out: Renderer, terms: "tuple[object, ...]") -> int:
+    """Write expressions and orderings with commas between them."""
+    first = True
+    for term in terms:
+        if not first:
+            out.text.put(",")
+        first = False
+        if isinstance(term, Ordering):
+            ordering = term
+            ordering._write(out)
+        elif isinstance(term, Expression):
+            expression = term
+            expression._write(out)
+    return 0
+
+
+def write_comment(out: Renderer, comment: str) -> int:
+    """Write a comment that ``check_comment`` let through."""
+    out.text.put("/* ")
+    out.text.put(comment)
+    out.text.put(" */")
+    return 0
+
+
+def write_limit(out: Renderer, limit: int, offset: int) -> int:
+    """Write LIMIT and OFFSET; -1 stands for none, not for both."""
+    text = out.text
+    if out.dialect == MYSQL:
+        text.put(" LIMIT ")
+        if offset >= 0:
+            text.literal(offset)
+            text.put(", ")
+        text.literal(limit if limit >= 0 else 18446744073709551615)
+        return 0
+    if limit >= 0 or out.dialect == SQLITE:
+        text.put(" LIMIT ")
+        text.literal(limit)
+    if offset >= 0:
+        text.put(" OFFSET ")
+        text.literal(offset)
+    return 0

@@ -1,0 +1,505 @@
+# cython: annotation_typing=False
+"""Expressions: what every one of them can do, and the ones that operators build.
+
+An expression is an immutable tree. Operands that are plain values are kept as they are and
+become literals or parameters at render. The rarer expressions are in ``_terms``, columns in
+``_columns``.
+"""
+
+from . import _grammar
+from ._render import Renderer, new_renderer
+from ._statement import Query
+from ._values import checked_values, plain_operand
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, NoReturn
+
+GenericAlias: "Any" = type(list[int])  # without importing types
+
+# Compiled, these are C variables.
+COMPARE = _grammar.COMPARE
+BITS = _grammar.BITS
+ADD = _grammar.ADD
+MUL = _grammar.MUL
+ATOM = _grammar.ATOM
+VALUE = _grammar.VALUE
+PREDICATE = _grammar.PREDICATE
+UNKNOWN = _grammar.UNKNOWN
+MAX_DEPTH = _grammar.MAX_DEPTH
+
+
+class Expression:
+    """A piece of SQL with a value.
+
+    Operators build expressions: ``== != < <= > >= + - * / % | ^ & ~``. Between truth values
+    ``&``, ``|`` and ``~`` are AND, OR and NOT; between other values they are the bit operators.
+    A comparison builds an expression, so an expression has no truth value of its own and hashes
+    by identity.
+    """
+
+    __slots__ = ("_depth", "_kind", "_prec")
+
+    _depth: int
+    _kind: int
+    _prec: int
+
+    def _write(self, out: Renderer) -> int:
+        raise TypeError(f"{type(self).__name__} is abstract")
+
+    def _write_projection(self, out: Renderer) -> int:
+        return self._write(out)
+
+    def _is_null(self) -> bool:
+        return False
+
+    def _is_star(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        try:
+            text = _preview(self)
+        except (TypeError, ValueError) as error:
+            text = str(error)
+        return f"<{type(self).__name__} {text}>"
+
+    def __bool__(self) -> "NoReturn":
+        raise TypeError(
+            "a SQL expression has no truth value in Python: combine with & | ~ instead of "
+            "and, or, not; use in_() instead of in; compare one pair at a time"
+        )
+
+    def __iter__(self) -> "NoReturn":
+        raise TypeError(f"{type(self).__name__} is not iterable")
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    @classmethod
+    def __class_getitem__(cls, parameter: object) -> object:
+        return GenericAlias(cls, parameter)  # Expression[int], for type checkers
+
+    def __reduce__(self) -> "NoReturn":
+        raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
+
+    def __eq__(self, other: object) -> "Expression":  # type: ignore[override]
+        return binary("=", self, other, COMPARE)
+
+    def __ne__(self, other: object) -> "Expression":  # type: ignore[override]
+        return binary("!=", self, other, COMPARE)
+
+    def __lt__(self, other: object) -> "Expression":
+        return binary("<", self, other, COMPARE)
+
+    def __le__(self, other: object) -> "Expression":
+        return binary("<=", self, other, COMPARE)
+
+    def __gt__(self, other: object) -> "Expression":
+        return binary(">", self, other, COMPARE)
+
+    def __ge__(self, other: object) -> "Expression":
+        return binary(">=", self, other, COMPARE)
+
+    def __add__(self, other: object) -> "Expression":
+        return binary(" + ", self, other, ADD)
+
+    def __radd__(self, other: object) -> "Expression":
+        return binary(" + ", other, self, ADD)
+
+    def __sub__(self, other: object) -> "Expression":
+        return binary(" - ", self, other, ADD)
+
+    def __rsub__(self, other: object) -> "Expression":
+        return binary(" - ", other, self, ADD)
+
+    def __mul__(self, other: object) -> "Expression":
+        return binary(" * ", self, other, MUL)
+
+    def __rmul__(self, other: object) -> "Expression":
+        return binary(" * ", other, self, MUL)
+
+    def __truediv__(self, other: object) -> "Expression":
+        return binary(" / ", self, other, MUL)
+
+    def __rtruediv__(self, other: object) -> "Expression":
+        return binary(" / ", other, self, MUL)
+
+    def __mod__(self, other: object) -> "Expression":
+        return binary(" % ", self, other, MUL)
+
+    def __rmod__(self, other: object) -> "Expression":
+        return binary(" % ", other, self, MUL)
+
+    def __and__(self, other: object) -> "Expression":
+        if self._kind == PREDICATE or _meets(self, other):
+            return _chain(" AND ", self, other)
+        return binary(" & ", self, other, BITS)
+
+    def __rand__(self, other: object) -> "Expression":
+        if self._kind == PREDICATE:
+            return _chain(" AND ", predicate("an operand of &", other), self)
+        return binary(" & ", other, self, BITS)
+
+    def __or__(self, other: object) -> "Expression":
+        if self._kind == PREDICATE or _meets(self, other):
+            return _chain(" OR ", self, other)
+        return binary(" | ", self, other, BITS)
+
+    def __ror__(self, other: object) -> "Expression":
+        if self._kind == PREDICATE:
+            return _chain(" OR ", predicate("an operand of |", other), self)
+        return binary(" | ", other, self, BITS)
+
+    def __xor__(self, other: object) -> "Expression":
+        return binary(" ^ ", self, other, BITS)
+
+    def __rxor__(self, other: object) -> "Expression":
+        return binary(" ^ ", other, self, BITS)
+
+    def __invert__(self) -> "Expression":
+        from ._groups import negation
+
+        return negation(self)
+
+    def like(self, pattern: object) -> "Expression":
+        """Return ``self LIKE pattern``; escape wildcards with ``escape_for_like``."""
+        return binary(" LIKE ", self, pattern, COMPARE)
+
+    def not_like(self, pattern: object) -> "Expression":
+        """Return ``self NOT LIKE pattern``."""
+        return binary(" NOT LIKE ", self, pattern, COMPARE)
+
+    def regexp(self, pattern: object) -> "Expression":
+        """Return ``self REGEXP pattern``, in the server's own regular expressions."""
+        return binary(" REGEXP ", self, pattern, COMPARE)
+
+    def in_(self, values: "Iterable[object] | Query") -> "Expression":
+        """Return ``self IN (values)``: FALSE for no values; `values` may be a query or a slot."""
+        return _membership(self, values, False)
+
+    def not_in(self, values: "Iterable[object] | Query") -> "Expression":
+        """Return ``self NOT IN (values)``: TRUE for no values.
+
+        Raises ``ValueError`` for a None among them, with which NOT IN is never true.
+        """
+        return _membership(self, values, True)
+
+    def between(self, low: object, high: object) -> "Expression":
+        """Return ``self BETWEEN low AND high``, both ends included."""
+        from ._groups import between_node
+
+        return between_node(self, low, high, False)
+
+    def not_between(self, low: object, high: object) -> "Expression":
+        """Return ``self NOT BETWEEN low AND high``."""
+        from ._groups import between_node
+
+        return between_node(self, low, high, True)
+
+    def is_null(self) -> "Expression":
+        """Return ``self IS null``, which is what ``self == None`` builds."""
+        return binary("=", self, None, COMPARE)
+
+    def is_not_null(self) -> "Expression":
+        """Return ``self IS NOT null``, which is what ``self != None`` builds."""
+        return binary("!=", self, None, COMPARE)
+
+
+class Binary(Expression):
+    """Two operands and the operator between them."""
+
+    __slots__ = ("_left", "_left_value", "_right", "_right_value", "_symbol")
+
+    # An operand is an expression, or where that is None a plain value.
+    _left: "Expression | None"
+    _left_value: object
+    _right: "Expression | None"
+    _right_value: object
+    _symbol: str
+
+    def _write(self, out: Renderer) -> int:
+        symbol = self._symbol
+        prec = self._prec
+        least = prec
+        if prec == COMPARE:
+            least = COMPARE + 1
+        elif prec == BITS:
+            least = ATOM
+            if isinstance(self._left, Binary):
+                below = self._left
+                if below._symbol == symbol:
+                    least = BITS
+        if self._left is None:
+            out.literal(self._left_value)
+        elif self._left._prec >= least:
+            self._left._write(out)
+        else:
+            write_enclosed(out, self._left)
+        if out.dialect:
+            symbol = out.operator(symbol)
+        if self._right is None:
+            if self._right_value is None and prec == COMPARE:
+                return _write_null(out, symbol)
+            out.text.put(symbol)
+            out.literal(self._right_value)
+        else:
+            out.text.put(symbol)
+            if self._right._prec > (prec if prec != BITS else MUL):
+                self._right._write(out)
+            else:
+                write_enclosed(out, self._right)
+        if (out.dialect == 1 or out.plain) and symbol.endswith("LIKE "):
+            out.text.put(" ESCAPE '\\'")
+        return 0
+
+
+class Chain(Expression):
+    """What ``&`` and ``|`` build: operands of one operator, however many, in one pair of ().
+
+    The operands before the last are one expression, or nested pairs (operands before, operand),
+    so that a long chain costs one small object a step and is walked without recursion.
+    """
+
+    __slots__ = ("_before", "_first", "_last", "_symbol")
+
+    _before: "tuple[object, Expression] | None"
+    _first: "Expression | None"
+    _last: Expression
+    _symbol: str
+
+    def _write(self, out: Renderer) -> int:
+        text = out.text
+        symbol = self._symbol
+        text.put("(")
+        if self._first is not None:
+            self._first._write(out)
+        else:
+            before: object = self._before
+            items = []
+            while isinstance(before, tuple):
+                items.append(before[1])
+                before = before[0]
+            items.append(before)
+            for index in range(len(items) - 1, -1, -1):
+                if index < len(items) - 1:
+                    text.put(symbol)
+                item = items[index]
+                item._write(out)
+        text.put(symbol)
+        self._last._write(out)
+        text.put(")")
+        return 0
+
+
+class In(Expression):
+    """``left IN (...)``, over plain values, a query, or one expression that holds a list."""
+
+    __slots__ = ("_left", "_negated", "_values")
+
+    _left: object
+    _negated: bool
+    _values: object
+
+    def _write(self, out: Renderer) -> int:
+        text = out.text
+        values = self._values
+        if isinstance(values, tuple) and not values:
+            text.put("TRUE" if self._negated else "FALSE")
+            return 0
+        write_operand(out, self._left, COMPARE + 1)
+        text.put(" NOT IN (" if self._negated else " IN (")
+        if isinstance(values, tuple):
+            if isinstance(values[0], tuple):
+                out.rows(values, len(values[0]))
+            else:
+                out.literals(values)
+        elif isinstance(values, Query):
+            query = values
+            query._write_query(out)
+        else:
+            write_operand(out, values, 0)
+        text.put(")")
+        return 0
+
+
+def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
+    """Return ``left symbol right``."""
+    node = Binary.__new__(Binary)
+    node._symbol = symbol
+    node._prec = prec
+    node._kind = PREDICATE if prec == COMPARE else VALUE
+    depth = 0
+    if isinstance(left, Expression):
+        node._left = left
+        node._left_value = None
+        depth = node._left._depth
+    else:
+        node._left = None
+        node._left_value = operand(left)
+    node._right = None
+    if isinstance(right, Expression):
+        node._right = right
+        node._right_value = None
+        depth = max(depth, node._right._depth)
+        if prec == COMPARE and node._right._is_null():
+            node._right = None
+    elif type(right) is int:
+        node._right_value = right
+    else:
+        node._right_value = operand(right)
+    if depth >= MAX_DEPTH:
+        raise _too_deep()
+    node._depth = depth + 1
+    return node
+
+
+def _write_null(out: Renderer, symbol: str) -> int:
+    if symbol == "=":
+        symbol = " IS "
+    elif symbol == "!=":
+        symbol = " IS NOT "
+    out.text.put(symbol)
+    out.text.put("null")
+    return 0
+
+
+def _chain(symbol: str, left: Expression, right: object) -> Expression:
+    node = Chain.__new__(Chain)
+    node._symbol = symbol
+    node._last = predicate("an operand of & and |", right)
+    node._first = left
+    node._before = None
+    node._depth = max(left._depth, node._last._depth) + 1
+    if isinstance(left, Chain):
+        chain = left
+        if chain._symbol == symbol:
+            before: object = chain._first if chain._before is None else chain._before
+            node._before = (before, chain._last)
+            node._first = None
+            node._depth = max(chain._depth, node._last._depth + 1)
+    if node._depth > MAX_DEPTH:
+        raise _too_deep()
+    node._prec = ATOM
+    node._kind = PREDICATE
+    return node
+
+
+def conjunction(left: "Expression | None", right: object) -> Expression:
+    """Return ``left AND right``, or `right` alone where there is nothing before it."""
+    if left is None:
+        return predicate("the condition of WHERE", right)
+    return _chain(" AND ", left, right)
+
+
+def _membership(left: Expression, values: object, negated: bool) -> Expression:
+    node = In.__new__(In)
+    node._left = left
+    node._negated = negated
+    node._prec = COMPARE
+    node._kind = PREDICATE
+    node._depth = left._depth + 1
+    if type(values) is list or type(values) is tuple:
+        node._values = tuple(values)
+    else:
+        node._values = checked_values(values, (Query, Expression))
+        if not isinstance(node._values, tuple):
+            node._depth = above(left, node._values)
+    if negated and isinstance(node._values, tuple) and None in node._values:
+        raise ValueError("NOT IN a list with None is never true: leave None out")
+    return node
+
+
+def _meets(left: Expression, right: object) -> bool:
+    """Tell whether `left`, which may be a truth value, meets one in `right`."""
+    if left._kind != UNKNOWN or not isinstance(right, Expression):
+        return False
+    node = right
+    return node._kind == PREDICATE
+
+
+def operand(value: object) -> object:
+    """Return what may stand as an operand: an expression, or a value that has a literal."""
+    if isinstance(value, Expression):
+        return value
+    kind = type(value)
+    if kind is int or kind is str or value is None or kind is float or kind is bool:
+        return value
+    if isinstance(value, Query):
+        raise TypeError("a query stands in an expression as query.scalar()")
+    return plain_operand(value)
+
+
+def predicate(what: str, value: object) -> Expression:
+    """Return `value` if it can be a truth value, or raise naming `what` had to be one."""
+    if isinstance(value, Expression):
+        node = value
+        if node._kind != VALUE:
+            return node
+    if isinstance(value, bool):
+        raise TypeError(f"{what} must be a SQL condition, got the Python bool {value}")
+    if isinstance(value, Expression):
+        raise TypeError(f"{what} must be a SQL condition such as a comparison, got {value!r}")
+    raise TypeError(f"{what} must be a SQL condition, got {type(value).__name__}")
+
+
+def depth_of(items: tuple[object, ...]) -> int:
+    """Return the levels of the deepest of `items`, which a node around them is one above."""
+    deepest = 0
+    for item in items:
+        if isinstance(item, Expression):
+            node = item
+            deepest = max(deepest, node._depth)
+        elif isinstance(item, Query):
+            query = item
+            deepest = max(deepest, query._levels())
+    if deepest >= MAX_DEPTH:
+        raise _too_deep()
+    return deepest
+
+
+def above(left: object, right: object) -> int:
+    depth = 0
+    if isinstance(left, Expression):
+        node = left
+        depth = node._depth
+    if isinstance(right, Expression):
+        node = right
+        depth = max(depth, node._depth)
+    elif isinstance(right, Query):
+        query = right
+        depth = max(depth, query._levels())
+    if depth >= MAX_DEPTH:
+        raise _too_deep()
+    return depth + 1
+
+
+def _too_deep() -> Exception:
+    return ValueError(
+        f"an expression may nest at most {MAX_DEPTH} levels: give and_(), or_(), add() and "
+        "their like all their operands at once"
+    )
+
+
+def write_operand(out: Renderer, value: object, least: int) -> int:
+    """Write an operand, in parentheses if it holds together less tightly than `least`."""
+    if not isinstance(value, Expression):
+        return out.literal(value)
+    node = value
+    if node._prec >= least:
+        return node._write(out)
+    return write_enclosed(out, node)
+
+
+def write_enclosed(out: Renderer, node: Expression) -> int:
+    """Write an expression in parentheses."""
+    out.text.put("(")
+    node._write(out)
+    out.text.put(")")
+    return 0
+
+
+def _preview(node: Expression) -> str:
+    out = new_renderer("db", "mysql", None)
+    node._write(out)
+    return out.text.take()

@@ -1,0 +1,192 @@
+# cython: annotation_typing=False
+"""Statements rendered once and filled many times, through their slots.
+
+The text between the slots is kept; a fill checks each value against its slot and writes it.
+"""
+
+from godropbox._kernels import sqltext
+
+from ._names import shown
+from ._render import Renderer
+from ._terms import Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["Prepared", "prepared"]
+
+# Compiled, this is a C variable.
+new_text = sqltext.Text
+
+
+class Prepared:
+    """A statement with slots; made by ``statement.prepare``. Any thread may fill it."""
+
+    __slots__ = ("_count", "_mark", "_named", "_params", "_pieces", "_slots", "_style")
+
+    _count: int  # of the slots' names
+    _mark: "str | None"  # the placeholder of each value of a list
+    _named: bool
+    _params: "tuple[object, ...] | None"  # the parameters, slots among them; None for literals
+    _pieces: "tuple[str, ...]"  # the text before each of _slots, and after the last
+    _slots: "tuple[Slot, ...]"  # those that are filled in the text
+    _style: int
+
+    @property
+    def slots(self) -> "tuple[str, ...]":
+        """The names of the slots, in alphabetical order."""
+        return tuple(sorted(_names(self._all())))
+
+    def sql(self, **values: object) -> str:
+        """Return the text with `values`, given by the names of the slots.
+
+        Raises ``TypeError`` for a slot without a value, a value without a slot, or one of another
+        class than its slot's.
+        """
+        if self._params is not None:
+            raise TypeError("this statement was prepared with a paramstyle: fill it with bind()")
+        if len(values) != self._count:
+            raise self._surplus(values)
+        return self._fill(values)
+
+    def _fill(self, values: "dict[str, object]") -> str:
+        text = new_text(self._style)
+        for index in range(len(self._slots)):
+            slot = self._slots[index]
+            text.put(self._pieces[index])
+            if slot._many:
+                text.literals(_many(slot, values), ",")
+            else:
+                text.literal(_value(slot, values))
+        text.put(self._pieces[len(self._slots)])
+        return text.take()
+
+    def bind(self, **values: object) -> "tuple[str, tuple[object, ...] | dict[str, object]]":
+        """Return the text and the parameters with `values`, given by the names of the slots.
+
+        Raises what ``sql`` raises.
+        """
+        if self._params is None:
+            raise TypeError("this statement was prepared without a paramstyle: fill it with sql()")
+        if len(values) != self._count:
+            raise self._surplus(values)
+        params = self._filled(values)
+        if self._named:
+            named = {f"p{number}": value for number, value in enumerate(params, 1)}
+            return self._pieces[0], named
+        if self._slots:
+            return self._expanded(values), tuple(params)
+        return self._pieces[0], tuple(params)
+
+    def _filled(self, values: "dict[str, object]") -> "list[object]":
+        params: list[object] = []
+        for item in self._params or ():
+            if not isinstance(item, Slot):
+                params.append(item)
+                continue
+            slot = item
+            if slot._many:
+                params.extend(_many(slot, values))
+            else:
+                params.append(_value(slot, values))
+        return params
+
+    def _expanded(self, values: "dict[str, object]") -> str:
+        text = new_text(self._style)
+        for index in range(len(self._slots)):
+            slot = self._slots[index]
+            text.put(self._pieces[index])
+            text.put(",".join([str(self._mark)] * len(_many(slot, values))))
+        text.put(self._pieces[len(self._slots)])
+        return text.take()
+
+    def _surplus(self, values: "dict[str, object]") -> Exception:
+        known = ", ".join(self.slots)
+        return TypeError(f"the slots are {known or 'none'}, got {', '.join(values) or 'none'}")
+
+    def _all(self) -> "list[Slot]":
+        return [*self._slots, *[item for item in self._params or () if isinstance(item, Slot)]]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {' ... '.join(self._pieces)}>"
+
+    def __reduce__(self) -> "NoReturn":
+        raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
+
+
+def prepared(out: Renderer) -> Prepared:
+    """Return what a renderer collected as a prepared statement."""
+    node = Prepared.__new__(Prepared)
+    pieces: list[str] = []
+    slots: list[Slot] = []
+    for item in out.slots or ():
+        if isinstance(item, str):
+            pieces.append(item)
+        elif isinstance(item, Slot):
+            slots.append(item)
+    node._pieces = (*pieces, out.text.take())
+    node._slots = tuple(slots)
+    node._params = None if out.params is None else tuple(out.params)
+    node._mark = out.mark
+    node._named = out.params is not None and out.mark is None and out.paramstyle != "numeric"
+    node._style = out.style
+    if node._slots and out.params is not None and out.mark is None:
+        raise ValueError(f"a slot of many values needs format or qmark, got {out.paramstyle}")
+    node._count = _count(node._all())
+    return node
+
+
+def _count(slots: "list[Slot]") -> int:
+    known: dict[str, tuple[object, ...]] = {}
+    for item in slots:
+        slot = item
+        kind = (slot._type, slot._nullable, slot._many)
+        if known.setdefault(slot._name, kind) != kind:
+            raise ValueError(f"slot {slot._name} is declared twice, in two ways")
+    return len(known)
+
+
+def _names(slots: "list[Slot]") -> "set[str]":
+    names: set[str] = set()
+    for item in slots:
+        slot = item
+        names.add(slot._name)
+    return names
+
+
+def _value(slot: Slot, values: "dict[str, object]") -> object:
+    """Return the value for a slot, checked."""
+    if slot._name not in values:
+        raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
+    value = values[slot._name]
+    if type(value) is not slot._type:
+        _check(slot, value)
+    return value
+
+
+def _many(slot: Slot, values: "dict[str, object]") -> "tuple[object, ...]":
+    """Return the values for a slot of many, checked."""
+    if slot._name not in values:
+        raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
+    value = values[slot._name]
+    if not isinstance(value, (list, tuple)) or not value:
+        raise TypeError(
+            f"slot {slot._name} must be a list or a tuple of at least one value, got {shown(value)}"
+        )
+    for item in value:
+        if type(item) is not slot._type:
+            _check(slot, item)
+    return tuple(value)
+
+
+def _check(slot: Slot, value: object) -> int:
+    if value is None and slot._nullable:
+        return 0
+    exact = slot._type is bool or not isinstance(value, bool)
+    if isinstance(value, slot._type) and exact:
+        return 0
+    raise TypeError(
+        f"slot {slot._name} must be {slot._type.__name__}, got {shown(value)} "
+        f"({type(value).__name__})"
+    )

@@ -1,0 +1,48 @@
+# The C face of `_render`, for the modules compiled beside it.
+cimport cython
+from godropbox._kernels.sqltext_c cimport Text
+
+cdef object new_text
+cdef Py_ssize_t MAX_NAME
+
+
+@cython.final
+cdef class Renderer:
+    cdef Text text
+    cdef int dialect
+    cdef int style
+    cdef bint plain
+    cdef str prefix
+    cdef tuple scope
+    cdef tuple aliases
+    cdef tuple ctes
+    cdef bint unqualified
+    cdef list params
+    cdef str paramstyle
+    cdef str mark
+    cdef str next_mark
+    cdef list slots
+    cdef int literal(self, object value) except -1
+    @cython.locals(text=Text, params=list, mark=str, next_mark=str, comma=bint)
+    cdef int literals(self, tuple values) except -1
+    cdef int bind_to(self, object paramstyle) except -1
+    @cython.locals(text=Text, index=Py_ssize_t)
+    cdef int rows(self, tuple rows, Py_ssize_t width) except -1
+    cdef int _bind(self, object value) except -1
+    cdef tuple _sent(self, object value)
+    cdef int column(self, str owner, str ticked, str quoted, str bare) except -1
+    @cython.locals(scope=tuple)
+    cdef int check_scope(self, str owner, str column) except -1
+    cdef list _params(self)
+    cdef int _write_mark(self) except -1
+    cdef int slot(self, object slot, bint many) except -1
+    @cython.locals(text=Text)
+    cdef int name(self, str name) except -1
+    @cython.locals(text=Text)
+    cdef int table(self, str ticked, str quoted) except -1
+    cdef str operator(self, str symbol)
+    cdef int need(self, int allowed, str feature) except -1
+
+
+@cython.locals(out=Renderer, prefix=str)
+cpdef Renderer new_renderer(object database, object dialect, object mode)

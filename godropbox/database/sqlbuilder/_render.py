@@ -1,0 +1,254 @@
+# cython: annotation_typing=False
+"""The rendering of one statement: its text so far, its parameters, and what is in scope.
+
+Nodes write themselves through a ``Renderer``; only literals, names and placeholders are made
+here. A ``Renderer`` serves one call and one thread.
+"""
+
+from godropbox._kernels import sqltext
+
+from . import _grammar, _names
+from ._names import check_name
+from ._values import sent_value
+from .dialects import check_paramstyle, placeholder, style_of, unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from godropbox.database.sqltypes import SqlMode
+
+__all__ = ["Renderer", "bad_scope", "new_renderer"]
+
+# Compiled, these are C variables.
+new_text = sqltext.Text
+MAX_NAME = _names.MAX_NAME
+
+
+class Renderer:
+    """The text, the parameters and the scope of one statement being rendered."""
+
+    __slots__ = (
+        "aliases",
+        "ctes",
+        "dialect",
+        "mark",
+        "next_mark",
+        "params",
+        "paramstyle",
+        "plain",
+        "prefix",
+        "scope",
+        "slots",
+        "style",
+        "text",
+        "unqualified",
+    )
+
+    # What reads a column checks `scope`, the names of the tables that may be meant; None turns
+    # the check off. `aliases` are the select-list aliases that may be named here, None for none.
+    text: "sqltext.Text"
+    dialect: int
+    style: int
+    plain: bool
+    prefix: str
+    scope: "tuple[str, ...] | None"
+    aliases: "tuple[object, ...] | None"
+    ctes: "tuple[str, ...]"
+    unqualified: bool
+    params: "list[object] | None"
+    paramstyle: str
+    mark: "str | None"  # the placeholder, or None for one with a number in it
+    next_mark: "str | None"  # the placeholder after another
+    slots: "list[object] | None"
+
+    def literal(self, value: object) -> int:
+        """Write a value: its literal, or a placeholder for it."""
+        if self.params is None:
+            self.text.literal(value)
+        else:
+            self._bind(value)
+        return 0
+
+    def literals(self, values: "tuple[object, ...]") -> int:
+        """Write values with commas between them."""
+        if self.params is None:
+            self.text.literals(values, ",")
+            return 0
+        text = self.text
+        params = self._params()
+        mark = self.mark
+        next_mark = self.next_mark
+        comma = False
+        for value in values:
+            kind = type(value)
+            if mark is not None and next_mark is not None and (kind is int or kind is str):
+                params.append(value)
+                text.put(next_mark if comma else mark)
+            else:
+                if comma:
+                    text.put(",")
+                self._bind(value)
+            comma = True
+        return 0
+
+    def rows(self, rows: "tuple[tuple[object, ...], ...]", width: int) -> int:
+        """Write rows of plain values: ``(1,2), (3,4)``."""
+        text = self.text
+        if self.params is None:
+            text.rows(rows, width)
+            return 0
+        for index in range(len(rows)):
+            text.put(", (" if index else "(")
+            self.literals(rows[index])
+            text.put(")")
+        return 0
+
+    def bind_to(self, paramstyle: str) -> int:
+        """Collect parameters from now on instead of writing literals."""
+        self.params = []
+        self.paramstyle = paramstyle
+        if paramstyle == "format":
+            self.mark = "%s"
+            self.next_mark = ",%s"
+        elif paramstyle == "qmark":
+            self.mark = "?"
+            self.next_mark = ",?"
+        else:
+            self.mark = self.next_mark = None
+            self.paramstyle = check_paramstyle(paramstyle)
+        return 0
+
+    def _params(self) -> "list[object]":
+        assert self.params is not None
+        return self.params
+
+    def _bind(self, value: object) -> int:
+        kind = type(value)
+        if not (kind is int or kind is str or value is None or kind is bytes or kind is bool):
+            sent, value = self._sent(value)
+            if not sent:
+                return 0
+        self._params().append(value)
+        return self._write_mark()
+
+    def _write_mark(self) -> int:
+        if self.mark is not None:
+            self.text.put(self.mark)
+        else:
+            self.text.put(placeholder(self.paramstyle, len(self._params())))
+        return 0
+
+    def _sent(self, value: object) -> "tuple[bool, object]":
+        """Return whether a driver is sent `value` and as what, or write its literal instead."""
+        sent, plain = sent_value(value, self.style)
+        if not sent:
+            self.text.literal(value)
+        return sent, plain
+
+    def column(self, owner: str, ticked: str, quoted: str, bare: str) -> int:
+        """Write a column by its text in MySQL (`ticked`) or elsewhere (`quoted`)."""
+        if self.scope is not None:
+            self.check_scope(owner, ticked)
+        if self.unqualified:
+            self.name(bare)
+        elif self.dialect == 0:
+            self.text.put(ticked)
+        else:
+            self.text.put(quoted)
+        return 0
+
+    def check_scope(self, owner: str, column: str) -> int:
+        """Raise unless `owner`, an interned name, is of a table in scope."""
+        scope = self.scope
+        if scope is None:
+            return 0
+        for known in scope:
+            if known is owner:
+                return 0
+        raise bad_scope(owner, column, scope)
+
+    def slot(self, slot: object, many: bool) -> int:
+        """Write the place that a prepared statement fills with a value for `slot`."""
+        if self.slots is None:
+            raise ValueError(f"{slot!r} has no value: render the statement with prepare()")
+        if self.params is not None:
+            self.params.append(slot)
+            if not many:
+                self._write_mark()
+                return 0
+        self.slots.append(self.text.take())
+        self.slots.append(slot)
+        return 0
+
+    def name(self, name: str) -> int:
+        """Write a name, quoted."""
+        text = self.text
+        mark = "`" if self.dialect == 0 else '"'
+        text.put(mark)
+        text.put(name)
+        text.put(mark)
+        return 0
+
+    def table(self, ticked: str, quoted: str) -> int:
+        """Write a table, qualified by the database, by what follows that in each quoting."""
+        text = self.text
+        if self.dialect == 0:
+            text.put("`")
+            text.put(self.prefix)
+            text.put(ticked)
+        else:
+            text.put('"')
+            text.put(self.prefix)
+            text.put(quoted)
+        return 0
+
+    def operator(self, symbol: str) -> str:
+        """Return an operator of MySQL as the dialect writes it."""
+        if symbol == " REGEXP " and self.dialect == _grammar.POSTGRESQL:
+            return " ~ "
+        if symbol == " ^ ":
+            self.need(_grammar.IN_POSTGRESQL, "bitwise XOR")
+            return " # "
+        return symbol
+
+    def need(self, allowed: int, feature: str) -> int:
+        """Raise unless the dialect is in the set `allowed`, naming the feature it lacks."""
+        if not allowed >> self.dialect & 1:
+            raise unsupported(self.dialect, feature)
+        return 0
+
+
+def bad_scope(owner: str, column: str, scope: "tuple[str, ...]") -> Exception:
+    """Return the error for a column of a table that is not in the statement."""
+    known = ", ".join(scope) or "none"
+    return ValueError(f"{column}: table {owner} is not in this statement, whose tables are {known}")
+
+
+def new_renderer(database: object, dialect: object, mode: "SqlMode | None") -> Renderer:
+    """Return a renderer for a dialect, or for the server mode that names one."""
+    out = Renderer.__new__(Renderer)
+    if type(database) is str:
+        prefix = database
+        if not (prefix.isascii() and prefix.isidentifier()) or len(prefix) > MAX_NAME:
+            check_name("database", prefix)
+    else:
+        prefix = check_name("database", database)
+    out.prefix = prefix
+    if mode is None and type(dialect) is str and dialect == "mysql":
+        out.text = new_text(0)
+        out.style = out.dialect = 0
+        out.plain = False
+    else:
+        style = style_of(dialect, mode)
+        out.text = new_text(style)
+        out.style = style
+        out.dialect = max(style - 1, 0)
+        out.plain = style == 1
+    out.scope = None
+    out.aliases = None
+    out.ctes = ()
+    out.unqualified = False
+    out.params = None
+    out.paramstyle = ""
+    out.mark = out.next_mark = None
+    out.slots = None
+    return out

@@ -1,0 +1,127 @@
+# cython: annotation_typing=False
+"""What every statement can do: become text, or text and parameters, or a prepared form.
+
+Statements are immutable. How one is written is its own business; here are the ways to ask.
+"""
+
+from ._render import Renderer, new_renderer
+from ._tags import tags_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+    from godropbox.database.sqltypes import SqlMode
+
+    from ._prepared import Prepared
+
+__all__ = ["Query", "Statement"]
+
+
+class Statement:
+    """A SQL statement, as a value: its methods return new statements."""
+
+    __slots__ = ()
+
+    def _write_statement(self, out: Renderer) -> int:
+        raise TypeError(f"{type(self).__name__} is abstract")
+
+    def sql(
+        self,
+        database: str,
+        *,
+        dialect: str = "mysql",
+        mode: "SqlMode | None" = None,
+        tags: "Mapping[str, str] | None" = None,
+    ) -> str:
+        """Return the statement's text, values as literals, tables qualified by `database`.
+
+        `database` is the shard: a MySQL database, a SQLite schema (``main``), a PostgreSQL
+        schema. `dialect` is ``mysql``, ``sqlite`` or ``postgresql``; `mode` is the ``SqlMode`` of
+        the session that will run the text, needed where it has NO_BACKSLASH_ESCAPES. `tags` end
+        up in a comment at the end, as sqlcommenter writes them.
+
+        Raises ``ValueError`` or ``TypeError`` for what may not become SQL, and
+        ``UnsupportedFeature`` for what the dialect cannot say.
+        """
+        out = new_renderer(database, dialect, mode)
+        self._write_statement(out)
+        if tags is not None:
+            out.text.put(tags_text(tags, False))
+        return out.text.take()
+
+    def bind(
+        self,
+        database: str,
+        paramstyle: str = "format",
+        *,
+        dialect: str = "mysql",
+        mode: "SqlMode | None" = None,
+        tags: "Mapping[str, str] | None" = None,
+    ) -> "tuple[str, tuple[object, ...] | dict[str, object]]":
+        """Return the statement's text and its parameters, for a DB-API cursor's ``execute``.
+
+        `paramstyle` is the driver's: ``format``, ``qmark`` or ``numeric`` give a tuple of
+        parameters; ``named`` or ``pyformat`` give a dict. A list after IN becomes one parameter
+        an element. The other arguments and what is raised are as in ``sql``.
+        """
+        out = new_renderer(database, dialect, mode)
+        out.bind_to(paramstyle)
+        self._write_statement(out)
+        if tags is not None:
+            out.text.put(tags_text(tags, out.mark == "%s" or out.paramstyle == "pyformat"))
+        if out.mark is None and out.paramstyle != "numeric":
+            named = {f"p{number}": value for number, value in enumerate(out._params(), 1)}
+            return out.text.take(), named
+        return out.text.take(), tuple(out._params())
+
+    def prepare(
+        self,
+        database: str,
+        *,
+        paramstyle: "str | None" = None,
+        dialect: str = "mysql",
+        mode: "SqlMode | None" = None,
+        tags: "Mapping[str, str] | None" = None,
+    ) -> "Prepared":
+        """Return the statement rendered once, to be filled many times through its slots.
+
+        With a `paramstyle` it is filled by ``bind(**values)``, otherwise by ``sql(**values)``.
+        The other arguments and what is raised are as in ``sql``.
+        """
+        from ._prepared import prepared
+
+        out = new_renderer(database, dialect, mode)
+        out.slots = []
+        if paramstyle is not None:
+            out.bind_to(paramstyle)
+        self._write_statement(out)
+        if tags is not None:
+            out.text.put(tags_text(tags, out.mark == "%s" or out.paramstyle == "pyformat"))
+        return prepared(out)
+
+    def __repr__(self) -> str:
+        try:
+            text = self.sql("db")
+        except (TypeError, ValueError) as error:
+            text = str(error)
+        return f"<{type(self).__name__} {text}>"
+
+    def __reduce__(self) -> "NoReturn":
+        raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
+
+
+class Query(Statement):
+    """A statement with rows to read: what a subquery is made of."""
+
+    __slots__ = ()
+
+    def _write_query(self, out: Renderer) -> int:
+        raise TypeError(f"{type(self).__name__} is abstract")
+
+    def _levels(self) -> int:
+        return 1
+
+    def _width(self) -> int:
+        return -1

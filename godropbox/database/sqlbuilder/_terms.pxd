@@ -1,0 +1,111 @@
+# The C face of `_terms`, for itself and for the modules compiled beside it.
+cimport cython
+from godropbox._kernels.sqltext_c cimport Text
+from godropbox.database.sqlbuilder._columns cimport Column
+from godropbox.database.sqlbuilder._nodes cimport (
+    Expression, above, depth_of, operand, predicate, write_operand
+)
+from godropbox.database.sqlbuilder._render cimport Renderer
+from godropbox.database.sqlbuilder._clauses cimport ordered, unordered, write_list
+from godropbox.database.sqlbuilder._statement cimport Query
+
+cdef int ATOM, VALUE, PREDICATE, UNKNOWN, MYSQL, POSTGRESQL
+
+
+cdef class Literal(Expression):
+    cdef object _value
+
+
+cdef class Alias(Expression):
+    cdef str _name
+    cdef object _term
+    @cython.locals(alias=Alias)
+    cdef int _write(self, Renderer out) except -1
+
+
+cdef class Call(Expression):
+    cdef tuple _arguments
+    cdef bint _distinct
+    cdef str _name
+    @cython.locals(text=Text)
+    cdef int _write(self, Renderer out) except -1
+
+
+cdef class Over(Expression):
+    cdef Call _call
+    cdef tuple _order
+    cdef tuple _partition
+
+
+cdef class Interval(Expression):
+    cdef bint _exact
+    cdef object _microseconds
+
+
+cdef class Tuple(Expression):
+    cdef tuple _items
+
+
+cdef class Case(Expression):
+    cdef object _default
+    cdef bint _if
+    cdef tuple _pairs
+
+
+cdef class Values(Expression):
+    cdef Column _column
+
+
+cdef class Cast(Expression):
+    cdef tuple _names
+    cdef object _operand
+
+
+cdef class Star(Expression):
+    cdef str _owner
+
+
+cdef class Exists(Expression):
+    cdef Query _query
+
+
+cdef class Scalar(Expression):
+    cdef Query _query
+
+
+cdef class Slot(Expression):
+    cdef bint _many
+    cdef str _name
+    cdef bint _nullable
+    cdef object _type
+
+
+@cython.locals(index=Py_ssize_t)
+cpdef int write_operands(Renderer out, tuple items) except -1
+cdef int made(Expression node, int kind, int depth) except -1
+@cython.locals(node=Literal)
+cpdef Expression literal_node(object value)
+@cython.locals(node=Alias)
+cpdef Alias alias_node(object name, object term)
+@cython.locals(node=Call)
+cpdef Call call(object name, tuple arguments, bint distinct)
+@cython.locals(node=Over)
+cpdef Expression over_node(Expression function, tuple partition, tuple order)
+@cython.locals(node=Interval)
+cpdef Expression interval_node(object microseconds, bint exact)
+@cython.locals(node=Tuple)
+cpdef Expression tuple_node(tuple items)
+@cython.locals(node=Case)
+cpdef Expression case_node(tuple pairs, object default, bint short)
+@cython.locals(node=Values)
+cpdef Expression values_node(object column)
+@cython.locals(node=Cast)
+cpdef Expression cast_node(object value, tuple names)
+@cython.locals(node=Star)
+cpdef Expression star_node(object owner)
+@cython.locals(node=Exists)
+cpdef Expression exists_node(object query)
+@cython.locals(node=Scalar)
+cpdef Expression scalar_node(Query query)
+@cython.locals(node=Slot)
+cpdef Slot slot_node(object name, object kind, bint nullable, bint many)

@@ -1,0 +1,476 @@
+# cython: annotation_typing=False
+"""The expressions that functions build: calls, CASE, CAST, aliases, windows, subqueries, slots.
+
+What operators build is in ``_nodes``. The public functions are in ``functions``.
+"""
+
+from . import _grammar
+from ._clauses import ordered, unordered, write_list
+from ._columns import Column
+from ._names import check_name, shown
+from ._nodes import Expression, above, depth_of, operand, predicate, write_operand
+from ._render import Renderer
+from ._statement import Query
+from .dialects import unsupported
+
+__all__ = [
+    "Alias",
+    "Call",
+    "Case",
+    "Cast",
+    "Exists",
+    "Interval",
+    "Literal",
+    "Over",
+    "Scalar",
+    "Slot",
+    "Star",
+    "Tuple",
+    "Values",
+    "alias_node",
+    "call",
+    "case_node",
+    "cast_node",
+    "exists_node",
+    "interval_node",
+    "literal_node",
+    "over_node",
+    "scalar_node",
+    "slot_node",
+    "star_node",
+    "tuple_node",
+    "values_node",
+]
+
+ATOM = _grammar.ATOM
+VALUE = _grammar.VALUE
+PREDICATE = _grammar.PREDICATE
+UNKNOWN = _grammar.UNKNOWN
+MYSQL = _grammar.MYSQL
+POSTGRESQL = _grammar.POSTGRESQL
+
+
+class Literal(Expression):
+    """A plain value, where an expression is asked for."""
+
+    __slots__ = ("_value",)
+
+    _value: object
+
+    def _write(self, out: Renderer) -> int:
+        return out.literal(self._value)
+
+    def _is_null(self) -> bool:
+        return self._value is None
+
+
+class Alias(Expression):
+    """An expression of the select list and the name it has there.
+
+    In GROUP BY, HAVING and ORDER BY of that SELECT it stands for the name.
+    """
+
+    __slots__ = ("_name", "_term")
+
+    _name: str
+    _term: object
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self._name
+
+    def _write(self, out: Renderer) -> int:
+        if out.aliases is None:
+            raise ValueError(
+                f"alias {self._name} stands only in a select list, GROUP BY, HAVING and ORDER BY"
+            )
+        for item in out.aliases:
+            if isinstance(item, Alias):
+                alias = item
+                if alias._name == self._name:
+                    return out.name(self._name)
+        raise ValueError(f"alias {self._name} is not in the select list")
+
+    def _write_projection(self, out: Renderer) -> int:
+        out.text.put("(")
+        write_operand(out, self._term, 0)
+        out.text.put(") AS ")
+        return out.name(self._name)
+
+
+class Call(Expression):
+    """A function call, with DISTINCT and a FILTER-free argument list."""
+
+    __slots__ = ("_arguments", "_distinct", "_name")
+
+    _arguments: "tuple[object, ...]"
+    _distinct: bool
+    _name: str
+
+    def _write(self, out: Renderer) -> int:
+        text = out.text
+        text.put(self._name)
+        text.put("(DISTINCT " if self._distinct else "(")
+        write_operands(out, self._arguments)
+        text.put(")")
+        return 0
+
+    def over(
+        self,
+        *,
+        partition_by: "tuple[Expression, ...] | list[Expression]" = (),
+        order_by: "tuple[object, ...] | list[object]" = (),
+    ) -> Expression:
+        """Return the call as a window function: ``f(...) OVER (PARTITION BY ... ORDER BY ...)``."""
+        return over_node(self, tuple(partition_by), tuple(order_by))
+
+
+class Over(Expression):
+    """A window function."""
+
+    __slots__ = ("_call", "_order", "_partition")
+
+    _call: Call
+    _order: "tuple[object, ...]"
+    _partition: "tuple[object, ...]"
+
+    def _write(self, out: Renderer) -> int:
+        text = out.text
+        self._call._write(out)
+        text.put(" OVER (")
+        if self._partition:
+            text.put("PARTITION BY ")
+            write_list(out, self._partition)
+        if self._order:
+            text.put(" ORDER BY " if self._partition else "ORDER BY ")
+            write_list(out, self._order)
+        text.put(")")
+        return 0
+
+
+class Interval(Expression):
+    """A span of time to add to a moment or take from it."""
+
+    __slots__ = ("_exact", "_microseconds")
+
+    _exact: bool
+    _microseconds: int
+
+    def _write(self, out: Renderer) -> int:
+        out.need(_grammar.IN_MYSQL | _grammar.IN_POSTGRESQL, "INTERVAL")
+        size = abs(self._microseconds)
+        seconds, micros = divmod(size, 1000000)
+        hours, rest = divmod(seconds, 3600)
+        sign = "-" if self._microseconds < 0 else ""
+        if out.dialect == POSTGRESQL:
+            out.text.put(f"INTERVAL '{sign}{hours}:{rest // 60:02}:{rest % 60:02}.{micros:06}'")
+        else:
+            digits = f"{micros:06}" if self._exact else str(micros)
+            out.text.put(
+                f"INTERVAL '{sign}{hours}:{rest // 60}:{rest % 60}:{digits}' HOUR_MICROSECOND"
+            )
+        return 0
+
+
+class Tuple(Expression):
+    """A row of values: ``(a,b)``."""
+
+    __slots__ = ("_items",)
+
+    _items: "tuple[object, ...]"
+
+    def _write(self, out: Renderer) -> int:
+        out.text.put("(")
+        write_operands(out, self._items)
+        out.text.put(")")
+        return 0
+
+
+class Case(Expression):
+    """``CASE WHEN ... THEN ... ELSE ... END``; and ``IF(...)``, which is one in MySQL's words."""
+
+    __slots__ = ("_default", "_if", "_pairs")
+
+    _default: object
+    _if: bool
+    _pairs: "tuple[object, ...]"
+
+    def _write(self, out: Renderer) -> int:
+        text = out.text
+        short = self._if and out.dialect == MYSQL
+        text.put("IF(" if short else "CASE")
+        for index in range(0, len(self._pairs), 2):
+            if not short:
+                text.put(" WHEN ")
+            write_operand(out, self._pairs[index], 0)
+            text.put("," if short else " THEN ")
+            write_operand(out, self._pairs[index + 1], 0)
+        text.put("," if short else " ELSE ")
+        write_operand(out, self._default, 0)
+        text.put(")" if short else " END")
+        return 0
+
+
+class Values(Expression):
+    """The value that an INSERT would have put in a column, in its ON DUPLICATE KEY UPDATE."""
+
+    __slots__ = ("_column",)
+
+    _column: Column
+
+    def _write(self, out: Renderer) -> int:
+        if out.dialect == MYSQL:
+            out.text.put("VALUES(")
+            self._column._write(out)
+            out.text.put(")")
+            return 0
+        self._column._check_scope(out)
+        out.text.put("excluded.")
+        return out.name(self._column._bare)
+
+
+class Cast(Expression):
+    """``CAST(value AS type)``."""
+
+    __slots__ = ("_names", "_operand")
+
+    _names: "tuple[str, ...]"
+    _operand: object
+
+    def _write(self, out: Renderer) -> int:
+        out.text.put("CAST(")
+        write_operand(out, self._operand, 0)
+        out.text.put(" AS ")
+        name: str = self._names[out.dialect]
+        if not name:
+            raise unsupported(out.dialect, f"CAST to {self._names[3]}")
+        out.text.put(name)
+        out.text.put(")")
+        return 0
+
+
+class Star(Expression):
+    """``*``, or all columns of one table."""
+
+    __slots__ = ("_owner",)
+
+    _owner: "str | None"
+
+    def _write(self, out: Renderer) -> int:
+        if self._owner is not None:
+            if out.scope is not None:
+                out.check_scope(self._owner, f"`{self._owner}`.*")
+            out.name(self._owner)
+            out.text.put(".")
+        out.text.put("*")
+        return 0
+
+    def _is_star(self) -> bool:
+        return True
+
+
+class Exists(Expression):
+    """``EXISTS (query)``."""
+
+    __slots__ = ("_query",)
+
+    _query: Query
+
+    def _write(self, out: Renderer) -> int:
+        out.text.put("EXISTS (")
+        self._query._write_query(out)
+        out.text.put(")")
+        return 0
+
+
+class Scalar(Expression):
+    """A query of one column and at most one row, as a value."""
+
+    __slots__ = ("_query",)
+
+    _query: Query
+
+    def _write(self, out: Renderer) -> int:
+        out.text.put("(")
+        self._query._write_query(out)
+        out.text.put(")")
+        return 0
+
+
+class Slot(Expression):
+    """A place for a value that a prepared statement is given later."""
+
+    __slots__ = ("_many", "_name", "_nullable", "_type")
+
+    _many: bool
+    _name: str
+    _nullable: bool
+    _type: type
+
+    def _write(self, out: Renderer) -> int:
+        return out.slot(self, self._many)
+
+    def __repr__(self) -> str:
+        return f"slot {self._name}"
+
+
+def write_operands(out: Renderer, items: "tuple[object, ...]") -> int:
+    """Write operands with commas between them."""
+    for index in range(len(items)):
+        if index:
+            out.text.put(",")
+        write_operand(out, items[index], 0)
+    return 0
+
+
+def made(node: Expression, kind: int, depth: int) -> int:
+    """Set what every new term needs: its kind and its depth; terms hold together by themselves."""
+    node._prec = ATOM
+    node._kind = kind
+    node._depth = depth
+    return 0
+
+
+def literal_node(value: object) -> Expression:
+    """Return a plain value as an expression."""
+    if isinstance(value, Expression):
+        raise TypeError(f"value must be a plain value, got the expression {shown(value)}")
+    node = Literal.__new__(Literal)
+    node._value = operand(value)
+    made(node, UNKNOWN if isinstance(value, bool) else VALUE, 1)
+    return node
+
+
+def alias_node(name: str, term: object) -> Alias:
+    """Return ``(term) AS name``."""
+    node = Alias.__new__(Alias)
+    node._name = check_name("alias", name)
+    node._term = operand(term)
+    made(node, UNKNOWN, above(node._term, None))
+    return node
+
+
+def call(name: str, arguments: "tuple[object, ...]", distinct: bool) -> Call:
+    """Return ``name(arguments)``."""
+    node = Call.__new__(Call)
+    node._name = check_name("function name", name)
+    node._arguments = tuple([operand(argument) for argument in arguments])
+    node._distinct = distinct
+    if distinct and not arguments:
+        raise ValueError(f"{name}(DISTINCT) needs an argument")
+    made(node, UNKNOWN, depth_of(node._arguments) + 1)
+    return node
+
+
+def over_node(
+    function: Expression, partition: "tuple[object, ...]", order: "tuple[object, ...]"
+) -> Expression:
+    """Return a call as a window function."""
+    node = Over.__new__(Over)
+    node._call = as_call(function)
+    for term in partition:
+        if not isinstance(term, Expression):
+            raise TypeError(f"a term of PARTITION BY must be an expression, got {shown(term)}")
+    node._partition = partition
+    node._order = ordered(order) if order else ()
+    made(node, VALUE, depth_of((function, *partition, *unordered(order))) + 1)
+    return node
+
+
+def as_call(node: Expression) -> Call:
+    """Return `node`, which must be a call."""
+    if not isinstance(node, Call):
+        raise TypeError(f"only a function call has a window, got {node!r}")
+    return node
+
+
+def interval_node(microseconds: int, exact: bool) -> Expression:
+    """Return an interval of so many microseconds."""
+    node = Interval.__new__(Interval)
+    node._microseconds = microseconds
+    node._exact = exact
+    made(node, VALUE, 1)
+    return node
+
+
+def tuple_node(items: "tuple[object, ...]") -> Expression:
+    """Return ``(a,b,...)``."""
+    if not items:
+        raise ValueError("a tuple of nothing: give tuple_() at least one element")
+    node = Tuple.__new__(Tuple)
+    node._items = tuple([operand(item) for item in items])
+    made(node, VALUE, depth_of(node._items) + 1)
+    return node
+
+
+def case_node(pairs: "tuple[object, ...]", default: object, short: bool) -> Expression:
+    """Return CASE over `pairs`, which are condition, value, condition, value and so on."""
+    node = Case.__new__(Case)
+    items: list[object] = []
+    for index in range(0, len(pairs), 2):
+        items.append(predicate("a condition of CASE and IF", pairs[index]))
+        items.append(operand(pairs[index + 1]))
+    node._pairs = tuple(items)
+    node._default = operand(default)
+    node._if = short
+    made(node, UNKNOWN, depth_of((*items, node._default)) + 1)
+    return node
+
+
+def values_node(column: object) -> Expression:
+    """Return ``VALUES(column)``."""
+    if not isinstance(column, Column):
+        raise TypeError(f"column must be a column, got {shown(column)}")
+    node = Values.__new__(Values)
+    node._column = column
+    made(node, UNKNOWN, 2)
+    return node
+
+
+def cast_node(value: object, names: "tuple[str, ...]") -> Expression:
+    """Return a cast to the type that `names` gives for each dialect."""
+    node = Cast.__new__(Cast)
+    node._operand = operand(value)
+    node._names = names
+    made(node, VALUE, above(node._operand, None))
+    return node
+
+
+def star_node(owner: "str | None") -> Expression:
+    """Return ``*`` or ``owner.*``."""
+    node = Star.__new__(Star)
+    node._owner = owner
+    made(node, VALUE, 1)
+    return node
+
+
+def exists_node(query: object) -> Expression:
+    """Return ``EXISTS (query)``."""
+    if not isinstance(query, Query):
+        raise TypeError(f"query must be a SELECT or a UNION, got {shown(query)}")
+    node = Exists.__new__(Exists)
+    node._query = query
+    made(node, PREDICATE, above(None, query))
+    return node
+
+
+def scalar_node(query: Query) -> Expression:
+    """Return a query as a value."""
+    node = Scalar.__new__(Scalar)
+    node._query = query
+    made(node, UNKNOWN, above(None, query))
+    return node
+
+
+def slot_node(name: str, kind: type, nullable: bool, many: bool) -> Slot:
+    """Return a slot for values of a type."""
+    node = Slot.__new__(Slot)
+    node._name = check_name("slot name", name)
+    if not isinstance(kind, type):
+        raise TypeError(f"type of slot {name} must be a class, got {shown(kind)}")
+    node._type = kind
+    node._nullable = nullable
+    node._many = many
+    made(node, VALUE, 1)
+    return node

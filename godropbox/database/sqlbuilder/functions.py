@@ -1,0 +1,307 @@
+"""Expressions by function: for whoever builds them from data, or prefers words to operators.
+
+Every function takes expressions and plain values alike, and builds the nodes that the operators
+build; but ``and_``, ``or_``, ``add``, ``sub``, ``mul`` and ``div`` take any number of operands
+and put one pair of parentheses around them.
+"""
+
+from . import _grammar
+from ._clauses import Ordering, ordering
+from ._groups import nary, negation
+from ._names import shown
+from ._nodes import Expression, binary
+from ._statement import Query
+from ._terms import (
+    Alias,
+    Call,
+    Slot,
+    alias_node,
+    call,
+    case_node,
+    cast_node,
+    exists_node,
+    interval_node,
+    literal_node,
+    slot_node,
+    star_node,
+    tuple_node,
+    values_node,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+
+__all__ = [
+    "add",
+    "alias",
+    "and_",
+    "asc",
+    "between",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "case",
+    "cast",
+    "count",
+    "desc",
+    "div",
+    "eq",
+    "escape_for_like",
+    "exists",
+    "func",
+    "ge",
+    "gt",
+    "if_",
+    "in_",
+    "interval",
+    "le",
+    "like",
+    "literal",
+    "lt",
+    "mul",
+    "ne",
+    "not_",
+    "not_in",
+    "or_",
+    "regexp",
+    "slot",
+    "star",
+    "sub",
+    "tuple_",
+    "values",
+]
+
+# What CAST calls a type in MySQL, SQLite and PostgreSQL, and here.
+_TYPES = {
+    "integer": ("SIGNED", "INTEGER", "BIGINT", "integer"),
+    "unsigned": ("UNSIGNED", "", "", "unsigned"),
+    "double": ("DOUBLE", "REAL", "DOUBLE PRECISION", "double"),
+    "text": ("CHAR", "TEXT", "TEXT", "text"),
+    "bytes": ("BINARY", "BLOB", "BYTEA", "bytes"),
+    "date": ("DATE", "", "DATE", "date"),
+    "datetime": ("DATETIME(6)", "", "TIMESTAMP", "datetime"),
+    "time": ("TIME(6)", "", "TIME", "time"),
+    "decimal": ("DECIMAL(65,30)", "NUMERIC", "NUMERIC", "decimal"),
+}
+
+
+def eq(left: object, right: object) -> Expression:
+    """Return ``left=right``; ``left IS null`` where `right` is None."""
+    return binary("=", left, right, _grammar.COMPARE)
+
+
+def ne(left: object, right: object) -> Expression:
+    """Return ``left!=right``; ``left IS NOT null`` where `right` is None."""
+    return binary("!=", left, right, _grammar.COMPARE)
+
+
+def lt(left: object, right: object) -> Expression:
+    """Return ``left<right``."""
+    return binary("<", left, right, _grammar.COMPARE)
+
+
+def le(left: object, right: object) -> Expression:
+    """Return ``left<=right``."""
+    return binary("<=", left, right, _grammar.COMPARE)
+
+
+def gt(left: object, right: object) -> Expression:
+    """Return ``left>right``."""
+    return binary(">", left, right, _grammar.COMPARE)
+
+
+def ge(left: object, right: object) -> Expression:
+    """Return ``left>=right``."""
+    return binary(">=", left, right, _grammar.COMPARE)
+
+
+def like(left: object, pattern: object) -> Expression:
+    """Return ``left LIKE pattern``; escape wildcards in data with ``escape_for_like``."""
+    return binary(" LIKE ", left, pattern, _grammar.COMPARE)
+
+
+def regexp(left: object, pattern: object) -> Expression:
+    """Return ``left REGEXP pattern``, in the server's own regular expressions."""
+    return binary(" REGEXP ", left, pattern, _grammar.COMPARE)
+
+
+def in_(left: Expression, values: "Iterable[object] | Query") -> Expression:
+    """Return ``left IN (values)``; see ``Expression.in_``."""
+    return as_expression("left", left).in_(values)
+
+
+def not_in(left: Expression, values: "Iterable[object] | Query") -> Expression:
+    """Return ``left NOT IN (values)``; see ``Expression.not_in``."""
+    return as_expression("left", left).not_in(values)
+
+
+def between(left: Expression, low: object, high: object) -> Expression:
+    """Return ``left BETWEEN low AND high``, both ends included."""
+    return as_expression("left", left).between(low, high)
+
+
+def and_(*conditions: Expression) -> Expression:
+    """Return ``(a AND b AND ...)``; one condition stands for itself, none is an error."""
+    return nary(" AND ", conditions, 0)
+
+
+def or_(*conditions: Expression) -> Expression:
+    """Return ``(a OR b OR ...)``; one condition stands for itself, none is an error."""
+    return nary(" OR ", conditions, 0)
+
+
+def not_(condition: Expression) -> Expression:
+    """Return ``NOT (condition)``."""
+    return negation(condition)
+
+
+def add(*operands: object) -> Expression:
+    """Return ``(a + b + ...)``; one operand stands for itself, none is an error."""
+    return nary(" + ", operands, _grammar.ADD)
+
+
+def sub(*operands: object) -> Expression:
+    """Return ``(a - b - ...)``; one operand stands for itself, none is an error."""
+    return nary(" - ", operands, _grammar.ADD)
+
+
+def mul(*operands: object) -> Expression:
+    """Return ``(a * b * ...)``; one operand stands for itself, none is an error."""
+    return nary(" * ", operands, _grammar.MUL)
+
+
+def div(*operands: object) -> Expression:
+    """Return ``(a / b / ...)``; one operand stands for itself, none is an error."""
+    return nary(" / ", operands, _grammar.MUL)
+
+
+def bit_or(left: object, right: object) -> Expression:
+    """Return ``left | right``."""
+    return binary(" | ", left, right, _grammar.BITS)
+
+
+def bit_and(left: object, right: object) -> Expression:
+    """Return ``left & right``."""
+    return binary(" & ", left, right, _grammar.BITS)
+
+
+def bit_xor(left: object, right: object) -> Expression:
+    """Return ``left ^ right``; SQLite has no such operator."""
+    return binary(" ^ ", left, right, _grammar.BITS)
+
+
+def func(name: str, *arguments: object, distinct: bool = False) -> Call:
+    """Return the call of a SQL function: ``name(arguments)``, or ``name(DISTINCT arguments)``."""
+    return call(name, arguments, distinct)
+
+
+def count(argument: object = None, *, distinct: bool = False) -> Call:
+    """Return ``COUNT(*)``, or ``COUNT(argument)``, or ``COUNT(DISTINCT argument)``."""
+    return call("COUNT", (star() if argument is None else argument,), distinct)
+
+
+def interval(duration: "timedelta", *, exact: bool = False) -> Expression:
+    """Return a span of time to add to a moment or take from it.
+
+    The text is that of the Go library, whose microseconds have no leading zeros: MySQL takes 7 of
+    them for 0.7 seconds. With `exact` they have six digits, and are what `duration` says. Whole
+    seconds and PostgreSQL are right either way.
+    """
+    from datetime import timedelta  # only here, because it takes a while to import
+
+    if not isinstance(duration, timedelta):
+        raise TypeError(f"duration must be a timedelta, got {shown(duration)}")
+    seconds = duration.days * 86400 + duration.seconds
+    return interval_node(seconds * 1000000 + duration.microseconds, exact)
+
+
+def tuple_(*items: object) -> Expression:
+    """Return ``(a,b,...)``, to compare with another such row or to search with ``in_``."""
+    return tuple_node(items)
+
+
+def if_(condition: Expression, then: object, otherwise: object) -> Expression:
+    """Return ``IF(condition,then,otherwise)``; CASE where the dialect has no IF."""
+    return case_node((condition, then), otherwise, True)
+
+
+def case(*pairs: "tuple[Expression, object]", otherwise: object = None) -> Expression:
+    """Return ``CASE WHEN a THEN b ... ELSE otherwise END`` for pairs (a, b)."""
+    flat: list[object] = []
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"pairs must be tuples (condition, value), got {shown(pair)}")
+        flat.extend(pair)
+    if not flat:
+        raise ValueError("CASE of nothing: give case() at least one pair")
+    return case_node(tuple(flat), otherwise, False)
+
+
+def values(column: Expression) -> Expression:
+    """Return the value that an INSERT would have put in `column`, in what it updates instead."""
+    return values_node(column)
+
+
+def cast(value: object, kind: str) -> Expression:
+    """Return ``CAST(value AS type)``.
+
+    `kind` is ``integer``, ``unsigned``, ``double``, ``decimal``, ``text``, ``bytes``, ``date``,
+    ``datetime`` or ``time``; each dialect has its own name for it, or has not got it.
+    """
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise ValueError(f"kind must be one of {', '.join(_TYPES)}, got {shown(kind)}")
+    return cast_node(value, _TYPES[kind])
+
+
+def exists(query: Query) -> Expression:
+    """Return ``EXISTS (query)``; the query may name columns of the statement around it."""
+    return exists_node(query)
+
+
+def star() -> Expression:
+    """Return ``*``; ``table.star`` is that of one table."""
+    return star_node(None)
+
+
+def alias(name: str, expression: object) -> Alias:
+    """Return ``(expression) AS name`` for a select list; in ORDER BY it stands for the name."""
+    return alias_node(name, expression)
+
+
+def literal(value: object) -> Expression:
+    """Return a plain value as an expression."""
+    return literal_node(value)
+
+
+def slot(name: str, kind: type, *, nullable: bool = False, many: bool = False) -> Slot:
+    """Return a place that a prepared statement fills with a value of class `kind`.
+
+    With `nullable` None may fill it; with `many` a list of values does, for ``in_``.
+    """
+    return slot_node(name, kind, nullable, many)
+
+
+def asc(expression: Expression) -> Ordering:
+    """Return ``expression ASC``, for ORDER BY."""
+    return ordering(expression, " ASC")
+
+
+def desc(expression: Expression) -> Ordering:
+    """Return ``expression DESC``, for ORDER BY."""
+    return ordering(expression, " DESC")
+
+
+def escape_for_like(text: str) -> str:
+    r"""Return `text` with a backslash before each ``\``, ``%`` and ``_``."""
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, got {shown(text)}")
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def as_expression(what: str, value: object) -> Expression:
+    """Return `value` if it is an expression."""
+    if not isinstance(value, Expression):
+        raise TypeError(f"{what} must be an expression, got {shown(value)}")
+    return value

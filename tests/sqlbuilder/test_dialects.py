@@ -1,0 +1,163 @@
+"""One statement in three dialects, and what a dialect has not got."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from support.sqltables import people, shown, t1, t2
+
+from godropbox.database import sqlbuilder as sb
+from godropbox.database.sqltypes import SqlMode
+
+a, b = t1.c.col1, t1.c.col2
+base = t1.select(a)
+A, B = '"table1"."col1"', '"table1"."col2"'
+BOTH = ("sqlite", "postgresql")
+ONLY_MYSQL = [
+    (t1.force_index("i").select(a), "index hints"),
+    (t1.delete().where(a == 1).limit(1), "LIMIT in DELETE"),
+    (t1.update().set(a, 1).where(a == 1).order_by(a), "ORDER BY in UPDATE"),
+    (sb.lock_tables().read(t1), "LOCK TABLES"),
+    (sb.unlock_tables(), "UNLOCK TABLES"),
+    (sb.gtid_next(bytes(16), 1), "GTID_NEXT"),
+    (t1.select(sb.cast(a, "unsigned")), "CAST to unsigned"),
+]
+
+
+@pytest.mark.parametrize(
+    ("statement", "sqlite", "postgresql"),
+    [
+        (base, f'SELECT {A} FROM "db"."table1"', None),
+        (base.limit(5).offset(2), f'SELECT {A} FROM "db"."table1" LIMIT 5 OFFSET 2', None),
+        (
+            base.offset(2),
+            f'SELECT {A} FROM "db"."table1" LIMIT -1 OFFSET 2',
+            f'SELECT {A} FROM "db"."table1" OFFSET 2',
+        ),
+        (
+            base.where(t1.c.col4 > datetime(2014, 7, 1)),
+            f'SELECT {A} FROM "db"."table1" WHERE "table1"."col4">\'2014-07-01 00:00:00.000000\'',
+            None,
+        ),
+        (
+            base.where(a.like("x\\_y'")),
+            f"SELECT {A} FROM \"db\".\"table1\" WHERE {A} LIKE 'x\\_y''' ESCAPE '\\'",
+            f"SELECT {A} FROM \"db\".\"table1\" WHERE {A} LIKE E'x\\\\_y'''",
+        ),
+        (
+            people.select(people.c.id).where(people.c.active == True),  # noqa: E712
+            'SELECT "people"."id" FROM "db"."people" WHERE "people"."active"=1',
+            'SELECT "people"."id" FROM "db"."people" WHERE "people"."active"=TRUE',
+        ),
+        (
+            t1.insert(a, b).row(1, 2),
+            'INSERT INTO "db"."table1" ("col1","col2") VALUES (1,2)',
+            None,
+        ),
+        (
+            t1.insert(a).row(1).ignore_duplicates(),
+            'INSERT OR IGNORE INTO "db"."table1" ("col1") VALUES (1)',
+            'INSERT INTO "db"."table1" ("col1") VALUES (1) ON CONFLICT DO NOTHING',
+        ),
+        (
+            t1.insert(a, b)
+            .row(1, 2)
+            .conflict_target(a)
+            .on_duplicate_key_update(b, sb.values(b) + b),
+            'INSERT INTO "db"."table1" ("col1","col2") VALUES (1,2) ON CONFLICT ("col1") '
+            f'DO UPDATE SET "col2"=excluded."col2" + {B}',
+            None,
+        ),
+        (
+            t1.update().set(a, b + 1).where(b == 2),
+            f'UPDATE "db"."table1" SET "col1"={B} + 1 WHERE {B}=2',
+            None,
+        ),
+        (t1.delete().where(b == 2), f'DELETE FROM "db"."table1" WHERE {B}=2', None),
+        (
+            sb.union(base, base).order_by(a).limit(1),
+            f'SELECT {A} FROM "db"."table1" UNION SELECT {A} FROM "db"."table1" '
+            'ORDER BY "col1" LIMIT 1',
+            f'(SELECT {A} FROM "db"."table1") UNION (SELECT {A} FROM "db"."table1") '
+            'ORDER BY "col1" LIMIT 1',
+        ),
+        (
+            sb.union_all(base.limit(1), base),
+            f'SELECT * FROM (SELECT {A} FROM "db"."table1" LIMIT 1) UNION ALL '
+            f'SELECT {A} FROM "db"."table1"',
+            f'(SELECT {A} FROM "db"."table1" LIMIT 1) UNION ALL (SELECT {A} FROM "db"."table1")',
+        ),
+    ],
+)
+def test_a_statement_in_each_dialect(
+    statement: sb.Statement, sqlite: str, postgresql: str | None
+) -> None:
+    assert statement.sql("db", dialect="sqlite") == sqlite
+    assert statement.sql("db", dialect="postgresql") == (postgresql or sqlite)
+
+
+@pytest.mark.parametrize(
+    ("expression", "sqlite", "postgresql"),
+    [
+        (sb.if_(a == 1, a, b), f"CASE WHEN {A}=1 THEN {A} ELSE {B} END", None),
+        (sb.case((a == 1, 2), otherwise=3), f"CASE WHEN {A}=1 THEN 2 ELSE 3 END", None),
+        (a.regexp("x"), f"{A} REGEXP 'x'", f"{A} ~ 'x'"),
+        (sb.cast(a, "text"), f"CAST({A} AS TEXT)", None),
+        (sb.cast(a, "integer"), f"CAST({A} AS INTEGER)", f"CAST({A} AS BIGINT)"),
+        (t1.star, '"table1".*', None),
+    ],
+)
+def test_an_expression_in_each_dialect(
+    expression: Any, sqlite: str, postgresql: str | None
+) -> None:
+    assert shown(expression, dialect="sqlite") == sqlite
+    assert shown(expression, dialect="postgresql") == (postgresql or sqlite)
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize(("statement", "feature"), ONLY_MYSQL)
+def test_what_a_dialect_lacks_is_named(statement: sb.Statement, feature: str, dialect: str) -> None:
+    assert statement.sql("db")
+    with pytest.raises(sb.UnsupportedFeature, match=feature):
+        statement.sql("db", dialect=dialect)  # type: ignore[arg-type]
+
+
+def test_what_only_one_dialect_lacks() -> None:
+    with pytest.raises(sb.UnsupportedFeature, match="SQLite has no row locks"):
+        base.for_update().sql("db", dialect="sqlite")
+    with pytest.raises(sb.UnsupportedFeature, match="SQLite has no bitwise XOR"):
+        t1.select(a ^ b).sql("db", dialect="sqlite")
+    with pytest.raises(sb.UnsupportedFeature, match="SQLite has no INTERVAL"):
+        t1.select(a + sb.interval(timedelta(1))).sql("db", dialect="sqlite")
+    with pytest.raises(sb.UnsupportedFeature, match="PostgreSQL has no REPLACE"):
+        t1.replace(a).row(1).sql("db", dialect="postgresql")
+    with pytest.raises(ValueError, match=r"PostgreSQL needs conflict_target\(\)"):
+        t1.insert(a).row(1).on_duplicate_key_update(a, 1).sql("db", dialect="postgresql")
+    assert shown(a ^ b, dialect="postgresql") == f"{A} # {B}"
+    assert base.for_update().sql("db", dialect="postgresql").endswith(" FOR UPDATE")
+    assert base.with_shared_lock().sql("db", dialect="postgresql").endswith(" FOR SHARE")
+
+
+def test_postgresql_writes_intervals_its_own_way() -> None:
+    interval = sb.interval(-timedelta(hours=50, minutes=5, microseconds=50))
+    assert shown(interval, dialect="postgresql") == "INTERVAL '-50:05:00.000050'"
+
+
+def test_the_servers_mode_decides_on_backslashes() -> None:
+    mode = SqlMode(backslash_escapes=False)
+    statement = base.where(a == "a\\b'c")
+    assert statement.sql("db", mode=mode).endswith("='a\\b''c'")
+    assert statement.sql("db").endswith("='a\\\\b\\'c'")
+    like = base.where(a.like("x\\%"))
+    assert like.sql("db", mode=mode).endswith(" LIKE 'x\\%' ESCAPE '\\'")
+    with pytest.raises(ValueError, match="dialect is sqlite, but mode is for mysql"):
+        statement.sql("db", dialect="sqlite", mode=mode)
+
+
+def test_a_column_declared_once_serves_two_tables() -> None:
+    identity = sb.IntColumn("id")
+    left, right = sb.Table("left", identity), sb.Table("right", identity)
+    text = left.join(right, left.c.id == right.c.id).select(left.c.id).sql("db")
+    assert text.endswith("ON `left`.`id`=`right`.`id`")
+    with pytest.raises(ValueError, match="column id belongs to no table"):
+        t2.select(identity).sql("db")

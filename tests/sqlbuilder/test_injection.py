@@ -1,0 +1,97 @@
+"""Names, comments and tags refuse whatever is outside their grammar."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support.sqltables import t1
+
+from godropbox.database import sqlbuilder as sb
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+COMMENT = re.compile(r"[A-Za-z0-9_ .?]*")
+base = t1.select(t1.c.col1)
+
+NAMES: dict[str, Callable[[str], object]] = {
+    "column": sb.IntColumn,
+    "table": lambda name: sb.Table(name, sb.IntColumn("x")),
+    "charset": lambda name: sb.StrColumn("x", charset=name),
+    "collation": lambda name: sb.StrColumn("x", collation=name),
+    "table alias": t1.alias,
+    "index": t1.force_index,
+    "alias": lambda name: sb.alias(name, t1.c.col1),
+    "function": lambda name: sb.func(name),
+    "slot": lambda name: sb.slot(name, int),
+    "query": lambda name: sb.subquery(name, base),
+    "using": lambda name: t1.join(sb.Table("u", sb.IntColumn("x")), using=[name]),
+    "database": base.sql,
+    "bound database": base.bind,
+}
+
+hostile = st.one_of(
+    st.text(),
+    st.text(alphabet="aZ_09`'\"\\;-/*# .?\n\r\0\u00e9\u0661\u1d7d9\u212a\uff21", max_size=8),
+    st.from_regex(r"[A-Za-z_]\w{0,5}\n?", fullmatch=True),
+)
+
+
+@pytest.mark.parametrize("what", NAMES)
+@given(name=hostile)
+@example(name="a\n")
+@example(name="a\u0661")
+@example(name="\u212a")
+@example(name="a`")
+@example(name="")
+@example(name="x" * 65)
+@example(name="1a")
+def test_names(what: str, name: str) -> None:
+    if NAME.fullmatch(name):
+        NAMES[what](name)
+    else:
+        with pytest.raises(ValueError, match=r"must (be ASCII letters|have at most 64)"):
+            NAMES[what](name)
+
+
+@given(comment=hostile)
+@example(comment="*/")
+@example(comment="a\n")
+@example(comment="\u0661")
+@example(comment="!40101 x")
+def test_comments(comment: str) -> None:
+    table = t1.insert(t1.c.col1).row(1), t1.update(), t1.delete(), base
+    for statement in table:
+        if COMMENT.fullmatch(comment):
+            statement.comment(comment)
+        else:
+            with pytest.raises(ValueError, match="comment must be ASCII letters"):
+                statement.comment(comment)
+
+
+@given(tags=st.dictionaries(hostile, hostile, max_size=3))
+def test_tags_never_leave_their_comment(tags: dict[str, str]) -> None:
+    plain = base.sql("db")
+    tail = base.sql("db", tags=tags).removeprefix(plain)
+    pair = r"[A-Za-z0-9%._~-]*='[A-Za-z0-9%._~-]*'"
+    assert re.fullmatch(rf"( /\*{pair}(,{pair})*\*/)?", tail)
+
+
+def test_a_subclass_of_str_cannot_say_it_is_another() -> None:
+    class Liar(str):
+        def __str__(self) -> str:
+            return "x`; DROP TABLE y; --"
+
+        def isidentifier(self) -> bool:
+            return True
+
+        def isascii(self) -> bool:
+            return True
+
+    assert base.sql(Liar("db")) == base.sql("db")
+    assert base.comment(Liar("fine")).sql("db").count("/* fine */") == 1
+    with pytest.raises(ValueError, match="database must be ASCII letters"):
+        base.sql(Liar("d`b"))
+    with pytest.raises(ValueError, match="comment must be ASCII letters"):
+        base.comment(Liar("*/"))
+    assert base.where(t1.c.col1 == Liar("a'b")).sql("db").endswith("='a\\'b'")

@@ -1,0 +1,210 @@
+"""Expressions that operators build."""
+
+from functools import reduce
+from operator import add, and_, or_
+from typing import Any
+
+import pytest
+from support.sqltables import people, shown, t1, t2, where
+
+from godropbox.database import sqlbuilder as sb
+
+a: Any = t1.c.col1
+b: Any = t1.c.col2
+c: Any = t1.c.col3
+A, B, C = "`table1`.`col1`", "`table1`.`col2`", "`table1`.`col3`"
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (a == 321, f"{A}=321"),
+        (a == None, f"{A} IS null"),  # noqa: E711
+        (a != None, f"{A} IS NOT null"),  # noqa: E711
+        (a == sb.literal(None), f"{A} IS null"),
+        (a.is_null(), f"{A} IS null"),
+        (a.is_not_null(), f"{A} IS NOT null"),
+        (a != 123, f"{A}!=123"),
+        (a < -1.5, f"{A}<-1.5"),
+        (a <= "foo\"';drop user table;", f"{A}<='foo\\\"\\';drop user table;'"),
+        (a > 1.1, f"{A}>1.1"),
+        (a >= b, f"{A}>={B}"),
+        (a > 5, f"{A}>5"),
+        (a.like(sb.escape_for_like("%my_prefix") + "%"), f"{A} LIKE '\\%my\\_prefix%'"),
+        (a.not_like("x"), f"{A} NOT LIKE 'x'"),
+        (a.regexp("[[:<:]]log|[[.low-line.]]log"), f"{A} REGEXP '[[:<:]]log|[[.low-line.]]log'"),
+        (a.in_([1, 2, 3]), f"{A} IN (1,2,3)"),
+        (a.in_(iter((1, 2))), f"{A} IN (1,2)"),
+        (a.in_(range(3)), f"{A} IN (0,1,2)"),
+        (a.in_([]), "FALSE"),
+        (a.not_in([]), "TRUE"),
+        (a.not_in([1, 2]), f"{A} NOT IN (1,2)"),
+        (a.between(1, 9), f"{A} BETWEEN 1 AND 9"),
+        (a.not_between(b, c), f"{A} NOT BETWEEN {B} AND {C}"),
+        (sb.tuple_(a, b).in_([(1, 2), (3, 4)]), f"({A},{B}) IN ((1,2), (3,4))"),
+        (~(a == 123), f"NOT ({A}=123)"),
+        ((a == 1) & (b == 2) & (c == 3), f"({A}=1 AND {B}=2 AND {C}=3)"),
+        ((a == 1) & ((b == 2) & (c == 3)), f"({A}=1 AND ({B}=2 AND {C}=3))"),
+        ((a == 1) | (b == 2) & (c == 3), f"({A}=1 OR ({B}=2 AND {C}=3))"),
+        (people.c.active & (a == 1), f"(`people`.`active` AND {A}=1)"),
+        (sb.func("f") & (a == 1), f"(f() AND {A}=1)"),
+    ],
+)
+def test_conditions(expression: Any, text: str) -> None:
+    assert where(expression) == text
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (a + 1, f"{A} + 1"),
+        (1 + a, f"1 + {A}"),
+        (a - (a - 1), f"{A} - ({A} - 1)"),
+        ((a - a) - 1, f"{A} - {A} - 1"),
+        (a - -5, f"{A} - -5"),
+        ((a + b) * c, f"({A} + {B}) * {C}"),
+        (a + b * c, f"{A} + {B} * {C}"),
+        (a / (b * c), f"{A} / ({B} * {C})"),
+        (a * (b / c), f"{A} * ({B} / {C})"),
+        (10 % a, f"10 % {A}"),
+        (10 / a - 1, f"10 / {A} - 1"),
+        (a | b, f"{A} | {B}"),
+        (a | b | c, f"{A} | {B} | {C}"),
+        (a | (b | c), f"{A} | ({B} | {C})"),
+        ((a & b) | c, f"({A} & {B}) | {C}"),
+        ((a + b) & c, f"({A} + {B}) & {C}"),
+        ((a ^ b) + c, f"({A} ^ {B}) + {C}"),
+        ((a == b) == c, f"({A}={B})={C}"),
+        ((a + 1) == (b | 2), f"{A} + 1={B} | 2"),
+        ((~(a == b)) == c, f"(NOT ({A}={B}))={C}"),
+        (a.between(1, 2) == 1, f"({A} BETWEEN 1 AND 2)=1"),
+        (2 | a, f"2 | {A}"),
+        (2 & a, f"2 & {A}"),
+        (2 ^ a, f"2 ^ {A}"),
+        (2 - a, f"2 - {A}"),
+        (2 * a, f"2 * {A}"),
+    ],
+)
+def test_arithmetic_has_parentheses_where_they_are_needed(expression: Any, text: str) -> None:
+    assert shown(expression) == text
+
+
+def test_an_expression_has_no_truth_value() -> None:
+    for use in (
+        lambda: bool(a == 1),
+        lambda: a == 1 and b == 2,
+        lambda: 1 < a < 5,
+        lambda: (a == 1) in [b == 2],
+        lambda: not a,
+    ):
+        with pytest.raises(TypeError, match="has no truth value in Python"):
+            use()
+
+
+def test_an_expression_hashes_by_identity() -> None:
+    assert {a: 1}[a] == 1
+    assert hash(a == 1) != hash(a == 1)
+    with pytest.raises(TypeError, match="not iterable"):
+        list(a)
+
+
+def test_a_chain_may_be_long() -> None:
+    terms = [a == number for number in range(100_000)]
+    text = where(reduce(and_, terms))
+    assert text.startswith(f"({A}=0 AND {A}=1 AND ")
+    assert text.endswith(f" AND {A}=99999)")
+    assert text.count(" AND ") == 99_999
+    assert where(reduce(or_, terms[:3])) == f"({A}=0 OR {A}=1 OR {A}=2)"
+
+
+def test_the_parts_of_a_chain_stay_as_they_were() -> None:
+    base = (a == 1) & (b == 2)
+    left, right = base & (c == 3), base & (c == 4)
+    assert where(base) == f"({A}=1 AND {B}=2)"
+    assert where(left) == f"({A}=1 AND {B}=2 AND {C}=3)"
+    assert where(right) == f"({A}=1 AND {B}=2 AND {C}=4)"
+
+
+def test_nesting_has_a_limit_with_a_clear_error() -> None:
+    with pytest.raises(ValueError, match="may nest at most 200 levels"):
+        reduce(add, [a] * 100_000)
+    with pytest.raises(ValueError, match="may nest at most 200 levels"):
+        reduce(lambda inner, _: ~inner, range(1000), a == 1)
+    deepest: Any = a
+    for _ in range(199):
+        deepest = 1 - deepest
+    assert shown(deepest).count("(") == 198
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: (a == 1) & True,
+        lambda: True & (a == 1),
+        lambda: (a == 1) | 5,
+        lambda: 5 | (a == 1),
+        lambda: ~a,
+        lambda: (a == 1) & b,
+        lambda: a == object(),
+        lambda: a == t1.select(a),
+        lambda: a == [1],
+        lambda: a.in_("text"),
+        lambda: a.in_(5),
+        lambda: t1.select(a).where(True),
+        lambda: t1.select(a).where(a),
+        lambda: t1.select(a).where("1=1"),
+    ],
+)
+def test_operands_of_a_wrong_kind_are_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError):
+        wrong()
+
+
+def test_none_after_not_in_is_refused() -> None:
+    with pytest.raises(ValueError, match="NOT IN a list with None is never true"):
+        a.not_in([1, None])
+
+
+def test_a_mutable_operand_is_copied() -> None:
+    data = bytearray(b"ab")
+    values = [1, 2]
+    expression, listed = a == data, a.in_(values)
+    data[:] = b"zz"
+    values.append(3)
+    assert where(expression) == f"{A}=X'6162'"
+    assert where(listed) == f"{A} IN (1,2)"
+
+
+def test_values_out_of_range_are_refused() -> None:
+    for value in (2**64, -(2**63) - 1, float("nan"), float("inf"), "\ud800"):
+        with pytest.raises(ValueError, match="value must be"):
+            where(a == value)
+        with pytest.raises(ValueError, match="value must be"):
+            where(a.in_([1, value]))
+
+
+def test_a_query_in_an_expression() -> None:
+    inner = t2.select(t2.c.col3).where(t2.c.col4 == a)
+    text = f"SELECT `table2`.`col3` FROM `db`.`table2` WHERE `table2`.`col4`={A}"
+    statement = t1.select(a)
+    head = f"SELECT {A} FROM `db`.`table1` WHERE "
+    assert statement.where(a.in_(inner)).sql("db") == f"{head}{A} IN ({text})"
+    assert statement.where(a.not_in(inner)).sql("db") == f"{head}{A} NOT IN ({text})"
+    assert statement.where(a == inner.scalar()).sql("db") == f"{head}{A}=({text})"
+    assert statement.where(sb.exists(inner)).sql("db") == f"{head}EXISTS ({text})"
+
+
+def test_reprs_can_be_read() -> None:
+    assert repr(a == 5) == f"<Binary {A}=5>"
+    assert repr(t1.select(a)) == f"<Select SELECT {A} FROM `db`.`table1`>"
+    assert "must be" in repr(a == float("nan"))
+
+
+def test_an_expression_is_not_pickled() -> None:
+    import copy
+    import pickle
+
+    with pytest.raises(TypeError, match="cannot be pickled or copied"):
+        pickle.dumps(a == 1)
+    with pytest.raises(TypeError, match="cannot be pickled or copied"):
+        copy.deepcopy(t1.select(a))

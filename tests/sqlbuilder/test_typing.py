@@ -1,0 +1,41 @@
+"""Type checkers report every wrong use, and no right one.
+
+The uses are in `tests/typing/sqlbuilder_uses.txt`: no `.py`, so that nobody's own check of the
+tests stumbles over what is wrong on purpose.
+"""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+USES = Path(__file__).parent.parent / "typing" / "sqlbuilder_uses.txt"
+ROOT = Path(__file__).parent.parent.parent
+COMMANDS = {
+    "mypy": ["mypy", "--strict", "--no-error-summary", "--follow-imports=silent"],
+    "pyright": ["pyright", "--pythonpath", sys.executable],
+}
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_wrong_uses_are_reported(checker: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(checker) is None:
+        pytest.fail(f"{checker} is not installed: pip install mypy 'pyright[nodejs]'")
+    text = USES.read_text(encoding="utf-8")
+    file = tmp_path / "uses.py"
+    file.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", *COMMANDS[checker], str(file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == "" or done.returncode in (0, 1), done.stderr
+    reported = {int(line) for line in re.findall(r"uses\.py:(\d+)[:\d]*.* error", done.stdout)}
+    wrong = {n for n, line in enumerate(text.splitlines(), 1) if line.endswith("# wrong")}
+    assert len(wrong) == 38
+    assert reported == wrong, done.stdout

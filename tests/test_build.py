@@ -1,0 +1,154 @@
+"""Building: what GODROPBOX_BUILD asks for, what it says, and what the wheels and the sdist hold.
+
+Every build runs on a clean copy of the tree, by the back end that pip itself would call.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import godropbox
+from godropbox import _kernels
+
+ROOT = Path(__file__).parent.parent
+KEPT_OUT = ("__pycache__", ".*", "build", "dist", "out", "*.egg-info", "*.so", "*.pyd")
+
+needs_cc = pytest.mark.skipif(
+    sys.platform == "win32", reason="MSVC is found in the registry: CC cannot take it away"
+)
+
+
+def _copy(where: Path) -> Path:
+    shutil.copytree(ROOT, where, ignore=shutil.ignore_patterns(*KEPT_OUT))
+    return where
+
+
+def _build(tree: Path, what: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("GODROPBOX_")}
+    code = f"from setuptools.build_meta import {what}; print({what}('dist'))"
+    (tree / "dist").mkdir(exist_ok=True)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | settings,
+        cwd=tree,
+        capture_output=True,
+        text=True,
+    )
+
+
+def _built(tree: Path, what: str, **settings: str) -> tuple[Path, str]:
+    """Return the file that was built and what the build said on standard error."""
+    done = _build(tree, what, **settings)
+    assert done.returncode == 0, done.stderr
+    return tree / "dist" / done.stdout.splitlines()[-1], done.stderr
+
+
+def _inside(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def _sources() -> set[str]:
+    found = [path for path in (ROOT / "godropbox").rglob("*") if path.suffix in (".py", ".pyi")]
+    return {path.relative_to(ROOT).as_posix() for path in found} | {"godropbox/py.typed"}
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = _copy(tmp_path_factory.mktemp("sdist") / "tree")
+    return _built(tree, "build_sdist", GODROPBOX_BUILD="pure")[0]
+
+
+@pytest.fixture
+def unpacked(sdist: Path, tmp_path: Path) -> Path:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / sdist.name.removesuffix(".tar.gz")
+
+
+def test_the_sdist_holds_the_sources_and_nothing_generated(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {m.name.partition("/")[2] for m in archive.getmembers() if m.isfile()}
+    tracked = [
+        path
+        for pattern in (
+            "csrc/*.[ch]",
+            "godropbox/**/*.p[xy]*",
+            "tests/**/*.[ch]",
+            "tests/**/*.py",
+            "docs/*.md",
+        )
+        for path in ROOT.glob(pattern)
+        if path.suffix not in (".pyc", ".pyd")
+    ]
+    expected = {path.relative_to(ROOT).as_posix() for path in tracked}
+    assert {"csrc/hash2.c", "godropbox/_kernels/hash2_c.pyx", "tests/csrc/test_hash2.c"} <= expected
+    expected |= {"LICENSE", "README.md", "pyproject.toml", "setup.py", "tests/vectors/hash2.csv"}
+    assert expected - names == set()
+    generated = re.compile(r"(build|dist)/.*|godropbox/.*\.c|.*\.(so|pyd|pyc|o)")
+    assert [name for name in names if generated.fullmatch(name)] == []
+
+
+def test_an_sdist_made_with_a_compiler_holds_the_same(sdist: Path, tmp_path: Path) -> None:
+    other, _ = _built(_copy(tmp_path / "tree"), "build_sdist", GODROPBOX_BUILD="native")
+    listed = []
+    for path in (sdist, other):
+        with tarfile.open(path) as archive:
+            listed.append(sorted(archive.getnames()))
+    assert listed[0] == listed[1]
+
+
+def test_pure_builds_a_wheel_for_every_python(unpacked: Path) -> None:
+    wheel, _ = _built(unpacked, "build_wheel", GODROPBOX_BUILD="pure")
+    assert wheel.name == f"godropbox-{godropbox.__version__}-py3-none-any.whl"
+    assert _inside(wheel) == _sources()
+
+
+def test_native_builds_every_kernel_out_of_the_sdist(unpacked: Path) -> None:
+    wheel, _ = _built(unpacked, "build_wheel", GODROPBOX_BUILD="native")
+    assert f"-cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name
+    end = sysconfig.get_config_var("EXT_SUFFIX")
+    compiled = {f"godropbox/_kernels/{stem}_c{end}" for stem in _kernels.KERNELS}
+    compiled |= {name.replace(".", "/") + end for name in _kernels.MODULES}
+    assert _inside(wheel) == _sources() | compiled
+
+
+@needs_cc
+def test_auto_without_a_compiler_builds_the_pure_package_and_says_so(unpacked: Path) -> None:
+    wheel, said = _built(unpacked, "build_wheel", CC="/bin/false")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert _inside(wheel) == _sources()
+    lines = [line for line in said.splitlines() if "compiler" in line]
+    assert lines == ["godropbox: no working C compiler, so the pure package is built"]
+
+
+@needs_cc
+def test_native_without_a_compiler_fails(unpacked: Path) -> None:
+    done = _build(unpacked, "build_wheel", CC="/bin/false", GODROPBOX_BUILD="native")
+    assert done.returncode != 0
+    assert "/bin/false" in done.stderr
+    assert list((unpacked / "dist").glob("*.whl")) == []
+
+
+@pytest.mark.parametrize("value", ["fast", ""])
+def test_an_unknown_build_fails_with_the_value(unpacked: Path, value: str) -> None:
+    done = _build(unpacked, "build_wheel", GODROPBOX_BUILD=value)
+    assert done.returncode != 0
+    expected = f"GODROPBOX_BUILD must be auto, native or pure, got {value!r}"
+    assert done.stderr.splitlines()[-1] == expected
+
+
+def test_the_version_is_said_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == godropbox.__version__
+    assert f"## {godropbox.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert project["dependencies"] == []
