@@ -18,6 +18,8 @@ KERNELS = {
     "murmur3": ["murmur3.c"],
     "sqltext": ["sqltext.c"],
     "stack": [],
+    "wire": ["wire.c", "wire_binary.c", "wire_io.c", "wire_meta.c"],
+    "wire_request": ["wire_key.c"],
 }
 
 # Pure-Python-mode modules, compiled as they stand.
@@ -36,6 +38,14 @@ MODULES = [
     "godropbox.database.sqlbuilder._terms",
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
+    "godropbox.memcache.ascii",
+    "godropbox.memcache.binary",
+    "godropbox.memcache.clients",
+    "godropbox.memcache.exchange",
+    "godropbox.memcache.meta",
+    "godropbox.memcache.protocol",
+    "godropbox.memcache.raw",
+    "godropbox.memcache.responses",
     "godropbox.resource_pool._ledger",
     "godropbox.resource_pool._simple",
 ]

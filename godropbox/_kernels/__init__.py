@@ -25,6 +25,8 @@ __all__ = [
     "pairs",
     "sqltext",
     "stack",
+    "wire",
+    "wire_request",
 ]
 
 TYPE_CHECKING = False  # not typing's: that module takes longer to import than the kernels
@@ -32,7 +34,7 @@ TYPE_CHECKING = False  # not typing's: that module takes longer to import than t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KERNELS = ("hash2", "murmur3", "sqltext", "stack")
+KERNELS = ("hash2", "murmur3", "sqltext", "stack", "wire", "wire_request")
 MODULES = (
     "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
@@ -48,6 +50,14 @@ MODULES = (
     "godropbox.database.sqlbuilder._terms",
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
+    "godropbox.memcache.ascii",
+    "godropbox.memcache.binary",
+    "godropbox.memcache.clients",
+    "godropbox.memcache.exchange",
+    "godropbox.memcache.meta",
+    "godropbox.memcache.protocol",
+    "godropbox.memcache.raw",
+    "godropbox.memcache.responses",
     "godropbox.resource_pool._ledger",
     "godropbox.resource_pool._simple",
 )
@@ -130,5 +140,7 @@ if TYPE_CHECKING:
     from . import murmur3_py as murmur3
     from . import sqltext_py as sqltext
     from . import stack_py as stack
+    from . import wire_py as wire
+    from . import wire_request_py as wire_request
 else:
     globals().update(zip(KERNELS, _chosen, strict=True))

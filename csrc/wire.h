@@ -1,0 +1,108 @@
+/* The memcached wire: finds the frames of a reply in a buffer that the caller owns.
+ *
+ * A reader is told what reply to expect and is then shown the same buffer again and again as it
+ * fills. It answers with one record a frame, holding offsets into that buffer, and never looks
+ * past the bytes it was shown. Nothing is allocated, nothing is copied, no I/O is done: that is
+ * wire_io.h. The rules are memcached's doc/protocol.txt and its binary protocol document. */
+#ifndef GDBX_WIRE_H
+#define GDBX_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define GDBX_WIRE_MAX_LINE 8192u        /* bytes of a line; the longest that memcached sends is 2 KiB */
+#define GDBX_WIRE_MAX_VALUE (1u << 30)  /* bytes of a value; memcached's own upper limit */
+
+enum gdbx_wire_kind {
+    GDBX_WIRE_LINES,   /* `count` lines, each one of `words` */
+    GDBX_WIRE_VALUES,  /* VALUE blocks, at most `count`, then END */
+    GDBX_WIRE_STATS,   /* STAT lines, then END, OK or RESET */
+    GDBX_WIRE_PACKETS, /* binary packets whose opcodes are bits of `words` */
+    GDBX_WIRE_META,    /* `count` meta replies, or fewer and MN */
+};
+
+enum gdbx_wire_option {
+    GDBX_WIRE_STRICT = 1, /* a refused command carried data, so nothing after it can be trusted */
+    GDBX_WIRE_QUIET = 2,  /* replies may be left out; MN or a NOOP packet ends them */
+    GDBX_WIRE_SERIES = 4, /* packets with one opaque, ended by one with no key */
+};
+
+enum gdbx_wire_word {
+    GDBX_WIRE_STORED = 1 << 0,
+    GDBX_WIRE_NOT_STORED = 1 << 1,
+    GDBX_WIRE_EXISTS = 1 << 2,
+    GDBX_WIRE_NOT_FOUND = 1 << 3,
+    GDBX_WIRE_DELETED = 1 << 4,
+    GDBX_WIRE_TOUCHED = 1 << 5,
+    GDBX_WIRE_OK = 1 << 6,
+    GDBX_WIRE_NUMBER = 1 << 7,
+    GDBX_WIRE_VERSION = 1 << 8,
+};
+
+/* Marks of a record: what the reply said besides its fields. */
+enum gdbx_wire_mark {
+    GDBX_WIRE_WON = 1,     /* W: this client may recache */
+    GDBX_WIRE_SENT = 2,    /* Z: another client already may */
+    GDBX_WIRE_STALE = 4,   /* X */
+    GDBX_WIRE_BASE64 = 8,  /* b: the key is in base64 */
+    GDBX_WIRE_KEY = 16,    /* the reply names its key */
+    GDBX_WIRE_VALUE = 32,  /* the reply carries a value */
+    GDBX_WIRE_FAILED = 64, /* an error line or packet; the value is its text */
+};
+
+enum gdbx_wire_result { GDBX_WIRE_DONE, GDBX_WIRE_MORE, GDBX_WIRE_FULL, GDBX_WIRE_BAD };
+
+enum gdbx_wire_reason {
+    GDBX_WIRE_LONG_LINE = 1,
+    GDBX_WIRE_LINE_END,
+    GDBX_WIRE_BAD_LINE,
+    GDBX_WIRE_BAD_SIZE,
+    GDBX_WIRE_VALUE_END,
+    GDBX_WIRE_TOO_MANY,
+    GDBX_WIRE_BAD_MAGIC,
+    GDBX_WIRE_BAD_OPCODE,
+    GDBX_WIRE_BAD_LENGTHS,
+    GDBX_WIRE_BAD_OPAQUE,
+    GDBX_WIRE_REFUSED,
+    GDBX_WIRE_LEFTOVER,
+};
+
+struct gdbx_wire_record {
+    size_t key, key_size;
+    size_t value, value_size;
+    size_t line, line_size; /* the whole line of a text reply */
+    uint64_t cas, number;
+    uint32_t flags, index; /* index: which request of the batch, where the reply says so */
+    uint32_t status, marks;
+};
+
+struct gdbx_wire_reader {
+    uint64_t words;
+    uint32_t kind, options;
+    uint32_t count, first; /* replies expected; the opaque of the first of them */
+    uint32_t next;         /* the index that the next reply has, or the least that it may have */
+    size_t position;       /* where the next frame starts */
+    size_t scanned;        /* no line ends before here */
+    size_t needed;         /* not worth another look before the buffer holds this much */
+    int done, reason;
+};
+
+/* Look at data[0, size), of which the reader has consumed `position`. Adds to *records, of which
+ * there is room for `capacity`, and to *used. */
+int gdbx_wire_scan(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                   struct gdbx_wire_record *records, size_t capacity, size_t *used);
+
+/* The parts of the scan, one a protocol; for wire*.c only. Each consumes one frame. */
+int gdbx_wire_packet(struct gdbx_wire_reader *, const uint8_t *, size_t, struct gdbx_wire_record *);
+int gdbx_wire_meta(struct gdbx_wire_reader *, const uint8_t *, size_t, struct gdbx_wire_record *);
+int gdbx_wire_line(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t *end);
+int gdbx_wire_error(const uint8_t *line, size_t size, uint32_t *status);
+int gdbx_wire_value(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t start, size_t length);
+int gdbx_wire_fail(struct gdbx_wire_reader *, int reason);
+/* Read an unsigned decimal number at *at, which must end at a space or at `end`. */
+int gdbx_wire_number(const uint8_t *data, size_t *at, size_t end, uint64_t most, uint64_t *out);
+
+/* Whether a key may go on the wire: 1 to 250 bytes, none at or below 0x20, none 0x7f. */
+int gdbx_wire_key_ok(const uint8_t *key, size_t size);
+
+#endif

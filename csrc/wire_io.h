@@ -1,0 +1,49 @@
+/* One exchange over a plain socket: send, wait, receive and scan, without the interpreter.
+ *
+ * The caller owns every buffer. A call returns when the reply is complete, or when only the caller
+ * can go on: a buffer is full, a signal came, the deadline passed. After the first two he calls
+ * again with the same structure. POSIX only; elsewhere the file is empty. */
+#ifndef GDBX_WIRE_IO_H
+#define GDBX_WIRE_IO_H
+
+#include "wire.h"
+
+#ifndef _WIN32
+
+/* Beyond enum gdbx_wire_result; GDBX_WIRE_MORE means here that the buffer must grow. */
+enum gdbx_wire_io_result {
+    GDBX_WIRE_SIGNAL = 16, /* interrupted: run the handlers, then call again */
+    GDBX_WIRE_LATE,        /* the deadline passed */
+    GDBX_WIRE_CLOSED,      /* the peer closed before the reply was complete */
+    GDBX_WIRE_BROKEN,      /* a system call failed; see `error` */
+    GDBX_WIRE_UNASKED,     /* bytes were waiting before anything was sent */
+};
+
+struct gdbx_wire_part {
+    const uint8_t *data;
+    size_t size;
+};
+
+struct gdbx_wire_io {
+    struct gdbx_wire_reader *reader;
+    const struct gdbx_wire_part *parts; /* the request; zeroed sizes are allowed */
+    size_t part_count, part, offset;    /* how far it is sent */
+    uint8_t *data;                      /* the reply so far */
+    size_t capacity, size;
+    struct gdbx_wire_record *records;
+    size_t record_capacity, record_count;
+    int64_t deadline; /* gdbx_wire_now() at which to give up; INT64_MAX for never */
+    int fd;
+    int armed; /* a blocking receive on fd gives up by itself, near enough to the deadline */
+    int begun, error;
+};
+
+int64_t gdbx_wire_now(void); /* monotonic nanoseconds */
+
+/* Make a blocking receive on fd give up after `nanoseconds`, 0 for never; returns errno or 0. */
+int gdbx_wire_arm(int fd, int64_t nanoseconds);
+
+int gdbx_wire_exchange(struct gdbx_wire_io *io);
+
+#endif
+#endif

@@ -1,0 +1,166 @@
+"""What both twins of the memcached kernels share: numbers of the wire and the words of errors.
+
+The numbers are those of ``csrc/wire.h``. Only error paths call the functions.
+"""
+
+import operator
+
+from ._args import bad_int, shown
+
+__all__ = [
+    "FAILED",
+    "HAS_KEY",
+    "HAS_VALUE",
+    "LINES",
+    "MAX_LINE",
+    "MAX_VALUE",
+    "META",
+    "PACKETS",
+    "QUIET",
+    "REASONS",
+    "SENT",
+    "SERIES",
+    "STALE",
+    "STATS",
+    "STRICT",
+    "VALUES",
+    "WON",
+    "WORDS",
+    "Row",
+    "bad_item",
+    "bad_key",
+    "bad_reply",
+    "bad_size",
+    "bad_token",
+    "checked_range",
+]
+
+LINES = 0
+VALUES = 1
+STATS = 2
+PACKETS = 3
+META = 4
+
+STRICT = 1
+QUIET = 2
+SERIES = 4
+
+WORDS = {
+    "STORED": 1,
+    "NOT_STORED": 2,
+    "EXISTS": 4,
+    "NOT_FOUND": 8,
+    "DELETED": 16,
+    "TOUCHED": 32,
+    "OK": 64,
+    "NUMBER": 128,
+    "VERSION": 256,
+}
+
+WON = 1
+SENT = 2
+STALE = 4
+HAS_KEY = 16
+HAS_VALUE = 32
+FAILED = 64
+
+MAX_LINE = 8192
+MAX_VALUE = 1 << 30
+
+REASONS = (
+    "",
+    "a line is longer than 8192 bytes",
+    "a line does not end in CR LF",
+    "a line is not one that answers the request",
+    "a value is larger than 1 GiB",
+    "a value is not followed by CR LF",
+    "there are more values than keys",
+    "a packet does not start with 0x81",
+    "a packet has another opcode than the request",
+    "a packet's lengths do not fit its opcode",
+    "an opaque is not that of the request",
+    "a command that carries data was refused",
+    "there are bytes after the end of the reply",
+)
+
+
+class Row:
+    """One frame of a reply, for the operations that are too rare to have their own way out.
+
+    `place` is which request of the batch it answers; `value` may be the text of an error, and
+    `line` is the whole line of a meta reply.
+    """
+
+    __slots__ = ("cas", "flags", "key", "line", "marks", "number", "place", "status", "value")
+
+    def __init__(
+        self,
+        place: int,
+        status: int,
+        marks: int,
+        key: bytes,
+        value: bytes,
+        line: bytes,
+        flags: int,
+        cas: int,
+        number: int,
+    ) -> None:
+        self.place = place
+        self.status = status
+        self.marks = marks
+        self.key = key
+        self.value = value
+        self.line = line
+        self.flags = flags
+        self.cas = cas
+        self.number = number
+
+
+def bad_reply(reason: int, data: bytes, position: int) -> ValueError:
+    """Return the error for a reply that cannot be trusted from `position` on."""
+    excerpt = data[position : position + 60]
+    return ValueError(f"{REASONS[reason]}: {excerpt!r} at byte {position} of the reply")
+
+
+def bad_key(key: object, prefix: bytes) -> Exception:
+    """Return the error for a key that may not go on the wire."""
+    if not isinstance(key, (str, bytes)):
+        return TypeError(f"key must be str or bytes, got {shown(key)}")
+    try:
+        wire = prefix + (key.encode() if isinstance(key, str) else key)
+    except UnicodeEncodeError as error:
+        return ValueError(f"key must be text that UTF-8 can encode, got {shown(key)}: {error}")
+    for i, byte in enumerate(wire):
+        if byte <= 0x20 or byte == 0x7F:
+            return ValueError(
+                f"key must have no byte up to 0x20 and no 0x7f, got 0x{byte:02x} at {i}"
+                f" of {shown(wire)}"
+            )
+    return ValueError(
+        f"key must be 1 to 250 bytes with its prefix, got {len(wire)} bytes: {shown(wire)}"
+    )
+
+
+def bad_item(item: object) -> TypeError:
+    """Return the error for what had to be an item."""
+    return TypeError(f"item must be an Item, got {shown(item)}")
+
+
+def bad_size(size: int) -> ValueError:
+    """Return the error for a value that no server takes."""
+    return ValueError(f"value must be at most 2**30 bytes, got {size}")
+
+
+def bad_token(cas: int) -> ValueError:
+    """Return the error for a token where the protocol has no place for one."""
+    return ValueError(f"cas must be 0 for this operation of the ASCII protocol, got {cas}")
+
+
+def checked_range(name: str, value: object, least: int, limit: int, allowed: str) -> int:
+    """Return `value` as an int in [least, limit), or raise an error that says `allowed`."""
+    if not hasattr(type(value), "__index__"):
+        raise bad_int(name, allowed, value)
+    number = operator.index(value)  # type: ignore[arg-type]  # it has __index__, tested above
+    if not least <= number < limit:
+        raise bad_int(name, allowed, value)
+    return number

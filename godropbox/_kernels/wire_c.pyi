@@ -1,0 +1,35 @@
+from array import array
+
+from _typeshed import ReadableBuffer
+
+from . import _wire as codes
+from ._wire import Row
+
+__all__ = ["Reply", "arm", "codes", "exchange"]
+
+class Reply:
+    def __init__(
+        self, kind: int, count: int, words: int = 0, first: int = 0, options: int = 0
+    ) -> None: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def size(self) -> int: ...
+    def feed(self, data: ReadableBuffer) -> bool: ...
+    def hit(self, key: str | bytes, prefix: bytes) -> tuple[int, bytes | None, int, int]: ...
+    def hits(
+        self, keys: list[str | bytes], prefix: bytes
+    ) -> tuple[list[bytes | None], array[int], array[int], dict[int, tuple[int, bytes]] | None]: ...
+    def outcomes(
+        self, count: int
+    ) -> tuple[bytes, array[int], dict[int, tuple[int, bytes]] | None]: ...
+    def rows(self) -> list[Row]: ...
+
+def arm(fd: int, seconds: float) -> None: ...
+def exchange(
+    fd: int,
+    request: list[ReadableBuffer],
+    reply: Reply,
+    seconds: float | None,
+    armed: bool = False,
+) -> None: ...

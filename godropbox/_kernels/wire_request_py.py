@@ -1,0 +1,200 @@
+"""Requests to memcached in pure Python: the twin of ``wire_request_c``.
+
+`first` is the opaque of the first request of a batch; each later one has the next. `prefix` goes
+before every key. A store returns buffers to be sent one after the other, large values among them
+as they are. Each raises ``TypeError`` or ``ValueError`` for what may not go on the wire.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from ._args import bad_buffer
+from ._wire import MAX_VALUE, bad_item, bad_key, bad_size, bad_token, checked_range
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = [
+    "ascii_each",
+    "ascii_keys",
+    "ascii_stores",
+    "binary_keys",
+    "binary_stores",
+    "checked_range",
+    "meta_keys",
+    "meta_stores",
+    "wire_key",
+]
+
+_LARGE: Final = 16384
+_HEADER: Final = struct.Struct(">BBHBBHIIQ")
+_NOOP: Final = 0x0A
+_LONG_AGO: Final = 2592001  # the binary protocol has no negative expiry; January 1970 is over
+_BAD_BYTES: Final = bytes((*range(0x21), 0x7F))
+
+_Key = str | bytes
+
+
+def wire_key(key: _Key, prefix: bytes) -> bytes:
+    """Return a key as it goes on the wire."""
+    if isinstance(key, str):
+        try:
+            wire = prefix + key.encode()
+        except UnicodeEncodeError:
+            raise bad_key(key, prefix) from None
+    elif isinstance(key, bytes):
+        wire = prefix + key
+    else:
+        raise bad_key(key, prefix)
+    if not 0 < len(wire) <= 250 or len(wire.translate(None, _BAD_BYTES)) != len(wire):
+        raise bad_key(key, prefix)
+    return wire
+
+
+def _check_kinds(keys: list[Any]) -> None:
+    """Refuse a mixture of str and bytes, in which two keys may be the same on the wire."""
+    if len({isinstance(key, str) for key in keys}) > 1:
+        raise TypeError("keys must be all str or all bytes")
+
+
+class _Writer:
+    """A growing request: finished chunks, large values among them, and the open one."""
+
+    def __init__(self) -> None:
+        self.parts: list[ReadableBuffer] = []
+        self.open = bytearray()
+
+    def add_value(self, value: "ReadableBuffer", view: memoryview) -> None:
+        if len(view) < _LARGE:
+            self.open += view
+            return
+        self.cut()
+        self.parts.append(value if isinstance(value, bytes) else view)
+
+    def cut(self) -> None:
+        if self.open:
+            self.parts.append(bytes(self.open))
+            self.open.clear()
+
+
+def _fields(item: Any) -> tuple[_Key, Any, int, int, int, memoryview]:
+    """Take an item apart, checked."""
+    if not isinstance(item, tuple) or len(item) != 5:
+        raise bad_item(item)
+    key, value, flags, cas, expire = item
+    flags = checked_range("flags", flags, 0, 1 << 32, "[0, 2**32)")
+    cas = checked_range("cas", cas, 0, 1 << 64, "[0, 2**64)")
+    expire = checked_range("expire", expire, -(1 << 31), 1 << 32, "[-2**31, 2**32)")
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise bad_buffer("value", value) from None
+    if not view.c_contiguous:
+        raise bad_buffer("value", value)
+    if view.nbytes > MAX_VALUE:
+        raise bad_size(view.nbytes)
+    return key, value, flags, cas, expire, view.cast("B")
+
+
+def ascii_keys(command: bytes, keys: list[Any], prefix: bytes) -> bytes:
+    """Return one command with every key behind it."""
+    _check_kinds(keys)
+    return b" ".join((command, *(wire_key(key, prefix) for key in keys))) + b"\r\n"
+
+
+def ascii_each(before: bytes, keys: list[Any], after: bytes, prefix: bytes) -> bytes:
+    """Return a command for each key: `before`, the key, `after`."""
+    return b"".join([before + wire_key(key, prefix) + after for key in keys])
+
+
+def ascii_stores(
+    verb: bytes, items: Iterable[Any], prefix: bytes, tokens: bool = True
+) -> "list[ReadableBuffer]":
+    """Return a store of each item: with `verb`, or with cas if it has a token and may have one."""
+    writer = _Writer()
+    for item in items:
+        key, value, flags, cas, expire, view = _fields(item)
+        if cas and not tokens:
+            raise bad_token(cas)
+        wire = wire_key(key, prefix)
+        if cas:
+            writer.open += b"cas %b %d %d %d %d\r\n" % (wire, flags, expire, len(view), cas)
+        else:
+            writer.open += b"%b%b %d %d %d\r\n" % (verb, wire, flags, expire, len(view))
+        writer.add_value(value, view)
+        writer.open += b"\r\n"
+    writer.cut()
+    return writer.parts
+
+
+def binary_keys(
+    opcode: int, keys: list[Any], extras: bytes, first: int, prefix: bytes, quiet: bool = False
+) -> bytes:
+    """Return a packet for each key, and a NOOP after them if they are `quiet`."""
+    _check_kinds(keys)
+    packets = []
+    size = len(extras)
+    for opaque, key in enumerate(keys, first):
+        wire = wire_key(key, prefix)
+        total = size + len(wire)
+        packets.append(
+            _HEADER.pack(0x80, opcode, len(wire), size, 0, 0, total, opaque & 0xFFFFFFFF, 0)
+        )
+        packets += (extras, wire)
+    if quiet:
+        opaque = (first + len(keys)) & 0xFFFFFFFF
+        packets.append(_HEADER.pack(0x80, _NOOP, 0, 0, 0, 0, 0, opaque, 0))
+    return b"".join(packets)
+
+
+def binary_stores(
+    opcode: int, zero: int, items: Iterable[Any], extras: bool, first: int, prefix: bytes
+) -> "list[ReadableBuffer]":
+    """Return a packet for each item: `opcode` if it has a token, `zero` if not."""
+    writer = _Writer()
+    for opaque, item in enumerate(items, first):
+        key, value, flags, cas, expire, view = _fields(item)
+        wire = wire_key(key, prefix)
+        size = 8 if extras else 0
+        code = opcode if cas else zero
+        total = size + len(wire) + len(view)
+        writer.open += _HEADER.pack(
+            0x80, code, len(wire), size, 0, 0, total, opaque & 0xFFFFFFFF, cas
+        )
+        if extras:
+            writer.open += struct.pack(">II", flags, expire if expire >= 0 else _LONG_AGO)
+        writer.open += wire
+        writer.add_value(value, view)
+    writer.cut()
+    return writer.parts
+
+
+def meta_keys(
+    command: bytes, keys: list[Any], flags: bytes, first: int, prefix: bytes, quiet: bool = False
+) -> bytes:
+    """Return a meta command for each key, and mn after them if they are `quiet`."""
+    _check_kinds(keys)
+    end = b" q\r\n" if quiet else b"\r\n"
+    lines = [
+        b"%b%b%b O%d%b" % (command, wire_key(key, prefix), flags, opaque & 0xFFFFFFFF, end)
+        for opaque, key in enumerate(keys, first)
+    ]
+    return b"".join(lines) + (b"mn\r\n" if quiet else b"")
+
+
+def meta_stores(
+    flags: bytes, zero: bytes, items: Iterable[Any], first: int, prefix: bytes
+) -> "list[ReadableBuffer]":
+    """Return a meta store of each item: with `flags` if it has a token, with `zero` if not."""
+    writer = _Writer()
+    for opaque, item in enumerate(items, first):
+        key, value, item_flags, cas, expire, view = _fields(item)
+        wire = wire_key(key, prefix)
+        writer.open += b"ms %b %d F%d T%d" % (wire, len(view), item_flags, expire)
+        writer.open += b" C%d%b" % (cas, flags) if cas else zero
+        writer.open += b" O%d\r\n" % (opaque & 0xFFFFFFFF)
+        writer.add_value(value, view)
+        writer.open += b"\r\n"
+    writer.cut()
+    return writer.parts

@@ -1,0 +1,7 @@
+# What the compiler is told about ascii.py.
+
+from .protocol cimport Protocol
+
+
+cdef class AsciiProtocol(Protocol):
+    pass

@@ -1,0 +1,106 @@
+"""The ASCII protocol: memcached's first, spoken by every server and proxy. No I/O.
+
+After doc/protocol.txt of memcached. Gets ask for the token as well (``gets``), since it costs next
+to nothing. Compiled as it stands.
+"""
+
+from typing import Any
+
+from .._kernels import wire, wire_request
+from .errors import InvalidArgumentError
+from .exchange import Exchange, MutateExchange
+from .protocol import Protocol, Request
+from .types import Capabilities, Key
+
+__all__ = ["AsciiProtocol"]
+
+CAPABILITIES = Capabilities(
+    protocol="ASCII",
+    increment_creates=False,
+    store_returns_cas=False,
+    conditional_replace=False,
+    verbosity=True,
+    stale_while_revalidate=False,
+    binary_keys=False,
+)
+
+_LINES = wire.codes.LINES
+_VALUES = wire.codes.VALUES
+_STRICT = wire.codes.STRICT
+_STORE_WORDS = (
+    wire.codes.WORDS["STORED"]
+    | wire.codes.WORDS["NOT_STORED"]
+    | wire.codes.WORDS["EXISTS"]
+    | wire.codes.WORDS["NOT_FOUND"]
+)
+_DELETE_WORDS = wire.codes.WORDS["DELETED"] | wire.codes.WORDS["NOT_FOUND"]
+_TOUCH_WORDS = wire.codes.WORDS["TOUCHED"] | wire.codes.WORDS["NOT_FOUND"]
+_COUNT_WORDS = wire.codes.WORDS["NUMBER"] | wire.codes.WORDS["NOT_FOUND"]
+# The command for an item without a token, and whether there may be one with.
+_VERBS = {
+    "set": (b"set ", True),
+    "cas or add": (b"add ", True),
+    "add": (b"add ", False),
+    "replace": (b"replace ", False),
+    "append": (b"append ", False),
+    "prepend": (b"prepend ", False),
+}
+
+
+class AsciiProtocol(Protocol):
+    """Makes exchanges in the ASCII protocol."""
+
+    __slots__ = ()
+
+    def __init__(self, prefix: Key = b"", shard_id: int = 0) -> None:
+        Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
+
+    def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
+        if not keys:
+            return [], wire.Reply(_LINES, 0)
+        return [wire_request.ascii_keys(b"gets", keys, prefix)], wire.Reply(_VALUES, len(keys))
+
+    def _gat(self, key: Key, expire: int) -> Request:
+        request = wire_request.ascii_keys(b"gats %d" % expire, [key], self.prefix)
+        return [request], wire.Reply(_VALUES, 1)
+
+    def _stores(self, verb: str, items: list[Any], prefix: bytes) -> Request:
+        command, tokens = _VERBS[verb]
+        request = wire_request.ascii_stores(command, items, prefix, tokens)
+        return request, wire.Reply(_LINES, len(items), _STORE_WORDS, 0, _STRICT)
+
+    def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
+        request = wire_request.ascii_each(b"delete ", keys, b"\r\n", prefix)
+        return [request], wire.Reply(_LINES, len(keys), _DELETE_WORDS)
+
+    def _touch(self, key: Key, expire: int) -> Request:
+        request = wire_request.ascii_each(b"touch ", [key], b" %d\r\n" % expire, self.prefix)
+        return [request], wire.Reply(_LINES, 1, _TOUCH_WORDS)
+
+    def _count(self, down: bool, key: Key, delta: int, initial: int, expire: int | None) -> Request:
+        verb = b"decr " if down else b"incr "
+        request = wire_request.ascii_each(verb, [key], b" %d\r\n" % delta, self.prefix)
+        return [request], wire.Reply(_LINES, 1, _COUNT_WORDS)
+
+    def _plain(self, verb: str, number: int) -> Request:
+        if verb == "quit":
+            return [b"quit\r\n"], wire.Reply(_LINES, 0)
+        command = b"flush_all" if verb == "flush" else b"verbosity"
+        return [b"%b %d\r\n" % (command, number)], wire.Reply(_LINES, 1, wire.codes.WORDS["OK"])
+
+    def _version(self) -> Request:
+        return [b"version\r\n"], wire.Reply(_LINES, 1, wire.codes.WORDS["VERSION"])
+
+    def _stats(self, name: str) -> Request:
+        command = f"stats {name}" if name else "stats"
+        return [command.encode() + b"\r\n"], wire.Reply(wire.codes.STATS, 1)
+
+    def authenticate(self, user: str, password: str) -> Exchange:
+        """Log in, to a server that was started with ``--auth-file``; to be sent before all else."""
+        words = f"{user} {password}".encode()
+        if any(byte < 0x20 or byte == 0x7F for byte in words) or " " in user:
+            raise InvalidArgumentError(
+                "user and password must have no control characters, user no space"
+            )
+        request = b"set auth 0 0 %d\r\n%b\r\n" % (len(words), words)
+        return MutateExchange([request], wire.Reply(_LINES, 1, wire.codes.WORDS["STORED"]), "auth")

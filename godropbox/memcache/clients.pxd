@@ -1,0 +1,15 @@
+# What the compiler is told about clients.py.
+
+from .raw cimport RawClient
+
+
+cdef class RawAsciiClient(RawClient):
+    pass
+
+
+cdef class RawBinaryClient(RawClient):
+    pass
+
+
+cdef class RawMetaClient(RawClient):
+    cdef object _meta

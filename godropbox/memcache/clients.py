@@ -1,0 +1,103 @@
+"""The raw clients: one for each protocol. Compiled as it stands (``clients.pxd``)."""
+
+from functools import partial
+
+from .ascii import AsciiProtocol
+from .binary import BinaryProtocol
+from .meta import MetaProtocol
+from .raw import Channel, RawClient
+from .responses import MetaResponse, MutateResponse
+from .types import Item, Key
+
+__all__ = ["RawAsciiClient", "RawBinaryClient", "RawMetaClient"]
+
+
+class RawAsciiClient(RawClient):
+    """A client that speaks the ASCII protocol over one connection."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        channel: Channel,
+        shard_id: int = 0,
+        *,
+        timeout: float | None = None,
+        prefix: Key = b"",
+    ) -> None:
+        RawClient.__init__(self, channel, AsciiProtocol(prefix, shard_id), timeout)
+
+
+class RawBinaryClient(RawClient):
+    """A client that speaks the binary protocol over one connection."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        channel: Channel,
+        shard_id: int = 0,
+        *,
+        timeout: float | None = None,
+        prefix: Key = b"",
+    ) -> None:
+        RawClient.__init__(self, channel, BinaryProtocol(prefix, shard_id), timeout)
+
+
+class RawMetaClient(RawClient):
+    """A client that speaks the meta protocol over one connection.
+
+    With `binary_keys` a key may have any bytes, at most 186 of them with the prefix.
+    """
+
+    __slots__ = ("_meta",)
+
+    def __init__(
+        self,
+        channel: Channel,
+        shard_id: int = 0,
+        *,
+        timeout: float | None = None,
+        prefix: Key = b"",
+        binary_keys: bool = False,
+    ) -> None:
+        self._meta = MetaProtocol(prefix, shard_id, binary_keys)
+        RawClient.__init__(self, channel, self._meta, timeout)
+
+    def meta_get(
+        self,
+        key: Key,
+        *,
+        value: bool = True,
+        expire: int | None = None,
+        lease: int | None = None,
+        recache: int | None = None,
+        details: bool = False,
+    ) -> MetaResponse:
+        """Get one item and what is known of it; see ``MetaProtocol.meta_get``."""
+        make = partial(
+            self._meta.meta_get,
+            value=value,
+            expire=expire,
+            lease=lease,
+            recache=recache,
+            details=details,
+        )
+        response: MetaResponse = self._run(make, key)
+        return response
+
+    def meta_set(
+        self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
+    ) -> MutateResponse:
+        """Store an item with a token of one's own, or stale; see ``MetaProtocol.meta_set``."""
+        make = partial(self._meta.meta_set, invalidate=invalidate, new_cas=new_cas)
+        response: MutateResponse = self._run(make, item)
+        return response
+
+    def meta_delete(
+        self, key: Key, *, cas: int = 0, stale: bool = False, expire: int | None = None
+    ) -> MutateResponse:
+        """Delete an item, or mark it stale; see ``MetaProtocol.meta_delete``."""
+        make = partial(self._meta.meta_delete, cas=cas, stale=stale, expire=expire)
+        response: MutateResponse = self._run(make, key)
+        return response

@@ -1,0 +1,49 @@
+"""What can go wrong with memcached, in the three families of ``godropbox.errors``.
+
+``UsageError``: the call was wrong, and nothing was sent. ``ServerError``: the server refused, with
+its words as the message and the status in ``fields``, or answered what answers nothing.
+``NetworkError``: no connection, a broken one, or no answer in time.
+"""
+
+from ..errors import NetworkError, ServerError, UsageError
+
+__all__ = [
+    "ConnectionLostError",
+    "ConnectionUnusableError",
+    "DeadlineExceededError",
+    "InvalidArgumentError",
+    "InvalidTypeError",
+    "NetworkError",
+    "NotSupportedError",
+    "ReplyError",
+    "ServerError",
+    "UsageError",
+]
+
+
+class InvalidArgumentError(UsageError, ValueError):
+    """An argument is out of its range; the message names it, the range and the value."""
+
+
+class InvalidTypeError(UsageError, TypeError):
+    """An argument is of a wrong type."""
+
+
+class NotSupportedError(UsageError):
+    """The protocol has no such operation; its ``capabilities`` tell."""
+
+
+class ConnectionUnusableError(UsageError):
+    """The client is invalid, was closed, or belongs to the process that forked this one."""
+
+
+class ReplyError(ServerError):
+    """The reply does not answer the request; the client is invalid from then on."""
+
+
+class ConnectionLostError(NetworkError):
+    """The connection could not be made, was closed, or broke; the client is invalid."""
+
+
+class DeadlineExceededError(NetworkError):
+    """The operation did not end by its deadline."""

@@ -1,0 +1,323 @@
+"""Exchanges: one request, the reply to it as it comes in, and what the reply means. No I/O.
+
+A protocol makes an exchange; a driver sends ``request``, gives every byte received to ``feed``
+until that returns True, and then asks for ``result``. An exchange is used once. Any exception out
+of it means that the connection must not be used again. Compiled as it stands (``exchange.pxd``).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._kernels import wire
+from .errors import InvalidArgumentError, InvalidTypeError, ReplyError, ServerError, UsageError
+from .responses import (
+    CountResponse,
+    GetResponse,
+    MetaResponse,
+    MutateResponse,
+    Response,
+    StatsResponse,
+    VersionResponse,
+    failed_get,
+    failed_mutate,
+    fill_gets,
+    list_mutations,
+    one_get,
+)
+from .types import Key, ResponseStatus
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = [
+    "CountExchange",
+    "Exchange",
+    "GetExchange",
+    "GetManyExchange",
+    "MetaGetExchange",
+    "MutateExchange",
+    "MutateManyExchange",
+    "ResponseExchange",
+    "StatsExchange",
+    "VersionExchange",
+    "as_caller_error",
+    "server_error",
+]
+
+_STATUSES = {int(status): status for status in ResponseStatus}
+_OK = ResponseStatus.OK
+_DETAILS = {b"t": "ttl", b"s": "size", b"h": "hit_before", b"l": "last_access"}
+
+
+def as_caller_error(error: Exception) -> UsageError:
+    """Return what a kernel said about an argument as an error of the caller's family."""
+    if isinstance(error, UsageError):
+        return error
+    kind = InvalidTypeError if isinstance(error, TypeError) else InvalidArgumentError
+    return kind(str(error))
+
+
+def server_error(status: int, text: bytes) -> tuple[ResponseStatus, ServerError]:
+    """Return a refusal's status and error; one that no protocol knows breaks the exchange."""
+    known = _STATUSES.get(status)
+    if known is None:
+        raise ReplyError(f"the server answered with an unknown status, 0x{status:04x}: {text!r}")
+    words = text.decode("utf-8", "backslashreplace") or known.name
+    return known, ServerError(words, status=known)
+
+
+class Exchange:
+    """One request and its reply; a subclass knows what the reply means."""
+
+    __slots__ = ("reply", "request")
+
+    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply) -> None:
+        self.request = request
+        self.reply = reply
+
+    @property
+    def done(self) -> bool:
+        """Whether the reply is complete."""
+        return self.reply.done
+
+    def feed(self, data: "ReadableBuffer") -> bool:
+        """Take bytes of the reply; return whether it is complete. Raises ``ReplyError``."""
+        try:
+            return self.reply.feed(data)
+        except ValueError as error:
+            raise ReplyError(str(error)) from None
+
+    def result(self) -> Any:
+        """Return what the reply means. Raises ``ReplyError`` if it answers something else."""
+        try:
+            return self._result()
+        except ValueError as error:
+            raise ReplyError(str(error)) from None
+
+    def _result(self) -> Any:
+        """Return what the reply means; a ValueError says why it means nothing."""
+        return None
+
+
+class GetExchange(Exchange):
+    """A get of one key, which the reply may name as `named` under `prefix`."""
+
+    __slots__ = ("key", "named", "prefix")
+
+    def __init__(
+        self,
+        request: "list[ReadableBuffer]",
+        reply: wire.Reply,
+        key: Key,
+        named: Key,
+        prefix: bytes,
+    ) -> None:
+        self.request = request
+        self.reply = reply
+        self.key = key
+        self.named = named
+        self.prefix = prefix
+
+    def _result(self) -> GetResponse:
+        number, value, flags, cas = self.reply.hit(self.named, self.prefix)
+        if number == 0 or number == 1:
+            return one_get(self.key, value, flags, cas)
+        status, error = server_error(number, value or b"")
+        return failed_get(self.key, status, error)
+
+
+class MetaGetExchange(GetExchange):
+    """A get of one key with all that only the meta protocol tells."""
+
+    __slots__ = ()
+
+    def _result(self) -> MetaResponse:
+        number, value, flags, cas = self.reply.hit(self.named, self.prefix)
+        row = self.reply.rows()[0]
+        if number > 1:
+            status, error = server_error(number, value or b"")
+            return MetaResponse(self.key, status, error=error)
+        details: dict[str, int | None] = {
+            "won": row.marks & wire.codes.WON,
+            "taken": row.marks & wire.codes.SENT,
+            "stale": row.marks & wire.codes.STALE,
+        }
+        for token in row.line.split(b" ")[1:]:
+            name = _DETAILS.get(token[:1])
+            if name is not None:
+                details[name] = int(token[1:])
+        held = value if row.marks & wire.codes.HAS_VALUE else None
+        return MetaResponse(self.key, _STATUSES[number], held, flags, cas, details)
+
+
+class GetManyExchange(Exchange):
+    """A get of many keys. `found` has a place for every key as it was given.
+
+    `aliases` is None where `keys` are the keys of `found`; otherwise it leads from a key on the
+    wire to those that were given for it, and `found` already tells what is wrong with the others.
+    """
+
+    __slots__ = ("aliases", "found", "keys", "prefix")
+
+    def __init__(
+        self,
+        request: "list[ReadableBuffer]",
+        reply: wire.Reply,
+        found: dict[Any, GetResponse],
+        keys: list[Any],
+        prefix: bytes,
+        aliases: dict[bytes, list[Key]] | None = None,
+    ) -> None:
+        self.request = request
+        self.reply = reply
+        self.found = found
+        self.keys = keys
+        self.prefix = prefix
+        self.aliases = aliases
+
+    def _result(self) -> Mapping[Key, GetResponse]:
+        values, flags, cas, failures = self.reply.hits(self.keys, self.prefix)
+        found = self.found if self.aliases is None else {}
+        fill_gets(found, self.keys, values, flags, cas)
+        if failures is not None:
+            for at, (number, text) in failures.items():
+                found[self.keys[at]] = failed_get(self.keys[at], *server_error(number, text))
+        if self.aliases is not None:
+            for wire_key, given in self.aliases.items():
+                for key in given:
+                    self.found[key] = _renamed(found[wire_key], key)
+        return self.found
+
+
+def _renamed(response: GetResponse, key: Key) -> GetResponse:
+    if response.error is not None:
+        return failed_get(key, response.status, response.error)
+    return one_get(key, response.value, response.flags, response.cas)
+
+
+class MutateExchange(Exchange):
+    """A store, delete or touch of one key."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply, key: Key) -> None:
+        self.request = request
+        self.reply = reply
+        self.key = key
+
+    def _result(self) -> MutateResponse:
+        statuses, cas, failures = self.reply.outcomes(1)
+        if failures is not None:
+            return failed_mutate(self.key, *server_error(*failures[0]))
+        return list_mutations([self.key], statuses, cas)[0]
+
+
+class MutateManyExchange(Exchange):
+    """A batch of stores or deletes; `faulty` has an answer for each place that was not sent."""
+
+    __slots__ = ("faulty", "keys")
+
+    def __init__(
+        self,
+        request: "list[ReadableBuffer]",
+        reply: wire.Reply,
+        keys: list[Any],
+        faulty: dict[int, MutateResponse] | None = None,
+    ) -> None:
+        self.request = request
+        self.reply = reply
+        self.keys = keys
+        self.faulty = faulty
+
+    def _result(self) -> list[MutateResponse]:
+        statuses, cas, failures = self.reply.outcomes(len(self.keys))
+        answers: list[MutateResponse] = list_mutations(self.keys, statuses, cas)
+        if failures is not None:
+            for at, (number, text) in failures.items():
+                answers[at] = failed_mutate(self.keys[at], *server_error(number, text))
+        if self.faulty is not None:
+            for at in sorted(self.faulty):
+                answers.insert(at, self.faulty[at])
+        return answers
+
+
+class CountExchange(Exchange):
+    """An increment or decrement; `in_value` where the count is text in a value, as meta has it."""
+
+    __slots__ = ("in_value", "key")
+
+    def __init__(
+        self, request: "list[ReadableBuffer]", reply: wire.Reply, key: Key, in_value: bool = False
+    ) -> None:
+        self.request = request
+        self.reply = reply
+        self.key = key
+        self.in_value = in_value
+
+    def _result(self) -> CountResponse:
+        row = self.reply.rows()[0]
+        if row.marks & wire.codes.FAILED:
+            status, error = server_error(row.status, row.value)
+            return CountResponse(self.key, status, 0, error)
+        if row.status != 0:
+            return CountResponse(self.key, _STATUSES[row.status])
+        if not self.in_value:
+            return CountResponse(self.key, _OK, row.number)
+        if not row.value.isdigit() or int(row.value) >> 64:
+            raise ValueError(f"a count is not a number: {row.value!r}")
+        return CountResponse(self.key, _OK, int(row.value))
+
+
+class ResponseExchange(Exchange):
+    """An operation that is answered with a status alone, or with nothing."""
+
+    __slots__ = ()
+
+    def _result(self) -> Response:
+        for row in self.reply.rows():
+            if row.marks & wire.codes.FAILED:
+                return Response(*server_error(row.status, row.value))
+            if row.status != 0:
+                return Response(_STATUSES[row.status])
+        return Response(_OK)
+
+
+class VersionExchange(Exchange):
+    """A question for the server's version."""
+
+    __slots__ = ("shard_id",)
+
+    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply, shard_id: int) -> None:
+        self.request = request
+        self.reply = reply
+        self.shard_id = shard_id
+
+    def _result(self) -> VersionResponse:
+        row = self.reply.rows()[0]
+        if row.marks & wire.codes.FAILED:
+            status, error = server_error(row.status, row.value)
+            return VersionResponse(status, {}, error)
+        text = row.value.decode("utf-8", "backslashreplace")
+        return VersionResponse(_OK, {self.shard_id: text})
+
+
+class StatsExchange(Exchange):
+    """A question for the server's statistics."""
+
+    __slots__ = ("shard_id",)
+
+    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply, shard_id: int) -> None:
+        self.request = request
+        self.reply = reply
+        self.shard_id = shard_id
+
+    def _result(self) -> StatsResponse:
+        entries: dict[str, str] = {}
+        for row in self.reply.rows():
+            if row.marks & wire.codes.FAILED or row.status != 0:
+                status, error = server_error(row.status, row.value)
+                return StatsResponse(status, {}, error)
+            if row.key:
+                name = row.key.decode("utf-8", "backslashreplace")
+                entries[name] = row.value.decode("utf-8", "backslashreplace")
+        return StatsResponse(_OK, {self.shard_id: entries})

@@ -1,0 +1,7 @@
+# What the compiler is told about meta.py.
+
+from .ascii cimport AsciiProtocol
+
+
+cdef class MetaProtocol(AsciiProtocol):
+    cdef unsigned int _opaque

@@ -1,0 +1,198 @@
+"""The meta protocol: memcached's newest, text with flags. No I/O.
+
+After doc/protocol.txt of memcached 1.6. Every request has an opaque of its own, which the reply
+must repeat; a batch of gets is quiet, so that only hits are answered, and ``mn`` ends it. What is
+asked of the server as a whole is asked in the ASCII protocol. Compiled as it stands.
+"""
+
+from binascii import b2a_base64
+from typing import Any
+
+from .._kernels import wire, wire_request
+from .ascii import AsciiProtocol
+from .errors import InvalidArgumentError, InvalidTypeError
+from .exchange import MetaGetExchange, MutateExchange, as_caller_error
+from .protocol import Protocol, Request, expiry, ranged
+from .types import Capabilities, Item, Key, WireKey
+
+__all__ = ["MetaProtocol"]
+
+_MODES = {"set": b"", "add": b" ME", "replace": b" MR", "append": b" MA", "prepend": b" MP"}
+# Flags for an item with a token and without one; the reply is to tell the new token.
+_STORES = {
+    **{verb: (b" c" + mode, b" c" + mode) for verb, mode in _MODES.items()},
+    "cas or add": (b" c", b" c ME"),
+}
+_GET_FLAGS = b" v f c k"
+_TOKEN = "[0, 2**64)"
+
+
+class _Encoded(bytes):
+    """A key in base64, as it goes on the wire."""
+
+    __slots__ = ()
+
+
+class MetaProtocol(AsciiProtocol):
+    """Makes exchanges in the meta protocol.
+
+    With `binary_keys` a key may have any bytes, at most 186 of them with the prefix: keys go in
+    base64, and the server holds them as they are.
+    """
+
+    __slots__ = ("_opaque",)
+
+    def __init__(self, prefix: Key = b"", shard_id: int = 0, binary_keys: bool = False) -> None:
+        self._opaque = 0
+        Protocol.__init__(self, _capabilities(binary_keys), b"", shard_id, binary_keys)
+        if binary_keys:
+            self.prefix = prefix.encode() if isinstance(prefix, str) else prefix
+        elif prefix:
+            self.prefix = self._wire_key(prefix, b"")
+
+    def _reply(self, count: int, first: int, options: int = 0) -> wire.Reply:
+        self._opaque = (first + count) & 0xFFFFFFFF
+        return wire.Reply(wire.codes.META, count, 0, first, options)
+
+    def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
+        if not self.encodes or isinstance(key, _Encoded):
+            return AsciiProtocol._wire_key(self, key, b"" if self.encodes else prefix)
+        if not isinstance(key, (str, bytes)):
+            raise InvalidTypeError(f"key must be str or bytes, got {key!r:.80}")
+        raw = prefix + (key.encode() if isinstance(key, str) else key)
+        if not 0 < len(raw) <= 186:
+            raise InvalidArgumentError(
+                f"key must be 1 to 186 bytes with its prefix, got {len(raw)} bytes"
+            )
+        return _Encoded(b2a_base64(raw, newline=False))
+
+    def _keyed(
+        self, command: bytes, keys: list[Any], flags: bytes, prefix: bytes, quiet: bool = False
+    ) -> Request:
+        first = self._opaque
+        if self.encodes:
+            keys = [self._wire_key(key, prefix) for key in keys]
+            prefix, flags = b"", flags + b" b"
+        request = wire_request.meta_keys(command, keys, flags, first, prefix, quiet)
+        return [request], self._reply(len(keys), first, wire.codes.QUIET if quiet else 0)
+
+    def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
+        if not keys:
+            return [], wire.Reply(wire.codes.LINES, 0)
+        return self._keyed(b"mg ", keys, _GET_FLAGS, prefix, many)
+
+    def _gat(self, key: Key, expire: int) -> Request:
+        return self._keyed(b"mg ", [key], b"%b T%d" % (_GET_FLAGS, expire), self.prefix)
+
+    def _stores(self, verb: str, items: list[Any], prefix: bytes) -> Request:
+        with_token, without = _STORES[verb]
+        return self._stored(with_token, without, items, prefix)
+
+    def _stored(
+        self, with_token: bytes, without: bytes, items: list[Any], prefix: bytes
+    ) -> Request:
+        first = self._opaque
+        if self.encodes:
+            if not all(isinstance(item, Item) for item in items):
+                raise InvalidTypeError("every item must be an Item")
+            items = [item._replace(key=self._wire_key(item.key, prefix)) for item in items]
+            with_token, without, prefix = with_token + b" b", without + b" b", b""
+        request = wire_request.meta_stores(with_token, without, items, first, prefix)
+        return request, self._reply(len(items), first, wire.codes.STRICT)
+
+    def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
+        return self._keyed(b"md ", keys, b"", prefix)
+
+    def _touch(self, key: Key, expire: int) -> Request:
+        return self._keyed(b"mg ", [key], b" T%d" % expire, self.prefix)
+
+    def _count(self, down: bool, key: Key, delta: int, initial: int, expire: int | None) -> Request:
+        flags = b" v %b D%d" % (b"MD" if down else b"MI", delta)
+        if expire is not None:
+            flags += b" N%d J%d" % (expire, initial)
+        return self._keyed(b"ma ", [key], flags, self.prefix)
+
+    # What only meta can do
+
+    def meta_get(
+        self,
+        key: Key,
+        *,
+        value: bool = True,
+        expire: int | None = None,
+        lease: int | None = None,
+        recache: int | None = None,
+        details: bool = False,
+    ) -> MetaGetExchange:
+        """Get one item and what is known of it.
+
+        `expire` gives it a new expiry (T). On a miss, `lease` makes an empty item that lives so
+        many seconds, and the one client that is told ``won`` is to fill it (N). `recache` has one
+        client told ``won`` when fewer seconds than that are left (R). `details` asks for ``ttl``,
+        ``size``, ``hit_before`` and ``last_access``. Without `value` the value stays there.
+        """
+        flags = b" v f c k" if value else b" f c k"
+        if expire is not None:
+            flags += b" T%d" % expiry(expire)
+        if lease is not None:
+            flags += b" N%d" % expiry(lease)
+        if recache is not None:
+            flags += b" R%d" % ranged("recache", recache, 0, 1 << 31, "[0, 2**31)")
+        if details:
+            flags += b" t s h l"
+        try:
+            request, reply = self._keyed(b"mg ", [key], flags, self.prefix)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        named = self._wire_key(key, self.prefix)
+        return MetaGetExchange(request, reply, key, named, b"")
+
+    def meta_set(
+        self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
+    ) -> MutateExchange:
+        """Store an item as ``set`` would.
+
+        With `invalidate`, an item whose token is older than that of the item there is stored, and
+        marked stale (I). `new_cas` is the token that the item is to have (E; memcached 1.6.19).
+        """
+        flags = b" c I" if invalidate else b" c"
+        if new_cas is not None:
+            flags += b" E%d" % ranged("new_cas", new_cas, 0, 1 << 64, _TOKEN)
+        try:
+            request, reply = self._stored(flags, flags, [item], self.prefix)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        return MutateExchange(request, reply, item.key)
+
+    def meta_delete(
+        self, key: Key, *, cas: int = 0, stale: bool = False, expire: int | None = None
+    ) -> MutateExchange:
+        """Delete an item, only if its token is `cas` where that is not 0.
+
+        With `stale` it stays, marked stale (I), and with `expire` that much longer (T): gets find
+        it, and the first of them is told ``won``.
+        """
+        flags = b" C%d" % cas if ranged("cas", cas, 0, 1 << 64, _TOKEN) else b""
+        if stale:
+            flags += b" I"
+        if expire is not None:
+            if not stale:
+                raise InvalidArgumentError("expire needs stale: an item that is deleted has none")
+            flags += b" T%d" % expiry(expire)
+        try:
+            request, reply = self._keyed(b"md ", [key], flags, self.prefix)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        return MutateExchange(request, reply, key)
+
+
+def _capabilities(binary_keys: bool) -> Capabilities:
+    return Capabilities(
+        protocol="meta",
+        increment_creates=True,
+        store_returns_cas=True,
+        conditional_replace=True,
+        verbosity=True,
+        stale_while_revalidate=True,
+        binary_keys=binary_keys,
+    )

@@ -1,0 +1,322 @@
+"""What the three protocols have in common: the set of operations, and batches with bad keys.
+
+A protocol makes exchanges and does no I/O: it imports no socket, no selector and no event loop.
+A key that may not go on the wire is an error of the one call that has it alone, and an answer of
+its own in a batch, whose other keys go through. Compiled as it stands (``protocol.pxd``).
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .._kernels import wire, wire_request
+from .errors import InvalidArgumentError, InvalidTypeError, NotSupportedError, UsageError
+from .exchange import (
+    CountExchange,
+    GetExchange,
+    GetManyExchange,
+    MutateExchange,
+    MutateManyExchange,
+    ResponseExchange,
+    StatsExchange,
+    VersionExchange,
+    as_caller_error,
+)
+from .responses import MutateResponse, failed_get, failed_mutate
+from .types import Capabilities, Item, Key, ResponseStatus, WireKey
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["Protocol", "Request", "expiry", "ranged"]
+
+_FAULTY = ResponseStatus.INVALID_ARGUMENTS
+
+Request = tuple["list[ReadableBuffer]", wire.Reply]
+
+
+def ranged(name: str, value: object, least: int, limit: int, allowed: str) -> int:
+    """Return `value` as an int in [least, limit), or raise an error that says `allowed`."""
+    try:
+        return wire_request.checked_range(name, value, least, limit, allowed)
+    except (TypeError, ValueError) as error:
+        raise as_caller_error(error) from None
+
+
+def expiry(expire: object) -> int:
+    """Return `expire` as an int that every protocol can carry."""
+    return ranged("expire", expire, -(1 << 31), 1 << 32, "[-2**31, 2**32)")
+
+
+class Protocol:
+    """A maker of exchanges; a subclass knows the bytes.
+
+    `prefix` goes before every key, `shard_id` is the number that versions and statistics are
+    filed under, `encodes` whether a key looks otherwise on the wire.
+    """
+
+    __slots__ = ("capabilities", "encodes", "prefix", "shard_id")
+
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        prefix: Key = b"",
+        shard_id: int = 0,
+        encodes: bool = False,
+    ) -> None:
+        self.capabilities = capabilities
+        self.encodes = encodes
+        self.prefix = self._wire_key(prefix, b"") if prefix else b""
+        self.shard_id = shard_id
+
+    # What a subclass provides: a request, and the reader of its reply. Each raises a ``TypeError``
+    # or a ``ValueError`` for a key or an item that may not be sent.
+
+    def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
+        raise self._lacks("get")
+
+    def _gat(self, key: Key, expire: int) -> Request:
+        raise self._lacks("gat")
+
+    def _stores(self, verb: str, items: list[Any], prefix: bytes) -> Request:
+        raise self._lacks(verb)
+
+    def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
+        raise self._lacks("delete")
+
+    def _touch(self, key: Key, expire: int) -> Request:
+        raise self._lacks("touch")
+
+    def _count(self, down: bool, key: Key, delta: int, initial: int, expire: int | None) -> Request:
+        raise self._lacks("increment")
+
+    def _plain(self, verb: str, number: int) -> Request:
+        raise self._lacks(verb)
+
+    def _version(self) -> Request:
+        raise self._lacks("version")
+
+    def _stats(self, name: str) -> Request:
+        raise self._lacks("stats")
+
+    def _lacks(self, operation: str) -> NotSupportedError:
+        return NotSupportedError(f"the {self.capabilities.protocol} protocol has no {operation}")
+
+    def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
+        """Return a key as it goes on the wire, or raise what is wrong with it."""
+        try:
+            return wire_request.wire_key(key, prefix)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+
+    # Reading
+
+    def get(self, key: Key) -> GetExchange:
+        """Get one item."""
+        try:
+            request, reply = self._gets([key], self.prefix, False)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        return self._get_exchange(request, reply, key)
+
+    def gat(self, key: Key, expire: int) -> GetExchange:
+        """Get one item and give it a new expiry."""
+        seconds = expiry(expire)
+        try:
+            request, reply = self._gat(key, seconds)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        return self._get_exchange(request, reply, key)
+
+    def _get_exchange(
+        self, request: "list[ReadableBuffer]", reply: wire.Reply, key: Key
+    ) -> GetExchange:
+        if self.encodes:
+            return GetExchange(request, reply, key, self._wire_key(key, self.prefix), b"")
+        return GetExchange(request, reply, key, key, self.prefix)
+
+    def get_multi(self, keys: Iterable[Key]) -> GetManyExchange:
+        """Get many items; a key given twice is asked for once."""
+        found: dict[Any, Any] = dict.fromkeys(keys)
+        given = list(found)
+        if self.encodes:
+            return self._get_sorted_out(found)
+        try:
+            request, reply = self._gets(given, self.prefix, True)
+        except (TypeError, ValueError):
+            return self._get_sorted_out(found)
+        return GetManyExchange(request, reply, found, given, self.prefix)
+
+    def _get_sorted_out(self, found: dict[Any, Any]) -> GetManyExchange:
+        """Get many keys of which some are bad, or are two spellings of one."""
+        aliases: dict[bytes, list[Key]] = {}
+        for key in found:
+            try:
+                aliases.setdefault(self._wire_key(key, self.prefix), []).append(key)
+            except UsageError as error:
+                found[key] = failed_get(key, _FAULTY, error)
+        request, reply = self._gets(list(aliases), b"", True)
+        return GetManyExchange(request, reply, found, list(aliases), b"", aliases)
+
+    # Storing
+
+    def _store(self, verb: str, item: Item) -> MutateExchange:
+        try:
+            request, reply = self._stores(verb, [item], self.prefix)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        return MutateExchange(request, reply, item.key)
+
+    def _store_many(self, verb: str, items: Iterable[Item]) -> MutateManyExchange:
+        given = list(items)
+        try:
+            request, reply = self._stores(verb, given, self.prefix)
+            return MutateManyExchange(request, reply, [item.key for item in given])
+        except (AttributeError, TypeError, ValueError):
+            pass
+        faulty: dict[int, MutateResponse] = {}
+        good = []
+        for at, item in enumerate(given):
+            try:
+                self._stores(verb, [item], self.prefix)
+                good.append(item)
+            except (TypeError, ValueError) as error:
+                key = item.key if isinstance(item, Item) else item
+                faulty[at] = failed_mutate(key, _FAULTY, as_caller_error(error))
+        request, reply = self._stores(verb, good, self.prefix)
+        return MutateManyExchange(request, reply, [item.key for item in good], faulty)
+
+    def set(self, item: Item) -> MutateExchange:
+        """Store an item; if it has a token, only over the item that the token is of."""
+        return self._store("set", item)
+
+    def set_multi(self, items: Iterable[Item]) -> MutateManyExchange:
+        """Store many items, each as ``set`` would."""
+        return self._store_many("set", items)
+
+    def add(self, item: Item) -> MutateExchange:
+        """Store an item if there is none."""
+        return self._store("add", item)
+
+    def add_multi(self, items: Iterable[Item]) -> MutateManyExchange:
+        """Store many items, each as ``add`` would."""
+        return self._store_many("add", items)
+
+    def replace(self, item: Item) -> MutateExchange:
+        """Store an item if there is one."""
+        return self._store("replace", item)
+
+    def append(self, key: Key, value: "ReadableBuffer") -> MutateExchange:
+        """Put `value` after the value that is there."""
+        return self._store("append", Item(key, value))
+
+    def prepend(self, key: Key, value: "ReadableBuffer") -> MutateExchange:
+        """Put `value` before the value that is there."""
+        return self._store("prepend", Item(key, value))
+
+    def cas(self, item: Item) -> MutateExchange:
+        """Store an item over the one that its token is of."""
+        if isinstance(item, Item) and item.cas == 0:
+            raise InvalidArgumentError("cas must be in [1, 2**64) for a cas, got 0")
+        return self._store("set", item)
+
+    def cas_multi(self, items: Iterable[Item]) -> MutateManyExchange:
+        """Store many items: one with a token as ``cas`` would, one without as ``add`` would."""
+        return self._store_many("cas or add", items)
+
+    # Deleting and touching
+
+    def delete(self, key: Key) -> MutateExchange:
+        """Delete an item."""
+        try:
+            request, reply = self._deletes([key], self.prefix)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        return MutateExchange(request, reply, key)
+
+    def delete_multi(self, keys: Iterable[Key]) -> MutateManyExchange:
+        """Delete many items; the answers are in the order of the keys."""
+        given = list(keys)
+        try:
+            request, reply = self._deletes(given, self.prefix)
+            return MutateManyExchange(request, reply, given)
+        except (TypeError, ValueError):
+            pass
+        faulty: dict[int, MutateResponse] = {}
+        good, wire_keys = [], []
+        for at, key in enumerate(given):
+            try:
+                wire_keys.append(self._wire_key(key, self.prefix))
+                good.append(key)
+            except UsageError as error:
+                faulty[at] = failed_mutate(key, _FAULTY, error)
+        request, reply = self._deletes(wire_keys, b"")
+        return MutateManyExchange(request, reply, good, faulty)
+
+    def touch(self, key: Key, expire: int) -> MutateExchange:
+        """Give an item a new expiry."""
+        seconds = expiry(expire)
+        try:
+            request, reply = self._touch(key, seconds)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        return MutateExchange(request, reply, key)
+
+    # Counting
+
+    def increment(
+        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+    ) -> CountExchange:
+        """Add to a counter, modulo 2**64; `expire` None leaves a missing counter missing."""
+        return self._counting(False, key, delta, initial, expire)
+
+    def decrement(
+        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+    ) -> CountExchange:
+        """Take from a counter, to 0 at the least."""
+        return self._counting(True, key, delta, initial, expire)
+
+    def _counting(
+        self, down: bool, key: Key, delta: int, initial: int, expire: int | None
+    ) -> CountExchange:
+        by = ranged("delta", delta, 0, 1 << 64, "[0, 2**64)")
+        start = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
+        seconds = None if expire is None else expiry(expire)
+        if seconds is not None and not self.capabilities.increment_creates:
+            raise self._lacks("counter that is made by counting: expire must be None")
+        try:
+            request, reply = self._count(down, key, by, start, seconds)
+        except (TypeError, ValueError) as error:
+            raise as_caller_error(error) from None
+        return CountExchange(request, reply, key, self.capabilities.stale_while_revalidate)
+
+    # The server as a whole
+
+    def flush(self, expire: int = 0) -> ResponseExchange:
+        """Invalidate every item, `expire` seconds from now."""
+        seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
+        return ResponseExchange(*self._plain("flush", seconds))
+
+    def verbosity(self, level: int) -> ResponseExchange:
+        """Set how much the server logs."""
+        number = ranged("level", level, 0, 1 << 31, "[0, 2**31)")
+        if not self.capabilities.verbosity:
+            raise self._lacks("verbosity")
+        return ResponseExchange(*self._plain("verbosity", number))
+
+    def quit(self) -> ResponseExchange:
+        """Ask the server to close the connection."""
+        return ResponseExchange(*self._plain("quit", 0))
+
+    def version(self) -> VersionExchange:
+        """Ask for the server's version."""
+        return VersionExchange(*self._version(), self.shard_id)
+
+    def stats(self, name: str = "") -> StatsExchange:
+        """Ask for the server's statistics, of the group `name` if one is given."""
+        if not isinstance(name, str):
+            raise InvalidTypeError(f"name must be a str, got {name!r}")
+        if not name.isascii() or (not name.replace(" ", "a").isalnum() and name):
+            raise InvalidArgumentError(
+                f"name must be of ASCII letters, digits and spaces, got {name!r}"
+            )
+        return StatsExchange(*self._stats(name), self.shard_id)

@@ -1,0 +1,60 @@
+# What the compiler is told about responses.py: the fields' C types.
+
+cimport cython
+from libc.stdint cimport uint32_t, uint64_t
+
+
+cdef class _Answer:
+    cdef object _status
+
+
+cdef class GetResponse(_Answer):
+    cdef object _key
+    cdef object _value
+    cdef uint32_t _flags
+    cdef uint64_t _cas
+
+
+cdef class _FailedGetResponse(GetResponse):
+    cdef object _error
+
+
+cdef class MutateResponse(_Answer):
+    cdef object _key
+    cdef uint64_t _cas
+
+
+cdef class _FailedMutateResponse(MutateResponse):
+    cdef object _error
+
+
+cdef class Response(_Answer):
+    cdef object _error
+
+
+cdef class CountResponse(Response):
+    cdef object _key
+    cdef object _count
+
+
+cdef class VersionResponse(Response):
+    cdef object _versions
+
+
+cdef class StatsResponse(Response):
+    cdef object _entries
+
+
+cdef class MetaResponse(GetResponse):
+    cdef object _details
+    cdef object _error
+
+
+@cython.locals(response=GetResponse)
+cpdef GetResponse one_get(key, value, uint32_t flags, uint64_t cas)
+
+@cython.locals(at=Py_ssize_t, response=GetResponse)
+cpdef dict fill_gets(dict found, list keys, list values, const uint32_t[::1] flags, const uint64_t[::1] cas)
+
+@cython.locals(at=Py_ssize_t, response=MutateResponse)
+cpdef list list_mutations(list keys, bytes statuses, const uint64_t[::1] cas)

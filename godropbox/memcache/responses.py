@@ -1,0 +1,415 @@
+"""The answers of memcached: frozen values, compiled as they stand (``responses.pxd``).
+
+One is made for every key of every call, so the two common ones are as small as they can be: they
+have no room for an error, and a failed one is of a subclass that has. Both are read the same way.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from .types import Key, ResponseStatus
+
+try:
+    import cython  # type: ignore[import-untyped, import-not-found, unused-ignore]  # for the compiler
+except ImportError:
+    from . import _uncompiled as cython
+
+__all__ = [
+    "CountResponse",
+    "GetResponse",
+    "MetaResponse",
+    "MutateResponse",
+    "Response",
+    "StatsResponse",
+    "VersionResponse",
+    "failed_get",
+    "failed_mutate",
+    "fill_gets",
+    "list_mutations",
+    "one_get",
+]
+
+# Under other names, since the compiler holds a plain annotation against the C type in the .pxd.
+_Value = bytes | None
+_Int = int
+
+_OK = ResponseStatus.OK
+_MISS = ResponseStatus.KEY_NOT_FOUND
+_STATUSES = {int(status): status for status in ResponseStatus}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes) and len(value) > 60:
+        return f"{value[:50]!r}... ({len(value)} bytes)"
+    return value.name if isinstance(value, ResponseStatus) else repr(value)
+
+
+@cython.no_gc
+@cython.cclass
+class _Answer:
+    """What every response has: a status, a repr, equality, and fields that cannot be assigned."""
+
+    __slots__ = ("_status",)
+
+    def __init__(self, status: ResponseStatus) -> None:
+        self._status = status
+
+    @property
+    def status(self) -> ResponseStatus:
+        """What the server answered, in the binary protocol's numbers."""
+        return self._status
+
+    @property
+    def error(self) -> Exception | None:
+        """What went wrong, or None. A miss or a lost race is a status, not an error."""
+        return None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the operation did what was asked."""
+        return self._status is _OK and self.error is None
+
+    def _fields(self) -> tuple[tuple[str, object], ...]:
+        return (("status", self._status),)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value in self._fields())
+        if self.error is not None:
+            shown += f", error={self.error!r}"
+        return f"{type(self).__name__.removeprefix('_Failed')}({shown})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other) or not isinstance(other, _Answer):
+            return NotImplemented
+        return self._fields() == other._fields() and self.error is other.error
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._status))
+
+
+@cython.no_gc  # it holds nothing that could hold it
+@cython.cclass
+class GetResponse(_Answer):
+    """The answer for one key of a get: `value` is None unless the key was found."""
+
+    __slots__ = ("_cas", "_flags", "_key", "_value")
+
+    def __init__(
+        self,
+        key: Key,
+        status: ResponseStatus,
+        value: bytes | None = None,
+        flags: int = 0,
+        cas: int = 0,
+    ) -> None:
+        self._key = key
+        self._status = status
+        self._value = value
+        self._flags = flags
+        self._cas = cas
+
+    @property
+    def key(self) -> Key:
+        """The key, as it was given."""
+        return self._key
+
+    @property
+    def value(self) -> bytes | None:
+        """The value, None unless the key was found."""
+        return self._value
+
+    @property
+    def flags(self) -> int:
+        """The item's flags, in [0, 2**32)."""
+        return self._flags
+
+    @property
+    def cas(self) -> int:
+        """The item's token, in [0, 2**64)."""
+        return self._cas
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a value."""
+        return self._status is _OK
+
+    def _fields(self) -> tuple[tuple[str, object], ...]:
+        return (
+            ("key", self._key),
+            ("status", self._status),
+            ("value", self._value),
+            ("flags", self._flags),
+            ("cas", self._cas),
+        )
+
+
+class _FailedGetResponse(GetResponse):
+    __slots__ = ("_error",)
+
+    def __init__(self, key: Key, status: ResponseStatus, error: Exception) -> None:
+        GetResponse.__init__(self, key, status)
+        self._error = error
+
+    @property
+    def error(self) -> Exception | None:
+        return self._error
+
+
+@cython.no_gc  # it holds nothing that could hold it
+@cython.cclass
+class MutateResponse(_Answer):
+    """The answer to a store, delete or touch: `cas` is the new token where the server told it."""
+
+    __slots__ = ("_cas", "_key")
+
+    def __init__(self, key: Key, status: ResponseStatus, cas: int = 0) -> None:
+        self._key = key
+        self._status = status
+        self._cas = cas
+
+    @property
+    def key(self) -> Key:
+        """The key, as it was given."""
+        return self._key
+
+    @property
+    def cas(self) -> int:
+        """The item's new token, 0 where the protocol does not tell."""
+        return self._cas
+
+    @property
+    def found(self) -> bool:
+        """Whether there is such an item: False only for KEY_NOT_FOUND."""
+        return self._status is not _MISS
+
+    def _fields(self) -> tuple[tuple[str, object], ...]:
+        return (("key", self._key), ("status", self._status), ("cas", self._cas))
+
+
+class _FailedMutateResponse(MutateResponse):
+    __slots__ = ("_error",)
+
+    def __init__(self, key: Key, status: ResponseStatus, error: Exception) -> None:
+        MutateResponse.__init__(self, key, status)
+        self._error = error
+
+    @property
+    def error(self) -> Exception | None:
+        return self._error
+
+
+class Response(_Answer):
+    """The answer to an operation on the whole server."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, status: ResponseStatus, error: Exception | None = None) -> None:
+        self._status = status
+        self._error = error
+
+    @property
+    def error(self) -> Exception | None:
+        return self._error
+
+
+class CountResponse(Response):
+    """The answer to an increment or decrement: `count` is the counter's new value."""
+
+    __slots__ = ("_count", "_key")
+
+    def __init__(
+        self, key: Key, status: ResponseStatus, count: int = 0, error: Exception | None = None
+    ) -> None:
+        self._key = key
+        self._status = status
+        self._count = count
+        self._error = error
+
+    @property
+    def key(self) -> Key:
+        """The key, as it was given."""
+        return self._key
+
+    @property
+    def count(self) -> int:
+        """The counter's new value, 0 unless the status is OK."""
+        return self._count
+
+    @property
+    def found(self) -> bool:
+        """Whether there is such a counter: False only for KEY_NOT_FOUND."""
+        return self._status is not _MISS
+
+    def _fields(self) -> tuple[tuple[str, object], ...]:
+        return (("key", self._key), ("status", self._status), ("count", self._count))
+
+
+class VersionResponse(Response):
+    """The servers' versions: shard id to text."""
+
+    __slots__ = ("_versions",)
+
+    def __init__(
+        self,
+        status: ResponseStatus,
+        versions: Mapping[int, str],
+        error: Exception | None = None,
+    ) -> None:
+        self._status = status
+        self._versions = versions
+        self._error = error
+
+    @property
+    def versions(self) -> Mapping[int, str]:
+        """Shard id to version."""
+        return self._versions
+
+    def _fields(self) -> tuple[tuple[str, object], ...]:
+        return (("status", self._status), ("versions", self._versions))
+
+
+class StatsResponse(Response):
+    """The servers' statistics: shard id to name to text."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(
+        self,
+        status: ResponseStatus,
+        entries: Mapping[int, Mapping[str, str]],
+        error: Exception | None = None,
+    ) -> None:
+        self._status = status
+        self._entries = entries
+        self._error = error
+
+    @property
+    def entries(self) -> Mapping[int, Mapping[str, str]]:
+        """Shard id to the server's statistics by name."""
+        return self._entries
+
+    def _fields(self) -> tuple[tuple[str, object], ...]:
+        return (("status", self._status), ("entries", self._entries))
+
+
+class MetaResponse(GetResponse):
+    """The answer to one meta command: an item, and what only the meta protocol tells of it."""
+
+    __slots__ = ("_details", "_error")
+
+    def __init__(
+        self,
+        key: Key,
+        status: ResponseStatus,
+        value: bytes | None = None,
+        flags: int = 0,
+        cas: int = 0,
+        details: Mapping[str, int | None] | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        GetResponse.__init__(self, key, status, value, flags, cas)
+        self._details = {} if details is None else details
+        self._error = error
+
+    @property
+    def error(self) -> Exception | None:
+        return self._error
+
+    @property
+    def won(self) -> bool:
+        """Whether this client is the one to recache the item (W)."""
+        return bool(self._details.get("won"))
+
+    @property
+    def taken(self) -> bool:
+        """Whether another client was already told to recache the item (Z)."""
+        return bool(self._details.get("taken"))
+
+    @property
+    def stale(self) -> bool:
+        """Whether the item was marked stale (X)."""
+        return bool(self._details.get("stale"))
+
+    @property
+    def ttl(self) -> int | None:
+        """Seconds to live, -1 for ever, None unless asked for (t)."""
+        return self._details.get("ttl")
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the value, None unless asked for (s)."""
+        return self._details.get("size")
+
+    @property
+    def hit_before(self) -> bool | None:
+        """Whether the item was hit before, None unless asked for (h)."""
+        hit = self._details.get("hit_before")
+        return None if hit is None else bool(hit)
+
+    @property
+    def last_access(self) -> int | None:
+        """Seconds since the last access, None unless asked for (l)."""
+        return self._details.get("last_access")
+
+    def _fields(self) -> tuple[tuple[str, object], ...]:
+        return (*GetResponse._fields(self), *self._details.items())
+
+
+def failed_get(key: Key, status: ResponseStatus, error: Exception) -> GetResponse:
+    """Return the answer for a key of a get that went wrong."""
+    return _FailedGetResponse(key, status, error)
+
+
+def failed_mutate(key: Key, status: ResponseStatus, error: Exception) -> MutateResponse:
+    """Return the answer for a key of a store or delete that went wrong."""
+    return _FailedMutateResponse(key, status, error)
+
+
+def one_get(key: Key, value: _Value, flags: _Int, cas: _Int) -> GetResponse:
+    """Return the answer for a key; a value of None is a miss."""
+    response = GetResponse.__new__(GetResponse)
+    response._key = key
+    response._value = value
+    response._status = _MISS if value is None else _OK
+    response._flags = flags
+    response._cas = cas
+    return response
+
+
+def fill_gets(
+    found: dict[Key, GetResponse],
+    keys: list[Key],
+    values: list[_Value],
+    flags: Sequence[int],
+    cas: Sequence[int],
+) -> dict[Key, GetResponse]:
+    """Put a response for each key into `found`; a value of None is a miss."""
+    if not len(keys) == len(values) == len(flags) == len(cas):
+        raise ValueError("keys, values, flags and cas must be of one length")
+    at = 0
+    for key in keys:
+        value = values[at]
+        response = GetResponse.__new__(GetResponse)
+        response._key = key
+        response._value = value
+        response._status = _MISS if value is None else _OK
+        response._flags = flags[at]
+        response._cas = cas[at]
+        found[key] = response
+        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
+    return found
+
+
+def list_mutations(keys: list[Key], statuses: bytes, cas: Sequence[int]) -> list[MutateResponse]:
+    """Return a response for each key, of statuses that are no errors: 0, 1, 2 or 5."""
+    if not len(keys) == len(statuses) == len(cas):
+        raise ValueError("keys, statuses and cas must be of one length")
+    answers: list[MutateResponse] = []
+    at = 0
+    for key in keys:
+        response = MutateResponse.__new__(MutateResponse)
+        response._key = key
+        response._status = _STATUSES[statuses[at]]
+        response._cas = cas[at]
+        answers.append(response)
+        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
+    return answers

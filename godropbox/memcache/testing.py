@@ -1,0 +1,369 @@
+"""A memcached in memory, for tests: the operations of the raw clients, without a server.
+
+It keeps what memcached 1.6 keeps and answers as the meta protocol does; its clock is a function
+that the test gives. It can be told to miss and to fail.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .errors import ConnectionUnusableError, InvalidArgumentError, InvalidTypeError, ServerError
+from .meta import MetaProtocol
+from .protocol import expiry, ranged
+from .responses import (
+    CountResponse,
+    GetResponse,
+    MutateResponse,
+    Response,
+    StatsResponse,
+    VersionResponse,
+    failed_get,
+    failed_mutate,
+    one_get,
+)
+from .types import Capabilities, Item, Key, ResponseStatus
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["MockClient"]
+
+_OK = ResponseStatus.OK
+_MISS = ResponseStatus.KEY_NOT_FOUND
+_NOT_STORED = ResponseStatus.ITEM_NOT_STORED
+_MONTH = 60 * 60 * 24 * 30
+_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    value: bytes
+    flags: int
+    cas: int
+    expires: float | None  # on the mock's clock
+
+
+class MockClient:
+    """A client and its server in one.
+
+    `clock` tells the time in seconds since 1970. With `miss_all_gets` every get is a miss, with
+    `fail_all_sets` every store is an INTERNAL_ERROR, with `fail_everything` everything is; all
+    three may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        shard_id: int = 0,
+        prefix: Key = b"",
+        miss_all_gets: bool = False,
+        fail_all_sets: bool = False,
+        fail_everything: bool = False,
+    ) -> None:
+        self.miss_all_gets = miss_all_gets
+        self.fail_all_sets = fail_all_sets
+        self.fail_everything = fail_everything
+        self.is_valid = True
+        self._protocol = MetaProtocol(prefix, shard_id)
+        self._clock = clock
+        self._entries: dict[bytes, _Entry] = {}
+        self._last_cas = 0
+        self._flush_at: float | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def shard_id(self) -> int:
+        """The number that the version and statistics are filed under."""
+        return self._protocol.shard_id
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the mock can do: what meta can, but for leases, stale items and binary keys."""
+        return replace(self._protocol.capabilities, stale_while_revalidate=False)
+
+    def close(self) -> None:
+        """Forget everything and be invalid."""
+        self.is_valid = False
+        self._entries.clear()
+
+    # The state
+
+    def _key(self, key: Key) -> bytes:
+        """Return a key as a server would know it, or raise what the raw clients raise."""
+        if not self.is_valid:
+            raise ConnectionUnusableError("the client was closed")
+        return self._protocol._wire_key(key, self._protocol.prefix)
+
+    def _find(self, name: bytes) -> _Entry | None:
+        now = self._clock()
+        if self._flush_at is not None and now >= self._flush_at:
+            self._flush_at = None
+            self._entries.clear()
+        entry = self._entries.get(name)
+        if entry is not None and entry.expires is not None and now >= entry.expires:
+            del self._entries[name]
+            return None
+        return entry
+
+    def _expires(self, expire: int) -> float | None:
+        if expire == 0:
+            return None
+        if expire < 0 or expire >= 1 << 31:
+            return float("-inf")
+        return expire if expire > _MONTH else self._clock() + expire
+
+    def _put(self, name: bytes, value: bytes, flags: int, expires: float | None) -> int:
+        self._last_cas += 1
+        self._entries[name] = _Entry(value, flags, self._last_cas, expires)
+        return self._last_cas
+
+    def _failure(self) -> ServerError:
+        status = ResponseStatus.INTERNAL_ERROR
+        return ServerError("SERVER_ERROR the mock was told to fail", status=status)
+
+    # Reading
+
+    def _get(self, key: Key, expire: int | None = None) -> GetResponse:
+        with self._lock:
+            name = self._key(key)
+            if self.fail_everything:
+                return failed_get(key, ResponseStatus.INTERNAL_ERROR, self._failure())
+            entry = self._find(name)
+            if entry is None or self.miss_all_gets:
+                return one_get(key, None, 0, 0)
+            if expire is not None:
+                self._entries[name] = replace(entry, expires=self._expires(expire))
+            return one_get(key, entry.value, entry.flags, entry.cas)
+
+    def get(self, key: Key) -> GetResponse:
+        """Get one item; a miss is an answer, not an error."""
+        return self._get(key)
+
+    def gat(self, key: Key, expire: int) -> GetResponse:
+        """Get one item and give it a new expiry."""
+        return self._get(key, expiry(expire))
+
+    def get_multi(self, keys: Iterable[Key]) -> Mapping[Key, GetResponse]:
+        """Get many items: an answer for every key, under the key as it was given."""
+        found: dict[Key, GetResponse] = {}
+        for key in keys:
+            try:
+                found[key] = self.get(key)
+            except (InvalidArgumentError, InvalidTypeError) as error:
+                found[key] = failed_get(key, ResponseStatus.INVALID_ARGUMENTS, error)
+        return found
+
+    # Storing
+
+    def _store(self, verb: str, item: Item) -> MutateResponse:
+        # What the real protocol refuses to send, the mock refuses with the same words.
+        self._protocol._store("set" if verb == "cas or add" else verb, item)
+        if verb == "cas or add":
+            verb = "set" if item.cas else "add"
+        with self._lock:
+            name = self._key(item.key)
+            status = self._refusal(item)
+            if status is not None:
+                words = self._failure()
+                if status is ResponseStatus.VALUE_TOO_LARGE:
+                    # As memcached does, so that nobody reads the value that was to be replaced.
+                    self._entries.pop(name, None)
+                    words = ServerError("SERVER_ERROR object too large for cache", status=status)
+                return failed_mutate(item.key, status, words)
+            entry = self._find(name)
+            if entry is None and (item.cas or verb == "replace"):
+                return MutateResponse(item.key, _MISS if item.cas else _NOT_STORED)
+            if entry is not None and item.cas and item.cas != entry.cas:
+                return MutateResponse(item.key, ResponseStatus.KEY_EXISTS)
+            if verb in ("append", "prepend"):
+                return self._extend(verb, item, name, entry)
+            if verb == "add" and entry is not None:
+                return MutateResponse(item.key, _NOT_STORED)
+            value = bytes(memoryview(item.value))
+            cas = self._put(name, value, item.flags, self._expires(item.expire))
+            return MutateResponse(item.key, _OK, cas)
+
+    def _refusal(self, item: Item) -> ResponseStatus | None:
+        if self.fail_everything or self.fail_all_sets:
+            return ResponseStatus.INTERNAL_ERROR
+        if memoryview(item.value).nbytes > _LIMIT - 512:  # what an item needs besides
+            return ResponseStatus.VALUE_TOO_LARGE
+        return None
+
+    def _extend(self, verb: str, item: Item, name: bytes, entry: _Entry | None) -> MutateResponse:
+        if entry is None:
+            return MutateResponse(item.key, _NOT_STORED)
+        more = bytes(memoryview(item.value))
+        value = entry.value + more if verb == "append" else more + entry.value
+        return MutateResponse(item.key, _OK, self._put(name, value, entry.flags, entry.expires))
+
+    def _store_many(self, verb: str, items: Iterable[Item]) -> list[MutateResponse]:
+        answers = []
+        for item in items:
+            try:
+                answers.append(self._store(verb, item))
+            except (InvalidArgumentError, InvalidTypeError) as error:
+                key = item.key if isinstance(item, Item) else item
+                answers.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
+        return answers
+
+    def set(self, item: Item) -> MutateResponse:
+        """Store an item; if it has a token, only over the item that the token is of."""
+        return self._store("set", item)
+
+    def set_multi(self, items: Iterable[Item]) -> list[MutateResponse]:
+        """Store many items, each as ``set`` would."""
+        return self._store_many("set", items)
+
+    def add(self, item: Item) -> MutateResponse:
+        """Store an item if there is none."""
+        return self._store("add", item)
+
+    def add_multi(self, items: Iterable[Item]) -> list[MutateResponse]:
+        """Store many items, each as ``add`` would."""
+        return self._store_many("add", items)
+
+    def replace(self, item: Item) -> MutateResponse:
+        """Store an item if there is one."""
+        return self._store("replace", item)
+
+    def append(self, key: Key, value: "ReadableBuffer") -> MutateResponse:
+        """Put `value` after the value that is there."""
+        return self._store("append", Item(key, value))
+
+    def prepend(self, key: Key, value: "ReadableBuffer") -> MutateResponse:
+        """Put `value` before the value that is there."""
+        return self._store("prepend", Item(key, value))
+
+    def cas(self, item: Item) -> MutateResponse:
+        """Store an item over the one that its token is of: KEY_EXISTS if that was changed."""
+        self._protocol.cas(item)
+        return self._store("set", item)
+
+    def cas_multi(self, items: Iterable[Item]) -> list[MutateResponse]:
+        """Store many items: one with a token as ``cas`` would, one without as ``add`` would."""
+        return self._store_many("cas or add", items)
+
+    # Deleting, touching, counting
+
+    def delete(self, key: Key) -> MutateResponse:
+        """Delete an item."""
+        with self._lock:
+            name = self._key(key)
+            if self.fail_everything:
+                return failed_mutate(key, ResponseStatus.INTERNAL_ERROR, self._failure())
+            if self._find(name) is None:
+                return MutateResponse(key, _MISS)
+            del self._entries[name]
+            return MutateResponse(key, _OK)
+
+    def delete_multi(self, keys: Iterable[Key]) -> list[MutateResponse]:
+        """Delete many items; the answers are in the order of the keys."""
+        answers = []
+        for key in keys:
+            try:
+                answers.append(self.delete(key))
+            except (InvalidArgumentError, InvalidTypeError) as error:
+                answers.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
+        return answers
+
+    def touch(self, key: Key, expire: int) -> MutateResponse:
+        """Give an item a new expiry."""
+        seconds = expiry(expire)
+        with self._lock:
+            name = self._key(key)
+            if self.fail_everything:
+                return failed_mutate(key, ResponseStatus.INTERNAL_ERROR, self._failure())
+            entry = self._find(name)
+            if entry is None:
+                return MutateResponse(key, _MISS)
+            self._entries[name] = replace(entry, expires=self._expires(seconds))
+            return MutateResponse(key, _OK)
+
+    def increment(
+        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+    ) -> CountResponse:
+        """Add to a counter, modulo 2**64; `expire` None leaves a missing counter missing."""
+        self._protocol.increment(key, delta, initial, expire)
+        return self._count(key, delta, initial, expire)
+
+    def decrement(
+        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+    ) -> CountResponse:
+        """Take from a counter, to 0 at the least."""
+        self._protocol.decrement(key, delta, initial, expire)
+        return self._count(key, -delta, initial, expire)
+
+    def _count(self, key: Key, change: int, initial: int, expire: int | None) -> CountResponse:
+        with self._lock:
+            name = self._key(key)
+            if self.fail_everything:
+                return CountResponse(key, ResponseStatus.INTERNAL_ERROR, 0, self._failure())
+            entry = self._find(name)
+            if entry is None:
+                if expire is None:
+                    return CountResponse(key, _MISS)
+                self._put(name, b"%d" % initial, 0, self._expires(expire))
+                return CountResponse(key, _OK, initial)
+            digits = entry.value.rstrip(b" ")
+            if not digits.isdigit() or int(digits) >> 64:
+                status = ResponseStatus.NON_NUMERIC_VALUE
+                words = "CLIENT_ERROR cannot increment or decrement non-numeric value"
+                return CountResponse(key, status, 0, ServerError(words, status=status))
+            count = max(int(digits) + change, 0) % (1 << 64)
+            # decr keeps the length of the value that it writes over.
+            value = (b"%d" % count).ljust(len(entry.value) if change < 0 else 0)
+            self._put(name, value, entry.flags, entry.expires)
+            return CountResponse(key, _OK, count)
+
+    # The server as a whole
+
+    def _respond(self) -> Response:
+        if not self.is_valid:
+            raise ConnectionUnusableError("the client was closed")
+        if self.fail_everything:
+            return Response(ResponseStatus.INTERNAL_ERROR, self._failure())
+        return Response(_OK)
+
+    def flush(self, expire: int = 0) -> Response:
+        """Invalidate every item, `expire` seconds from now."""
+        seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
+        with self._lock:
+            response = self._respond()
+            if response.ok:
+                when = self._expires(seconds)
+                self._flush_at = self._clock() if when is None else when
+                self._find(b"")
+            return response
+
+    def version(self) -> VersionResponse:
+        """Return a version that no server has."""
+        answer = self._respond()
+        versions = {self.shard_id: "1.6.0-mock"} if answer.ok else {}
+        return VersionResponse(answer.status, versions, answer.error)
+
+    def stats(self, name: str = "") -> StatsResponse:
+        """Return the few statistics that the mock has."""
+        self._protocol.stats(name)
+        answer = self._respond()
+        if not answer.ok:
+            return StatsResponse(answer.status, {}, answer.error)
+        with self._lock:
+            count = sum(self._find(key) is not None for key in list(self._entries))
+        entries = {"curr_items": str(count), "version": "1.6.0-mock", "maxbytes": str(64 << 20)}
+        return StatsResponse(_OK, {self.shard_id: entries})
+
+    def verbosity(self, level: int) -> Response:
+        """Do nothing, well."""
+        self._protocol.verbosity(level)
+        return self._respond()
+
+    def quit(self) -> Response:
+        """Close the client."""
+        response = self._respond()
+        self.close()
+        return response

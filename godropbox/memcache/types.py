@@ -1,0 +1,67 @@
+"""What goes into a memcached client and the names of what comes out: no behaviour, no I/O.
+
+The responses themselves are in ``responses``, which is compiled.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["Capabilities", "Item", "Key", "ResponseStatus", "WireKey"]
+
+Key = str | bytes
+# Under a name of its own, since the compiler takes plain ``bytes`` for no subclass of it.
+WireKey = bytes
+
+
+class Item(NamedTuple):
+    """An entry to store: `flags` in [0, 2**32), `cas` 0 for none, `expire` in seconds.
+
+    An `expire` of 0 never expires, a negative one expires at once, one above 30 days (2,592,000)
+    is a Unix time, which memcached 1.6 takes up to 2**31: its own rules.
+    """
+
+    key: Key
+    value: "ReadableBuffer"
+    flags: int = 0
+    cas: int = 0
+    expire: int = 0
+
+
+class ResponseStatus(IntEnum):
+    """The binary protocol's status numbers, which the text protocols' words are mapped to."""
+
+    OK = 0x00
+    KEY_NOT_FOUND = 0x01
+    KEY_EXISTS = 0x02
+    VALUE_TOO_LARGE = 0x03
+    INVALID_ARGUMENTS = 0x04
+    ITEM_NOT_STORED = 0x05
+    NON_NUMERIC_VALUE = 0x06
+    WRONG_VBUCKET = 0x07
+    AUTHENTICATION_FAILED = 0x08
+    AUTHENTICATION_GOES_ON = 0x09
+    AUTHENTICATION_ERROR = 0x20  # what memcached sends in place of 0x08 and 0x09
+    AUTHENTICATION_CONTINUE = 0x21
+    UNKNOWN_COMMAND = 0x81
+    OUT_OF_MEMORY = 0x82
+    NOT_SUPPORTED = 0x83
+    INTERNAL_ERROR = 0x84
+    BUSY = 0x85
+    TEMPORARY_FAILURE = 0x86
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one protocol can do that another cannot; ask before you call."""
+
+    protocol: str
+    increment_creates: bool  # increment and decrement take an initial value and an expiry
+    store_returns_cas: bool  # a store answers with the item's new token
+    conditional_replace: bool  # add, replace, append and prepend heed the item's token
+    verbosity: bool
+    stale_while_revalidate: bool  # leases, early recache, stale marks, item metadata
+    binary_keys: bool  # any byte in a key

@@ -1,0 +1,86 @@
+/* Fuzz the readers of memcached's replies: what comes in pieces reads as what comes at once.
+ *
+ * Input: kind, count, options, the size of a piece and a word mask, a byte each; then the reply.
+ */
+#include "check.h"
+#include "wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { HEAD = 5, ROOM = 64 };
+
+struct outcome {
+    struct gdbx_wire_reader reader;
+    struct gdbx_wire_record records[ROOM];
+    size_t used;
+    int result;
+};
+
+/* Show a reader data[0, size), in a block of that very size. */
+static int show(struct outcome *outcome, const uint8_t *data, size_t size)
+{
+    uint8_t *exact = block(size);
+
+    if (size)
+        memcpy(exact, data, size);
+    outcome->result = gdbx_wire_scan(&outcome->reader, exact, size, outcome->records, ROOM,
+                                     &outcome->used);
+    free(exact);
+    return outcome->result == GDBX_WIRE_MORE;
+}
+
+static void read_in_pieces(struct outcome *outcome, const uint8_t *data, size_t size, size_t piece)
+{
+    size_t shown = 0;
+
+    while (shown < size) {
+        shown = size - shown < piece ? size : shown + piece;
+        if (!show(outcome, data, shown) && outcome->result != GDBX_WIRE_DONE)
+            return;
+    }
+}
+
+static void check_bounds(const struct outcome *outcome, size_t size)
+{
+    CHECK(outcome->used <= ROOM, "%zu records", outcome->used);
+    CHECK(outcome->reader.position <= size, "at %zu of %zu", outcome->reader.position, size);
+    for (size_t i = 0; i < outcome->used; i++) {
+        const struct gdbx_wire_record *record = &outcome->records[i];
+
+        CHECK(record->key + record->key_size <= size, "key of record %zu", i);
+        CHECK(record->value + record->value_size <= size, "value of record %zu", i);
+        CHECK(record->line + record->line_size <= size, "line of record %zu", i);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct outcome once, pieces;
+    size_t piece;
+
+    if (size < HEAD)
+        return 0;
+    memset(&once, 0, sizeof once);
+    once.reader.kind = data[0] % 5;
+    once.reader.count = 1 + data[1] % 8;
+    once.reader.options = data[2] % 8;
+    once.reader.words = once.reader.kind == GDBX_WIRE_PACKETS
+                            ? (uint64_t)0xff << (data[4] % 57)
+                            : (uint64_t)data[4] * 3;
+    pieces = once;
+    piece = 1 + data[3] % 16;
+    data += HEAD;
+    size -= HEAD;
+    show(&once, data, size);
+    read_in_pieces(&pieces, data, size, piece);
+    check_bounds(&once, size);
+    CHECK(size == 0 || once.result == pieces.result, "%d, in pieces %d", once.result,
+          pieces.result);
+    CHECK(once.used == pieces.used, "%zu, in pieces %zu", once.used, pieces.used);
+    CHECK(once.reader.position == pieces.reader.position, "another end");
+    if (once.result == GDBX_WIRE_BAD)
+        CHECK(once.reader.reason == pieces.reader.reason, "another reason");
+    CHECK(memcmp(once.records, pieces.records, once.used * sizeof *once.records) == 0,
+          "other records");
+    return 0;
+}

@@ -1,0 +1,141 @@
+/* The readers of memcached's replies, and one exchange over a pair of sockets. */
+#if !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L
+#endif
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "wire.h"
+#include "wire_io.h"
+
+enum { ROOM = 8 };
+
+static const char VALUES[] = "VALUE a 5 3 17\r\nx\r\n\r\nVALUE bc 0 0 18446744073709551615\r\n\r\nEND\r\n";
+
+static void check_values(void)
+{
+    struct gdbx_wire_record records[ROOM];
+    size_t size = sizeof VALUES - 1;
+
+    for (size_t cut = 0; cut <= size; cut++) {
+        struct gdbx_wire_reader reader = {.kind = GDBX_WIRE_VALUES, .count = 2};
+        const uint8_t *data = (const uint8_t *)VALUES;
+        size_t used = 0;
+        int result = gdbx_wire_scan(&reader, data, cut, records, ROOM, &used);
+
+        CHECK(result == (cut == size ? GDBX_WIRE_DONE : GDBX_WIRE_MORE), "cut at %zu", cut);
+        result = gdbx_wire_scan(&reader, data, size, records, ROOM, &used);
+        CHECK(result == GDBX_WIRE_DONE && used == 2, "cut at %zu: %zu records", cut, used);
+        CHECK(memcmp(data + records[0].value, "x\r\n", 3) == 0, "the first value");
+        CHECK(records[0].flags == 5 && records[0].cas == 17, "the first fields");
+        CHECK(records[1].key_size == 2 && records[1].cas == UINT64_MAX, "the second fields");
+    }
+}
+
+static void check_keys(void)
+{
+    uint8_t key[251];
+
+    memset(key, 'k', sizeof key);
+    CHECK(gdbx_wire_key_ok(key, 1) && gdbx_wire_key_ok(key, 250), "good sizes");
+    CHECK(!gdbx_wire_key_ok(key, 0) && !gdbx_wire_key_ok(key, 251), "bad sizes");
+    for (unsigned byte = 0; byte < 256; byte++) {
+        key[100] = (uint8_t)byte;
+        CHECK(gdbx_wire_key_ok(key, 250) == (byte > 0x20 && byte != 0x7f), "byte %u", byte);
+    }
+}
+
+static void check_full(void)
+{
+    static const uint8_t data[] = "STAT a 1\r\nSTAT b 2\r\nEND\r\n";
+    struct gdbx_wire_reader reader = {.kind = GDBX_WIRE_STATS, .count = 1};
+    struct gdbx_wire_record records[ROOM];
+    size_t used = 0;
+
+    CHECK(gdbx_wire_scan(&reader, data, sizeof data - 1, records, 1, &used) == GDBX_WIRE_FULL, "1");
+    CHECK(gdbx_wire_scan(&reader, data, sizeof data - 1, records, ROOM, &used) == GDBX_WIRE_DONE,
+          "more room");
+    CHECK(used == 2, "%zu records", used);
+}
+
+struct exchange {
+    struct gdbx_wire_reader reader;
+    struct gdbx_wire_record records[ROOM];
+    struct gdbx_wire_part part;
+    uint8_t buffer[64];
+    struct gdbx_wire_io io;
+    int ends[2];
+};
+
+static void open_exchange(struct exchange *exchange)
+{
+    memset(exchange, 0, sizeof *exchange);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, exchange->ends) == 0, "socketpair");
+    exchange->reader.kind = GDBX_WIRE_LINES;
+    exchange->reader.count = 1;
+    exchange->reader.words = GDBX_WIRE_OK;
+    exchange->part.data = (const uint8_t *)"flush_all\r\n";
+    exchange->part.size = 11;
+    exchange->io.reader = &exchange->reader;
+    exchange->io.parts = &exchange->part;
+    exchange->io.part_count = 1;
+    exchange->io.data = exchange->buffer;
+    exchange->io.capacity = sizeof exchange->buffer;
+    exchange->io.records = exchange->records;
+    exchange->io.record_capacity = ROOM;
+    exchange->io.deadline = INT64_MAX;
+    exchange->io.fd = exchange->ends[0];
+}
+
+static void close_exchange(struct exchange *exchange)
+{
+    close(exchange->ends[0]);
+    close(exchange->ends[1]);
+}
+
+static void check_late(void)
+{
+    struct exchange exchange;
+
+    open_exchange(&exchange);
+    exchange.io.deadline = gdbx_wire_now() + 1000000;
+    CHECK(gdbx_wire_exchange(&exchange.io) == GDBX_WIRE_LATE, "no answer in time");
+    CHECK(write(exchange.ends[1], "OK\r\n", 4) == 4, "write");
+    exchange.io.deadline = INT64_MAX;
+    CHECK(gdbx_wire_exchange(&exchange.io) == GDBX_WIRE_DONE, "the answer came");
+    CHECK(exchange.io.record_count == 1 && exchange.io.size == 4, "the answer");
+    close_exchange(&exchange);
+}
+
+static void check_unasked_and_closed(void)
+{
+    struct exchange exchange;
+
+    open_exchange(&exchange);
+    CHECK(write(exchange.ends[1], "OK\r\n", 4) == 4, "write");
+    CHECK(gdbx_wire_exchange(&exchange.io) == GDBX_WIRE_UNASKED, "bytes were waiting");
+    close_exchange(&exchange);
+    open_exchange(&exchange);
+    CHECK(shutdown(exchange.ends[1], SHUT_WR) == 0, "shutdown");
+    CHECK(gdbx_wire_exchange(&exchange.io) == GDBX_WIRE_CLOSED, "the peer closed");
+    close_exchange(&exchange);
+    open_exchange(&exchange);
+    CHECK(gdbx_wire_arm(exchange.ends[0], 1000000) == 0, "arm");
+    exchange.io.armed = 1;
+    exchange.io.deadline = gdbx_wire_now() + 1000000;
+    CHECK(gdbx_wire_exchange(&exchange.io) == GDBX_WIRE_LATE, "an armed receive gives up");
+    close_exchange(&exchange);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc == 2, "usage: %s FOLDER_OF_VECTORS", argv[0]);
+    check_values();
+    check_keys();
+    check_full();
+    check_late();
+    check_unasked_and_closed();
+    return 0;
+}

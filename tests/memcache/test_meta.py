@@ -1,0 +1,110 @@
+"""What only the meta protocol can do, against the real memcached."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.memcached import Server
+
+from godropbox import memcache
+from godropbox.memcache import Item, RawMetaClient, ResponseStatus
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def client(
+    request: pytest.FixtureRequest, servers: Callable[[str], Server]
+) -> Iterator[RawMetaClient]:
+    with RawMetaClient(memcache.connect(servers(request.param).address)) as client:
+        assert client.flush().ok
+        yield client
+
+
+def test_a_lease_is_won_by_one(client: RawMetaClient) -> None:
+    first = client.meta_get("a", lease=30)
+    assert (first.found, first.value, first.won, first.taken) == (True, b"", True, False)
+    second = client.meta_get("a", lease=30)
+    assert (second.won, second.taken) == (False, True)
+    assert client.cas(Item("a", b"made", cas=first.cas)).ok
+    third = client.meta_get("a", lease=30)
+    assert (third.value, third.won, third.taken) == (b"made", False, False)
+
+
+def test_stale_while_revalidate(client: RawMetaClient) -> None:
+    client.set(Item("a", b"old"))
+    assert client.meta_delete("a", stale=True, expire=30).ok
+    first, second = client.meta_get("a"), client.meta_get("a")
+    assert (first.value, first.stale, first.won) == (b"old", True, True)
+    assert (second.value, second.stale, second.won, second.taken) == (b"old", True, False, True)
+    assert client.set(Item("a", b"new")).ok
+    assert not client.meta_get("a").stale
+
+
+def test_early_recache(client: RawMetaClient) -> None:
+    client.set(Item("a", b"1", expire=10))
+    assert not client.meta_get("a", recache=5).won
+    assert client.meta_get("a", recache=100).won
+    assert client.meta_get("a", recache=100).taken
+
+
+def test_details(client: RawMetaClient) -> None:
+    client.set(Item("a", b"123", expire=100, flags=4))
+    first = client.meta_get("a", value=False, details=True)
+    assert (first.value, first.found, first.flags, first.size) == (None, True, 4, 3)
+    assert first.ttl is not None
+    assert 98 <= first.ttl <= 100
+    assert (first.hit_before, first.last_access) == (False, 0)
+    assert client.meta_get("a", details=True).hit_before
+    assert client.meta_get("a").ttl is None
+    assert "ttl=" in repr(first)
+    assert client.meta_get("a", expire=-1).found
+    missing = client.meta_get("a")
+    assert (missing.status, missing.won) == (ResponseStatus.KEY_NOT_FOUND, False)
+
+
+def test_delete_with_a_token(client: RawMetaClient) -> None:
+    token = client.set(Item("a", b"1")).cas
+    assert client.meta_delete("a", cas=token + 1).status is ResponseStatus.KEY_EXISTS
+    assert client.meta_delete("a", cas=token).ok
+    with pytest.raises(memcache.InvalidArgumentError, match="expire needs stale"):
+        client.meta_delete("a", expire=5)
+
+
+def test_an_older_item_is_stored_as_stale(client: RawMetaClient) -> None:
+    token = client.set(Item("a", b"1")).cas
+    client.set(Item("a", b"2"))
+    assert client.meta_set(Item("a", b"3", cas=token), invalidate=True).ok
+    response = client.meta_get("a")
+    assert (response.value, response.stale, response.won) == (b"3", True, True)
+
+
+def test_a_token_of_ones_own_needs_a_newer_server(client: RawMetaClient) -> None:
+    version = tuple(int(part) for part in client.version().versions[0].split("."))
+    if version >= (1, 6, 19):
+        assert client.meta_set(Item("a", b"1"), new_cas=77).ok
+        assert client.get("a").cas == 77
+        return
+    with pytest.raises(memcache.ReplyError, match="invalid flag"):
+        client.meta_set(Item("a", b"1"), new_cas=77)
+    assert not client.is_valid
+
+
+def test_binary_keys(servers: Callable[[str], Server]) -> None:
+    channel = memcache.connect(servers("tcp").address)
+    with RawMetaClient(channel, prefix=b"\0", binary_keys=True) as client:
+        keys: list[str | bytes] = [b" ", b"\r\n", b"\xff" * 185, "text", b"text2"]
+        items = [Item(key, b"<%d>" % len(key)) for key in keys]
+        assert all(r.ok for r in client.set_multi(items))
+        found = client.get_multi([*keys, b"absent"])
+        assert [found[key].found for key in [*keys, b"absent"]] == [True] * 5 + [False]
+        assert client.get(b"\r\n").key == b"\r\n"
+        assert client.get(b"\r\n").found
+        assert client.meta_get(b"\r\n", details=True).size == 3
+        assert client.increment(b" ").status is ResponseStatus.NON_NUMERIC_VALUE
+        assert client.touch(b" ", 0).ok
+        assert client.gat(b" ", 0).found
+        with pytest.raises(memcache.InvalidArgumentError, match="1 to 186"):
+            client.get(b"x" * 186)
+        assert [r.ok for r in client.delete_multi([b" ", b"x" * 186, b"\r\n"])] == [
+            True,
+            False,
+            True,
+        ]

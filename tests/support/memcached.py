@@ -1,0 +1,103 @@
+"""Real memcached processes for the tests: TCP, Unix socket, TLS and both kinds of login."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+USER, PASSWORD = "ann", "secret"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running memcached: its address, as ``memcache.connect`` takes it, and its process."""
+
+    address: str
+    process: "subprocess.Popen[bytes]"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(address: str) -> bool:
+    try:
+        if address.startswith("unix:"):
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(address[5:])
+        else:
+            host, port = address.split(":")
+            socket.create_connection((host, int(port)), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a key and a certificate for 127.0.0.1; return the paths of certificate and key."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-keyout", str(key), "-out", str(cert), "-days", "2"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    key.chmod(0o644)
+    folder.chmod(0o755)
+    return cert, key
+
+
+def _sasl(folder: Path) -> dict[str, str]:
+    """Make a SASL configuration and its data base of users; return the environment for it."""
+    program = shutil.which("saslpasswd2", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program, "saslpasswd2 is missing: apt-get install sasl2-bin"
+    users = folder / "users"
+    command = [program, "-p", "-c", "-a", "memcached", "-u", socket.gethostname()]
+    command += ["-f", str(users), USER]
+    subprocess.run(command, input=PASSWORD.encode(), check=True)
+    lines = ["mech_list: plain", f"sasldb_path: {users}", "pwcheck_method: auxprop"]
+    (folder / "memcached.conf").write_text("\n".join([*lines, "auxprop_plugin: sasldb", ""]))
+    return {"SASL_CONF_PATH": str(folder)}
+
+
+@contextlib.contextmanager
+def running(kind: str, folder: Path) -> Iterator[Server]:
+    """Run a memcached of one kind: tcp, unix, tls, ascii-auth or sasl."""
+    program = shutil.which("memcached")
+    assert program, "memcached is missing: apt-get install memcached"
+    command = [program, "-U", "0", "-m", "64", "-t", "2"]
+    environment = dict(os.environ)
+    if os.geteuid() == 0:
+        command += ["-u", "root"]
+    if kind == "unix":
+        address = f"unix:{folder / 'memcached.sock'}"
+        command += ["-s", address[5:]]
+    else:
+        port = _free_port()
+        address = f"127.0.0.1:{port}"
+        command += ["-l", "127.0.0.1", "-p", str(port)]
+    if kind == "tls":
+        cert, key = certificate(folder)
+        command += ["-Z", "-o", f"ssl_chain_cert={cert},ssl_key={key}"]
+    elif kind == "ascii-auth":
+        (folder / "auth").write_text(f"{USER}:{PASSWORD}\n")
+        command += ["-Y", str(folder / "auth")]
+    elif kind == "sasl":
+        command += ["-S"]
+        environment |= _sasl(folder)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 10
+        while not _answers(address):
+            assert process.poll() is None, f"memcached ended: {' '.join(command)}"
+            assert time.monotonic() < until, f"memcached does not listen: {' '.join(command)}"
+        yield Server(address, process)
+    finally:
+        process.kill()
+        process.wait()
