@@ -67,7 +67,7 @@ def sqlalchemy_names(_: Any) -> Names:
         def rollback(self) -> None:
             """Do nothing: the reset that the pool asks for is left out of the race below."""
 
-    pool = QueuePool(Connection, pool_size=10, reset_on_return=None)  # type: ignore[arg-type]
+    pool = QueuePool(Connection, pool_size=10, reset_on_return=None)
 
     def once() -> object:
         loan = pool.connect()

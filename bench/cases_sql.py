@@ -184,7 +184,7 @@ def tortoise_names(_: Any) -> Names:
 
 
 def python_sql_names(_: Any) -> Names:
-    from sql import Flavor, Table  # type: ignore[import-untyped]
+    from sql import Flavor, Table
 
     Flavor.set(Flavor(paramstyle="format"))
     sfj, prefix = Table("sfj", schema="shard1"), Table("parent_prefix", schema="shard1")
@@ -208,7 +208,7 @@ def sqlglot_names(_: Any) -> Names:
     from sqlglot import column, condition, exp, select
 
     def query(_: str, ns_id: int, ids: list[int]) -> str:
-        return (
+        text: str = (
             select("sfj.ns_id", "sfj.sjid", "parent_prefix.prefix", "sfj.filename")
             .from_("shard1.sfj")
             .join("shard1.parent_prefix", on="parent_prefix.ns_id = sfj.ns_id", join_type="left")
@@ -217,10 +217,12 @@ def sqlglot_names(_: Any) -> Names:
             )
             .sql("mysql")
         )
+        return text
 
     def insert(_: str, rows: list[tuple[int, str, int]]) -> str:
         columns = ["ns_id", "filename", "sjid"]
-        return exp.insert(exp.values(rows), "shard1.sfj", columns=columns).sql("mysql")
+        text: str = exp.insert(exp.values(rows), "shard1.sfj", columns=columns).sql("mysql")
+        return text
 
     return {"query": query, "insert": insert, "ids": IDS, "many": MANY, "rows": ROWS}
 

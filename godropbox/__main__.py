@@ -41,6 +41,19 @@ def _hash_many(n: int, num_shards: int) -> Callable[[ModuleType], object]:
 TEXT: Final = "a file's name, such as it comes in"
 ITEMS: Final = tuple(b"user:%011d" % i for i in range(256))
 
+REQUEST: Final = (b"gets", [f"user:{i:05}" for i in range(100)], b"")
+REPLY: Final = (
+    b"".join(b"VALUE user:%05d 0 100 7\r\n%s\r\n" % (i, b"x" * 100) for i in range(100))
+    + b"END\r\n"
+)
+
+
+def _parse(kernel: ModuleType) -> object:
+    reply = kernel.Reply(kernel.codes.VALUES, 100)
+    reply.feed(REPLY)
+    return reply.hits(REQUEST[1], b"")
+
+
 CASES: Final = (
     Case("hash2: one key, 10 shards", "hash2", 1, lambda k: k.consistent_hash(KEY, 10)),
     Case("hash2: one key, 1,000 shards", "hash2", 1, lambda k: k.consistent_hash(KEY, 1000)),
@@ -50,6 +63,8 @@ CASES: Final = (
     Case("murmur3: 256 items of 16 bytes", "murmur3", 256, lambda k: k.hash32_many(ITEMS)),
     Case("sqltext: a str of 33 characters", "sqltext", 1, lambda k: k.literal(TEXT, 0)),
     Case("stack: an error with its stack", "stack", 1, lambda k: k.StackedError("m")),
+    Case("wire: a reply of 100 values", "wire", 100, _parse),
+    Case("wire: a request for 100 keys", "wire_request", 100, lambda k: k.ascii_keys(*REQUEST)),
 )
 
 

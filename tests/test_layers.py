@@ -220,16 +220,23 @@ def test_a_named_twin_is_found() -> None:
 
 
 HEADERS = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)', re.M)
+# wire_io is where a whole exchange is done over a socket; the other kernels do no I/O.
+POSIX = re.compile(r"(errno|poll|time|sys/socket|sys/time|sys/uio)\.h")
 C_LIBRARY = re.compile(r"(stddef|stdint|stdbool|limits|math|string|immintrin|intrin|arm_neon)\.h")
 CALLS = re.compile(r"\b(malloc|calloc|realloc|free|printf|fprintf|puts|exit|abort)\s*\(")
 
 
-def c_violations(text: str, headers: set[str]) -> list[str]:
+def c_violations(text: str, headers: set[str], name: str = "") -> list[str]:
     """Return what a file of csrc includes or calls that a kernel may not."""
+
+    def may_include(system: str) -> bool:
+        posix = name == "wire_io.c" and POSIX.fullmatch(system)
+        return bool(posix or C_LIBRARY.fullmatch(system))
+
     found = [
         f"includes {ours or system}"
         for ours, system in HEADERS.findall(text)
-        if (ours and ours not in headers) or (system and not C_LIBRARY.fullmatch(system))
+        if (ours and ours not in headers) or (system and not may_include(system))
     ]
     return found + [f"calls {name}" for name in CALLS.findall(re.sub(r"/\*.*?\*/", "", text))]
 
@@ -238,7 +245,9 @@ def test_the_c_kernels_know_nothing_of_python() -> None:
     kernels = sources("csrc/*.[ch]")
     headers = {path.name for path in kernels}
     assert {"hash2.c", "murmur3.c"} <= headers
-    found = {path.name: c_violations(path.read_text("utf-8"), headers) for path in kernels}
+    found = {
+        path.name: c_violations(path.read_text("utf-8"), headers, path.name) for path in kernels
+    }
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 

@@ -94,6 +94,12 @@ cdef c_array.array TOKENS = array("Q")
 
 
 cdef class Reply:
+    """The reply to one request, as it comes in.
+
+    `kind` is what to expect, `count` how many answers, `words` which words or opcodes, `first` the
+    opaque of the first request, `options` a sum of STRICT, QUIET and SERIES.
+    """
+
     cdef gdbx_wire_reader reader
     cdef gdbx_wire_record single[2]
     cdef gdbx_wire_record *records
@@ -339,6 +345,7 @@ cdef dict wire_places(list keys, bytes prefix):
 
 
 def arm(int fd, double seconds):
+    """Make a blocking receive on `fd` give up after `seconds`, 0 for never, for ``exchange``."""
     cdef int error = gdbx_wire_arm(fd, <int64_t> (seconds * 1e9))
     if error:
         raise OSError(error, os.strerror(error))

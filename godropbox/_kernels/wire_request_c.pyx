@@ -158,6 +158,7 @@ cdef int text_of(object key, bytes prefix, const char **text, Py_ssize_t *size) 
 
 
 def wire_key(key, bytes prefix not None):
+    """Return a key as it goes on the wire."""
     cdef Writer writer = Writer()
     writer.key(key, prefix)
     return writer.text()
@@ -205,6 +206,7 @@ cdef int check_kinds(list keys) except -1:
 
 
 def ascii_keys(bytes command not None, list keys not None, bytes prefix not None):
+    """Return one command with every key behind it."""
     cdef Writer writer = Writer()
     check_kinds(keys)
     writer.add(command)
@@ -217,6 +219,7 @@ def ascii_keys(bytes command not None, list keys not None, bytes prefix not None
 
 def ascii_each(bytes before not None, list keys not None, bytes after not None,
                bytes prefix not None):
+    """Return a command for each key: `before`, the key, `after`."""
     cdef Writer writer = Writer()
     for key in keys:
         writer.add(before)
@@ -264,6 +267,7 @@ cdef class Fields:
 
 
 def ascii_stores(bytes verb not None, items, bytes prefix not None, bint tokens=True):
+    """Return a store of each item: with `verb`, or with cas if it has a token and may have one."""
     cdef Writer writer = Writer()
     cdef Fields item = Fields()
     for each in items:
@@ -293,6 +297,7 @@ def ascii_stores(bytes verb not None, items, bytes prefix not None, bint tokens=
 
 def binary_keys(uint32_t opcode, list keys not None, bytes extras not None, uint32_t first,
                 bytes prefix not None, bint quiet=False):
+    """Return a packet for each key, and a NOOP after them if they are `quiet`."""
     cdef Writer writer = Writer()
     cdef size_t head, key_size, extras_size = PyBytes_GET_SIZE(extras)
     cdef uint32_t opaque = first
@@ -318,6 +323,7 @@ cdef void patch32(char *at, size_t number) noexcept:
 
 def binary_stores(uint32_t opcode, uint32_t zero, items, bint extras, uint32_t first,
                   bytes prefix not None):
+    """Return a packet for each item: `opcode` if it has a token, `zero` if not."""
     cdef Writer writer = Writer()
     cdef Fields item = Fields()
     cdef size_t head, key_size, extras_size = 8 if extras else 0
@@ -340,6 +346,7 @@ def binary_stores(uint32_t opcode, uint32_t zero, items, bint extras, uint32_t f
 
 def meta_keys(bytes command not None, list keys not None, bytes flags not None, uint32_t first,
               bytes prefix not None, bint quiet=False):
+    """Return a meta command for each key, and mn after them if they are `quiet`."""
     cdef Writer writer = Writer()
     cdef uint32_t opaque = first
     check_kinds(keys)
@@ -358,6 +365,7 @@ def meta_keys(bytes command not None, list keys not None, bytes flags not None, 
 
 def meta_stores(bytes flags not None, bytes zero not None, items, uint32_t first,
                 bytes prefix not None):
+    """Return a meta store of each item: with `flags` if it has a token, with `zero` if not."""
     cdef Writer writer = Writer()
     cdef Fields item = Fields()
     cdef uint32_t opaque = first

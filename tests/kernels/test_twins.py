@@ -15,7 +15,9 @@ from godropbox import _kernels
 
 
 def _functions(module: ModuleType) -> dict[str, object]:
-    return {name: getattr(module, name) for name in module.__all__ if name.islower()}
+    """Return a twin's functions; what the pure one has no way to do is None there."""
+    lower = {name: getattr(module, name) for name in module.__all__ if name.islower()}
+    return {name: function for name, function in lower.items() if callable(function)}
 
 
 def _signature(function: object) -> list[tuple[str, object, object]]:
@@ -31,7 +33,8 @@ def test_names_signatures_and_docstrings_agree(stem: str) -> None:
         assert twin.__all__ == pure.__all__
         expected = _functions(pure)
         assert expected
-        for name, function in _functions(twin).items():
+        for name in expected:
+            function = getattr(twin, name)
             assert _signature(function) == _signature(expected[name]), name
             assert inspect.getdoc(function) == inspect.getdoc(expected[name]), name
             assert inspect.getdoc(function), name

@@ -19,6 +19,7 @@ import pytest
 from support.faultproxy import Fault, FaultProxy
 from support.memcached import Server
 
+import godropbox
 from godropbox import memcache
 from godropbox.memcache import Item
 
@@ -406,10 +407,8 @@ except gevent.Timeout:
 
 
 def test_gevent(servers: Callable[[str], Server]) -> None:
-    pytest.importorskip("gevent")
     command = [sys.executable, "-c", GEVENT, servers("tcp").address]
-    tests = str(Path(__file__).parents[1])
-    path = os.pathsep.join([tests, str(Path(tests).parent)])
+    path = str(Path(godropbox.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": path}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.stdout == "as it should be\n", ran.stderr

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from support import sqlservers
 
+import godropbox
+
 ROOT = Path(__file__).parent.parent.parent
 
 
 def run(name: str, *arguments: str) -> list[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    here = Path(godropbox.__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(here)}
     done = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments],
         capture_output=True,

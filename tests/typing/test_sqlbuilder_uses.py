@@ -1,6 +1,6 @@
 """Type checkers report every wrong use, and no right one.
 
-The uses are in `tests/typing/sqlbuilder_uses.txt`: no `.py`, so that nobody's own check of the
+The uses are in `sqlbuilder_uses.txt`: no `.py`, so that nobody's own check of the
 tests stumbles over what is wrong on purpose.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-USES = Path(__file__).parent.parent / "typing" / "sqlbuilder_uses.txt"
+USES = Path(__file__).parent / "sqlbuilder_uses.txt"
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = {
     "mypy": ["mypy", "--strict", "--no-error-summary", "--follow-imports=silent"],
