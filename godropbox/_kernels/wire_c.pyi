@@ -1,16 +1,19 @@
 from array import array
+from typing import Self
 
 from _typeshed import ReadableBuffer
+from typing_extensions import disjoint_base
 
 from . import _wire as codes
 from ._wire import Row
 
 __all__ = ["Reply", "arm", "codes", "exchange"]
 
+@disjoint_base
 class Reply:
-    def __init__(
+    def __new__(
         self, kind: int, count: int, words: int = 0, first: int = 0, options: int = 0
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def done(self) -> bool: ...
     @property

@@ -7,6 +7,8 @@ cdef Py_ssize_t MAX_NAME
 
 
 @cython.final
+@cython.freelist(8)
+@cython.no_gc
 cdef class Renderer:
     cdef Text text
     cdef int dialect
@@ -22,6 +24,7 @@ cdef class Renderer:
     cdef str mark
     cdef str next_mark
     cdef list slots
+    @cython.locals(params=list, mark=str)
     cdef int literal(self, object value) except -1
     @cython.locals(text=Text, params=list, mark=str, next_mark=str, comma=bint)
     cdef int literals(self, tuple values) except -1

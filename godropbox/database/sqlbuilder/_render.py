@@ -62,11 +62,17 @@ class Renderer:
 
     def literal(self, value: object) -> int:
         """Write a value: its literal, or a placeholder for it."""
-        if self.params is None:
+        params = self.params
+        if params is None:
             self.text.literal(value)
-        else:
-            self._bind(value)
-        return 0
+            return 0
+        mark = self.mark
+        kind = type(value)
+        if mark is not None and (kind is int or kind is str):
+            params.append(value)
+            self.text.put(mark)
+            return 0
+        return self._bind(value)
 
     def literals(self, values: "tuple[object, ...]") -> int:
         """Write values with commas between them."""
