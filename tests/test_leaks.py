@@ -39,7 +39,8 @@ def test_memory_stays_flat(case: Case, verdicts: dict[str, str]) -> None:
 
 def test_a_leak_is_seen() -> None:
     held: list[bytes] = []
-    assert growth(lambda: held.append(bytes(2000)), 10_000) > ALLOWED
+    # Blocks so large that each comes from the system, and not from what other tests left free.
+    assert growth(lambda: held.append(b"x" * 200_000), 100) > ALLOWED
 
 
 def test_a_case_that_should_fail_and_does_not_is_seen() -> None:

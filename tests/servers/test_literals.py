@@ -1,7 +1,7 @@
-"""Literals through real servers: whatever is written comes back as it was.
+"""Values through real servers, as literals and as parameters: what is written comes back.
 
-Every row has a value of each type; rows go in as one INSERT of literals, into typed columns, and
-come back through a driver. ``GODROPBOX_ROUND_TRIPS`` is how many values go through all in all.
+Every row has a value of each type; rows go in as one INSERT into typed columns and come back
+through a driver. ``GODROPBOX_ROUND_TRIPS`` is how many values go each way all in all.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import sqlcases, sqlservers
 
+from godropbox.database import sqlbuilder as sb
 from godropbox.database import sqltypes
 from godropbox.database.sqltypes import SqlMode
 
@@ -70,7 +71,15 @@ COLUMNS = {
 
 REAL = 4  # the column of the floats
 
-Execute = Callable[[str], Sequence[Sequence[Any]]]
+DATABASES = {"mysql": "literals", "postgresql": "public", "sqlite": "main"}
+
+TABLE = sb.Table(
+    "literal",
+    sb.IntColumn("id"),
+    *(sb.StrColumn(f"c{n}", nullable=True) for n in range(len(COLUMNS["mysql"]))),
+)
+
+Execute = Callable[..., Sequence[Sequence[Any]]]
 
 
 def clock(value: datetime.timedelta) -> str:
@@ -108,8 +117,8 @@ def mysql(mode: SqlMode) -> Iterator[Execute]:
         cursor.execute("CREATE DATABASE IF NOT EXISTS literals")
         cursor.execute("USE literals")
 
-        def execute(sql: str) -> Sequence[Sequence[Any]]:
-            cursor.execute(sql)
+        def execute(sql: str, parameters: Any = None) -> Sequence[Sequence[Any]]:
+            cursor.execute(sql, parameters)
             rows: Sequence[Sequence[Any]] = cursor.fetchall()
             return rows
 
@@ -120,8 +129,8 @@ def mysql(mode: SqlMode) -> Iterator[Execute]:
 def postgresql(mode: SqlMode) -> Iterator[Execute]:
     with sqlservers.postgresql_connection() as connection:
 
-        def execute(sql: str) -> Sequence[Sequence[Any]]:
-            cursor = connection.execute(sql.encode())
+        def execute(sql: str, parameters: Any = None) -> Sequence[Sequence[Any]]:
+            cursor = connection.execute(sql.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
 
         yield execute
@@ -130,7 +139,7 @@ def postgresql(mode: SqlMode) -> Iterator[Execute]:
 @contextlib.contextmanager
 def sqlite(mode: SqlMode) -> Iterator[Execute]:
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        yield lambda sql: connection.execute(sql).fetchall()
+        yield lambda sql, parameters=(): connection.execute(sql, parameters).fetchall()
 
 
 SERVERS = {"mysql": mysql, "postgresql": postgresql, "sqlite": sqlite}
@@ -145,39 +154,60 @@ def table(mode: SqlMode) -> Iterator[Execute]:
         yield execute
 
 
-def round_trip(execute: Execute, mode: SqlMode, sent: list[tuple[Any, ...]]) -> None:
-    """Insert rows as literals, and compare what comes back."""
+def by_literals(mode: SqlMode, sent: list[tuple[Any, ...]]) -> tuple[str]:
+    """Return the INSERT of rows as text."""
     literals = [
         ",".join([str(n), *(sqltypes.encode_sql(value, mode) for value in row)])
         for n, row in enumerate(sent)
     ]
+    return (f"INSERT INTO literal VALUES ({'),('.join(literals)})",)
+
+
+def by_parameters(mode: SqlMode, sent: list[tuple[Any, ...]]) -> tuple[str, Any]:
+    """Return the INSERT of rows as text and parameters."""
+    columns = [TABLE.c[name] for name in ("id", *(f"c{n}" for n in range(len(sent[0]))))]
+    insert = TABLE.insert(*columns).rows([(n, *row) for n, row in enumerate(sent)])
+    dialect: Any = mode.dialect
+    if dialect == "sqlite":
+        return insert.bind(DATABASES[dialect], "qmark", dialect=dialect, mode=mode)
+    return insert.bind(DATABASES[dialect], dialect=dialect, mode=mode)
+
+
+Way = Callable[[SqlMode, list[tuple[Any, ...]]], tuple[Any, ...]]
+WAYS = {"literals": by_literals, "parameters": by_parameters}
+
+
+def round_trip(execute: Execute, mode: SqlMode, sent: list[tuple[Any, ...]], way: Way) -> None:
+    """Insert rows one way, and compare what comes back."""
     execute("DELETE FROM literal")
-    execute(f"INSERT INTO literal VALUES ({'),('.join(literals)})")
+    execute(*way(mode, sent))
     received = execute("SELECT * FROM literal ORDER BY id")
     assert len(received) == len(sent)
-    for (n, *got), row in zip(received, sent, strict=True):
+    for (_, *got), row in zip(received, sent, strict=True):
         wanted = list(expected(row, mode.dialect))
         if mode.dialect == "sqlite":
             # SQLite reads digits to about 15 places: the last bits of a float are its own.
-            assert got[REAL] == pytest.approx(wanted[REAL], rel=1e-15, abs=1e-320), literals[n]
+            assert got[REAL] == pytest.approx(wanted[REAL], rel=1e-15, abs=1e-320), row
             got[REAL] = wanted[REAL]
-        assert got == wanted, literals[n]
+        assert got == wanted
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", sqlcases.MODES)
-def test_random_values_come_back(name: str) -> None:
+def test_random_values_come_back(name: str, way: str) -> None:
     mode = sqlcases.MODES[name]
     rng = random.Random(name)
     values_left = -(-WANTED // len(sqlcases.MODES))
     with table(mode) as execute:
         while values_left > 0:
             sent = list(sqlcases.rows(rng, ROWS_AT_ONCE, mode))
-            round_trip(execute, mode, sent)
+            round_trip(execute, mode, sent, WAYS[way])
             values_left -= sum(map(len, sent))
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", sqlcases.MODES)
-def test_hypothesis_values_come_back(name: str) -> None:
+def test_hypothesis_values_come_back(name: str, way: str) -> None:
     mode = sqlcases.MODES[name]
     with table(mode) as execute:
 
@@ -186,6 +216,6 @@ def test_hypothesis_values_come_back(name: str) -> None:
         )
         @given(st.lists(sqlcases.values(mode), min_size=1, max_size=20))
         def check(sent: list[tuple[Any, ...]]) -> None:
-            round_trip(execute, mode, sent)
+            round_trip(execute, mode, sent, WAYS[way])
 
         check()
