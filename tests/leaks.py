@@ -21,6 +21,7 @@ from decimal import Decimal
 
 import godropbox
 from godropbox import errors, hash2, murmur3, net2, resource_pool
+from godropbox.database import sqlbuilder as sb
 from godropbox.database import sqltypes
 
 __all__ = ["ALLOWED", "CALLS", "CASES", "Case", "fails", "growth", "resident"]
@@ -250,7 +251,29 @@ POOLS = (
     fails(TypeError, net2.parse_address, 5),
 )
 
-CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *POOLS)
+FILES = sb.Table("files", sb.IntColumn("id"), sb.StrColumn("name"))
+OTHERS = sb.Table("others", sb.IntColumn("id"))
+SELECT = FILES.select(FILES.c.name).where((FILES.c.name == "x") & FILES.c.id.in_(range(20)))
+# It fails when the first of its values is written already.
+ASTRAY = FILES.select(FILES.c.id).where((FILES.c.name == "x") & (OTHERS.c.id == 1))
+INSERT = FILES.insert(FILES.c.id, FILES.c.name).row(1, "it's")
+PREPARED = FILES.select(FILES.c.id).where(FILES.c.name == sb.slot("name", str)).prepare("s")
+
+SQLBUILDER = (
+    Case("Select.sql", lambda: SELECT.sql("s")),
+    Case("Select.bind", lambda: SELECT.bind("s")),
+    Case("Select.bind, by name", lambda: SELECT.bind("s", "pyformat"), share=0.5),
+    Case("Insert.bind", lambda: INSERT.bind("s", dialect="postgresql")),
+    Case("Prepared.sql", lambda: PREPARED.sql(name="it's")),
+    Case("expressions", lambda: repr(~((FILES.c.id + 1 == 2) | FILES.c.name.is_null()))),
+    fails(ValueError, ASTRAY.sql, "s"),
+    fails(ValueError, ASTRAY.bind, "s"),
+    fails(ValueError, SELECT.bind, "s", "no style"),
+    fails(ValueError, SELECT.sql, "no name"),
+    fails(TypeError, PREPARED.sql, name=5),
+)
+
+CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS)
 
 
 def resident() -> int:

@@ -1,9 +1,12 @@
 """What the compiled modules of the package call of ``sqltext_c`` without going through Python.
 
 ``Text.put`` is ``raw`` for a str that is known to be one, in line for what is short and ASCII.
+``Text.keep`` collects the values that go beside the text, and ``kept`` hands them over.
 """
 
 cimport cython
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.string cimport memcpy
 
 cdef extern from "Python.h":
@@ -25,6 +28,13 @@ cdef class Text:
     cdef unsigned int _kind
     cdef bint _narrow
     cdef int _style
+    # `_kept` references that are owned, in `_few` or in memory of their own.
+    cdef PyObject **_held
+    cdef Py_ssize_t _kept
+    cdef Py_ssize_t _kept_room
+    cdef PyObject *_few[8]
+    cdef int _more_values(self) except -1
+    cdef tuple kept(self)
     cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1
     cdef int _ascii(self, const char *text, Py_ssize_t n) except -1
     cdef int _raw(self, str text) except -1
@@ -45,3 +55,14 @@ cdef class Text:
         memcpy(self._data + self._used, PyUnicode_DATA(text), n)
         self._used += n
         return 0
+
+    cdef inline int keep(self, object value) except -1:
+        if self._kept == self._kept_room:
+            self._more_values()
+        Py_INCREF(value)
+        self._held[self._kept] = <PyObject *> value
+        self._kept += 1
+        return 0
+
+    cdef inline Py_ssize_t count(self) noexcept:
+        return self._kept

@@ -8,6 +8,7 @@ import sys
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from libc.math cimport isfinite
@@ -31,6 +32,9 @@ from ._sqlvalues import (
 __all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
 
 cdef extern from "Python.h":
+    tuple PyTuple_New(Py_ssize_t)
+    void PyTuple_SET_ITEM(object, Py_ssize_t, PyObject *) noexcept
+    void Py_DECREF(PyObject *) noexcept
     int PyBool_Check(object) noexcept
     int PyFloat_CheckExact(object) noexcept
     int PyLong_CheckExact(object) noexcept
@@ -94,6 +98,7 @@ cdef extern from "sqltext.h":
 cdef enum:
     SMALL = 48  # room for what _plain writes: a float's repr has at most 24 characters
     SHORT = 256  # a str up to here is quoted on the stack
+    FEW = 8  # values kept without memory of their own
     FIRST_ROOM = 512  # the most that Python's own small-block allocator serves
 
 
@@ -233,15 +238,49 @@ cdef class Text:
         self._narrow = True
         self._used = 0
         self._room = FIRST_ROOM
+        self._held = self._few
+        self._kept = 0
+        self._kept_room = FEW
         self._data = <char *> PyMem_Malloc(FIRST_ROOM)
         if self._data == NULL:
             raise MemoryError
 
     def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self._kept):
+            Py_DECREF(self._held[i])
+        if self._held != self._few:
+            PyMem_Free(self._held)
         PyMem_Free(self._data)
 
     def __len__(self):
         return self._used
+
+    cdef int _more_values(self) except -1:
+        cdef Py_ssize_t room = 2 * self._kept_room
+        cdef PyObject **values
+        if room > PY_SSIZE_T_MAX // <Py_ssize_t> sizeof(PyObject *):
+            raise MemoryError
+        if self._held == self._few:
+            values = <PyObject **> PyMem_Malloc(room * sizeof(PyObject *))
+            if values != NULL:
+                memcpy(values, self._few, self._kept * sizeof(PyObject *))
+        else:
+            values = <PyObject **> PyMem_Realloc(self._held, room * sizeof(PyObject *))
+        if values == NULL:
+            raise MemoryError
+        self._held = values
+        self._kept_room = room
+        return 0
+
+    cdef tuple kept(self):
+        """Hand the values over, with the references to them."""
+        cdef tuple values = PyTuple_New(self._kept)
+        cdef Py_ssize_t i
+        for i in range(self._kept):
+            PyTuple_SET_ITEM(values, i, self._held[i])
+        self._kept = 0
+        return values
 
     cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1:
         """Make room for `n` characters of `kind`; whatever pointed into the text is void."""

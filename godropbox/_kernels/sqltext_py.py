@@ -100,11 +100,12 @@ class Text:
     It belongs to one thread. A call that raises leaves the text as it was.
     """
 
-    __slots__ = ("_pieces", "_style")
+    __slots__ = ("_kept", "_pieces", "_style")
 
     def __init__(self, style: int) -> None:
         self._style = checked_int("style", "[0, 4)", style, 4)
         self._pieces: list[str] = []
+        self._kept: list[object] = []
 
     def __len__(self) -> int:
         return sum(map(len, self._pieces))
@@ -118,6 +119,20 @@ class Text:
     def put(self, text: str) -> None:
         """Append trusted text that is known to be a str; compiled, only typed callers see it."""
         self._pieces.append(text)
+
+    def keep(self, value: object) -> None:
+        """Keep a value that goes beside the text; compiled, only typed callers see it."""
+        self._kept.append(value)
+
+    def count(self) -> int:
+        """Return how many values are kept."""
+        return len(self._kept)
+
+    def kept(self) -> tuple[object, ...]:
+        """Hand over the values that were kept."""
+        values = tuple(self._kept)
+        self._kept.clear()
+        return values
 
     def literal(self, value: object) -> None:
         """Append the literal of `value`."""

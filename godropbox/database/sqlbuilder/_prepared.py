@@ -152,11 +152,11 @@ def prepared(out: Renderer) -> Prepared:
             slots.append(item)
     node._pieces = (*pieces, out.text.take())
     node._slots = tuple(slots)
-    node._params = None if out.params is None else tuple(out.params)
+    node._params = out.text.kept() if out.binding else None
     node._mark = out.mark
-    node._named = out.params is not None and out.mark is None and out.paramstyle != "numeric"
+    node._named = out.binding and out.mark is None and out.paramstyle != "numeric"
     node._style = out.style
-    if node._slots and out.params is not None and out.mark is None:
+    if node._slots and out.binding and out.mark is None:
         raise ValueError(f"a slot of many values needs format or qmark, got {out.paramstyle}")
     node._count = _count(node._all())
     return node

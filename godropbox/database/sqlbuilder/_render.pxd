@@ -19,14 +19,14 @@ cdef class Renderer:
     cdef tuple aliases
     cdef tuple ctes
     cdef bint unqualified
-    cdef list params
+    cdef bint binding
     cdef str paramstyle
     cdef str mark
     cdef str next_mark
     cdef list slots
-    @cython.locals(params=list, mark=str)
+    @cython.locals(mark=str)
     cdef int literal(self, object value) except -1
-    @cython.locals(text=Text, params=list, mark=str, next_mark=str, comma=bint)
+    @cython.locals(text=Text, mark=str, next_mark=str, comma=bint)
     cdef int literals(self, tuple values) except -1
     cdef int bind_to(self, object paramstyle) except -1
     @cython.locals(text=Text, index=Py_ssize_t)
@@ -36,7 +36,6 @@ cdef class Renderer:
     cdef int column(self, str owner, str ticked, str quoted, str bare) except -1
     @cython.locals(scope=tuple)
     cdef int check_scope(self, str owner, str column) except -1
-    cdef list _params(self)
     cdef int _write_mark(self) except -1
     cdef int slot(self, object slot, bint many) except -1
     @cython.locals(text=Text)

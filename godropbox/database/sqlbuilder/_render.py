@@ -28,11 +28,11 @@ class Renderer:
 
     __slots__ = (
         "aliases",
+        "binding",
         "ctes",
         "dialect",
         "mark",
         "next_mark",
-        "params",
         "paramstyle",
         "plain",
         "prefix",
@@ -54,7 +54,7 @@ class Renderer:
     aliases: "tuple[object, ...] | None"
     ctes: "tuple[str, ...]"
     unqualified: bool
-    params: "list[object] | None"
+    binding: bool  # whether values are kept as parameters instead of written as literals
     paramstyle: str
     mark: "str | None"  # the placeholder, or None for one with a number in it
     next_mark: "str | None"  # the placeholder after another
@@ -62,32 +62,30 @@ class Renderer:
 
     def literal(self, value: object) -> int:
         """Write a value: its literal, or a placeholder for it."""
-        params = self.params
-        if params is None:
+        if not self.binding:
             self.text.literal(value)
             return 0
         mark = self.mark
         kind = type(value)
         if mark is not None and (kind is int or kind is str):
-            params.append(value)
+            self.text.keep(value)
             self.text.put(mark)
             return 0
         return self._bind(value)
 
     def literals(self, values: "tuple[object, ...]") -> int:
         """Write values with commas between them."""
-        if self.params is None:
-            self.text.literals(values, ",")
-            return 0
         text = self.text
-        params = self._params()
+        if not self.binding:
+            text.literals(values, ",")
+            return 0
         mark = self.mark
         next_mark = self.next_mark
         comma = False
         for value in values:
             kind = type(value)
             if mark is not None and next_mark is not None and (kind is int or kind is str):
-                params.append(value)
+                text.keep(value)
                 text.put(next_mark if comma else mark)
             else:
                 if comma:
@@ -99,7 +97,7 @@ class Renderer:
     def rows(self, rows: "tuple[tuple[object, ...], ...]", width: int) -> int:
         """Write rows of plain values: ``(1,2), (3,4)``."""
         text = self.text
-        if self.params is None:
+        if not self.binding:
             text.rows(rows, width)
             return 0
         for index in range(len(rows)):
@@ -110,7 +108,7 @@ class Renderer:
 
     def bind_to(self, paramstyle: str) -> int:
         """Collect parameters from now on instead of writing literals."""
-        self.params = []
+        self.binding = True
         self.paramstyle = paramstyle
         if paramstyle == "format":
             self.mark = "%s"
@@ -123,24 +121,20 @@ class Renderer:
             self.paramstyle = check_paramstyle(paramstyle)
         return 0
 
-    def _params(self) -> "list[object]":
-        assert self.params is not None
-        return self.params
-
     def _bind(self, value: object) -> int:
         kind = type(value)
         if not (kind is int or kind is str or value is None or kind is bytes or kind is bool):
             sent, value = self._sent(value)
             if not sent:
                 return 0
-        self._params().append(value)
+        self.text.keep(value)
         return self._write_mark()
 
     def _write_mark(self) -> int:
         if self.mark is not None:
             self.text.put(self.mark)
         else:
-            self.text.put(placeholder(self.paramstyle, len(self._params())))
+            self.text.put(placeholder(self.paramstyle, self.text.count()))
         return 0
 
     def _sent(self, value: object) -> "tuple[bool, object]":
@@ -176,8 +170,8 @@ class Renderer:
         """Write the place that a prepared statement fills with a value for `slot`."""
         if self.slots is None:
             raise ValueError(f"{slot!r} has no value: render the statement with prepare()")
-        if self.params is not None:
-            self.params.append(slot)
+        if self.binding:
+            self.text.keep(slot)
             if not many:
                 self._write_mark()
                 return 0
@@ -253,7 +247,7 @@ def new_renderer(database: object, dialect: object, mode: "SqlMode | None") -> R
     out.aliases = None
     out.ctes = ()
     out.unqualified = False
-    out.params = None
+    out.binding = False
     out.paramstyle = ""
     out.mark = out.next_mark = None
     out.slots = None

@@ -72,9 +72,9 @@ class Statement:
         if tags is not None:
             out.text.put(tags_text(tags, out.mark == "%s" or out.paramstyle == "pyformat"))
         if out.mark is None and out.paramstyle != "numeric":
-            named = {f"p{number}": value for number, value in enumerate(out._params(), 1)}
+            named = {f"p{number}": value for number, value in enumerate(out.text.kept(), 1)}
             return out.text.take(), named
-        return out.text.take(), tuple(out._params())
+        return out.text.take(), out.text.kept()
 
     def prepare(
         self,
