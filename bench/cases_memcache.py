@@ -391,11 +391,12 @@ GROUPS = (
     Group(
         "memcache",
         "One server",
-        "Values of 100 bytes, keys of 14, one memcached with one thread on loopback. The raw "
-        "socket, for all protocols the same, is a plain Python socket that sends requests in ASCII "
-        "made before and counts the bytes of the reply without a look at them. What is to be "
-        "stored is ready in the form that a client takes, a list of items or a dict; answers are "
-        "taken as they come, objects or values.",
+        "Values of 100 bytes, keys of 14, one memcached with one thread on loopback, on one core "
+        "with the clients, so that what a client does adds to the time whole. The raw socket, the "
+        "same for all protocols, is a plain Python socket that sends ASCII requests made before "
+        "and counts the bytes of the reply without a look at them. What is to be stored is ready "
+        "in the form that a client takes, a list of items or a dict; answers are taken as they "
+        "come, objects or values.",
         "call",
         (ONE, MANY, STORES, PARSING),
         resource=a_server,
