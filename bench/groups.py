@@ -1,6 +1,13 @@
 """The one list of groups, in the order of the report."""
 
-from . import cases_errors, cases_hash, cases_murmur, cases_pools, cases_sql
+from . import (
+    cases_errors,
+    cases_hash,
+    cases_memcache,
+    cases_murmur,
+    cases_pools,
+    cases_sql,
+)
 from .model import Group
 
 __all__ = ["GROUPS", "group_named"]
@@ -8,6 +15,7 @@ __all__ = ["GROUPS", "group_named"]
 GROUPS: tuple[Group, ...] = (
     *cases_hash.GROUPS,
     *cases_murmur.GROUPS,
+    *cases_memcache.GROUPS,
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,
