@@ -35,7 +35,6 @@ PEERS = (
     Peer("python-memcached", "https://github.com/linsomniac/python-memcached"),
     Peer("python-binary-memcached", "https://github.com/jaysonsantos/python-binary-memcached"),
     Peer("mmh3", "https://github.com/hajimes/mmh3"),
-    Peer("SQLAlchemy", "https://github.com/sqlalchemy/sqlalchemy"),
     Peer("urllib3", "https://github.com/urllib3/urllib3"),
     Peer("xxhash", "https://github.com/ifduyue/python-xxhash"),
     Peer("SQLAlchemy", "https://github.com/sqlalchemy/sqlalchemy"),

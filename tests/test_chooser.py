@@ -251,3 +251,19 @@ def test_a_module_without_a_compiled_form_makes_all_of_it_pure(package_with_modu
     assert _raised(package_with_module, GODROPBOX_IMPL="native") == (
         f"ImportError: GODROPBOX_IMPL=native, but a compiled module is missing: {missing}"
     )
+
+
+EVERYTHING = """
+import importlib, pkgutil, sys
+sys.modules["cython"] = sys.modules["Cython"] = None  # so that importing either fails
+import godropbox
+for each in pkgutil.walk_packages(godropbox.__path__, "godropbox."):
+    if not each.name.endswith(("_c", "__main__")):
+        importlib.import_module(each.name)
+print(godropbox.IMPLEMENTATION)
+"""
+
+
+def test_nothing_needs_cython_when_it_runs() -> None:
+    done = subprocess.run([sys.executable, "-c", EVERYTHING], capture_output=True, text=True)
+    assert done.stdout.strip() == godropbox.IMPLEMENTATION, done.stderr

@@ -2,9 +2,14 @@
 
 from typing import TypeVar
 
-__all__ = ["no_gc"]
+__all__ = ["cclass", "no_gc"]
 
 _Class = TypeVar("_Class", bound=type)
+
+
+def cclass(cls: _Class) -> _Class:
+    """Return the class as it is; compiled, it is an extension type."""
+    return cls
 
 
 def no_gc(cls: _Class) -> _Class:

@@ -5,12 +5,13 @@ have no room for an error, and a failed one is of a subclass that has. Both are 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .types import Key, ResponseStatus
 
-try:
-    import cython  # type: ignore[import-untyped, import-not-found, unused-ignore]  # for the compiler
-except ImportError:
+if TYPE_CHECKING:
+    import cython  # type: ignore[import-untyped]  # its compiler alone reads this; a program needs no Cython
+else:
     from . import _uncompiled as cython
 
 __all__ = [
