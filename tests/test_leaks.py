@@ -40,7 +40,7 @@ def test_memory_stays_flat(case: Case, verdicts: dict[str, str]) -> None:
 LEAK = """
 import leaks
 held = []
-print(leaks.growth(lambda: held.append(b"x" * 2000), 10_000) > leaks.ALLOWED)
+print(leaks.growth(lambda: held.append(bytes(2000)), 10_000) > leaks.ALLOWED)
 """
 
 
