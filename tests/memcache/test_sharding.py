@@ -141,6 +141,13 @@ def test_a_server_of_more_weight_has_more_keys() -> None:
     assert heavy.count(2) > 2 * even.count(2)
 
 
+def test_servers_of_next_to_no_weight_have_keys_when_the_others_are_left_out() -> None:
+    weights = {FLEET[0]: 10_000, FLEET[1]: 5_000}
+    assert set(Ketama(weights).bind(FLEET).of_many(KEYS)) == {0, 1}
+    assert set(Ketama(weights).among(FLEET, [1, 4, 6]).of_many(KEYS)) == {1}
+    assert set(Ketama(weights).among(FLEET, [4, 6]).of_many(KEYS)) == {4, 6}
+
+
 def test_a_callable_gets_the_key_as_it_is_and_may_leave_it_unmapped() -> None:
     seen = []
 
