@@ -42,6 +42,8 @@ _ESCAPES = {
 _ESCAPED = re.compile("[\0\b\t\n\r\x1a\"']|\\\\(?![%_])")
 _TABLE = str.maketrans(_ESCAPES)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# The types of which a driver is sent what is given.
+_SENT = frozenset({bool, bytes, int, str, type(None)})
 _REFUSED = re.compile("[\0\ud800-\udfff]")
 
 
@@ -148,6 +150,26 @@ class Text:
     def keep(self, value: object) -> None:
         """Keep a value that goes beside the text; compiled, only typed callers see it."""
         self._kept.append(value)
+
+    def keep_marked(self, value: object, mark: str) -> None:
+        """Keep a value, and append `mark`, which is one or two ASCII characters."""
+        self._kept.append(value)
+        self._pieces.append(mark)
+
+    def keep_plain(self, values: tuple[object, ...], mark: str) -> int:
+        """Keep the first of `values`, as far as a driver is sent them as they are; count them.
+
+        Their placeholders, `mark`, are written with commas between them.
+        """
+        keep = self._kept.append
+        count = 0
+        for value in values:
+            if type(value) not in _SENT:
+                break
+            keep(value)
+            count += 1
+        self._pieces.append((f",{mark}" * count)[1:])
+        return count
 
     def count(self) -> int:
         """Return how many values are kept."""
