@@ -77,8 +77,8 @@ class Leases:
         old = as_seconds("stale", stale)
         if not 0 <= old <= _MOST:
             raise InvalidArgumentError(f"stale must be in [0, {_MOST}] seconds, got {stale!r}")
-        if not 0 < as_seconds("lease", lease) <= _MOST:
-            raise InvalidArgumentError(f"lease must be in (0, {_MOST}] seconds, got {lease!r}")
+        if not 0 < as_seconds("lease_time", lease) <= _MOST:
+            raise InvalidArgumentError(f"lease_time must be in (0, {_MOST}] seconds, got {lease!r}")
         patience = lease + 2 if wait is None else as_seconds("wait", wait)
         if patience < 0:
             raise InvalidArgumentError(f"wait must be at least 0 seconds, got {wait!r}")
