@@ -21,6 +21,7 @@ __all__ = [
     "MODULES",
     "REASON",
     "hash2",
+    "line",
     "murmur3",
     "pairs",
     "sqltext",
@@ -34,7 +35,7 @@ TYPE_CHECKING = False  # not typing's: that module takes longer to import than t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KERNELS = ("hash2", "murmur3", "sqltext", "stack", "wire", "wire_request")
+KERNELS = ("hash2", "line", "murmur3", "sqltext", "stack", "wire", "wire_request")
 MODULES = (
     "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
@@ -53,6 +54,7 @@ MODULES = (
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.clients",
+    "godropbox.memcache.connection",
     "godropbox.memcache.exchange",
     "godropbox.memcache.meta",
     "godropbox.memcache.protocol",
@@ -137,6 +139,7 @@ if IMPLEMENTATION == "pure":
 
 if TYPE_CHECKING:
     from . import hash2_py as hash2
+    from . import line_py as line
     from . import murmur3_py as murmur3
     from . import sqltext_py as sqltext
     from . import stack_py as stack

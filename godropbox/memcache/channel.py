@@ -7,6 +7,7 @@ from time import monotonic
 
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
+from .connection import Connection
 from .errors import (
     ConnectionLostError,
     DeadlineExceededError,
@@ -14,8 +15,6 @@ from .errors import (
     NetworkError,
     ServerError,
 )
-from .exchange import Exchange
-from .raw import RawClient
 
 __all__ = ["Credentials", "connect"]
 
@@ -75,19 +74,10 @@ def _open(address: str | tuple[str, int], timeout: float) -> socket.socket:
     return channel
 
 
-class _Login(RawClient):
-    """The client that logs a new channel in."""
-
-    __slots__ = ()
-
-    def run(self, exchange: Exchange) -> object:
-        return self._run(lambda: exchange)
-
-
 def _log_in(channel: socket.socket, who: Credentials, timeout: float) -> None:
     protocol = AsciiProtocol() if who.mechanism == "ascii" else BinaryProtocol()
     exchange = protocol.authenticate(who.user, who.password)
-    response = _Login(channel, protocol, timeout).run(exchange)
+    response = Connection(channel, timeout).run(exchange)
     error = getattr(response, "error", None)
     if error is not None:
         raise ServerError(f"the login of {who.user!r} was refused: {error}", **error.fields)
