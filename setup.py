@@ -17,6 +17,7 @@ KERNELS = {
     "hash2": ["hash2.c", "hash2_avx2.c", "hash2_avx512.c", "hash2_neon.c", "simd.c"],
     "line": ["wire.c", "wire_binary.c", "wire_io.c", "wire_key.c", "wire_meta.c"],
     "murmur3": ["murmur3.c"],
+    "scatter": ["wire.c", "wire_binary.c", "wire_io.c", "wire_many.c", "wire_meta.c"],
     "sqltext": ["sqltext.c"],
     "stack": [],
     "wire": ["wire.c", "wire_binary.c", "wire_meta.c"],
@@ -48,6 +49,7 @@ MODULES = [
     "godropbox.memcache.protocol",
     "godropbox.memcache.raw",
     "godropbox.memcache.responses",
+    "godropbox.memcache.sharded_client",
     "godropbox.resource_pool._ledger",
     "godropbox.resource_pool._simple",
 ]

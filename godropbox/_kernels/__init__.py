@@ -24,6 +24,7 @@ __all__ = [
     "line",
     "murmur3",
     "pairs",
+    "scatter",
     "sqltext",
     "stack",
     "wire",
@@ -35,7 +36,7 @@ TYPE_CHECKING = False  # not typing's: that module takes longer to import than t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KERNELS = ("hash2", "line", "murmur3", "sqltext", "stack", "wire", "wire_request")
+KERNELS = ("hash2", "line", "murmur3", "scatter", "sqltext", "stack", "wire", "wire_request")
 MODULES = (
     "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
@@ -60,6 +61,7 @@ MODULES = (
     "godropbox.memcache.protocol",
     "godropbox.memcache.raw",
     "godropbox.memcache.responses",
+    "godropbox.memcache.sharded_client",
     "godropbox.resource_pool._ledger",
     "godropbox.resource_pool._simple",
 )
@@ -141,6 +143,7 @@ if TYPE_CHECKING:
     from . import hash2_py as hash2
     from . import line_py as line
     from . import murmur3_py as murmur3
+    from . import scatter_py as scatter
     from . import sqltext_py as sqltext
     from . import stack_py as stack
     from . import wire_py as wire
