@@ -43,7 +43,9 @@ def test_names_signatures_and_docstrings_agree(stem: str) -> None:
         assert twin.__all__ == pure.__all__
         expected = _functions(pure)
         assert expected or _classes(pure)
-        assert _classes(twin) == _classes(pure)
+        for name, names in _classes(twin).items():  # what C alone calls has no name in Python
+            assert names
+            assert names <= _classes(pure)[name]
         for name in expected:
             function = getattr(twin, name)
             assert _signature(function) == _signature(expected[name]), name
