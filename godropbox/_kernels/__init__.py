@@ -24,6 +24,7 @@ __all__ = [
     "line",
     "murmur3",
     "pairs",
+    "placement",
     "scatter",
     "sqltext",
     "stack",
@@ -36,7 +37,17 @@ TYPE_CHECKING = False  # not typing's: that module takes longer to import than t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KERNELS = ("hash2", "line", "murmur3", "scatter", "sqltext", "stack", "wire", "wire_request")
+KERNELS = (
+    "hash2",
+    "line",
+    "murmur3",
+    "placement",
+    "scatter",
+    "sqltext",
+    "stack",
+    "wire",
+    "wire_request",
+)
 MODULES = (
     "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
@@ -143,6 +154,7 @@ if TYPE_CHECKING:
     from . import hash2_py as hash2
     from . import line_py as line
     from . import murmur3_py as murmur3
+    from . import placement_py as placement
     from . import scatter_py as scatter
     from . import sqltext_py as sqltext
     from . import stack_py as stack

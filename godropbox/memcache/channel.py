@@ -16,7 +16,7 @@ from .errors import (
     ServerError,
 )
 
-__all__ = ["Credentials", "connect"]
+__all__ = ["Credentials", "connect", "parse_address"]
 
 _DEFAULT_PORT = 11211
 
@@ -36,7 +36,7 @@ class Credentials:
             )
 
 
-def _parse(address: str) -> str | tuple[str, int]:
+def parse_address(address: str) -> str | tuple[str, int]:
     """Return the path of a Unix socket, or a host and a port."""
     if address.startswith("unix:"):
         if len(address) == 5:
@@ -98,7 +98,7 @@ def connect(
     ``InvalidArgumentError``, ``ConnectionLostError``, ``DeadlineExceededError``, and
     ``ServerError`` for a login that is refused.
     """
-    target = _parse(address)
+    target = parse_address(address)
     for name, seconds in (("timeout", timeout), ("connect_timeout", connect_timeout)):
         if (seconds is not None or name != "timeout") and not 0 < (seconds or 0) < 1e9:
             raise InvalidArgumentError(f"{name} must be in (0, 1e9) seconds, got {seconds!r}")
