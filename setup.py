@@ -49,6 +49,7 @@ MODULES = [
     "godropbox.database.sqlbuilder._terms",
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
+    "godropbox.memcache._multi",
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.clients",

@@ -63,6 +63,7 @@ MODULES = (
     "godropbox.database.sqlbuilder._terms",
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
+    "godropbox.memcache._multi",
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.clients",

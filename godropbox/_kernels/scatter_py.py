@@ -1,4 +1,4 @@
-"""Many exchanges at once over plain sockets: what the compiled twin does, and this one leaves alone.
+"""Many exchanges at once over plain sockets: what the compiled twin does, and this one does not.
 
 In pure Python a socket is driven like any other channel, by its own methods.
 """

@@ -13,7 +13,7 @@ from ..errors import DropboxError
 from ..resource_pool import ManagedHandle, PoolExhaustedError
 from . import scatter
 from .connection import Connection
-from .errors import ConnectionLostError, DeadlineExceededError, NetworkError, ReplyError
+from .errors import NetworkError, ReplyError
 from .exchange import Exchange
 from .shard_manager import Shard, ShardManager
 
@@ -58,7 +58,7 @@ def borrow(shard: Shard, left: float | None) -> ManagedHandle:
         return pool.get(0.0)
     except PoolExhaustedError:
         patience = pool.options.timeout
-        if patience == 0 or left is not None and left <= 0:
+        if patience == 0 or (left is not None and left <= 0):
             raise
     limits = [each for each in (patience, left) if each is not None]
     return pool.get(min(limits) if limits else None)
@@ -83,15 +83,17 @@ def run(
         _exchange(errands, parts, timeout, start)
         # Those whose pool had none left come last, so that waiting for it costs the others nothing;
         # nothing is held meanwhile, so that no two operations can wait for each other.
-        _give_back(manager, errands)
+        _give_back(errands)
         for position, errand in enumerate(exhausted):
             left = None if timeout is None else start + timeout - monotonic()
             share = None if left is None else left / (len(exhausted) - position)
             _borrow_in_turn(errand, share)
             _exchange([errand], parts, timeout, start)
-            _give_back(manager, [errand])
+            _give_back([errand])
     finally:
-        _give_back(manager, errands)
+        _give_back(errands)
+    for errand in errands:
+        _report(manager, errand)
 
 
 def _borrow_at_once(errand: Errand, exhausted: list[Errand]) -> None:
@@ -128,7 +130,8 @@ def _exchange(
     connections: list[Connection] = []
     exchanges: list[list[Exchange]] = []
     for errand in ready:
-        assert errand.handle is not None and errand.exchange is not None  # `ready` are those
+        assert errand.handle is not None  # `ready` are those that have one
+        assert errand.exchange is not None
         connection: Connection = errand.handle.handle
         connections.append(connection)
         whole = scatter.takes_all_at_once(connection)
@@ -162,8 +165,7 @@ def _renew(errands: list[Errand], start: float) -> None:
         errands = [checked[place] for place in places]
 
 
-def _give_back(manager: ShardManager, errands: list[Errand]) -> None:
-    """Give all connections back, and tell the manager how it went."""
+def _give_back(errands: list[Errand]) -> None:
     for errand in errands:
         handle, errand.handle = errand.handle, None
         if handle is None:
@@ -173,3 +175,14 @@ def _give_back(manager: ShardManager, errands: list[Errand]) -> None:
             handle.release()
         else:
             handle.discard()
+
+
+def _report(manager: ShardManager, errand: Errand) -> None:
+    """Tell the manager how an errand went, and the caller where."""
+    shard, outcome = errand.shard, errand.outcome
+    if not isinstance(outcome, Exception):
+        if shard.failures:
+            manager.succeeded(shard)
+    elif isinstance(outcome, (NetworkError, ReplyError)):
+        manager.failed(shard, outcome)
+        errand.outcome = located(shard, outcome)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RawClient"]
 
+
 class RawClient(Connection):
     """A connection that speaks one protocol. `prefix` goes before every key."""
 

@@ -187,15 +187,16 @@ class _Talk:
     """The exchanges over one connection, one after the other, in steps that do not block."""
 
     def __init__(self, connection: Connection, exchanges: list[Exchange]) -> None:
-        self.channel: Any = connection.channel
+        channel: Any = connection.channel
+        self.channel = channel
         self.outcome: Any = []
         self._connection = connection
         self._coming = iter(exchanges)
         self._exchange: Exchange | None = None
         self._parts: list[memoryview] = []  # what is to be sent yet, the last first
         self._has_sent = False
-        self._pending = getattr(self.channel, "pending", None)
-        self._before = self.channel.gettimeout()
+        self._pending = getattr(channel, "pending", None)
+        self._before = channel.gettimeout()
         self._buffer = memoryview(bytearray(_RECEIVE))
 
     def start(self) -> None:
