@@ -26,6 +26,7 @@ KERNELS = {
         "hash2_neon.c",
         "simd.c",
     ],
+    "scatter": ["wire.c", "wire_binary.c", "wire_io.c", "wire_many.c", "wire_meta.c"],
     "sqltext": ["sqltext.c"],
     "stack": [],
     "wire": ["wire.c", "wire_binary.c", "wire_meta.c"],
@@ -48,6 +49,7 @@ MODULES = [
     "godropbox.database.sqlbuilder._terms",
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
+    "godropbox.memcache._multi",
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.client",
@@ -59,6 +61,7 @@ MODULES = [
     "godropbox.memcache.protocol",
     "godropbox.memcache.raw",
     "godropbox.memcache.responses",
+    "godropbox.memcache.sharded_client",
     "godropbox.resource_pool._ledger",
     "godropbox.resource_pool._simple",
 ]

@@ -19,6 +19,7 @@ from .errors import (
     NotSupportedError,
     ReplyError,
     ServerError,
+    UnmappedKeyError,
     UsageError,
 )
 from .exchange import Exchange
@@ -33,6 +34,7 @@ from .responses import (
     StatsResponse,
     VersionResponse,
 )
+from .sharded_client import ShardedClient
 from .types import Capabilities, Item, Key, ResponseStatus
 
 __all__ = [
@@ -65,7 +67,9 @@ __all__ = [
     "Response",
     "ResponseStatus",
     "ServerError",
+    "ShardedClient",
     "StatsResponse",
+    "UnmappedKeyError",
     "UsageError",
     "VersionResponse",
     "connect",
