@@ -44,8 +44,10 @@ _HASHED: Final = b"sha256:"
 _COUNT_TRIES: Final = 5
 _FAILURES: Final = (NetworkError, ServerError, PoolExhaustedError)
 _MISTAKES: Final = (InvalidArgumentError, InvalidTypeError)
-# Under another name, since the compiler holds a plain annotation of bytes against its own type.
+# Under other names, since the compiler makes 1 of a 1.5 that is annotated as an int.
 _Bytes = bytes
+_Int = int
+_Float = float
 
 
 class Client:
@@ -265,7 +267,7 @@ class Client:
             raise partial_error(found, errors, len(answers))
         return found
 
-    def gets(self, key: Key, default: Any = None) -> tuple[Any, int | None]:
+    def gets(self, key: Key, default: Any = None) -> tuple[Any, _Int | None]:
         """Return a key's value and the token for ``cas``; `default` and None if it has none."""
         missing = object()
         if self._hashes:
@@ -298,8 +300,8 @@ class Client:
         expire: Expiry,
         *,
         stale: Expiry = 0,
-        lease_time: float = 10.0,
-        wait: float | None = None,
+        lease_time: _Float = 10.0,
+        wait: _Float | None = None,
     ) -> Any:
         """Return the value of a key; if it has none, call `load` for it, once among all processes.
 
@@ -325,7 +327,7 @@ class Client:
         """Store a value; return False only if no server takes the key now."""
         return self._done(self._set(self._item(key, value, 0, expire)))
 
-    def set_many(self, values: Mapping[Key, Any], expire: Expiry = 0) -> FailedKeys:
+    def set_many(self, values: Mapping[Any, Any], expire: Expiry = 0) -> FailedKeys:
         """Store many values, on all servers at once; return the keys that failed, with `errors`.
 
         A value that cannot be stored raises before anything is sent, a key that cannot be sent
@@ -359,7 +361,7 @@ class Client:
         """Store a value if the key has one; return whether it was stored."""
         return self._done(self._operations.replace(self._item(key, value, 0, expire)))
 
-    def cas(self, key: Key, value: Any, token: int, expire: Expiry = 0) -> bool:
+    def cas(self, key: Key, value: Any, token: _Int, expire: Expiry = 0) -> bool:
         """Store a value over the one that ``gets`` gave this `token` for.
 
         Returns False if that was changed, or is gone.
@@ -402,8 +404,8 @@ class Client:
         return self._done(self._operations.touch(name, self._expiry(expire)))
 
     def incr(
-        self, key: Key, delta: int = 1, initial: int | None = None, expire: Expiry = 0
-    ) -> int | None:
+        self, key: Key, delta: _Int = 1, initial: _Int | None = None, expire: Expiry = 0
+    ) -> _Int | None:
         """Add `delta` to a counter, modulo 2**64, and return what it is then.
 
         A counter that is not there is made, with the value `initial` and that `expire`; if
@@ -412,12 +414,12 @@ class Client:
         return self._counted(self._operations.increment, key, delta, initial, expire)
 
     def decr(
-        self, key: Key, delta: int = 1, initial: int | None = None, expire: Expiry = 0
-    ) -> int | None:
+        self, key: Key, delta: _Int = 1, initial: _Int | None = None, expire: Expiry = 0
+    ) -> _Int | None:
         """Take `delta` from a counter, to 0 at the least; else like ``incr``."""
         return self._counted(self._operations.decrement, key, delta, initial, expire)
 
-    def _counted(self, call: Any, key: Key, delta: int, initial: Any, expire: Expiry) -> int | None:
+    def _counted(self, call: Any, key: Key, delta: Any, initial: Any, expire: Any) -> _Int | None:
         name = self._named(key) if self._hashes else key
         first = initial
         if first is not None:
@@ -425,12 +427,13 @@ class Client:
         for _ in range(_COUNT_TRIES):
             response: CountResponse = call(name, delta)
             if self._done(response):
-                return response.count
+                count: _Int = response.count
+                return count
             if first is None or getattr(response, "skipped", False):
                 return None
             # An item of one's own, whose flags say that it is an int, which no server's would.
             if self._done(self._add(Item(name, b"%d" % first, INT, 0, self._expiry(expire)))):
-                made: int = first
+                made: _Int = first
                 return made
         raise ServerError(f"the counter {key!r} came and went {_COUNT_TRIES} times", key=key)
 
@@ -456,7 +459,7 @@ class Client:
         if error is not None and not (self._forgives and isinstance(error, _FAILURES)):
             raise error
 
-    def flush_all(self, delay: int = 0) -> None:
+    def flush_all(self, delay: _Int = 0) -> None:
         """Forget everything on every server, `delay` seconds from now; raise if a server fails.
 
         The other servers' entries are forgotten all the same. All that shares the servers goes,

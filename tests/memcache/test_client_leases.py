@@ -237,9 +237,13 @@ def test_a_value_marked_stale_is_waited_for_unless_stale_will_do(
 # Failures
 
 
-def test_a_value_that_cannot_be_read_is_loaded_anew_if_it_is_to_be_a_miss(make: Make) -> None:
+def test_a_value_that_cannot_be_read_is_loaded_anew_if_it_is_to_be_a_miss(
+    make: Make, servers: Callable[[str], Server]
+) -> None:
     client = make(unreadable="miss")
-    client._operations.set(Item("k", b"junk", flags=4))
+    raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
+    raw.set(Item("k", b"junk", flags=4))
+    raw.close()
     with pytest.raises(UnreadableValueError):
         make().get_or_set("k", never, 60)
     assert client.get_or_set("k", lambda: 5, 60) == 5
