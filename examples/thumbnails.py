@@ -104,49 +104,69 @@ def wait_for(address: str) -> None:
     raise SystemExit(f"memcached does not listen at {address}")
 
 
-def timed(page: Page, names: list[str], pages: int) -> list[float]:
-    """Return the seconds that each of many pages took."""
-    taken = []
-    for _ in range(pages):
-        start = time.perf_counter()
-        found = page(names)
-        taken.append(time.perf_counter() - start)
-        assert len(found) == len(names)
+def timed(page: Page, names: list[str]) -> float:
+    """Return the seconds that a page took."""
+    start = time.perf_counter()
+    found = page(names)
+    taken = time.perf_counter() - start
+    assert len(found) == len(names)
     return taken
 
 
-def chart(rows: dict[str, list[float]], title: str, note: str) -> str:
-    """Return the medians as bars, with a line up to the 95th percentile, as SVG."""
-    medians = {label: statistics.median(times) for label, times in rows.items()}
-    slow = {label: sorted(times)[int(0.95 * (len(times) - 1))] for label, times in rows.items()}
-    scale = 460 / max(slow.values())
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="860" height="{112 + 44 * len(rows)}"'
-        ' role="img" font-family="-apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif">',
-        "<style>text{fill:#1f2328}.n{fill:#656d76}.c{fill:#fff;stroke:#d8dee4}.b{fill:#0061fe}"
-        ".o{fill:#bcc4ce}.s{stroke:#1f2328}@media(prefers-color-scheme:dark){text{fill:#e8ebef}"
-        ".n{fill:#98a1ac}.c{fill:#12161c;stroke:#2d343d}.b{fill:#4a90ff}.o{fill:#4d5763}"
-        ".s{stroke:#fff}}</style>",
-        f'<rect class="c" x=".5" y=".5" width="859" height="{111 + 44 * len(rows)}" rx="10"/>',
-        f'<text x="24" y="36" font-size="18" font-weight="650">{title}</text>',
-        '<text class="n" x="24" y="58" font-size="12">time for a page: shorter is better; the thin '
-        "line ends at the 95th percentile</text>",
-    ]
-    fastest = min(medians, key=lambda label: medians[label])
-    for place, (label, median) in enumerate(medians.items()):
-        y, end = 76 + 44 * place, 226 + scale * slow[label]
-        css = "b" if label == fastest else "o"
+STYLE = """
+text{fill:#1f2328}.n{fill:#656d76;font-size:12px}.c{fill:#fff;stroke:#d8dee4}.b{fill:#0061fe}
+.o{fill:#bcc4ce}.s{stroke:#1f2328;stroke-opacity:.6}.t{font-size:18px;font-weight:650}
+.p{font-size:14px;font-weight:650}.r{font-size:13px}
+@media(prefers-color-scheme:dark){text{fill:#e8ebef}.n{fill:#98a1ac}.c{fill:#12161c;stroke:#2d343d}
+.b{fill:#4a90ff}.o{fill:#4d5763}.s{stroke:#fff}}
+"""
+
+Panels = dict[str, dict[str, list[float]]]
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time in three digits, or as many as it has before the point."""
+    return f"{1e3 * seconds:,.0f} ms" if seconds >= 0.1 else f"{1e3 * seconds:.3g} ms"
+
+
+def panel(title: str, rows: dict[str, list[float]], top: int) -> list[str]:
+    """Return the bars of one panel: medians, with a line over the middle half of the pages."""
+    quarters = {label: statistics.quantiles(times, n=4) for label, times in rows.items()}
+    fastest = min(quarters, key=lambda label: quarters[label][1])
+    scale = 410 / max(high for _, _, high in quarters.values())
+    parts = [f'<text class="p" x="24" y="{top}">{title}</text>']
+    for place, (label, (low, median, high)) in enumerate(quarters.items()):
+        y = top + 12 + 30 * place
+        left, end = 226 + scale * low, 226 + scale * high
         width = max(scale * median, 2)
+        css = "b" if label == fastest else "o"
+        ratio = "" if label == fastest else f"{median / quarters[fastest][1]:.3g} times as long"
         parts += [
-            f'<text x="214" y="{y + 21}" font-size="13" text-anchor="end">{label}</text>',
-            f'<rect class="{css}" x="226" y="{y + 4}" width="{width:.1f}" height="24" rx="3"/>',
-            f'<path class="s" d="M{226 + width:.1f} {y + 16}H{end:.1f}" stroke-opacity=".6"/>',
-            f'<text x="{end + 9:.1f}" y="{y + 21}" font-size="13">{1e3 * median:.2f} ms'
-            f'<tspan class="n" dx="8">{median / medians[fastest]:.1f}x</tspan></text>',
+            f'<text class="r" x="214" y="{y + 16}" text-anchor="end">{label}</text>',
+            f'<rect class="{css}" x="226" y="{y}" width="{width:.1f}" height="22" rx="3"/>',
+            f'<path class="s" d="M{left:.1f} {y + 11}H{end:.1f}"/>',
+            f'<text class="r" x="{max(end, 226 + width) + 9:.1f}" y="{y + 16}">'
+            f'{milliseconds(median)}<tspan class="n" dx="8">{ratio}</tspan></text>',
         ]
-    bottom = 92 + 44 * len(rows)
-    parts.append(f'<text class="n" x="24" y="{bottom}" font-size="12">{note}</text></svg>\n')
-    return "\n".join(parts)
+    return parts
+
+
+def chart(panels: Panels, title: str, note: str) -> str:
+    """Return the panels, each with a scale of its own, as SVG."""
+    height = 96 + 96 * len(panels)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="860" height="{height}" role="img"'
+        f' aria-label="{title}" viewBox="0 0 860 {height}"'
+        ' font-family="-apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif">',
+        f"<style>{STYLE}</style>",
+        f'<rect class="c" x=".5" y=".5" width="859" height="{height - 1}" rx="10"/>',
+        f'<text class="t" x="24" y="36">{title}</text>',
+        '<text class="n" x="24" y="56">time for a page: shorter is better; the thin line is the '
+        "middle half of the pages</text>",
+    ]
+    for place, (label, rows) in enumerate(panels.items()):
+        parts += panel(label, rows, 88 + 96 * place)
+    return "\n".join([*parts, f'<text class="n" x="24" y="{height - 18}">{note}</text></svg>\n'])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -174,28 +194,34 @@ def show(
     client: Client, store: Store, names: list[str], pages: int, where: str, path: Path | None
 ) -> None:
     """Time the page each way, print what was seen, and draw it."""
-    single, batch = one_by_one(client, store), all_at_once(client, store)
-    rows: dict[str, list[float]] = {}
-    for label, page in (("one by one", single), ("all at once", batch)):
-        client.delete_many(names)
-        before = store.asked
-        (cold,) = timed(page, names, 1)
-        print(f"{label}, nothing cached: {1e3 * cold:.1f} ms, {store.asked - before} loads")
-        rows[label] = []
+    ways = {"one by one": one_by_one(client, store), "all at once": all_at_once(client, store)}
+    empty: dict[str, list[float]] = {label: [] for label in ways}
+    full: dict[str, list[float]] = {label: [] for label in ways}
     # Turn by turn, so that whatever else the machine does slows both.
-    before = store.asked
+    for _ in range(max(pages // 40, 2)):
+        for label, page in ways.items():
+            client.delete_many(names)
+            empty[label].append(timed(page, names))
+    loads = store.asked
     for _ in range(pages):
-        rows["one by one"] += timed(single, names, 1)
-        rows["all at once"] += timed(batch, names, 1)
-    assert store.asked == before, "a page that was all in the cache asked the store"
-    medians = [statistics.median(times) for times in rows.values()]
-    for label, median in zip(rows, medians, strict=True):
-        print(f"{label}, all cached: {1e3 * median:.2f} ms")
-    print(f"{where}: all at once is {medians[0] / medians[1]:.1f} times as fast")
+        for label, page in ways.items():
+            full[label].append(timed(page, names))
+    assert store.asked == loads, "a page that was all in the cache asked the store"
+    panels = {"nothing in the cache yet": empty, "everything in the cache": full}
+    for title, rows in panels.items():
+        single, batch = (statistics.median(times) for times in rows.values())
+        print(
+            f"{title}: one by one {milliseconds(single)}, all at once {milliseconds(batch)}, "
+            f"{single / batch:.3g} times as fast"
+        )
+    print(f"over {where}, {store.asked} loads from the store")
     if path is not None:
+        note = (
+            f"Over {where} on the same machine; a load from the store takes "
+            f"{1e3 * store.seconds:g} ms. Medians of {pages} pages, of fewer with nothing cached."
+        )
         title = f"A page of {len(names)} thumbnails of 4 KiB"
-        note = f"{where} on the same machine, median of {pages} pages, everything in the cache"
-        path.write_text(chart(rows, title, note), encoding="utf-8")
+        path.write_text(chart(panels, title, note), encoding="utf-8")
         print(f"the chart: {path}")
 
 

@@ -17,5 +17,5 @@ cdef class Client:
     cpdef _value(self, key, GetResponse response, default)
 
     @cython.locals(response=GetResponse, value=bytes)
-    cpdef dict _found(self, dict answers, names)
+    cpdef dict _found(self, dict answers)
     cpdef _expiry(self, expire)

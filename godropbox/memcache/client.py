@@ -8,7 +8,7 @@ exceptions. Compiled as it stands (``client.pxd``).
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..resource_pool import PoolExhaustedError
 from .ascii import AsciiProtocol
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 __all__ = ["Client"]
+
+_Key = TypeVar("_Key", bound=Key)
 
 _OK: Final = ResponseStatus.OK
 _MISS: Final = ResponseStatus.KEY_NOT_FOUND
@@ -224,7 +226,7 @@ class Client:
             return default
         return self._value(key, response, default)
 
-    def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
+    def get_many(self, keys: Iterable[_Key]) -> dict[_Key, Any]:
         """Return the values of those keys that have one, in the order in which they were given.
 
         All servers are asked at once. If some keys fail, the others' values are in the `found` of
@@ -234,15 +236,15 @@ class Client:
         """
         if self._hashes:
             return self._get_long(list(keys))
-        return self._found(self._get_multi(keys if type(keys) is list else list(keys)), {})
+        return self._found(self._get_multi(keys if type(keys) is list else list(keys)))
 
-    def _get_long(self, keys: list[Key]) -> dict[Key, Any]:
+    def _get_long(self, keys: list[Any]) -> dict[Any, Any]:
         names = {key: self._named(key) for key in keys}
         answers = self._get_multi(list(dict.fromkeys(names.values())))
-        return self._found({key: answers[name] for key, name in names.items()}, names)
+        return self._found({key: answers[name] for key, name in names.items()})
 
-    def _found(self, answers: Mapping[Key, Any], names: Mapping[Key, Key]) -> dict[Key, Any]:
-        found: dict[Key, Any] = {}
+    def _found(self, answers: dict[Any, Any]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
         errors: dict[Key, Exception] = {}
         for key, each in answers.items():
             response: GetResponse = each
@@ -327,7 +329,7 @@ class Client:
         """Store a value; return False only if no server takes the key now."""
         return self._done(self._set(self._item(key, value, 0, expire)))
 
-    def set_many(self, values: Mapping[Any, Any], expire: Expiry = 0) -> FailedKeys:
+    def set_many(self, values: Mapping[_Key, Any], expire: Expiry = 0) -> FailedKeys:
         """Store many values, on all servers at once; return the keys that failed, with `errors`.
 
         A value that cannot be stored raises before anything is sent, a key that cannot be sent

@@ -33,25 +33,22 @@ def run(*arguments: str, path: str | None = None) -> list[str]:
 def test_over_servers_of_its_own_with_a_chart(tmp_path: Path) -> None:
     drawn = tmp_path / "thumbnails.svg"
     lines = run("--pages", "5", "--chart", str(drawn))
-    assert lines[0].startswith("one by one, nothing cached: ")
-    assert lines[0].endswith(", 200 loads")
-    assert lines[1].startswith("all at once, nothing cached: ")
-    assert lines[1].endswith(", 1 loads")
-    assert lines[4].startswith("4 memcached: all at once is ")
-    assert lines[5] == f"the chart: {drawn}"
+    assert lines[0].startswith("nothing in the cache yet: one by one ")
+    assert lines[1].startswith("everything in the cache: one by one ")
+    # Twice each way: 200 loads one by one, and one for all at once.
+    assert lines[2] == "over 4 memcached, 402 loads from the store"
+    assert lines[3] == f"the chart: {drawn}"
     texts = ["".join(text.itertext()) for text in ElementTree.parse(drawn).iter() if text.text]
     assert "A page of 200 thumbnails of 4 KiB" in texts
-    assert "one by one" in texts
-    assert "all at once" in texts
+    assert texts.count("one by one") == texts.count("all at once") == 2
 
 
 def test_over_given_servers(servers: Callable[[str], Server]) -> None:
     addresses = [servers("tcp").address, servers("unix").address]
     lines = run("--pages", "2", "--thumbnails", "10", "--servers", *addresses)
-    assert lines[0].endswith(", 10 loads")
-    assert lines[-1].startswith("2 memcached: all at once is ")
+    assert lines[-1] == "over 2 memcached, 22 loads from the store"
 
 
 def test_without_memcached_it_says_so() -> None:
     lines = run("--pages", "2", "--thumbnails", "10", path="/nowhere")
-    assert lines[-1].startswith("a cache in memory, as memcached is not installed: all at once is")
+    assert lines[-1].startswith("over a cache in memory, as memcached is not installed, 22 loads")
