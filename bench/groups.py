@@ -1,6 +1,7 @@
 """The one list of groups, in the order of the report."""
 
 from . import (
+    cases_client,
     cases_errors,
     cases_hash,
     cases_memcache,
@@ -16,6 +17,7 @@ GROUPS: tuple[Group, ...] = (
     *cases_hash.GROUPS,
     *cases_murmur.GROUPS,
     *cases_memcache.GROUPS,
+    *cases_client.GROUPS,
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,

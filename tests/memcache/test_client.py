@@ -9,7 +9,7 @@ import pytest
 from support.memcached import Server
 
 from godropbox import memcache
-from godropbox.memcache import InvalidArgumentError, InvalidTypeError, ServerError
+from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Key, ServerError
 from godropbox.memcache.batches import PartialResultError, PartialServerError
 from godropbox.memcache.client import Client
 from godropbox.memcache.options import ClientOptions, as_expiry
@@ -214,9 +214,11 @@ def test_long_keys_are_hashed_if_asked_for() -> None:
     raw = MockClient(prefix="p:")
     client = Client.over(raw, prefix="p:", long_keys="hash")
     short, long, longer = "s" * 248, "s" * 249, "é" * 300
-    assert client.set_many({short: 1, long: 2, longer: 3, b"bytes" * 80: 4}) == []
+    values: dict[Key, int] = {short: 1, long: 2, longer: 3, b"bytes" * 80: 4}
+    assert client.set_many(values) == []
     assert raw.get(short).value == b"1"
-    assert client.get_many([short, long, longer, longer.encode(), "none" * 99]) == {
+    keys: list[Key] = [short, long, longer, longer.encode(), "none" * 99]
+    assert client.get_many(keys) == {
         short: 1,
         long: 2,
         longer: 3,
