@@ -91,8 +91,9 @@ int gdbx_wire_send_some(struct gdbx_wire_io *io) {
     return GO_ON;
 }
 
-/* Receive once and scan; `flags` says whether to wait. */
-int gdbx_wire_receive_some(struct gdbx_wire_io *io, int flags) {
+/* Receive once and scan. */
+int gdbx_wire_receive_some(struct gdbx_wire_io *io, int waits) {
+    int flags = waits ? 0 : MSG_DONTWAIT;
     ssize_t got;
     if (io->size == io->capacity) return GDBX_WIRE_MORE;
     got = recv(io->fd, io->data + io->size, io->capacity - io->size, flags);
@@ -123,7 +124,7 @@ int gdbx_wire_step(struct gdbx_wire_io *io, short ready) {
     if (ready & POLLNVAL) return broken(&io->error, EBADF);
     if (ready & (POLLOUT | POLLERR) && io->part < io->part_count)
         if ((result = gdbx_wire_send_some(io)) != GO_ON) return result;
-    if (ready & (POLLIN | POLLERR | POLLHUP)) result = gdbx_wire_receive_some(io, MSG_DONTWAIT);
+    if (ready & (POLLIN | POLLERR | POLLHUP)) result = gdbx_wire_receive_some(io, 0);
     return gdbx_wire_judge(io, result);
 }
 
@@ -146,7 +147,7 @@ int gdbx_wire_exchange(struct gdbx_wire_io *io) {
         if ((result = gdbx_wire_send_some(io)) != GO_ON) return result;
         /* The common case, and as many system calls as the simplest client makes. */
         if (io->armed && io->part == io->part_count && !io->reader->done)
-            result = gdbx_wire_receive_some(io, 0);
+            result = gdbx_wire_receive_some(io, 1);
     } else if (io->size && !io->reader->done) {
         result = gdbx_wire_rescan(io);
     }

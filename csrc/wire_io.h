@@ -49,7 +49,7 @@ int gdbx_wire_exchange(struct gdbx_wire_io *io);
 /* The parts of an exchange, for wire_io.c and wire_many.c; each returns GO_ON or how it ended. */
 int gdbx_wire_peek(int fd, int *error);
 int gdbx_wire_send_some(struct gdbx_wire_io *io);
-int gdbx_wire_receive_some(struct gdbx_wire_io *io, int flags);
+int gdbx_wire_receive_some(struct gdbx_wire_io *io, int waits);
 int gdbx_wire_rescan(struct gdbx_wire_io *io);
 int gdbx_wire_step(struct gdbx_wire_io *io, short ready); /* `ready` as poll tells it */
 int gdbx_wire_judge(const struct gdbx_wire_io *io, int result);

@@ -15,43 +15,40 @@ enum { GO_ON = GDBX_WIRE_GO_ON };
 
 size_t gdbx_wire_many_room(size_t count) { return count * sizeof(struct pollfd); }
 
-/* Keep how a step of one exchange ended; returns whether a signal came in between. */
-static int keep(struct gdbx_wire_many *many, size_t at, int result) {
-    int interrupted = result == GDBX_WIRE_SIGNAL;
-    many->results[at] = interrupted ? GO_ON : result;
-    return interrupted;
+/* Keep how a step of one exchange ended. An interrupted one is done again, after the next poll. */
+static void keep(struct gdbx_wire_many *many, size_t at, int result) {
+    result = gdbx_wire_judge(&many->ios[at], result);
+    many->results[at] = result == GDBX_WIRE_SIGNAL ? GO_ON : result;
 }
 
-/* Send to each what it takes, or go on with those that wanted room. What does not fit is sent
- * between receives, so that a server that waits for us to read does not make us wait for it. */
-static int start(struct gdbx_wire_many *many) {
-    int interrupted = 0;
-    for (size_t i = 0; i < many->count; i++) {
-        struct gdbx_wire_io *io = &many->ios[i];
-        if (!many->started)
-            interrupted |= keep(many, i, gdbx_wire_judge(io, gdbx_wire_send_some(io)));
-        else if (many->results[i] == GDBX_WIRE_FULL)
-            interrupted |= keep(many, i, gdbx_wire_judge(io, gdbx_wire_rescan(io)));
-        else if (many->results[i] == GDBX_WIRE_MORE)
-            many->results[i] = GO_ON;
-    }
-    many->started = 1;
-    return interrupted;
+void gdbx_wire_many_start(struct gdbx_wire_many *many) {
+    size_t at = many->count++;
+    keep(many, at, gdbx_wire_send_some(&many->ios[at]));
 }
 
-/* List what is waited for; returns GDBX_WIRE_GO_ON, or what to tell the caller. */
+void gdbx_wire_many_look(struct gdbx_wire_many *many, size_t at) {
+    struct gdbx_wire_io *io = &many->ios[at];
+    /* A reply that is complete while its request is not all sent cannot be looked at any further. */
+    if (many->results[at] == GO_ON && io->part == io->part_count)
+        keep(many, at, gdbx_wire_receive_some(io, 0));
+}
+
+void gdbx_wire_many_rescan(struct gdbx_wire_many *many, size_t at) {
+    keep(many, at, gdbx_wire_rescan(&many->ios[at]));
+}
+
+/* List what is waited for; returns whether an exchange wants more room. */
 static int list(const struct gdbx_wire_many *many, struct pollfd *polls) {
-    int result = GDBX_WIRE_DONE;
+    int wants_room = 0;
     for (size_t i = 0; i < many->count; i++) {
         const struct gdbx_wire_io *io = &many->ios[i];
         int ended = many->results[i];
-        if (ended == GDBX_WIRE_MORE || ended == GDBX_WIRE_FULL) return GDBX_WIRE_MORE;
-        if (ended == GO_ON) result = GO_ON;
+        wants_room |= ended == GDBX_WIRE_MORE || ended == GDBX_WIRE_FULL;
         polls[i].fd = ended == GO_ON ? io->fd : -1; /* which poll passes over */
         polls[i].events = io->part < io->part_count ? POLLIN | POLLOUT : POLLIN;
         polls[i].revents = 0;
     }
-    return result;
+    return wants_room;
 }
 
 static int end_all(struct gdbx_wire_many *many, int result, int error) {
@@ -63,11 +60,12 @@ static int end_all(struct gdbx_wire_many *many, int result, int error) {
     return GDBX_WIRE_DONE;
 }
 
-int gdbx_wire_many_exchange(struct gdbx_wire_many *many) {
+int gdbx_wire_many_finish(struct gdbx_wire_many *many, size_t at) {
     struct pollfd *polls = many->room;
-    int interrupted = start(many), left = -1, result;
-    while ((result = list(many, polls)) == GO_ON) {
-        if (interrupted) return GDBX_WIRE_SIGNAL;
+    int left = -1;
+    for (;;) {
+        if (list(many, polls)) return GDBX_WIRE_MORE;
+        if (many->results[at] != GO_ON) return GDBX_WIRE_DONE;
         /* What has come by the deadline is taken: the last look does not wait. */
         if (left == 0) return end_all(many, GDBX_WIRE_LATE, 0);
         left = gdbx_wire_left(many->deadline);
@@ -76,10 +74,11 @@ int gdbx_wire_many_exchange(struct gdbx_wire_many *many) {
             return end_all(many, GDBX_WIRE_BROKEN, errno);
         }
         for (size_t i = 0; i < many->count; i++)
-            if (polls[i].revents)
-                interrupted |= keep(many, i, gdbx_wire_step(&many->ios[i], polls[i].revents));
+            if (polls[i].revents) {
+                int result = gdbx_wire_step(&many->ios[i], polls[i].revents);
+                many->results[i] = result == GDBX_WIRE_SIGNAL ? GO_ON : result;
+            }
     }
-    return result;
 }
 
 #endif

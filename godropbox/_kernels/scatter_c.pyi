@@ -1,13 +1,15 @@
+from typing import Self
+
 from _typeshed import ReadableBuffer
 
 from .wire_c import Reply
 
-__all__ = ["exchange", "unfit"]
+__all__ = ["open_scatter", "unfit"]
 
-def exchange(
-    fds: list[int],
-    requests: list[list[ReadableBuffer]],
-    replies: list[Reply],
-    seconds: float | None,
-) -> list[Exception | None] | None: ...
+class Scatter:
+    def __new__(self, most: int, seconds: float | None) -> Self: ...
+    def start(self, fd: int, request: list[ReadableBuffer], reply: Reply) -> None: ...
+    def finish(self, at: int) -> Exception | None: ...
+
+def open_scatter(most: int, seconds: float | None) -> Scatter | None: ...
 def unfit(fds: list[int]) -> list[int] | None: ...

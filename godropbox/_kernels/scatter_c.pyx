@@ -1,9 +1,8 @@
 """Many exchanges at once over plain sockets, in C. The twin of ``scatter_py``."""
 
-cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 
 import os
@@ -18,7 +17,7 @@ from .wire_c cimport (
     gdbx_wire_record,
 )
 
-__all__ = ["exchange", "unfit"]
+__all__ = ["open_scatter", "unfit"]
 
 cdef extern from *:
     """
@@ -35,12 +34,14 @@ cdef extern from *:
     };
     struct gdbx_wire_many {
         struct gdbx_wire_io *ios; int *results; size_t count; void *room; int64_t deadline;
-        int started;
     };
     #define gdbx_wire_now() 0
     #define gdbx_wire_peek(fd, error) 0
     #define gdbx_wire_many_room(count) 0
-    #define gdbx_wire_many_exchange(many) 0
+    #define gdbx_wire_many_start(many) 0
+    #define gdbx_wire_many_look(many, at) 0
+    #define gdbx_wire_many_finish(many, at) 0
+    #define gdbx_wire_many_rescan(many, at) 0
     #else
     #define GDBX_HAS_WIRE_MANY 1
     #endif
@@ -69,149 +70,193 @@ cdef extern from *:
         size_t count
         void *room
         int64_t deadline
-        int started
     int64_t gdbx_wire_now() noexcept nogil
     int gdbx_wire_peek(int, int *) noexcept nogil
     size_t gdbx_wire_many_room(size_t) noexcept nogil
-    int gdbx_wire_many_exchange(gdbx_wire_many *) noexcept nogil
+    void gdbx_wire_many_start(gdbx_wire_many *) noexcept nogil
+    void gdbx_wire_many_look(gdbx_wire_many *, size_t) noexcept nogil
+    int gdbx_wire_many_finish(gdbx_wire_many *, size_t) noexcept nogil
+    void gdbx_wire_many_rescan(gdbx_wire_many *, size_t) noexcept nogil
+
+cdef enum:
+    MOST_HELD = 1 << 16  # bytes that are copied with the interpreter locked, as that is quicker
+
+cdef struct sending:
+    gdbx_wire_part *parts
+    Py_buffer *views
+    Py_ssize_t held
+    gdbx_wire_part part
+    Py_buffer view
 
 
-cdef class Requests:
-    """The buffers of many requests, held for as long as this lives."""
+cdef class Scatter:
+    """Exchanges over plain sockets, of which one thread has many under way at once."""
 
-    cdef Py_buffer *views
-    cdef gdbx_wire_part *parts
-    cdef Py_ssize_t held, room
+    cdef gdbx_wire_many many
+    cdef sending *sendings
+    cdef list replies
+    cdef size_t most
 
-    def __cinit__(self, Py_ssize_t room):
-        self.room = room
-        self.views = <Py_buffer *> PyMem_RawMalloc(room * sizeof(Py_buffer))
-        self.parts = <gdbx_wire_part *> PyMem_RawMalloc(room * sizeof(gdbx_wire_part))
-        if self.views == NULL or self.parts == NULL:
+    def __cinit__(self, size_t most, seconds):
+        self.replies = []
+        self.most = most
+        self.sendings = <sending *> PyMem_RawCalloc(
+            1, most * (sizeof(sending) + sizeof(gdbx_wire_io) + sizeof(int))
+            + gdbx_wire_many_room(most)
+        )
+        if self.sendings == NULL:
             raise MemoryError
+        self.many.ios = <gdbx_wire_io *> (self.sendings + most)
+        self.many.room = self.many.ios + most
+        self.many.results = <int *> (<char *> self.many.room + gdbx_wire_many_room(most))
+        self.many.deadline = INT64_MAX
+        if seconds is not None:
+            self.many.deadline = gdbx_wire_now() + <int64_t> (<double> seconds * 1e9)
 
     def __dealloc__(self):
-        for i in range(self.held):
-            PyBuffer_Release(&self.views[i])
-        PyMem_RawFree(self.views)
-        PyMem_RawFree(self.parts)
+        cdef size_t i
+        if self.sendings != NULL:
+            for i in range(self.most):
+                self.let_go(i)
+            PyMem_RawFree(self.sendings)
 
-    cdef int add(self, tuple request, gdbx_wire_io *io) except -1:
-        cdef Py_ssize_t i = self.held
-        io.parts = self.parts + i
-        io.part_count = len(request)
-        for buffer in request:
-            PyObject_GetBuffer(buffer, &self.views[i], PyBUF_SIMPLE)
-            self.held += 1
-            self.parts[i].data = <const uint8_t *> self.views[i].buf
-            self.parts[i].size = self.views[i].len
-            i += 1
+    cdef int let_go(self, size_t at) except -1:
+        """Give back the buffers of a request."""
+        cdef sending *request = &self.sendings[at]
+        cdef Py_ssize_t i
+        for i in range(request.held):
+            PyBuffer_Release(&request.views[i])
+        request.held = 0
+        if request.views != &request.view:
+            PyMem_RawFree(request.views)
+            PyMem_RawFree(request.parts)
+        request.views, request.parts = &request.view, &request.part
         return 0
 
-
-cdef int settle(gdbx_wire_many *many, tuple replies) except -1:
-    """Go on until every exchange is over, and come back for what only the interpreter can do."""
-    cdef int result
-    cdef size_t i
-    cdef Reply reply
-    cdef gdbx_wire_io *io
-    while True:
-        for i in range(many.count):
-            reply, io = replies[i], &many.ios[i]
-            io.data, io.capacity = reply.data, reply.capacity
-            io.records, io.record_capacity = reply.records, reply.record_capacity
-        with nogil:
-            result = gdbx_wire_many_exchange(many)
-        for i in range(many.count):
-            reply, io = replies[i], &many.ios[i]
-            reply.size, reply.record_count = io.size, io.record_count
-            if many.results[i] == GDBX_WIRE_MORE:
-                reply.grow_data(0)
-            elif many.results[i] == GDBX_WIRE_FULL:
-                reply.grow_records(2 * reply.record_capacity)
-        if result == GDBX_WIRE_DONE:
-            return 0
-        if result == GDBX_WIRE_SIGNAL:
-            PyErr_CheckSignals()
-
-
-cdef object failure(int result, gdbx_wire_io *io, Reply reply):
-    if result == GDBX_WIRE_BAD:
-        return reply.bad()
-    if result == GDBX_WIRE_LATE:
-        return TimeoutError("the deadline passed")
-    if result == GDBX_WIRE_CLOSED:
-        return ConnectionResetError(
-            f"the server closed the connection after {reply.size} bytes of the reply"
-        )
-    return OSError(io.error, os.strerror(io.error))
-
-
-cdef class Memory:
-    """Bytes that are freed with it."""
-
-    cdef void *start
-
-    def __cinit__(self, size_t size):
-        self.start = PyMem_RawCalloc(1, size)
-        if self.start == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        PyMem_RawFree(self.start)
-
-
-def exchange(list fds not None, list requests not None, list replies not None, seconds):
-    """Send each request over its socket, and feed each reply until all are complete.
-
-    A request is a list of buffers, `seconds` is the time for all together or None. Returns for
-    each None or what went wrong, each for itself: a ``TimeoutError``, an ``OSError``, or a
-    ``ValueError`` for a bad reply. None for all means that there are no lines on this system.
-    """
-    cdef Py_ssize_t count = len(fds), total = 0, i, busy = 0
-    cdef tuple held = tuple(map(tuple, requests)), answers = tuple(replies)
-    cdef gdbx_wire_many many
-    cdef Reply reply
-    cdef Memory memory
-    if not GDBX_HAS_WIRE_MANY:
-        return None
-    if not count == len(held) == len(answers):
-        raise ValueError("fds, requests and replies must be of one length")
-    for each in held:
-        total += len(each)
-    cdef Requests buffers = Requests(total)
-    memory = Memory(
-        count * (sizeof(gdbx_wire_io) + sizeof(int)) + gdbx_wire_many_room(count)
-    )
-    many.ios = <gdbx_wire_io *> memory.start
-    many.room = many.ios + count
-    many.results = <int *> (<char *> many.room + gdbx_wire_many_room(count))
-    many.count = count
-    many.started = 0
-    many.deadline = INT64_MAX
-    if seconds is not None:
-        many.deadline = gdbx_wire_now() + <int64_t> (<double> seconds * 1e9)
-    try:
+    cdef size_t take(self, size_t at, tuple buffers) except? 0:
+        """Hold the buffers of a request; return how many bytes they are."""
+        cdef sending *request = &self.sendings[at]
+        cdef gdbx_wire_io *io = &self.many.ios[at]
+        cdef Py_ssize_t i, count = len(buffers)
+        cdef size_t size = 0
+        self.let_go(at)
+        if count > 1:
+            request.views = <Py_buffer *> PyMem_RawCalloc(count, sizeof(Py_buffer))
+            request.parts = <gdbx_wire_part *> PyMem_RawCalloc(count, sizeof(gdbx_wire_part))
+            if request.views == NULL or request.parts == NULL:
+                raise MemoryError
         for i in range(count):
-            reply = answers[i]
-            reply.check_idle()
-            reply.busy = True
-            busy = i + 1
-            if not reply.capacity:
+            PyObject_GetBuffer(buffers[i], &request.views[i], PyBUF_SIMPLE)
+            request.held = i + 1
+            request.parts[i].data = <const uint8_t *> request.views[i].buf
+            request.parts[i].size = request.views[i].len
+            size += request.views[i].len
+        io.parts, io.part_count = request.parts, count
+        return size
+
+    cdef int lend(self, size_t at, Reply reply) except -1:
+        """Have the exchange fill the room that the reply has."""
+        cdef gdbx_wire_io *io = &self.many.ios[at]
+        io.data, io.capacity, io.size = reply.data, reply.capacity, reply.size
+        io.records, io.record_capacity = reply.records, reply.record_capacity
+        io.record_count = reply.record_count
+        return 0
+
+    cdef int settle(self, size_t at, Reply reply) except -1:
+        """Have the reply know what was filled."""
+        reply.size, reply.record_count = self.many.ios[at].size, self.many.ios[at].record_count
+        return 0
+
+    def start(self, int fd, list request not None, Reply reply not None):
+        """Send what the socket `fd` takes of the buffers of `request`, to be answered by `reply`.
+
+        The exchanges are numbered from 0.
+        """
+        cdef size_t at = self.many.count, size
+        if at == self.most:
+            raise ValueError(f"there must be at most {self.most} exchanges")
+        reply.check_idle()
+        size = self.take(at, tuple(request))
+        if not reply.capacity:
+            reply.grow_data(0)
+        self.replies.append(reply)
+        reply.busy = True
+        self.many.ios[at].fd, self.many.ios[at].reader = fd, &reply.reader
+        self.lend(at, reply)
+        # A send that does not wait is over sooner than another thread gives the lock back.
+        if size > MOST_HELD:
+            with nogil:
+                gdbx_wire_many_start(&self.many)
+        else:
+            gdbx_wire_many_start(&self.many)
+
+    def finish(self, size_t at):
+        """Go on with all exchanges until number `at` is over; return None or what went wrong.
+
+        That is a ``TimeoutError``, an ``OSError``, or a ``ValueError`` for a bad reply.
+        """
+        cdef Reply reply
+        cdef gdbx_wire_many *many = &self.many
+        cdef int result
+        if at >= many.count:
+            raise ValueError(f"there are {many.count} exchanges, got {at}")
+        reply = self.replies[at]
+        if many.ios[at].capacity > MOST_HELD:
+            with nogil:
+                gdbx_wire_many_look(many, at)
+        else:
+            gdbx_wire_many_look(many, at)
+        while many.results[at] in (GDBX_WIRE_GO_ON, GDBX_WIRE_MORE, GDBX_WIRE_FULL):
+            with nogil:
+                result = gdbx_wire_many_finish(many, at)
+            if result == GDBX_WIRE_SIGNAL:
+                PyErr_CheckSignals()
+            elif result == GDBX_WIRE_MORE:
+                self.grow()
+        self.settle(at, reply)
+        reply.busy = False
+        self.let_go(at)
+        return None if many.results[at] == GDBX_WIRE_DONE else self.failure(at, reply)
+
+    cdef int grow(self) except -1:
+        """Give those more room that want it."""
+        cdef size_t i
+        cdef Reply reply
+        for i in range(self.many.count):
+            if self.many.results[i] not in (GDBX_WIRE_MORE, GDBX_WIRE_FULL):
+                continue
+            reply = self.replies[i]
+            self.settle(i, reply)
+            if self.many.results[i] == GDBX_WIRE_MORE:
                 reply.grow_data(0)
-            many.results[i] = GDBX_WIRE_GO_ON
-            many.ios[i].fd = fds[i]
-            many.ios[i].reader = &reply.reader
-            buffers.add(held[i], &many.ios[i])
-        settle(&many, answers)
-    finally:
-        for i in range(busy):
-            (<Reply> answers[i]).busy = False
-    return [
-        None if many.results[i] == GDBX_WIRE_DONE
-        else failure(many.results[i], &many.ios[i], answers[i])
-        for i in range(count)
-    ]
+                self.many.results[i] = GDBX_WIRE_GO_ON
+                self.lend(i, reply)
+            else:
+                reply.grow_records(2 * reply.record_capacity)
+                self.lend(i, reply)
+                gdbx_wire_many_rescan(&self.many, i)
+        return 0
+
+    cdef object failure(self, size_t at, Reply reply):
+        cdef int result = self.many.results[at]
+        if result == GDBX_WIRE_BAD:
+            return reply.bad()
+        if result == GDBX_WIRE_LATE:
+            return TimeoutError("the deadline passed")
+        if result == GDBX_WIRE_CLOSED:
+            return ConnectionResetError(
+                f"the server closed the connection after {reply.size} bytes of the reply"
+            )
+        error = self.many.ios[at].error
+        return OSError(error, os.strerror(error))
+
+
+def open_scatter(size_t most, seconds):
+    """Return what runs at most so many exchanges at once, all within `seconds` if it is not None.
+
+    None means that there are no lines on this system.
+    """
+    return Scatter(most, seconds) if GDBX_HAS_WIRE_MANY else None
 
 
 def unfit(list fds not None):
@@ -219,17 +264,12 @@ def unfit(list fds not None):
 
     Nobody has asked for those. None means that there are no lines on this system.
     """
-    cdef Py_ssize_t count = len(fds), i
-    cdef int error
-    cdef Memory memory
-    cdef int *numbers
+    cdef int error, fd
     if not GDBX_HAS_WIRE_MANY:
         return None
-    memory = Memory(count * sizeof(int))
-    numbers = <int *> memory.start
-    for i in range(count):
-        numbers[i] = fds[i]
-    with nogil:
-        for i in range(count):
-            numbers[i] = gdbx_wire_peek(numbers[i], &error) == GDBX_WIRE_GO_ON
-    return [i for i in range(count) if not numbers[i]]
+    places = []
+    for place, number in enumerate(fds):
+        fd = number
+        if gdbx_wire_peek(fd, &error) != GDBX_WIRE_GO_ON:
+            places.append(place)
+    return places

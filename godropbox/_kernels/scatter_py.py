@@ -3,27 +3,27 @@
 In pure Python a socket is driven like any other channel, by its own methods.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
     from .wire_py import Reply
 
-__all__ = ["exchange", "unfit"]
+__all__ = ["open_scatter", "unfit"]
 
 
-def exchange(
-    fds: list[int],
-    requests: "list[list[ReadableBuffer]]",
-    replies: "list[Reply]",
-    seconds: float | None,
-) -> list[Exception | None] | None:
-    """Send each request over its socket, and feed each reply until all are complete.
+class Scatter(Protocol):
+    """What ``open_scatter`` returns where it returns something."""
 
-    A request is a list of buffers, `seconds` is the time for all together or None. Returns for
-    each None or what went wrong, each for itself: a ``TimeoutError``, an ``OSError``, or a
-    ``ValueError`` for a bad reply. None for all means that there are no lines on this system.
+    def start(self, fd: int, request: "list[ReadableBuffer]", reply: "Reply") -> None: ...
+    def finish(self, at: int) -> Exception | None: ...
+
+
+def open_scatter(most: int, seconds: float | None) -> Scatter | None:
+    """Return what runs at most so many exchanges at once, all within `seconds` if it is not None.
+
+    None means that there are no lines on this system.
     """
     return None
 

@@ -2,10 +2,10 @@
 
 An errand borrows a connection, and gives it back whatever happens: released if it is valid, closed
 if it is not. One that turned out stale before anything was sent, because the server was started
-anew, is put away for another.
+anew, is put away for another. Compiled as it stands (``_errands.pxd``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
@@ -19,22 +19,25 @@ from .shard_manager import Shard, ShardManager
 
 __all__ = ["Errand", "borrow", "located", "run"]
 
+# Under names of their own, since the compiler takes a plain ``float`` for a C type.
+_Seconds = float | None
+_Start = float
+
 
 class Errand:
-    """One shard's part of an operation: `things` to be done there, in places of the whole.
+    """One shard's part of an operation: `things` to be done there, and their places in the whole.
 
     `outcome` is the list of the results of its exchanges, or what went wrong.
     """
 
-    __slots__ = ("exchange", "handle", "outcome", "place", "places", "shard", "things")
+    __slots__ = ("handle", "outcome", "place", "places", "shard", "things")
 
     def __init__(self, place: int) -> None:
         self.place = place
         self.things: list[Any] = []
         self.places: list[int] = []
         self.shard: Any = None
-        self.exchange: Exchange | None = None
-        self.handle: ManagedHandle | None = None
+        self.handle: Any = None
         self.outcome: Any = None
 
 
@@ -64,23 +67,22 @@ def borrow(shard: Shard, left: float | None) -> ManagedHandle:
     return pool.get(min(limits) if limits else None)
 
 
-def run(
-    manager: ShardManager,
-    errands: list[Errand],
-    parts: Callable[[Errand], list[Exchange]],
-    timeout: float | None,
-) -> None:
-    """Do all errands, each of which has an exchange, and leave each with its outcome.
+# Makes of an errand what it is to send: one exchange if it may be whole, or several parts.
+Make = Callable[[Errand, bool], list[Exchange]]
 
-    `timeout` is seconds for all of it, None for what the connections have. `parts` makes of an
-    errand the exchanges that take the place of its own where that may not be sent as it is.
+
+def run(manager: ShardManager, errands: list[Errand], make: Make, timeout: _Seconds) -> None:
+    """Do all errands, and leave each with its outcome.
+
+    `timeout` is seconds for all of it, None for what the connections have.
     """
+    errand: Errand
     start = monotonic()
     exhausted: list[Errand] = []
     try:
         for errand in errands:
             _borrow_at_once(errand, exhausted)
-        _exchange(errands, parts, timeout, start)
+        _exchange(errands, make, timeout, start)
         # Those whose pool had none left come last, so that waiting for it costs the others nothing;
         # nothing is held meanwhile, so that no two operations can wait for each other.
         _give_back(errands)
@@ -88,7 +90,7 @@ def run(
             left = None if timeout is None else start + timeout - monotonic()
             share = None if left is None else left / (len(exhausted) - position)
             _borrow_in_turn(errand, share)
-            _exchange([errand], parts, timeout, start)
+            _exchange([errand], make, timeout, start)
             _give_back([errand])
     finally:
         _give_back(errands)
@@ -115,59 +117,57 @@ def _borrow_in_turn(errand: Errand, left: float | None) -> None:
         errand.outcome = error
 
 
-def _exchange(
-    errands: list[Errand],
-    parts: Callable[[Errand], list[Exchange]],
-    timeout: float | None,
-    start: float,
-) -> None:
+def _exchange(errands: list[Errand], make: Make, timeout: _Seconds, start: _Start) -> None:
     """Run the exchanges of the errands that have a connection."""
+    errand: Errand
     ready = [errand for errand in errands if errand.handle is not None]
-    _renew(ready, start)
-    ready = [errand for errand in ready if errand.handle is not None]
     if not ready:
         return
-    connections: list[Connection] = []
-    exchanges: list[list[Exchange]] = []
-    for errand in ready:
-        assert errand.handle is not None  # `ready` are those that have one
-        assert errand.exchange is not None
-        connection: Connection = errand.handle.handle
-        connections.append(connection)
-        whole = scatter.takes_all_at_once(connection)
-        exchanges.append([errand.exchange] if whole else parts(errand))
+    connections: list[Connection] = [errand.handle.handle for errand in ready]
+    places = scatter.stale(connections)
+    if places:
+        _renew([ready[place] for place in places], start)
+        ready = [errand for errand in ready if errand.handle is not None]
+        connections = [errand.handle.handle for errand in ready]
     if timeout is None:
         timeouts = [each.timeout for each in connections if each.timeout is not None]
         timeout = min(timeouts) if timeouts else None
     deadline = None if timeout is None else start + timeout
-    outcomes = scatter.run_all(connections, exchanges, deadline)
-    for errand, outcome in zip(ready, outcomes, strict=True):
+    exchanges = _made(ready, connections, make)
+    for errand, outcome in zip(
+        ready, scatter.run_all(connections, exchanges, deadline), strict=True
+    ):
         errand.outcome = outcome
 
 
-def _renew(errands: list[Errand], start: float) -> None:
-    """Put stale connections away for others; those that were opened just now are as they are."""
-    while True:
-        checked = [each for each in errands if each.handle is not None]
-        checked = [each for each in checked if each.handle.handle.opened < start]  # type: ignore[union-attr]
-        places = scatter.stale([each.handle.handle for each in checked]) if checked else []  # type: ignore[union-attr]
-        if not places:
-            return
-        for place in places:
-            errand = checked[place]
-            handle, errand.handle = errand.handle, None
-            assert handle is not None  # `checked` are those that have one
-            handle.discard()
+def _made(
+    errands: list[Errand], connections: list[Connection], make: Make
+) -> Iterator[list[Exchange]]:
+    for errand, connection in zip(errands, connections, strict=True):
+        yield make(errand, scatter.takes_all_at_once(connection))
+
+
+def _renew(errands: list[Errand], start: _Start) -> None:
+    """Put stale connections away for others, until each has a good one or a new one."""
+    for errand in errands:
+        while True:
+            errand.handle.discard()
+            errand.handle = None
             try:
                 errand.handle = errand.shard.pool.get(0.0)
             except DropboxError as error:
                 errand.outcome = error
-        errands = [checked[place] for place in places]
+                break
+            connection = errand.handle.handle
+            if connection.opened >= start or not scatter.is_stale(connection):
+                break
 
 
 def _give_back(errands: list[Errand]) -> None:
+    errand: Errand
     for errand in errands:
-        handle, errand.handle = errand.handle, None
+        handle: ManagedHandle | None = errand.handle
+        errand.handle = None
         if handle is None:
             continue
         connection: Connection = handle.handle

@@ -41,12 +41,16 @@ def takes(shard: Shard, sentinel: bool) -> bool:
     return is_fit and (not shard.is_ejected or shard.admits())
 
 
-def grouped(things: list[Any], places: list[int], shards: _Count) -> list[Errand]:
+def grouped(things: list[Any], places: list[Any], shards: _Count) -> list[Any]:
     """Return an errand for each place that things have: a shard's id, or a negative number."""
     errands: list[Errand] = []
-    found: list[Errand | None] = [None] * (shards + 2)  # the last two are for -1 and -2
+    found: list[Errand | None] = [None] * (shards + 2)  # the first two are for -2 and -1
     at = 0
+    if not len(things) == len(places):
+        raise ValueError(f"places must be {len(things)}, one a key, got {len(places)}")
     for place in places:
+        if not -2 <= place < shards:
+            raise ValueError(f"a shard must be in [-2, {shards}), got {place}")
         errand = found[place + 2]
         if errand is None:
             errand = Errand(place)
@@ -81,12 +85,17 @@ def get_many(
                 found[key] = _get_failed(protocol, key, unmapped(key))
         elif takes(fleet.shards[errand.place], sentinel):
             errand.shard = fleet.shards[errand.place]
-            errand.exchange = _gets(protocol, found, errand.things)
             errands.append(errand)
         else:
             for key in errand.things:
                 found[key] = _get_failed(protocol, key, None)
-    run(manager, errands, lambda errand: _get_parts(protocol, errand), timeout)
+
+    def make(errand: Errand, whole: bool) -> list[Exchange]:
+        if whole:
+            return [_gets(protocol, found, errand.things)]
+        return [protocol.get_multi(part) for part in key_parts(protocol, errand.things)]
+
+    run(manager, errands, make, timeout)
     moved: dict[Key, Any] = {}
     for errand in errands:
         outcome = errand.outcome
@@ -114,10 +123,6 @@ def _gets(protocol: Protocol, found: dict[Key, Any], keys: list[Any]) -> Exchang
         else:
             return GetManyExchange(request, reply, found, keys, protocol.prefix)
     return protocol.get_multi(keys)
-
-
-def _get_parts(protocol: Protocol, errand: Errand) -> list[Exchange]:
-    return [protocol.get_multi(part) for part in key_parts(protocol, errand.things)]
 
 
 def _get_failed(protocol: Protocol, key: Any, error: Exception | None) -> GetResponse:
@@ -153,7 +158,7 @@ def mutate_many(
     fleet = manager.fleet()
     answers: list[Any] = [None] * len(things)
     errands: list[Errand] = []
-    keys = [_key_of(thing) for thing in things] if of_items else things
+    keys = _keys_of(things) if of_items else things
     for errand in grouped(things, fleet.of_many(keys), len(fleet.shards)):
         if errand.place == NOT_A_KEY:
             _put(answers, errand, make(errand.things).result())
@@ -161,11 +166,15 @@ def mutate_many(
             _put_failed(protocol, answers, keys, errand, True)
         elif takes(fleet.shards[errand.place], sentinel):
             errand.shard = fleet.shards[errand.place]
-            errand.exchange = make(errand.things)
             errands.append(errand)
         else:
             _put_failed(protocol, answers, keys, errand, False)
-    run(manager, errands, lambda errand: _mutation_parts(make, errand), timeout)
+
+    def made(errand: Errand, whole: bool) -> list[Exchange]:
+        parts = [errand.things] if whole else mutation_parts(errand.things, False)
+        return [make(part) for part in parts]
+
+    run(manager, errands, made, timeout)
     for errand in errands:
         outcome = errand.outcome
         if not isinstance(outcome, Exception):
@@ -181,13 +190,15 @@ def mutate_many(
     return answers
 
 
-def _key_of(thing: Any) -> Any:
-    return thing.key if isinstance(thing, Item) else None
+def _keys_of(items: list[Any]) -> list[Any]:
+    return [item.key if isinstance(item, Item) else None for item in items]
 
 
 def _put(answers: list[Any], errand: Errand, some: list[Any]) -> None:
     """Put the answers of one shard where those of its keys belong."""
     at = 0
+    if len(some) != len(errand.places):
+        raise ValueError(f"answers must be {len(errand.places)}, got {len(some)}")
     for place in errand.places:
         answers[place] = some[at]
         at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
@@ -209,10 +220,6 @@ def _put_failed(
             answers[place] = failed_mutate(key, status_of(error), error)
 
 
-def _mutation_parts(make: Callable[[list[Any]], Exchange], errand: Errand) -> list[Exchange]:
-    return [make(part) for part in mutation_parts(errand.things, False)]
-
-
 # The servers as a whole
 
 
@@ -228,9 +235,8 @@ def ask_all(
         if shard.state is not ShardState.DOWN:
             errand = Errand(shard.id)
             errand.shard = shard
-            errand.exchange = make()
             errands.append(errand)
-    run(manager, errands, lambda errand: [make()], timeout)
+    run(manager, errands, lambda errand, whole: [make()], timeout)
     answers: list[tuple[int, Any]] = []
     errors: list[Exception] = []
     for errand in errands:

@@ -5,14 +5,14 @@ channels are the operating system's sockets, with TLS or without; and what is th
 a socket that gevent has replaced) is driven last, one after the other, in the time that is left.
 
 A connection counts as broken while its exchange is under way, and whatever is raised here leaves
-all of those that are under way so.
+all of those that are under way so. Compiled as it stands.
 """
 
 import _socket  # the operating system's own sockets, which gevent cannot replace
 import errno
 import selectors
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -22,6 +22,9 @@ from .errors import DeadlineExceededError, NetworkError, ReplyError, UsageError
 from .exchange import Exchange
 
 __all__ = ["is_stale", "run_all", "stale", "takes_all_at_once"]
+
+# Under a name of its own, since the compiler takes a plain ``float`` for a C type.
+_Deadline = float | None
 
 _SLICE = 65536  # bytes given to the system at a time
 _RECEIVE = 65536
@@ -82,39 +85,56 @@ def stale(connections: Sequence[Connection]) -> list[int]:
 
 
 def run_all(
-    connections: Sequence[Connection],
-    exchanges: Sequence[list[Exchange]],
-    deadline: float | None,
+    connections: list[Connection], exchanges: Iterable[list[Exchange]], deadline: _Deadline
 ) -> list[Any]:
     """See exchanges through over each connection, in their order, all connections at once.
 
-    `deadline` is a time of ``time.monotonic``. Returns for each connection the list of its results
-    or what went wrong with it: a ``NetworkError``, a ``ReplyError``, or a ``UsageError``.
+    `exchanges` gives the connections' lists in turn, and is not asked for the next before one is
+    under way: servers work while requests are made. `deadline` is a time of ``time.monotonic``.
+    Returns for each connection the list of its results or what went wrong with it: a
+    ``NetworkError``, a ``ReplyError``, or a ``UsageError``.
     """
     lines = [connection.line for connection in connections]
-    if None in lines or any(len(each) != 1 for each in exchanges):
-        return _run_polled(connections, exchanges, deadline)
-    for connection in connections:
-        connection.begin()
+    if None in lines:
+        return _run_polled(connections, list(exchanges), deadline)
     seconds = None if deadline is None else max(deadline - monotonic(), 0.0)
-    requests = [each[0].request for each in exchanges]
-    replies = [each[0].reply for each in exchanges]
-    outcomes: list[Any] | None = kernel.exchange(
-        [line.fd for line in lines], requests, replies, seconds
-    )
-    assert outcomes is not None  # since there are lines
-    for place, connection in enumerate(connections):
-        outcome = outcomes[place]
-        if outcome is not None:
-            outcomes[place] = _told(outcome)
+    under_way = kernel.open_scatter(len(connections), seconds)
+    assert under_way is not None  # since there are lines
+    outcomes: list[Any] = []
+    begun: list[Exchange] = []
+    for each in exchanges:
+        place = len(outcomes)
+        exchange = each[0]  # over a line there is but one
+        outcomes.append(None)
+        if not exchange.request:
+            outcomes[place] = [exchange.result()]
             continue
         try:
-            outcomes[place] = [exchanges[place][0].result()]
-        except ReplyError as error:
+            connections[place].begin()
+        except UsageError as error:
             outcomes[place] = error
-        else:
-            connection.end()
+            continue
+        under_way.start(lines[place].fd, exchange.request, exchange.reply)
+        begun.append(exchange)
+    place = 0
+    for at in range(len(begun)):
+        while outcomes[place] is not None:
+            place += 1
+        failure = under_way.finish(at)
+        outcomes[place] = _ended(connections[place], begun[at], failure)
     return outcomes
+
+
+def _ended(connection: Connection, exchange: Exchange, failure: Exception | None) -> Any:
+    """Return the outcome of an exchange, and mend the connection if it ended well."""
+    if failure is not None:
+        return _told(failure)
+    try:
+        result = exchange.result()
+    except ReplyError as error:
+        return error
+    connection.end()
+    return [result]
 
 
 def _told(error: Exception) -> Exception:
@@ -129,9 +149,7 @@ def _told(error: Exception) -> Exception:
 
 
 def _run_polled(
-    connections: Sequence[Connection],
-    exchanges: Sequence[list[Exchange]],
-    deadline: float | None,
+    connections: list[Connection], exchanges: list[list[Exchange]], deadline: _Deadline
 ) -> list[Any]:
     talks: dict[int, _Talk] = {}
     outcomes: list[Any] = [None] * len(connections)
@@ -151,14 +169,14 @@ def _run_polled(
     return outcomes
 
 
-def _run_alone(connection: Connection, exchanges: list[Exchange], deadline: float | None) -> Any:
+def _run_alone(connection: Connection, exchanges: list[Exchange], deadline: _Deadline) -> Any:
     try:
         return [connection._see_through(each, deadline) for each in exchanges]
     except (NetworkError, ReplyError, UsageError) as error:
         return error
 
 
-def _poll(talks: "list[_Talk]", deadline: float | None) -> None:
+def _poll(talks: "list[_Talk]", deadline: _Deadline) -> None:
     """Have every talk go on whenever it can, until all are over or it is too late."""
     with selectors.DefaultSelector() as selector:
         for talk in talks:
