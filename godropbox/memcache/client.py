@@ -431,7 +431,7 @@ class Client:
             if self._done(response):
                 count: _Int = response.count
                 return count
-            if first is None or getattr(response, "skipped", False):
+            if first is None or response.skipped:
                 return None
             # An item of one's own, whose flags say that it is an int, which no server's would.
             if self._done(self._add(Item(name, b"%d" % first, INT, 0, self._expiry(expire)))):

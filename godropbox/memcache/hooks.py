@@ -9,9 +9,8 @@ this is run. No I/O of its own.
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .responses import CountResponse, GetResponse, MutateResponse
 from .serializers import package
@@ -33,8 +32,7 @@ _OUTCOMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An operation that is over.
 
     - `operation`: as the raw clients call it (``get_multi``, ``increment``), ``lease`` for the
@@ -61,6 +59,8 @@ class Event:
 
 
 Hook = Callable[[Event], object]
+# The last five fields of an event.
+_Told = tuple[str, int, int, int, BaseException | None]
 
 
 def tell(hooks: Iterable[Hook], event: Event) -> None:
@@ -97,14 +97,29 @@ class Observed:
 
     def _of_one(self, name: str, call: Callable[..., Any], what: Any, *more: Any, **kw: Any) -> Any:
         key = what.key if isinstance(what, Item) else what
-        return self._timed(name, [key], partial(call, what, *more, **kw), self._place(key))
+        return self._timed(name, [key], partial(call, what, *more, **kw), _of_one)
 
     def _of_many(self, name: str, call: Callable[..., Any], things: Sequence[Any]) -> Any:
         keys = [thing.key if isinstance(thing, Item) else thing for thing in things]
-        return self._timed(name, keys, partial(call, things), None)
+        return self._timed(name, keys, partial(call, things), _of_many)
 
     def _of_all(self, name: str, call: Callable[..., Any], *args: Any) -> Any:
-        return self._timed(name, [], partial(call, *args), None)
+        return self._timed(name, [], partial(call, *args), _of_one)
+
+    def _timed(
+        self, name: str, keys: list[Any], call: Callable[[], Any], told: Callable[[Any], _Told]
+    ) -> Any:
+        started, begun = time.time_ns(), self._timer()
+        shard = self._place(keys[0]) if keys and told is _of_one else None
+        try:
+            answer = call()
+        except BaseException as error:
+            failed = ("error", 0, 0, len(keys), error)
+            tell(self._hooks, Event(name, keys, shard, self._timer() - begun, started, *failed))
+            raise
+        duration = self._timer() - begun
+        tell(self._hooks, Event(name, keys, shard, duration, started, *told(answer)))
+        return answer
 
     def _place(self, key: Any) -> int | None:
         try:
@@ -112,42 +127,28 @@ class Observed:
         except (TypeError, ValueError):
             return None  # a bad key, as the operation itself will say
 
-    def _timed(self, name: str, keys: list[Key], call: Callable[[], Any], shard: int | None) -> Any:
-        started, begun = time.time_ns(), self._timer()
-        counts: dict[str, Any] = {"outcome": "error", "errors": len(keys)}
-        try:
-            answer = call()
-            counts = _counts(answer)
-        except BaseException as error:
-            counts["error"] = error
-            raise
-        finally:
-            duration = self._timer() - begun
-            tell(self._hooks, Event(name, keys, shard, duration, started, **counts))
-        return answer
+
+def _of_one(response: Any) -> _Told:
+    """Return the outcome of an operation on one key, or on whole servers."""
+    outcome = _outcome(response)
+    counts = (int(outcome == "hit"), int(outcome == "miss"), int(outcome == "error"))
+    return outcome, *counts, response.error
 
 
-def _counts(answer: Any) -> dict[str, Any]:
-    """Return the outcome of an operation and how many keys it had which."""
-    many = isinstance(answer, (Mapping, list))
-    responses = answer.values() if isinstance(answer, Mapping) else answer if many else [answer]
-    outcomes = [_outcome(response) for response in responses]
-    failed = outcomes.count("error")
-    outcome = ("error" if failed else "ok") if many else outcomes[0]
-    error = next((r.error for r in responses if r.error is not None), None) if failed else None
-    return {
-        "outcome": outcome,
-        "hits": outcomes.count("hit"),
-        "misses": outcomes.count("miss"),
-        "errors": failed,
-        "error": error,
-    }
+def _of_many(answers: Any) -> _Told:
+    """Return the outcome of a batch."""
+    responses = list(answers.values()) if isinstance(answers, Mapping) else answers
+    outcomes = list(map(_outcome, responses))
+    errors = outcomes.count("error")
+    first = responses[outcomes.index("error")].error if errors else None
+    outcome = "error" if errors else "ok"
+    return outcome, outcomes.count("hit"), outcomes.count("miss"), errors, first
 
 
 def _outcome(response: Any) -> str:
     if response.error is not None:
         return "error"
-    if getattr(response, "skipped", False):
+    if response.skipped:
         return "skipped"
     if isinstance(response, GetResponse) and response.found:
         return "hit" if response.value or response.flags else "miss"  # a lease's is a miss
