@@ -10,9 +10,14 @@ from support.memcached import Server
 
 from godropbox import memcache
 from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Key, ServerError
-from godropbox.memcache.batches import PartialResultError, PartialServerError
+from godropbox.memcache.batches import (
+    PartialNetworkError,
+    PartialResultError,
+    PartialServerError,
+)
 from godropbox.memcache.client import Client
 from godropbox.memcache.options import ClientOptions, as_expiry
+from godropbox.memcache.shard_manager import BaseShardManager, ShardState
 from godropbox.memcache.testing import MockClient
 
 from .conftest import PROTOCOLS
@@ -339,3 +344,84 @@ def test_a_client_can_be_closed_and_shown() -> None:
     assert not raw.is_valid
     with pytest.raises(memcache.ConnectionUnusableError):
         client.get("k")
+
+
+# A fleet of which one server is not there
+
+
+def by_first_letter(key: Any, shards: int) -> int:
+    return "ad".find(key[0])
+
+
+@pytest.fixture
+def half(servers: Servers) -> Iterator[Callable[..., Client]]:
+    """Make clients of two servers: one for keys with a, and one, not there, for those with d."""
+    made: list[Client] = []
+
+    def make(**options: Any) -> Client:
+        addresses = [servers("tcp").address, "127.0.0.1:1"]
+        made.append(Client(addresses, shard_func=by_first_letter, **options))
+        return made[-1]
+
+    alive = make()
+    assert alive.delete_many(["a1", "a2"]) == []
+    yield make
+    for client in made:
+        client.close()
+
+
+def test_a_dead_server_costs_its_own_keys_only(half: Callable[..., Client]) -> None:
+    client = half()
+    failed = client.set_many({"a1": 1, "d1": 2, "a2": 3, "d2": 4})
+    assert failed == ["d1", "d2"]
+    assert all(isinstance(failed.errors[key], memcache.NetworkError) for key in failed)
+    with pytest.raises(PartialNetworkError, match="2 of 4 keys failed, 'd1' by: shard 1 at") as e:
+        client.get_many(["a1", "d1", "a2", "d2"])
+    assert e.value.found == {"a1": 1, "a2": 3}
+    assert list(e.value.errors) == ["d1", "d2"]
+    assert isinstance(e.value, memcache.NetworkError)
+    assert client.delete_many(["a1", "d1"]) == ["d1"]
+    for call in (client.get, client.delete, client.incr):
+        with pytest.raises(memcache.NetworkError, match=r"shard 1 at 127\.0\.0\.1:1"):
+            call("d1")
+    with pytest.raises(memcache.NetworkError):
+        client.version()
+
+
+def test_reads_from_a_dead_server_may_be_misses(half: Callable[..., Client]) -> None:
+    client = half(failures="miss")
+    assert client.set("a1", 1) is True
+    assert client.get_many(["a1", "d1"]) == {"a1": 1}
+    assert client.get("d1", "none") == "none"
+    assert list(client.version()) == list(client.stats()) == [0]
+    with pytest.raises(memcache.NetworkError):
+        client.set("d1", 1)
+
+
+def test_a_key_of_no_server(half: Callable[..., Client]) -> None:
+    client = half()
+    with pytest.raises(memcache.UnmappedKeyError, match="no shard has the key 'x1'"):
+        client.get("x1")
+    failed = client.set_many({"a1": 1, "x1": 2})
+    assert failed == ["x1"]
+    assert isinstance(failed.errors["x1"], memcache.UnmappedKeyError)
+
+
+def test_a_server_that_is_down_is_skipped(servers: Servers) -> None:
+    manager = BaseShardManager(by_first_letter)
+    address = servers("tcp").address
+    manager.update_shard_states([(address, ShardState.ACTIVE), ("127.0.0.1:1", ShardState.DOWN)])
+    with Client(manager, timeout=10.0) as client:
+        assert client.set("a1", 1) is True
+        assert client.set("d1", 1) is False
+        assert client.get("d1", "none") == "none"
+        assert client.get_many(["a1", "d1"]) == {"a1": 1}
+        assert client.incr("d1", initial=1) is None
+        assert client.delete("d1") is False
+        failed = client.set_many({"a1": 1, "d1": 2})
+        assert (failed, failed.errors) == (["d1"], {})
+        assert client.get_or_set("d1", lambda: "loaded", 60) == "loaded"
+    # Whoever made the manager closes it.
+    with Client(manager, timeout=10.0) as client:
+        assert client.get("a1") == 1
+    manager.close()
