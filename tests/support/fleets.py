@@ -1,6 +1,7 @@
 """Fleets of real memcached servers for the tests of sharded clients."""
 
 import contextlib
+import os
 import signal
 import ssl
 from collections.abc import Iterator
@@ -39,7 +40,9 @@ class ServerFleet:
         return [server.address for server in self.servers]
 
     def stop(self, at: int) -> None:
-        self.servers[at].process.send_signal(signal.SIGSTOP)
+        process = self.servers[at].process
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)  # it answers until all its threads have stopped
 
     def resume(self, at: int) -> None:
         self.servers[at].process.send_signal(signal.SIGCONT)
