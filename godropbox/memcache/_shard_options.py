@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from .._kernels._args import checked_int, shown
 from ..resource_pool import PoolOptions
-from ..resource_pool._options import close_handle
 from .channel import Credentials, connect
 from .connection import Connection
 from .errors import InvalidArgumentError, InvalidTypeError
@@ -87,7 +86,7 @@ class ShardOptions:
         return PoolOptions(
             open=self._connect if self.open is None else self.open,
             # A connection closes without a word to the server, whose other end the parent has.
-            abandon=close_handle if self.open is None else None,
+            abandon=Connection.close if self.open is None else None,
             max_active=self.max_active,
             max_idle=self.max_idle,
             max_opens=self.max_opens,

@@ -157,10 +157,11 @@ class MetaGetExchange(GetExchange):
 
 
 class GetManyExchange(Exchange):
-    """A get of many keys. `found` has a place for every key as it was given.
+    """A get of many keys, of which the answers are put into `found`.
 
-    `aliases` is None where `keys` are the keys of `found`; otherwise it leads from a key on the
-    wire to those that were given for it, and `found` already tells what is wrong with the others.
+    `aliases` is None where `keys` are as they were given; otherwise it leads from a key on the
+    wire to those that were given for it, and `found` has a place for each of all the keys in the
+    order given, and already tells what is wrong with some.
     """
 
     __slots__ = ("aliases", "found", "keys", "prefix")

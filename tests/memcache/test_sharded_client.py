@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
+from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
 from support.memcache_suite import CHECKS
 
 from godropbox import memcache

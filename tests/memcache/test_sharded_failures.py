@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.faultproxy import Fault, FaultProxy
-from support.fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
+from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
 
 from godropbox import memcache
 from godropbox.errors import DropboxError

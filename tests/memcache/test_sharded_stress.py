@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.fleets import PROTOCOLS, ServerFleet, loans, sharded
+from support.server_fleets import PROTOCOLS, ServerFleet, loans, sharded
 
 from godropbox.memcache import GetResponse, Item, MetaProtocol, ShardedClient
 from godropbox.memcache.shard_manager import BaseShardManager, ShardOptions, ShardState
