@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any, Final, final
+from typing import Any, Final, Never, final
 
 __all__ = [
     "NOT_A_KEY",
@@ -22,6 +22,7 @@ def one_at_a_time(key: str | bytes) -> int: ...
 
 @final
 class Placement:
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     def of(self, key: str | bytes) -> int: ...
     def of_many(self, keys: Iterable[Any]) -> list[int]: ...
 

@@ -146,7 +146,7 @@ cdef class Placement:
     cdef bytes bitmap  # what placement.set points into
     cdef void *memory  # what placement.points or placement.nodes points to
 
-    def __init__(self):
+    def __init__(self, *args, **kwargs):
         raise TypeError("a Placement is made by the functions of its module")
 
     def __dealloc__(self):

@@ -49,13 +49,22 @@ class Ejection:
 class Health:
     """The record of one server: `failures` in a row, and whether it is ejected."""
 
-    __slots__ = ("_attempts", "_ejection", "_is_tried", "_until", "failures", "is_ejected")
+    __slots__ = (
+        "_attempts",
+        "_ejection",
+        "_is_retired",
+        "_is_tried",
+        "_until",
+        "failures",
+        "is_ejected",
+    )
 
     def __init__(self, ejection: Ejection) -> None:
         self._ejection: Final = ejection
         self.failures = 0
         self.is_ejected = False
         self._attempts = 0
+        self._is_retired = False
         self._is_tried = False
         self._until = 0.0
 
@@ -63,6 +72,8 @@ class Health:
         """Count a failure; eject the server, or leave it out for longer."""
         ejection = self._ejection
         with ejection.lock:
+            if self._is_retired:
+                return
             self.failures += 1
             if self.is_ejected and not self._is_tried:
                 return  # of an operation that began before the server was ejected
@@ -78,12 +89,20 @@ class Health:
 
     def succeeded(self) -> None:
         """Forget the failures, and take the server back."""
-        ejection = self._ejection
-        with ejection.lock:
-            if self.is_ejected:
-                ejection.count(-1)
-            self.failures = self._attempts = 0
-            self.is_ejected = self._is_tried = False
+        with self._ejection.lock:
+            self._forget()
+
+    def retire(self) -> None:
+        """Count no more, as the server is of the fleet no more."""
+        with self._ejection.lock:
+            self._forget()
+            self._is_retired = True
+
+    def _forget(self) -> None:
+        if self.is_ejected:
+            self._ejection.count(-1)
+        self.failures = self._attempts = 0
+        self.is_ejected = self._is_tried = False
 
     def admits(self) -> bool:
         """Tell whether an operation may go to the server, as the one that tries it if it is out."""

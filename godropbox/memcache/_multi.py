@@ -74,6 +74,7 @@ def get_many(
     fleets: int = FLEETS,
 ) -> dict[Key, Any]:
     """Put an answer for every key into `found`, whose keys are what is asked for."""
+    errand: Errand
     fleet = manager.fleet()
     given = list(found)
     errands: list[Errand] = []
@@ -155,6 +156,7 @@ def mutate_many(
     fleets: int = FLEETS,
 ) -> list[MutateResponse]:
     """Return an answer for each item or key, in their order."""
+    errand: Errand
     fleet = manager.fleet()
     answers: list[Any] = [None] * len(things)
     errands: list[Errand] = []
@@ -185,8 +187,8 @@ def mutate_many(
         else:
             _put_failed(protocol, answers, keys, errand, False)
         if sentinel and errand.shard.is_warming_up:
-            for at in errand.places:
-                answers[at] = forgiven(answers[at])
+            for place in errand.places:
+                answers[place] = forgiven(answers[place])
     return answers
 
 
@@ -230,6 +232,7 @@ def ask_all(
 
     Returns the answers with their shards' ids, the status of the whole, and what went wrong.
     """
+    errand: Errand
     errands: list[Errand] = []
     for shard in manager.fleet().shards:
         if shard.state is not ShardState.DOWN:

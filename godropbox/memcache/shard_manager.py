@@ -205,8 +205,12 @@ class BaseShardManager:
             if addresses != self._addresses:
                 self._placement = self._bound(addresses)
             self._pools.set_locations(dict.fromkeys([*self._addresses, *addresses]))
+            known = set(addresses)
+            gone = [shard for shard in self._fleet.shards if shard.address not in known]
             self._fleet = self._new_fleet(wanted)
             self._addresses = addresses
+            for shard in gone:
+                shard._health.retire()
             self._pools.set_locations(addresses)
 
     def _bound(self, addresses: Sequence[str]) -> Placement:

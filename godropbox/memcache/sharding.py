@@ -159,8 +159,12 @@ class Ketama:
         return self._ring(self._points(addresses))
 
     def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
-        wanted = set(_in_fleet(addresses, shards))
-        return self._ring(point for point in self._points(addresses) if point[1] in wanted)
+        left = _in_fleet(addresses, shards)
+        points = [point for point in self._points(addresses) if point[1] in shards]
+        if not points:  # their weights are too small for any beside those left out
+            among_them = self._points([addresses[i] for i in left])
+            points = [(value, left[i]) for value, i in among_them]
+        return self._ring(points)
 
     def _ring(self, points: Iterable[tuple[int, int]]) -> Placement:
         return _kernel.ketama(points) if self.weighted else _kernel.jenkins(points)
@@ -174,8 +178,9 @@ class Ketama:
             return
         given = {parse_address(address): weight for address, weight in self.weights.items()}
         weights = [given.get(parse_address(address), 1) for address in addresses]
+        total = sum(weights)
         for shard, (name, weight) in enumerate(zip(names, weights, strict=True)):
-            for i in range(_digests(weight, sum(weights), len(names))):
+            for i in range(_digests(weight, total, len(names))):
                 digest = hashlib.md5(b"%s-%d" % (name, i), usedforsecurity=False).digest()
                 for value in struct.unpack("<4I", digest):
                     yield value, shard

@@ -136,6 +136,20 @@ def test_a_change_of_the_fleet_keeps_the_record_of_what_stays() -> None:
     assert not manager.fleet().shards[0].is_ejected
 
 
+def test_what_went_has_no_record_any_more() -> None:
+    manager = ejecting(Clock(), ejected="next")
+    before = manager.fleet().of_many(KEYS)
+    gone = eject(manager, 7)
+    manager.update_shard_states([(address, 0) for address in FLEET[:7]])
+    assert (gone.failures, gone.is_ejected) == (0, False)
+    for _ in range(5):  # operations that began when it was there
+        manager.failed(gone, DOWN)
+    assert (gone.failures, gone.is_ejected) == (0, False)
+    manager.update_shard_states([(address, 0) for address in FLEET])
+    assert not manager.fleet().shards[7].is_ejected
+    assert manager.fleet().of_many(KEYS) == before
+
+
 def test_a_miss_leaves_keys_where_they_are() -> None:
     manager = ejecting(Clock())
     before = manager.fleet().of_many(KEYS)

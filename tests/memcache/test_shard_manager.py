@@ -1,12 +1,16 @@
 """The keepers of a fleet: what a change keeps, closes and shows, and who is left alone when."""
 
+import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.fleets import FLEET, KEYS, Connections
+from support.memcached import Server
 
 from godropbox import memcache
+from godropbox.memcache.connection import Connection
 from godropbox.memcache.shard_manager import (
     BaseShardManager,
     Fleet,
@@ -207,6 +211,48 @@ def test_the_pools_have_the_limits_of_the_options() -> None:
     with pytest.raises(PoolExhaustedError):
         shard.pool.get()
     lent.release()
+
+
+def test_by_default_connections_are_to_the_server(servers: Callable[[str], Server]) -> None:
+    options = ShardOptions(timeout=10.0, connect_timeout=10.0)
+    with StaticShardManager([servers("tcp").address], options=options) as manager:
+        with manager.fleet().shards[0].pool.get() as loan:
+            connection = loan.handle
+            assert isinstance(connection, Connection)
+            assert connection.timeout == 10.0
+            assert connection.run(memcache.AsciiProtocol().version()).ok
+            assert connection.is_valid
+        assert manager.fleet().shards[0].pool.num_idle == 1
+
+
+def test_a_server_that_is_not_there_is_a_networks_error() -> None:
+    shard = StaticShardManager(["unix:/nobody/listens/here"]).fleet().shards[0]
+    with pytest.raises(memcache.ConnectionLostError, match="cannot connect to unix:/nobody"):
+        shard.pool.get()
+
+
+def test_a_child_has_the_fleet_and_no_connections_of_its_parents(
+    servers: Callable[[str], Server],
+) -> None:
+    manager = StaticShardManager([servers("tcp").address])
+    used(manager.fleet().shards[0])
+    manager._lock.acquire()  # as if another thread was changing the fleet
+    child = os.fork()
+    if not child:
+        try:
+            shard = manager.fleet().shards[0]
+            idle = shard.pool.num_idle
+            with shard.pool.get() as loan:
+                fresh = loan.handle.run(memcache.AsciiProtocol().version()).ok
+            manager.update_shard_states([])
+            os._exit(0 if (idle, fresh) == (0, True) else 1)
+        finally:
+            os._exit(2)
+    manager._lock.release()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with manager.fleet().shards[0].pool.get() as loan:
+        assert loan.handle.run(memcache.AsciiProtocol().version()).ok
+    manager.close()
 
 
 BAD_OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [

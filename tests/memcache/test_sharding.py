@@ -44,16 +44,26 @@ def test_the_number_of_a_key_is_gos_fnv1a_64() -> None:
     assert key_number(b"foobar") == 0x85944171F73967E8
 
 
-def test_hash2_is_the_consistent_hash_of_the_keys_number(vectors: Path) -> None:
-    with open(vectors / "hash2.csv", newline="") as file:
-        counts = sorted({int(row["num_shards"]) for row in csv.DictReader(file)} - {0})
-    numbers = array("Q", map(key_number, KEYS))
-    for count in [count for count in counts if count < 2000][::7]:
+def test_hash2_places_10_000_keys_as_go_does(vectors: Path) -> None:
+    """The rows are what ``hash2.ConsistentHash`` gave for the ``fnv.New64a`` of each key."""
+    fleets: dict[int, list[tuple[bytes, int]]] = {}
+    with open(vectors / "placement.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            pair = bytes.fromhex(row["key_hex"]), int(row["shard"])
+            fleets.setdefault(int(row["num_shards"]), []).append(pair)
+    assert sum(map(len, fleets.values())) == 10_000
+    for count, pairs in fleets.items():
         placed = Hash2().bind([f"10.0.{i >> 8}.{i & 255}" for i in range(count)])
-        assert (
-            placed.of_many(KEYS[:100]) == hash2.consistent_hash_many(numbers[:100], count).tolist()
-        )
+        expected = [shard for _, shard in pairs]
+        assert placed.of_many([key for key, _ in pairs]) == expected
+        assert placed.of_many([key.decode() for key, _ in pairs]) == expected
+
+
+def test_hash2_is_the_consistent_hash_of_the_keys_number() -> None:
+    numbers = array("Q", map(key_number, KEYS))
     assert Hash2().bind(FLEET).of_many(KEYS) == hash2.consistent_hash_many(numbers, 8).tolist()
+    some = hash2.ShardSet([1, 3, 4, 7])
+    assert Hash2().among(FLEET, some).of_many(KEYS) == some.lookup_many(numbers).tolist()
 
 
 def test_crc32_is_zlibs_modulo_the_servers() -> None:
@@ -129,6 +139,13 @@ def test_a_server_of_more_weight_has_more_keys() -> None:
     even = Ketama().bind(FLEET).of_many(KEYS)
     heavy = Ketama({"10.0.0.2": 4}).bind(FLEET).of_many(KEYS)  # 11211 is the port there
     assert heavy.count(2) > 2 * even.count(2)
+
+
+def test_servers_of_next_to_no_weight_have_keys_when_the_others_are_left_out() -> None:
+    weights = {FLEET[0]: 10_000, FLEET[1]: 5_000}
+    assert set(Ketama(weights).bind(FLEET).of_many(KEYS)) == {0, 1}
+    assert set(Ketama(weights).among(FLEET, [1, 4, 6]).of_many(KEYS)) == {1}
+    assert set(Ketama(weights).among(FLEET, [4, 6]).of_many(KEYS)) == {4, 6}
 
 
 def test_a_callable_gets_the_key_as_it_is_and_may_leave_it_unmapped() -> None:
