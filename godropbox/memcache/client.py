@@ -73,9 +73,9 @@ class Client:
         "_get_multi",
         "_hashes",
         "_leases",
-        "_manager",
         "_operations",
         "_options",
+        "_owned",
         "_room",
         "_set",
         "_set_multi",
@@ -107,21 +107,22 @@ class Client:
         be the one that `operations` have.
         """
         client = cls.__new__(cls)
-        client._start(operations, replace(options, **overrides) if overrides else options)
+        chosen = replace(options, **overrides) if overrides else options
+        client._start(operations, chosen, operations)
         return client
 
     def _start(
         self,
         operations: Any,
         options: ClientOptions,
-        manager: Any = None,
+        owned: Any,
         shard_of: "Callable[[Key], int] | None" = None,
     ) -> None:
         if options.hooks:
             operations = Observed(operations, options.hooks, shard_of)
         self._operations = operations
         self._options = options
-        self._manager = manager
+        self._owned = owned
         self._codec: Codec = options.codec()
         self._leases = Leases(operations, self._codec, options)
         self._forgives = options.failures == "miss"
@@ -155,10 +156,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections: the idle ones now, those in use as they come back."""
-        if self._manager is not None:
-            self._manager.close()
-        elif hasattr(self._operations, "close"):
-            self._operations.close()
+        if self._owned is not None:
+            self._owned.close()
 
     # Keys, values, failures
 
