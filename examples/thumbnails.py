@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from godropbox.memcache.client import Client
+from godropbox.memcache import Client
 from godropbox.memcache.testing import MockClient
 
 Page = Callable[[list[str]], dict[str, bytes]]

@@ -1,19 +1,25 @@
 """What a batch gives its caller besides values: the keys that failed, and the error of some."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ..errors import DropboxError
+from ..resource_pool import PoolExhaustedError
 from .errors import NetworkError, ServerError
 from .types import Key
 
 __all__ = [
+    "FAILURES",
     "FailedKeys",
     "PartialNetworkError",
     "PartialResultError",
     "PartialServerError",
     "partial_error",
 ]
+
+
+FAILURES: Final = (NetworkError, ServerError, PoolExhaustedError)
+"""What ``failures="miss"`` makes misses of: errors that are not the caller's own."""
 
 
 class FailedKeys(list[Key]):

@@ -10,12 +10,12 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..resource_pool import PoolExhaustedError
+from .._kernels._args import shown
 from .ascii import AsciiProtocol
-from .batches import FailedKeys, partial_error
+from .batches import FAILURES, FailedKeys, partial_error
 from .binary import BinaryProtocol
 from .codec import INT, Codec, UnreadableValueError
-from .errors import InvalidArgumentError, InvalidTypeError, NetworkError, ServerError
+from .errors import InvalidArgumentError, InvalidTypeError, ServerError
 from .hooks import Observed
 from .leases import Leases
 from .meta import MetaProtocol
@@ -44,7 +44,6 @@ _DEFAULT: Final = ClientOptions()
 _MAX_KEY: Final = 250
 _HASHED: Final = b"sha256:"
 _COUNT_TRIES: Final = 5
-_FAILURES: Final = (NetworkError, ServerError, PoolExhaustedError)
 _MISTAKES: Final = (InvalidArgumentError, InvalidTypeError)
 # Under other names, since the compiler makes 1 of a 1.5 that is annotated as an int.
 _Bytes = bytes
@@ -191,7 +190,7 @@ class Client:
         value = response._value
         if value is None:
             error = response.error
-            if error is None or (self._forgives and isinstance(error, _FAILURES)):
+            if error is None or (self._forgives and isinstance(error, FAILURES)):
                 return default
             raise error
         if response._flags == 0:
@@ -219,7 +218,7 @@ class Client:
             key = self._named(key)
         try:
             response: GetResponse = self._get(key)
-        except _FAILURES:
+        except FAILURES:
             if not self._forgives:
                 raise
             return default
@@ -233,9 +232,10 @@ class Client:
         ``failures="miss"`` and ``unreadable="miss"`` they are what is returned. A key that cannot
         be sent raises ``InvalidArgumentError`` or ``InvalidTypeError``.
         """
+        given = keys if type(keys) is list else _listed(keys)
         if self._hashes:
-            return self._get_long(list(keys))
-        return self._found(self._get_multi(keys if type(keys) is list else list(keys)))
+            return self._get_long(given)
+        return self._found(self._get_multi(given))
 
     def _get_long(self, keys: list[Any]) -> dict[Any, Any]:
         names = {key: self._named(key) for key in keys}
@@ -262,7 +262,7 @@ class Client:
                 if error is not None:
                     if isinstance(error, _MISTAKES):
                         raise error
-                    if not (self._forgives and isinstance(error, _FAILURES)):
+                    if not (self._forgives and isinstance(error, FAILURES)):
                         errors[key] = error
         if errors:
             raise partial_error(found, errors, len(answers))
@@ -275,7 +275,7 @@ class Client:
             key = self._named(key)
         try:
             response: GetResponse = self._get(key)
-        except _FAILURES:
+        except FAILURES:
             if not self._forgives:
                 raise
             return default, None
@@ -288,7 +288,7 @@ class Client:
             key = self._named(key)
         try:
             response: GetResponse = self._operations.gat(key, self._expiry(expire))
-        except _FAILURES:
+        except FAILURES:
             if not self._forgives:
                 raise
             return default
@@ -334,6 +334,8 @@ class Client:
         A value that cannot be stored raises before anything is sent, a key that cannot be sent
         raises afterwards.
         """
+        if not hasattr(values, "items"):
+            raise InvalidTypeError(f"values must be a mapping of keys, got {shown(values)}")
         until = self._expiry(expire)
         items = []
         for key, value in values.items():
@@ -395,7 +397,7 @@ class Client:
 
         A key that cannot be sent raises after the others were.
         """
-        given = list(keys)
+        given = _listed(keys)
         names = [self._named(key) for key in given] if self._hashes else given
         return self._failed(given, self._operations.delete_multi(names), True)
 
@@ -457,7 +459,7 @@ class Client:
 
     def _check(self, response: Any) -> None:
         error = response.error
-        if error is not None and not (self._forgives and isinstance(error, _FAILURES)):
+        if error is not None and not (self._forgives and isinstance(error, FAILURES)):
             raise error
 
     def flush_all(self, delay: _Int = 0) -> None:
@@ -469,3 +471,10 @@ class Client:
         response = self._operations.flush(delay)
         if response.error is not None:
             raise response.error
+
+
+def _listed(keys: Any) -> list[Any]:
+    """Return the keys of a batch; one key alone is a mistake, not a batch of its letters."""
+    if isinstance(keys, (str, _Bytes)):
+        raise InvalidTypeError(f"keys must be an iterable of keys, got {shown(keys)}")
+    return list(keys)

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from time import perf_counter, time_ns
 from typing import Any, Final
 
+from .batches import FAILURES
 from .codec import Codec, UnreadableValueError
 from .errors import (
     DeadlineExceededError,
     InvalidArgumentError,
-    NetworkError,
     NotSupportedError,
-    ServerError,
 )
 from .hooks import Event, tell
 from .options import ClientOptions, Expiry, as_expiry, as_seconds
@@ -109,25 +108,27 @@ class Leases:
 
     def look(self, key: Key, lease: int, stale: int) -> MetaResponse:
         """Get the item, or a lease on it if there is none, or it is about to expire."""
-        recache = stale or None
+        options: dict[str, Any] = {"lease": lease, "recache": stale or None, "details": True}
         if self._raw is not None:
-            response: MetaResponse = self._raw.meta_get(
-                key, lease=lease, recache=recache, details=bool(stale)
-            )
+            response: MetaResponse = self._raw.meta_get(key, **options)
         else:
-            response = self._run(
-                key,
-                lambda protocol, key: protocol.meta_get(
-                    key, lease=lease, recache=recache, details=bool(stale)
-                ),
-            )
+            response = self._run(key, lambda protocol, key: protocol.meta_get(key, **options))
         return response
 
-    def drop(self, key: Key, token: int) -> Any:
-        """Delete the empty item that is a lease."""
+    def drop(self, key: Key, token: int, stale: bool) -> Any:
+        """Delete the item that has this token, or with `stale` mark it so."""
+        options: dict[str, Any] = {"cas": token, "stale": stale}
         if self._raw is not None:
-            return self._raw.meta_delete(key, cas=token)
-        return self._run(key, lambda protocol, key: protocol.meta_delete(key, cas=token))
+            return self._raw.meta_delete(key, **options)
+        return self._run(key, lambda protocol, key: protocol.meta_delete(key, **options))
+
+    def reopen(self, key: Key, response: MetaResponse) -> Any:
+        """Leave an item as it was, but that the next one who looks will win."""
+        if response.stale:
+            return self.drop(key, response.cas, True)
+        left = 0 if response.ttl == -1 else max(response.ttl or 0, 1)
+        value = response.value or b""
+        return self._cas(Item(key, value, response.flags, response.cas, left))
 
 
 class _Turn:
@@ -158,7 +159,7 @@ class _Turn:
                 response = self._leases.look(self.key, self._lease, self._stale)
                 if response.error is not None:
                     raise response.error
-            except (NetworkError, ServerError):
+            except FAILURES:
                 if not self._forgives:
                     raise
                 self.outcome = "loaded"
@@ -210,7 +211,7 @@ class _Turn:
             if failure is not None:
                 self._hand_on(response, failure)
                 raise failure
-        except (NetworkError, ServerError):
+        except FAILURES:
             if not self._forgives:
                 raise
         return value
@@ -221,13 +222,10 @@ class _Turn:
             return
         try:
             if response.value or response.flags:
-                # As it was, but for a new token, so that the next one who looks will win.
-                left = max(response.ttl or 0, 0) or 1
-                again = (response.value or b"", response.flags, response.cas, left)
-                failed = self._leases._cas(Item(self.key, *again)).error
+                failed = self._leases.reopen(self.key, response).error
             else:
-                failed = self._leases.drop(self.key, response.cas).error
-        except (NetworkError, ServerError) as raised:
+                failed = self._leases.drop(self.key, response.cas, False).error
+        except FAILURES as raised:
             failed = raised
         if failed is not None:
             error.add_note(f"the lease on {self.key!r} could not be handed on: {failed}")

@@ -138,6 +138,16 @@ def test_a_bad_key_raises_alone_and_in_a_batch(client: Client) -> None:
     assert client.get("good") == 1
 
 
+@pytest.mark.parametrize("wrong", ["abc", b"abc"])
+def test_one_key_is_no_batch(wrong: Any) -> None:
+    client = Client.over(MockClient())
+    for call in (client.get_many, client.delete_many):
+        with pytest.raises(InvalidTypeError, match="keys must be an iterable of keys, got"):
+            call(wrong)
+    with pytest.raises(InvalidTypeError, match="values must be a mapping of keys, got"):
+        client.set_many(wrong)
+
+
 def test_a_value_that_cannot_be_stored_raises_before_anything_is_sent(client: Client) -> None:
     with pytest.raises(InvalidTypeError, match="value must be bytes, str or int"):
         client.set_many({"good": 1, "bad": None})
