@@ -87,6 +87,9 @@ class Observed:
         self._shard_of = shard_of
         self._timer = timer
 
+    def __repr__(self) -> str:
+        return repr(self._operations)
+
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._operations, name)
         if name in _OF_ONE or name in _OF_LEASES:
