@@ -7,6 +7,7 @@ from . import (
     cases_murmur,
     cases_placement,
     cases_pools,
+    cases_sharded,
     cases_sql,
 )
 from .model import Group
@@ -18,6 +19,7 @@ GROUPS: tuple[Group, ...] = (
     *cases_murmur.GROUPS,
     *cases_placement.GROUPS,
     *cases_memcache.GROUPS,
+    *cases_sharded.GROUPS,
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,

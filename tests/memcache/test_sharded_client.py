@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
 from support.memcache_suite import CHECKS
+from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
 
 from godropbox import memcache
 from godropbox.memcache import Item, MetaProtocol, ResponseStatus, ShardedClient

@@ -249,7 +249,7 @@ def test_an_interrupt_leaves_nothing_on_loan_and_nothing_out_of_step(fleet: Serv
 
 def test_ejection(fleet: ServerFleet) -> None:
     now = [100.0]
-    more = {"clock": lambda: now[0], "retry_jitter": 0.0, "retry_after": 5.0}
+    more: dict[str, Any] = {"clock": lambda: now[0], "retry_jitter": 0.0, "retry_after": 5.0}
     with sharded(fleet, eject_after=2, **more) as client:
         _, its = split(client, 7)
         shard = client.manager.fleet().shards[7]
