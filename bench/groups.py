@@ -8,6 +8,7 @@ from . import (
     cases_murmur,
     cases_placement,
     cases_pools,
+    cases_sharded,
     cases_sql,
 )
 from .model import Group
@@ -20,6 +21,7 @@ GROUPS: tuple[Group, ...] = (
     *cases_placement.GROUPS,
     *cases_memcache.GROUPS,
     *cases_client.GROUPS,
+    *cases_sharded.GROUPS,
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,
