@@ -21,6 +21,22 @@ static void keep(struct gdbx_wire_many *many, size_t at, int result) {
     many->results[at] = result == GDBX_WIRE_SIGNAL ? GO_ON : result;
 }
 
+size_t gdbx_wire_many_unfit(const int *fds, size_t count, void *room, uint8_t *marks) {
+    struct pollfd *polls = room;
+    size_t unfit = 0;
+    int ready;
+    for (size_t i = 0; i < count; i++) {
+        polls[i].fd = fds[i];
+        polls[i].events = POLLIN;
+        polls[i].revents = 0;
+    }
+    ready = poll(polls, (nfds_t) count, 0);
+    /* One that is being connected has nothing to tell; a poll that fails tells nothing good. */
+    for (size_t i = 0; i < count; i++)
+        unfit += marks[i] = fds[i] < 0 || ready < 0 || (ready > 0 && polls[i].revents != 0);
+    return unfit;
+}
+
 void gdbx_wire_many_start(struct gdbx_wire_many *many) {
     size_t at = many->count++;
     keep(many, at, gdbx_wire_send_some(&many->ios[at]));

@@ -20,6 +20,10 @@ struct gdbx_wire_many {
 
 size_t gdbx_wire_many_room(size_t count);
 
+/* See which of many idle sockets are closed, broken, or have bytes that nobody asked for: in one
+ * system call. marks[i] is set to whether fds[i] is; returns how many are. */
+size_t gdbx_wire_many_unfit(const int *fds, size_t count, void *room, uint8_t *marks);
+
 /* Start the exchange in ios[count]. */
 void gdbx_wire_many_start(struct gdbx_wire_many *many);
 

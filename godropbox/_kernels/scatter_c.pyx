@@ -36,7 +36,7 @@ cdef extern from *:
         struct gdbx_wire_io *ios; int *results; size_t count; void *room; int64_t deadline;
     };
     #define gdbx_wire_now() 0
-    #define gdbx_wire_peek(fd, error) 0
+    #define gdbx_wire_many_unfit(fds, count, room, marks) 0
     #define gdbx_wire_many_room(count) 0
     #define gdbx_wire_many_start(many) 0
     #define gdbx_wire_many_look(many, at) 0
@@ -71,7 +71,7 @@ cdef extern from *:
         void *room
         int64_t deadline
     int64_t gdbx_wire_now() noexcept nogil
-    int gdbx_wire_peek(int, int *) noexcept nogil
+    size_t gdbx_wire_many_unfit(const int *, size_t, void *, uint8_t *) noexcept nogil
     size_t gdbx_wire_many_room(size_t) noexcept nogil
     void gdbx_wire_many_start(gdbx_wire_many *) noexcept nogil
     void gdbx_wire_many_look(gdbx_wire_many *, size_t) noexcept nogil
@@ -264,12 +264,23 @@ def unfit(list fds not None):
 
     Nobody has asked for those. None means that there are no lines on this system.
     """
-    cdef int error, fd
+    cdef tuple numbers = tuple(fds)
+    cdef size_t count = len(numbers), unfit, i
+    cdef size_t room = gdbx_wire_many_room(count)
+    cdef char *memory
+    cdef int *held
+    cdef uint8_t *marks
     if not GDBX_HAS_WIRE_MANY:
         return None
-    places = []
-    for place, number in enumerate(fds):
-        fd = number
-        if gdbx_wire_peek(fd, &error) != GDBX_WIRE_GO_ON:
-            places.append(place)
-    return places
+    memory = <char *> PyMem_RawCalloc(1, room + count * (sizeof(int) + 1) + 1)
+    if memory == NULL:
+        raise MemoryError
+    held = <int *> (memory + room)
+    marks = <uint8_t *> (held + count)
+    try:
+        for i in range(count):
+            held[i] = numbers[i]
+        unfit = gdbx_wire_many_unfit(held, count, memory, marks)
+        return [i for i in range(count) if marks[i]] if unfit else []
+    finally:
+        PyMem_RawFree(memory)

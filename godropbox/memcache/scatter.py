@@ -101,7 +101,7 @@ def run_all(
     under_way = kernel.open_scatter(len(connections), seconds)
     assert under_way is not None  # since there are lines
     outcomes: list[Any] = []
-    begun: list[Exchange] = []
+    begun: list[tuple[int, Exchange]] = []
     for each in exchanges:
         place = len(outcomes)
         exchange = each[0]  # over a line there is but one
@@ -115,13 +115,12 @@ def run_all(
             outcomes[place] = error
             continue
         under_way.start(lines[place].fd, exchange.request, exchange.reply)
-        begun.append(exchange)
-    place = 0
-    for at in range(len(begun)):
-        while outcomes[place] is not None:
-            place += 1
-        failure = under_way.finish(at)
-        outcomes[place] = _ended(connections[place], begun[at], failure)
+        begun.append((place, exchange))
+    # The one that was asked last is waited for first: by then most of the others have come, and
+    # one wait is all there is.
+    for at in range(len(begun) - 1, -1, -1):
+        place, exchange = begun[at]
+        outcomes[place] = _ended(connections[place], exchange, under_way.finish(at))
     return outcomes
 
 

@@ -277,12 +277,17 @@ static void check_many_send_and_receive_by_turns(void)
 static void check_peek(void)
 {
     struct exchange exchange;
-    int error = 0;
+    int error = 0, fds[2] = {0, -1};
+    void *room[16];
+    uint8_t marks[2];
 
     open_exchange(&exchange);
+    fds[0] = exchange.ends[0];
     CHECK(gdbx_wire_peek(exchange.ends[0], &error) == GDBX_WIRE_GO_ON, "quiet");
+    CHECK(gdbx_wire_many_unfit(fds, 2, room, marks) == 1 && !marks[0] && marks[1], "one is not");
     CHECK(write(exchange.ends[1], "x", 1) == 1, "write");
     CHECK(gdbx_wire_peek(exchange.ends[0], &error) == GDBX_WIRE_UNASKED, "not asked for");
+    CHECK(gdbx_wire_many_unfit(fds, 2, room, marks) == 2 && marks[0] && marks[1], "neither is");
     close_exchange(&exchange);
     CHECK(gdbx_wire_peek(-1, &error) == GDBX_WIRE_BROKEN && error == EBADF, "no socket");
 }

@@ -125,12 +125,14 @@ def test_the_first_call_after_a_restart_does_not_fail(fleet: ServerFleet, protoc
 
 
 def test_bytes_that_nobody_asked_for_cost_a_connection_and_no_key(fleet: ServerFleet) -> None:
-    ours, theirs = [], []
+    ours, theirs, another = [], [], threading.Event()
 
     def open_pair(address: str) -> Connection:
         near, far = socket.socketpair()
         ours.append(near)
         theirs.append(far)
+        if len(theirs) == 2:
+            another.set()
         return Connection(near, 5.0)
 
     options = ShardOptions(open=open_pair)
@@ -140,8 +142,7 @@ def test_bytes_that_nobody_asked_for_cost_a_connection_and_no_key(fleet: ServerF
         theirs[0].sendall(b"VALUE a 0 1 1\r\nx\r\nEND\r\n")
 
         def answer() -> None:
-            while len(theirs) < 2:
-                pass
+            assert another.wait(10.0)
             theirs[1].recv(100)
             theirs[1].sendall(b"END\r\n")
 

@@ -29,10 +29,10 @@ def fleet(tmp_path: Any) -> Iterator[ServerFleet]:
 
 
 class Worker(threading.Thread):
-    """A thread with keys of its own, of which it knows what each may hold.
+    """A thread with keys of its own, of which it knows all that was ever sent for each.
 
-    A key's value is one that was stored there since the last store that is known to be the latest
-    on every server: a server may leave the fleet with one value, and come back with it later.
+    A key may hold any of that, since a server may leave the fleet with a value, and come back
+    with it when another has a later one; but nothing that was sent for another key.
     """
 
     def __init__(self, client: ShardedClient, number: int, stop: threading.Event) -> None:
