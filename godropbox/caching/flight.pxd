@@ -1,0 +1,38 @@
+# What the compiler is told about flight.py.
+
+cimport cython
+
+
+cdef class Flight:
+    cdef readonly object key
+    cdef object leader, outcome, done
+    cdef int state
+    cdef readonly bint forgotten
+
+
+cdef class Lead:
+    cdef readonly list flights
+    cdef SingleFlight _table
+
+    @cython.locals(flight=Flight)
+    cpdef list forgotten(self)
+    @cython.locals(flight=Flight)
+    cpdef list begin(self)
+
+
+cdef class SingleFlight:
+    cdef object __weakref__
+    cdef object _lock, _patience, _cancellations
+    cdef dict _flights, _waits
+    cdef Py_ssize_t _ended
+
+    @cython.locals(flight=Flight, lead=Lead, found=dict, passed=list, others=list)
+    cdef dict _fly(self, list keys, object load)
+    @cython.locals(flight=Flight, mine=Flight)
+    cdef list _board(self, object keys, Lead lead, list passed, object leader)
+    cdef bint _wait(self, Flight flight) except -1
+    @cython.locals(there=Flight, seen=Py_ssize_t)
+    cdef bint _waits_for(self, Flight flight, object me) except -1
+    cdef bint _is_cancellation(self, object error) except -1
+    @cython.locals(flight=Flight)
+    cdef _settle(self, Lead lead, object state, object outcome)
