@@ -25,13 +25,18 @@ _ABANDONED: Final = 3
 
 
 class Flight:
-    """A load of one key: who leads it, and in the end what came of it."""
+    """A load of one key: who leads it, and in the end what came of it.
 
-    __slots__ = ("done", "forgotten", "key", "leader", "outcome", "state")
+    One that nobody leads yet is for the next who wants it. What is abandoned has an heir, for
+    those who waited.
+    """
+
+    __slots__ = ("done", "forgotten", "heir", "key", "leader", "outcome", "state")
 
     def __init__(self, key: Any, leader: int | None) -> None:
         self.key = key
         self.leader = leader
+        self.heir: Flight | None = None
         self.state: int = _FLYING
         self.outcome: Any = None  # the value, or the exception
         self.done: Any = None  # an event, once there is a follower
@@ -45,10 +50,11 @@ class Lead:
     this object is freed, and flights that are not settled by then are abandoned.
     """
 
-    __slots__ = ("_table", "flights")
+    __slots__ = ("_table", "flights", "leader")
 
-    def __init__(self, table: "SingleFlight") -> None:
+    def __init__(self, table: "SingleFlight", leader: int | None) -> None:
         self.flights: list[Flight] = []
+        self.leader = leader
         self._table = table
 
     @property
@@ -68,9 +74,13 @@ class Lead:
         """
         me = threading.get_ident()
         with self._table._lock:
-            self.flights = [flight for flight in self.flights if not flight.forgotten]
+            mine = []
             for flight in self.flights:
-                flight.leader = me
+                if flight.leader is None and not flight.forgotten:
+                    flight.leader = me
+                    mine.append(flight)
+            self.flights = mine
+            self.leader = me
         return self.keys
 
     def fly(self, load: Callable[["Lead"], Mapping[Any, Any]]) -> Mapping[Any, Any]:
@@ -174,63 +184,85 @@ class SingleFlight:
         """Do so with every key."""
         self.forget(list(self._flights))
 
-    def claim(self, keys: Iterable[Any]) -> Lead:
-        """Return the lead of those of `keys` that nobody is loading, to be begun later, or never.
+    def claim(self, keys: list[Any]) -> Lead:
+        """Return the lead of those of `keys` that nobody is loading, to be begun later or never.
 
         Nobody waits for it until ``begin``: who wants a key before that loads it himself.
         """
-        lead = Lead(self)
-        self._board(keys, lead, [], None)
+        lead = Lead(self, None)
+        self._board(keys, lead, [])
         return lead
+
+    @property
+    def followers(self) -> int:
+        """How many callers are waiting for another's load."""
+        return len(self._waits)
 
     # The table
 
     def _fly(self, keys: list[Any], load: Callable[[Lead], Mapping[Any, Any]]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
         passed: list[Flight] = []  # those not to be waited for
-        while keys:
-            lead = Lead(self)
-            others = self._board(keys, lead, passed, threading.get_ident())
+        me = threading.get_ident()
+        lead = Lead(self, me)
+        others = self._board(keys, lead, passed)
+        while True:
             if lead.flights:
                 found.update(lead.fly(load))
+            if not others:
+                return found
+            lead = Lead(self, me)
             keys = []
+            later: list[Flight] = []
             for flight in others:
-                if not self._wait(flight):
+                if flight.state == _FLYING and (keys or lead.flights):
+                    later.append(flight)  # what there is to load comes before waiting
+                elif not self._wait(flight):
                     passed.append(flight)
                     keys.append(flight.key)
                 elif flight.state == _FAILED:
                     raise _copied(flight.outcome)
                 elif flight.state == _ABANDONED:
-                    keys.append(flight.key)
+                    heir = self._inherit(flight, lead)
+                    if heir is not None:
+                        later.append(heir)
                 elif flight.outcome is not MISSING:
                     found[flight.key] = flight.outcome
-        return found
+            others = later + self._board(keys, lead, passed)
 
-    def _board(
-        self, keys: Iterable[Any], lead: Lead, passed: list[Any], leader: Any
-    ) -> list[Flight]:
-        """Return the flights of `keys` that there are; give the others to `lead`, and it a leader.
-
-        A flight that has no leader yet is not there for one who would wait for it.
-        """
-        others = []
+    def _board(self, keys: list[Any], lead: Lead, passed: list[Any]) -> list[Flight]:
+        """Give to `lead` the flights of `keys` that nobody leads; return the others."""
+        others: list[Flight] = []
         with self._lock:
             for key in keys:
                 flight = self._flights.get(key)
-                if flight is not None and flight not in passed:
-                    if leader is None:
-                        continue
-                    if flight.leader is not None:
-                        if flight.done is None:
-                            flight.done = threading.Event()
-                        others.append(flight)
-                        continue
-                if flight is not None:
-                    flight.forgotten = True  # as a write could no longer tell it
-                mine = Flight(key, leader)
-                lead.flights.append(mine)
-                self._flights[key] = mine
+                if flight is None or flight in passed:
+                    if flight is not None:
+                        flight.forgotten = True  # as a write could no longer tell it
+                    flight = Flight(key, lead.leader)
+                    self._flights[key] = flight
+                    lead.flights.append(flight)
+                elif lead.leader is not None:
+                    self._join(flight, lead, others)
         return others
+
+    def _join(self, flight: Flight, lead: Lead, others: list[Any]) -> None:
+        """Lead a flight that nobody leads; else be one of those who wait for it."""
+        if flight.leader is None and flight.state == _FLYING:
+            flight.leader = lead.leader
+            lead.flights.append(flight)
+        else:
+            if flight.done is None:
+                flight.done = threading.Event()
+            others.append(flight)
+
+    def _inherit(self, flight: Flight, lead: Lead) -> Flight | None:
+        """Lead the heir of a flight that was abandoned, or return it if it is led already."""
+        others: list[Flight] = []
+        with self._lock:
+            assert flight.heir is not None  # it had followers
+            self._join(flight.heir, lead, others)
+        return others[0] if others else None
 
     def _wait(self, flight: Flight) -> bool:
         """Wait for a flight to end; return False if that would be, or has been, too long."""
@@ -270,17 +302,28 @@ class SingleFlight:
         """Put down what became of those flights of a lead that are not settled yet."""
         with self._lock:
             for flight in lead.flights:
-                if flight.state != _FLYING:
+                if flight.state != _FLYING or flight.leader != lead.leader:
                     continue
                 flight.outcome = outcome.get(flight.key, MISSING) if state == _LANDED else outcome
                 flight.state = state
-                if self._flights.get(flight.key) is flight:
-                    del self._flights[flight.key]
-                if flight.done is not None:
-                    flight.done.set()
-                self._ended += 1
+                self._leave(flight)
             # An exception holds the frame that holds the lead: let that be no circle.
             lead.flights = []
+
+    def _leave(self, flight: Flight) -> None:
+        """Take a flight that is settled out of the table, and tell its followers."""
+        self._ended += 1
+        is_there = self._flights.get(flight.key) is flight
+        if is_there:
+            del self._flights[flight.key]
+        if flight.done is None:
+            return
+        if flight.state == _ABANDONED:
+            flight.heir = Flight(flight.key, None)
+            flight.heir.forgotten = not is_there
+            if is_there:
+                self._flights[flight.key] = flight.heir
+        flight.done.set()
 
     def __len__(self) -> int:
         return len(self._flights)

@@ -69,6 +69,7 @@ class FreshCacheOnStorage(CacheOnStorage):
             misses=self._misses,
             cache_failures=self._cache_failures,
             doubts=len(self._doubts),
+            waiting=self._flight.followers,
             refreshes=self._refreshes,
             refresh_failures=self._refresh_failures,
         )

@@ -102,6 +102,7 @@ class CacheOnStorage:
             misses=self._misses,
             cache_failures=self._cache_failures,
             doubts=len(self._doubts),
+            waiting=self._flight.followers,
         )
 
     # Reading

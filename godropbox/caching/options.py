@@ -66,11 +66,12 @@ class CacheOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
-    """What a layer did since it was made, and the keys in doubt now.
+    """What a layer did since it was made, and how it stands now.
 
-    `hits` and `misses` count keys, `cache_failures` calls of the cache that raised, `doubts` keys
-    whose entries in the cache may be older than the storage, because a write could not reach the
-    cache. `refreshes` and `refresh_failures` count the keys that a ``FreshCacheOnStorage`` loaded,
+    `hits` and `misses` count keys, `cache_failures` calls of the cache that raised. `doubts` are
+    the keys now whose entries in the cache may be older than the storage, because a write could
+    not reach the cache, and `waiting` the callers now who wait for what another is loading.
+    `refreshes` and `refresh_failures` count the keys that a ``FreshCacheOnStorage`` loaded,
     or tried to, while it had a value.
     """
 
@@ -78,6 +79,7 @@ class CacheStats:
     misses: int
     cache_failures: int
     doubts: int
+    waiting: int
     refreshes: int = 0
     refresh_failures: int = 0
 
