@@ -80,16 +80,29 @@ class Doubts:
         left: Container[Any] = chosen
         failure: Exception | None = None
         try:
-            self._cache.delete_multi(list(chosen))
-            left = ()
-        except PartialFailureError as error:
-            left = set(error.keys)
-            failure = error
-        except Exception as error:
-            failure = error
+            still, failure = self.invalidate(list(chosen))
+            left = set(still)
         finally:
             with self._lock:
                 self._trying = False
                 self._due = self._options.clock() + (self._options.retry_after if left else 0.0)
                 self.settle(chosen, left)
         return failure
+
+    def invalidate(self, keys: list[Any]) -> tuple[list[Any], Exception | None]:
+        """Take `keys` out of the cache; return those that may still be in, and what was raised."""
+        try:
+            if len(keys) == 1:
+                self._cache.delete(keys[0])
+            elif keys:
+                self._cache.delete_multi(keys)
+        except PartialFailureError as error:
+            return error.keys, error
+        except (TypeError, ValueError) as error:
+            if len(keys) == 1:
+                return [], error  # what the cache takes for no key is none of its keys
+            single = [self.invalidate([key]) for key in keys]
+            return [key for left, _ in single for key in left], error
+        except Exception as error:
+            return keys, error
+        return [], None

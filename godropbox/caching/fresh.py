@@ -3,7 +3,7 @@
 This file is compiled as it stands, with ``fresh.pxd`` to say the types, or runs as it is.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from math import log
 from typing import TYPE_CHECKING, Any, Final
@@ -114,13 +114,13 @@ class FreshCacheOnStorage(CacheOnStorage):
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
         ended = self._flight._ended
-        fills = True
+        barred: Container[Any] | None = ()
         if not self._doubts.owed or not self._doubted([key]):
             try:
                 held = self._cache.get(key, MISSING)
             except Exception as error:
                 self._failed("get", error)
-                fills = False
+                barred = None
             else:
                 state = _DEAD if held is MISSING else self._judge(held)
                 if state != _DEAD:
@@ -129,13 +129,13 @@ class FreshCacheOnStorage(CacheOnStorage):
                     if state == _DUE:
                         value = self._refresh([key]).get(key, value)
                     return default if value is MISSING else value
-        return self._missed([key], ended, fills, True).get(key, default)
+        return self._missed([key], ended, barred, True).get(key, default)
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those of `keys` that are there, by key."""
         wanted = list(dict.fromkeys(keys))
         ended = self._flight._ended
-        held, fills = self._cached(wanted)
+        held, barred = self._cached(wanted)
         known: dict[Any, Any] = {}
         due = []
         for key, entry in held.items():
@@ -147,7 +147,7 @@ class FreshCacheOnStorage(CacheOnStorage):
         self._count(len(known), 0)
         missing = [key for key in wanted if key not in known]
         if missing:
-            known.update(self._missed(missing, ended, fills, False))
+            known.update(self._missed(missing, ended, barred, False))
         if due:
             known.update(self._refresh(due))
         return {key: value for key, value in known.items() if value is not MISSING}
@@ -191,7 +191,7 @@ class FreshCacheOnStorage(CacheOnStorage):
     def _reload(self, lead: Lead) -> Mapping[Any, Any]:
         """Read the keys of a lead from the storage, and put them in the place of what is there."""
         keys = lead.keys
-        loaded: Mapping[Any, Any] = self._load(self._flight._ended, True, len(keys) == 1, lead)
+        loaded: Mapping[Any, Any] = self._load(self._flight._ended, (), len(keys) == 1, lead)
         gone = [key for key in keys if key not in loaded]
         if gone and not self._freshness.negative_ttl:
             try:

@@ -4,7 +4,7 @@ This file is compiled as it stands, with ``layers.pxd`` to say the types, or run
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from .._kernels._args import shown
 from ._doubts import Doubts
 from .flight import Lead, SingleFlight
 from .options import CacheOptions, CacheStats
-from .storage import MISSING, StaleCacheError
+from .storage import MISSING, PartialFailureError, StaleCacheError
 
 if TYPE_CHECKING:
     import cython  # type: ignore[import-untyped]  # read by its compiler alone
@@ -110,55 +110,63 @@ class CacheOnStorage:
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
         ended = self._flight._ended
-        fills = True
+        barred: Container[Any] | None = ()
         if not self._doubts.owed or not self._doubted([key]):
             try:
                 value = self._cache.get(key, MISSING)
             except Exception as error:
                 self._failed("get", error)
-                fills = False
+                barred = None
             else:
                 if value is not MISSING:
                     self._count(1, 0)
                     return value
-        return self._missed([key], ended, fills, True).get(key, default)
+        return self._missed([key], ended, barred, True).get(key, default)
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those of `keys` that are there, by key."""
         wanted = list(keys)
         ended = self._flight._ended
-        found, fills = self._cached(wanted)
+        found, barred = self._cached(wanted)
         self._count(len(found), 0)
         if len(found) == len(wanted):
             return found
         missing = [key for key in dict.fromkeys(wanted) if key not in found]
         if missing:
-            found.update(self._missed(missing, ended, fills, False))
+            found.update(self._missed(missing, ended, barred, False))
         return found
 
-    def _cached(self, wanted: list[Any]) -> tuple[dict[Any, Any], bool]:
-        """Return what the cache has, and whether what it has not may be put into it."""
+    def _cached(self, wanted: list[Any]) -> tuple[dict[Any, Any], Container[Any] | None]:
+        """Return what the cache has, and the keys not to put into it; None for all of them."""
         doubted = self._doubted(wanted) if self._doubts.owed else ()
         asked = [key for key in wanted if key not in doubted] if doubted else wanted
         try:
-            return self._cache.get_multi(asked) if asked else {}, True
+            return self._cache.get_multi(asked) if asked else {}, ()
+        except PartialFailureError as error:
+            self._failed("get_multi", error)
+            return dict(error.found), set(error.keys)
         except Exception as error:
             self._failed("get_multi", error)
-            return {}, False
+            return {}, None
 
-    def _missed(self, keys: list[Any], ended: Any, fills: bool, single: bool) -> dict[Any, Any]:
+    def _missed(
+        self, keys: list[Any], ended: Any, barred: Container[Any] | None, single: bool
+    ) -> dict[Any, Any]:
         """Return what the storage has of `keys`, that the cache had not after `ended` was read."""
         self._count(0, len(keys))
-        load = partial(self._load, ended, fills, single)
+        load = partial(self._load, ended, barred, single)
         return self._flight._fly(keys, load)
 
-    def _load(self, ended: Any, fills: bool, single: bool, lead: Lead) -> dict[Any, Any]:
-        """Read the keys of a lead from the storage, and put them into the cache if it `fills`."""
+    def _load(
+        self, ended: Any, barred: Container[Any] | None, single: bool, lead: Lead
+    ) -> dict[Any, Any]:
+        """Read the keys of a lead from the storage, and put into the cache what is not `barred`."""
         keys = lead.keys
         found: dict[Any, Any] = {}
-        if fills and self._flight._ended != ended:
+        if barred is not None and self._flight._ended != ended:
             # Another's load ended after this caller looked into the cache: it may be in there now.
-            found = self._again([key for key in keys if key not in self._doubts])
+            sure = [key for key in keys if key not in self._doubts and key not in barred]
+            found = self._again(sure)
             keys = [key for key in keys if key not in found]
             found = {key: value for key, value in found.items() if value is not MISSING}
         if keys:
@@ -168,8 +176,9 @@ class CacheOnStorage:
                 loaded = {} if value is MISSING else {keys[0]: value}
             else:
                 loaded = self._storage.get_multi(keys)
-            if fills:
-                self._fill(lead, keys, loaded, self._options.clock() - began)
+            if barred is not None:
+                entries = self._entries(keys, loaded, self._options.clock() - began)
+                self._fill(lead, entries, barred)
             found.update(loaded)
         return found
 
@@ -182,11 +191,15 @@ class CacheOnStorage:
             return {}
         return found
 
-    def _fill(self, lead: Lead, keys: list[Any], loaded: Mapping[Any, Any], seconds: float) -> None:
-        """Put into the cache what was `loaded` of `keys`, in so many seconds."""
-        entries = self._entries(keys, loaded, seconds)
-        if self._doubts.owed:
-            entries = {key: each for key, each in entries.items() if key not in self._doubts}
+    def _fill(self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]) -> None:
+        """Put `entries` into the cache, but what was written since the lead began to load."""
+        before = lead.forgotten()
+        if barred or before or self._doubts.owed:
+            entries = {
+                key: entry
+                for key, entry in entries.items()
+                if key not in barred and key not in before and key not in self._doubts
+            }
         written: list[Any] = []
         try:
             if entries:
@@ -194,8 +207,8 @@ class CacheOnStorage:
         except Exception as error:
             self._failed("set_multi", error)
         finally:
-            # What was written meanwhile may have been overwritten just now by what was read before.
-            written = lead.forgotten()
+            # What is written meanwhile may be in the cache before what is put there now.
+            written = [key for key in lead.forgotten() if key in entries]
             if written:
                 self._doubts.add(written, False)
         if written:
@@ -233,44 +246,44 @@ class CacheOnStorage:
         keys = [key]
         try:
             self._storage.set(key, value)
-            told = self._tell(keys, {key: value})
+            left, failure = self._tell(keys, {key: value})
         except BaseException as error:
             self._lost(keys, error)
             raise
-        self._answer(keys, told)
+        self._answer(left, failure)
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
         """Keep every value of `items` under its key, in the storage and in the cache."""
         keys = list(items)
         try:
             self._storage.set_multi(items)
-            told = self._tell(keys, items)
+            left, failure = self._tell(keys, items)
         except BaseException as error:
             self._lost(keys, error)
             raise
-        self._answer(keys, told)
+        self._answer(left, failure)
 
     def delete(self, key: Any) -> None:
         """Have nothing under `key`, in the storage nor in the cache."""
         keys = [key]
         try:
             self._storage.delete(key)
-            told = self._tell(keys, None)
+            left, failure = self._tell(keys, None)
         except BaseException as error:
             self._lost(keys, error)
             raise
-        self._answer(keys, told)
+        self._answer(left, failure)
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
         """Have nothing under any of `keys`, in the storage nor in the cache."""
         keys = list(keys)
         try:
             self._storage.delete_multi(keys)
-            told = self._tell(keys, None)
+            left, failure = self._tell(keys, None)
         except BaseException as error:
             self._lost(keys, error)
             raise
-        self._answer(keys, told)
+        self._answer(left, failure)
 
     def flush(self) -> None:
         """Have nothing at all, in the storage nor in the cache.
@@ -300,24 +313,24 @@ class CacheOnStorage:
             return error
         return None
 
-    def _tell(self, keys: list[Any], items: Mapping[Any, Any] | None) -> Exception | None:
-        """Have the cache know of a write; return what it raised if it may not know."""
+    def _tell(
+        self, keys: list[Any], items: Mapping[Any, Any] | None
+    ) -> tuple[list[Any], Exception | None]:
+        """Have the cache know of a write; return the keys of which it may not, and why."""
         self._flight.forget(keys)
         if items and self._options.on_write == "update":
             try:
                 self._put(self._entries(keys, items, 0.0))
-                return None
+                return [], None
+            except PartialFailureError as error:
+                self._failed("set_multi", error)
+                keys = error.keys
             except Exception as error:
                 self._failed("set_multi" if len(items) > 1 else "set", error)
-        try:
-            if len(keys) == 1:
-                self._cache.delete(keys[0])
-            elif keys:
-                self._cache.delete_multi(keys)
-        except Exception as error:
-            self._failed("delete_multi" if len(keys) > 1 else "delete", error)
-            return error
-        return None
+        left, failure = self._doubts.invalidate(keys)
+        if failure is not None:
+            self._failed("delete_multi" if len(keys) > 1 else "delete", failure)
+        return left, failure
 
     def _lost(self, keys: list[Any], error: BaseException) -> None:
         """Note that a write of `keys` ended with `error`, and nobody knows what it did."""
@@ -325,17 +338,17 @@ class CacheOnStorage:
         if not self._doubts.add(keys, False):
             error.add_note("the cache may hold old values of the keys that were written")
 
-    def _answer(self, keys: list[Any], told: Exception | None) -> None:
-        """End a write that the storage took."""
-        if told is None:
+    def _answer(self, left: list[Any], failure: Exception | None) -> None:
+        """End a write that the storage took; of the keys `left` the cache may not know it."""
+        if not left:
             if self._doubts.owed:
                 self._retry(False)
             return
-        kept = self._doubts.add(keys, True)
+        kept = self._doubts.add(left, True)
         if not kept or self._options.on_doubt == "raise":
-            which = shown(keys[0]) if len(keys) == 1 else f"any of {len(keys)} keys"
+            which = shown(left[0]) if len(left) == 1 else f"any of {len(left)} keys"
             message = f"the storage was written, but the cache may hold an old value of {which}"
-            raise StaleCacheError(message, keys, cause=told) from told
+            raise StaleCacheError(message, left, cause=failure) from failure
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._cache!r} on {self._storage!r}>"

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from random import random as uniform
-from time import time
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from .._kernels._args import shown
 from .storage import PartialFailureError
 
 __all__ = ["CacheClient", "MemcacheStorage"]
 
-# A longer time to live than this is taken for a time since 1970 by memcached.
-_MONTH: Final = 60 * 60 * 24 * 30
-
 
 class CacheClient(Protocol):
-    """What is asked of a client: failures raise, or come back as the keys that failed."""
+    """What is asked of a client. `expire` is in seconds, 0 for never.
+
+    Failures raise, or come back as the keys that failed. What ``get_many`` raises may have a dict
+    `found` of what it found all the same, and a dict `errors` of the keys that failed.
+    """
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
@@ -25,17 +25,14 @@ class CacheClient(Protocol):
         ...
 
     def set(self, key: Any, value: Any, expire: int = 0) -> object:
-        """Store `value`, for `expire` seconds."""
+        """Store `value`; return False if it was not stored."""
 
-    def set_many(self, mapping: Mapping[Any, Any], expire: int = 0) -> list[Any]:
+    def set_many(self, values: Mapping[Any, Any], expire: int = 0) -> list[Any]:
         """Store every value; return the keys that failed."""
         ...
 
-    def delete(self, key: Any) -> object:
-        """Delete `key`; return whether it was there."""
-
     def delete_many(self, keys: Any) -> list[Any]:
-        """Delete `keys`; return the keys that failed."""
+        """Delete `keys`; return the keys that failed. One that is not there is no failure."""
         ...
 
     def flush_all(self) -> object:
@@ -48,12 +45,12 @@ class MemcacheStorage:
     Each call's values live for `ttl` less a random part of it of up to `jitter` (0 to 1), in whole
     seconds and for one at least, so that what was kept together is not gone together. Keys are
     those of the client; `key_of` makes them of keys that are something else, and must not make one
-    of two. What a value may be is the client's matter, too. What the client raises comes out, and
-    where it returns the keys that failed, ``PartialFailureError`` has them. `clock`, which is only
-    asked where the time to live is over 30 days, and `random` are replaced in tests.
+    of two. What a value may be is the client's matter, too. What the client raises comes out;
+    where only some of the keys failed, ``PartialFailureError`` has them. That a server takes no
+    writes now counts as a failure. `random` is replaced in tests.
     """
 
-    __slots__ = ("_client", "_clock", "_jitter", "_key_of", "_random", "_ttl")
+    __slots__ = ("_client", "_jitter", "_key_of", "_random", "_ttl")
 
     def __init__(
         self,
@@ -62,7 +59,6 @@ class MemcacheStorage:
         ttl: float | None = None,
         jitter: float = 0.1,
         key_of: Callable[[Any], Any] | None = None,
-        clock: Callable[[], float] = time,
         random: Callable[[], float] = uniform,
     ) -> None:
         if ttl is not None and not 1 <= ttl < 1 << 31:
@@ -73,7 +69,6 @@ class MemcacheStorage:
         self._ttl = ttl
         self._jitter = jitter
         self._key_of = key_of
-        self._clock = clock
         self._random = random
 
     @property
@@ -82,11 +77,10 @@ class MemcacheStorage:
         return self._client
 
     def _expire(self) -> int:
-        """Return the expiry of values that are stored now, by memcached's rules."""
+        """Return the expiry of values that are stored now."""
         if self._ttl is None:
             return 0
-        seconds = max(round(self._ttl * (1 - self._jitter * self._random())), 1)
-        return seconds if seconds <= _MONTH else int(self._clock()) + seconds
+        return max(round(self._ttl * (1 - self._jitter * self._random())), 1)
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
@@ -94,10 +88,21 @@ class MemcacheStorage:
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those of `keys` that are there, by key."""
-        if self._key_of is None:
-            return self._client.get_many(keys)
-        names = self._names(keys)
-        return {names[name]: value for name, value in self._client.get_many(list(names)).items()}
+        try:
+            if self._key_of is None:
+                return self._client.get_many(keys)
+            names = self._names(keys)
+            values = self._client.get_many(list(names))
+        except Exception as error:
+            found, failed = getattr(error, "found", None), getattr(error, "errors", None)
+            if found is None or failed is None:
+                raise
+            if self._key_of is not None:
+                found = {names[name]: value for name, value in found.items()}
+                failed = [names[name] for name in failed]
+            message = f"{len(failed)} keys could not be read"
+            raise PartialFailureError(message, failed, found, cause=error) from error
+        return {names[name]: value for name, value in values.items()}
 
     def _names(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the keys by what the client calls them."""
@@ -107,7 +112,8 @@ class MemcacheStorage:
     def set(self, key: Any, value: Any) -> None:
         """Keep `value` under `key`, in place of what is there."""
         name = key if self._key_of is None else self._key_of(key)
-        self._client.set(name, value, self._expire())
+        if self._client.set(name, value, self._expire()) is False:
+            raise self._partial("set", [name], {name: key})
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
         """Keep every value of `items` under its key."""
@@ -119,7 +125,7 @@ class MemcacheStorage:
 
     def delete(self, key: Any) -> None:
         """Have nothing under `key`; a key that is not there is no error."""
-        self._client.delete(key if self._key_of is None else self._key_of(key))
+        self.delete_multi([key])  # whose answer tells what is not there from what was not done
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
         """Have nothing under any of `keys`."""
@@ -130,7 +136,10 @@ class MemcacheStorage:
 
     def _partial(self, done: str, failed: Iterable[Any], names: Mapping[Any, Any]) -> Exception:
         keys = [names.get(name, name) for name in failed]
-        return PartialFailureError(f"{len(keys)} of {len(names)} keys were not {done}", keys)
+        reasons: Mapping[Any, Exception] = getattr(failed, "errors", {})
+        cause = next(iter(reasons.values()), None)
+        message = f"{len(keys)} of {len(names)} keys were not {done}"
+        return PartialFailureError(message, keys, cause=cause)
 
     def flush(self) -> None:
         """Delete everything on all the servers, whoever put it there."""

@@ -61,11 +61,17 @@ class StorageBusyError(StorageError, UsageError):
 
 
 class PartialFailureError(StorageError):
-    """An operation on many keys failed for `keys`, and was done for the others."""
+    """An operation on many keys failed for `keys`, and was done for the others.
 
-    def __init__(self, message: str, keys: Iterable[Any], **more: Any) -> None:
+    Of a read `found` is what it found of the others.
+    """
+
+    def __init__(
+        self, message: str, keys: Iterable[Any], found: Mapping[Any, Any] | None = None, **more: Any
+    ) -> None:
         super().__init__(message, **more)
         self.keys = list(keys)
+        self.found: Mapping[Any, Any] = {} if found is None else found
 
 
 class StaleCacheError(StorageError):

@@ -142,7 +142,7 @@ def test_while_the_cache_is_down_it_is_tried_once_in_a_while(layers: Layers) -> 
     layers.clock.advance(1)
     for _ in range(5):
         assert layers.combined.get("foo") == 10
-    assert layers.cache.calls == [("delete_multi", ["foo"])]
+    assert layers.cache.calls == [("delete", "foo")]
 
 
 def test_a_write_that_reaches_the_cache_has_the_others_made_up_for(layers: Layers) -> None:
@@ -164,6 +164,45 @@ def test_a_key_that_still_cannot_be_invalidated_stays_in_doubt(layers: Layers) -
     assert layers.combined.get_multi(["foo", "bar"]) == {"foo": 10, "bar": 20}
     assert layers.doubts == 1
     assert layers.cache.data == {"bar": 2, "foo": 10}
+
+
+def test_a_cache_that_fails_for_some_keys_gives_the_others(layers: Layers) -> None:
+    """As one of many servers does that is down."""
+    layers.storage.data["zzz"] = 3
+    layers.cache.fail("get_multi", error=PartialFailureError("one shard", ["bar"], {"foo": 1}))
+    assert layers.combined.get_multi(["foo", "bar", "zzz"]) == {"foo": 1, "bar": 2, "zzz": 3}
+    assert layers.storage.calls == [("get_multi", ["bar", "zzz"])]
+    assert layers.cache.calls == [("get_multi", ["foo", "bar", "zzz"]), ("set", "zzz")]
+    assert layers.combined.stats().cache_failures == 1
+
+
+def test_a_set_that_fails_for_some_keys_takes_those_out(layers: Layers) -> None:
+    layers.cache.fail("set_multi", error=PartialFailureError("one shard", ["bar"]))
+    layers.combined.set_multi({"foo": 10, "bar": 20})
+    assert layers.cache.calls == [("set_multi", ["foo", "bar"]), ("delete", "bar")]
+    assert "bar" not in layers.cache.data
+
+
+def test_only_the_keys_that_could_not_be_taken_out_are_in_doubt(layers: Layers) -> None:
+    layers.cache.fail("delete_multi", error=PartialFailureError("one shard", ["bar"]))
+    layers.combined.delete_multi(["foo", "bar"])
+    assert layers.doubts == 1
+
+
+def test_what_the_cache_takes_for_no_key_is_never_in_doubt(layers: Layers) -> None:
+    """A key that memcached refuses is not in it; nor may it hold up the others."""
+
+    def refuses(operation: str, keys: Any) -> None:
+        if "a b" in keys:
+            raise ValueError("key must have no space")
+
+    layers.cache.before = refuses
+    layers.combined.set("a b", 1)
+    assert layers.doubts == 0
+    layers.cache.data.update({"foo": 0, "bar": 0})
+    layers.combined.delete_multi(["foo", "a b", "bar"])
+    assert layers.doubts == 0
+    assert layers.cache.data == {}
 
 
 def test_a_caller_can_ask_to_be_told() -> None:
@@ -294,6 +333,13 @@ def test_the_race_leaves_the_old_value_where_they_use_two(layers: Layers) -> Non
     assert race(layers.combined, writer, layers.storage) == 1
     assert writer.get("foo") == 1
     assert layers.storage.data["foo"] == 2
+
+
+def test_what_was_written_since_is_not_filled(layers: Layers) -> None:
+    layers.cache.data.clear()
+    layers.storage.after = lambda *call: layers.combined.delete("foo")
+    assert layers.combined.get_multi(["foo", "bar"]) == {"foo": 1, "bar": 2}
+    assert layers.cache.data == {"bar": 2}
 
 
 def test_who_reads_after_a_write_does_not_share_a_read_from_before(layers: Layers) -> None:

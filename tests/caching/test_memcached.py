@@ -69,31 +69,44 @@ def test_keys_that_are_something_else(client: PlainClient) -> None:
     assert storage.get_multi([(1, 2), (3, 4), (5, 6)]) == {(5, 6): "c"}
 
 
+class Failed(list[Any]):
+    """The keys that failed, with the error of each."""
+
+    errors: dict[Any, Exception]
+
+
 class Expiries:
     """A client that remembers expiries, and fails for the keys it is told."""
 
     def __init__(self) -> None:
         self.expires: list[int] = []
         self.failing: list[Any] = []
+        self.is_stored = True
+        self.read_error: Exception | None = None
+
+    def _failed(self, keys: Any) -> list[Any]:
+        failed = Failed(key for key in keys if key in self.failing)
+        failed.errors = {key: ConnectionError("no such host") for key in failed}
+        return failed
 
     def get(self, key: Any, default: Any = None) -> Any:
         return default
 
     def get_many(self, keys: Any) -> dict[Any, Any]:
+        if self.read_error is not None:
+            raise self.read_error
         return {}
 
-    def set(self, key: Any, value: Any, expire: int = 0) -> None:
+    def set(self, key: Any, value: Any, expire: int = 0) -> bool:
         self.expires.append(expire)
+        return self.is_stored
 
-    def set_many(self, mapping: Mapping[Any, Any], expire: int = 0) -> list[Any]:
+    def set_many(self, values: Mapping[Any, Any], expire: int = 0) -> list[Any]:
         self.expires.append(expire)
-        return [key for key in mapping if key in self.failing]
-
-    def delete(self, key: Any) -> bool:
-        return True
+        return self._failed(values)
 
     def delete_many(self, keys: Any) -> list[Any]:
-        return [key for key in keys if key in self.failing]
+        return self._failed(keys)
 
     def flush_all(self) -> None:
         pass
@@ -107,15 +120,14 @@ class Expiries:
         (100, 0.5, 95),
         (100, 1.0, 90),
         (1, 1.0, 1),
-        (60 * 60 * 24 * 30, 0.0, 2_592_000),
-        (60 * 60 * 24 * 31, 0.0, 1_700_000_000 + 2_678_400),  # as memcached has it: a Unix time
+        (60 * 60 * 24 * 31, 0.0, 2_678_400),
     ],
 )
 def test_a_value_lives_for_its_time_less_a_random_part(
     ttl: float | None, random: float, expire: int
 ) -> None:
     client = Expiries()
-    storage = MemcacheStorage(client, ttl=ttl, random=lambda: random, clock=lambda: 1_700_000_000.5)
+    storage = MemcacheStorage(client, ttl=ttl, random=lambda: random)
     storage.set("a", 1)
     storage.set_multi({"a": 1})
     assert client.expires == [expire, expire]
@@ -145,6 +157,36 @@ def test_keys_that_failed_are_named(key_of: Any) -> None:
     assert caught.value.keys == ["a"]
 
 
+def test_a_server_that_takes_no_writes_now_is_a_failure() -> None:
+    client = Expiries()
+    client.is_stored = False
+    with pytest.raises(PartialFailureError, match="1 of 1 keys were not set") as caught:
+        MemcacheStorage(client).set("a", 1)
+    assert caught.value.keys == ["a"]
+    client.failing = ["a"]
+    with pytest.raises(PartialFailureError, match="1 of 1 keys were not deleted") as caught:
+        MemcacheStorage(client).delete("a")
+    assert isinstance(caught.value.__cause__, ConnectionError)
+
+
+class PartError(errors.NetworkError):
+    """What a client raises of which some servers did not answer."""
+
+    found = {"xa": 1}  # noqa: RUF012
+    errors = {"xb": ConnectionError("no such host")}  # noqa: RUF012
+
+
+def test_a_read_that_fails_for_some_keys_has_the_others() -> None:
+    client = Expiries()
+    client.read_error = PartError("1 of 2 keys failed")
+    for key_of, keys in ((None, ["xa", "xb"]), (lambda key: f"x{key}", ["a", "b"])):
+        with pytest.raises(PartialFailureError, match="1 keys could not be read") as caught:
+            MemcacheStorage(client, key_of=key_of).get_multi(keys)
+        assert caught.value.found == {keys[0]: 1}
+        assert caught.value.keys == keys[1:]
+        assert caught.value.__cause__ is client.read_error
+
+
 def test_what_the_client_raises_comes_out() -> None:
     raw = MockClient()
     storage = MemcacheStorage(PlainClient(raw))
@@ -153,7 +195,6 @@ def test_what_the_client_raises_comes_out() -> None:
         lambda: storage.get("a"),
         lambda: storage.get_multi(["a"]),
         lambda: storage.set("a", 1),
-        lambda: storage.delete("a"),
         lambda: storage.flush(),
     ):
         with pytest.raises(errors.ServerError):

@@ -121,12 +121,9 @@ class PlainClient:
     def set(self, key: Any, value: Any, expire: int = 0) -> object:
         return self._checked(self.raw.set(Item(key, pickle.dumps(value), expire=expire)))
 
-    def set_many(self, mapping: Mapping[Any, Any], expire: int = 0) -> list[Any]:
-        items = [Item(key, pickle.dumps(value), expire=expire) for key, value in mapping.items()]
+    def set_many(self, values: Mapping[Any, Any], expire: int = 0) -> list[Any]:
+        items = [Item(key, pickle.dumps(value), expire=expire) for key, value in values.items()]
         return [each.key for each in self.raw.set_multi(items) if each.error is not None]
-
-    def delete(self, key: Any) -> bool:
-        return bool(self._checked(self.raw.delete(key)).ok)
 
     def delete_many(self, keys: Any) -> list[Any]:
         return [each.key for each in self.raw.delete_multi(keys) if each.error is not None]
