@@ -150,7 +150,7 @@ class FreshCacheOnStorage(CacheOnStorage):
             known.update(self._missed(missing, ended, barred, False))
         if due:
             known.update(self._refresh(due))
-        return {key: value for key, value in known.items() if value is not MISSING}
+        return {key: known[key] for key in wanted if known.get(key, MISSING) is not MISSING}
 
     def _again(self, keys: list[Any]) -> dict[Any, Any]:
         found = CacheOnStorage._again(self, keys)
