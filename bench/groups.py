@@ -1,6 +1,7 @@
 """The one list of groups, in the order of the report."""
 
 from . import (
+    cases_caching,
     cases_client,
     cases_errors,
     cases_hash,
@@ -25,6 +26,7 @@ GROUPS: tuple[Group, ...] = (
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,
+    *cases_caching.GROUPS,
 )
 
 

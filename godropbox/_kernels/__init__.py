@@ -49,6 +49,10 @@ KERNELS = (
     "wire_request",
 )
 MODULES = (
+    "godropbox.caching.flight",
+    "godropbox.caching.fresh",
+    "godropbox.caching.layers",
+    "godropbox.caching.local",
     "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
     "godropbox.database.sqlbuilder._columns",
