@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from ._consistency import CacheStep, Commit, Load, Place, Places, Retry, Step, Steps
 
-__all__ = ["Driver", "Patience", "run"]
+__all__ = ["Driver", "Patience", "run", "run_one"]
 
 _FIRST_PAUSE: Final = 0.001
 _DOUBLINGS: Final = 7  # so that the longest pause is an eighth of a second
@@ -48,6 +48,27 @@ class Driver(NamedTuple):
     cache: Callable[[Sequence[tuple[Any, CacheStep]]], Sequence[Any]]
     storage: Callable[[list[Any]], Mapping[Any, Any]]
     patience: Callable[[], Patience]
+
+
+def run_one(key: Any, steps: Steps, driver: Driver) -> Any:
+    """Take the steps of one key, as ``run`` does, and with less ado; return what they returned."""
+    outcome: Any = None
+    patience: Patience | None = None
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as stop:
+            return stop.value
+        if isinstance(step, CacheStep):
+            (outcome,) = driver.cache(((key, step),))
+        elif type(step) is Places:
+            outcome = driver.places(key)
+        elif type(step) is Retry:
+            patience = patience or driver.patience()
+            outcome = patience.again()
+        else:
+            outcome = driver.storage([key])[key]
+            patience = None
 
 
 def run(steps: Mapping[Any, Steps], driver: Driver) -> dict[Any, Any]:

@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, overload
 from ..errors import DropboxError
 from . import _consistency as protocol
 from ._consistency import ABORTED, DONE, FAILED, MISSING, Lease, Settled, Value, Via, Writer
-from ._consistency_run import Driver, Patience, run
+from ._consistency_run import Driver, Patience, run, run_one
 from .consistent_servers import ConsistentServers, Request
 
 __all__ = [
@@ -363,7 +363,11 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     def _run(
         self, steps: Mapping[K, protocol.Steps], storage: Callable[[list[K]], Mapping[K, Any]]
     ) -> dict[K, Any]:
-        return run(steps, Driver(self._places, self._ask, storage, self._patience))
+        driver = Driver(self._places, self._ask, storage, self._patience)
+        if len(steps) == 1:
+            ((key, one),) = steps.items()
+            return {key: run_one(key, one, driver)}
+        return run(steps, driver)
 
     def _places(self, key: K) -> tuple[protocol.Place, ...]:
         return self._servers.places(self._cache_key(key))
@@ -388,13 +392,14 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         if not isinstance(answer, protocol.Seen) or not isinstance(answer.entry, Value):
             return answer
         try:
-            return replace(answer, entry=Value(self._options.decode(answer.entry.data)))
+            return protocol.Seen(Value(self._options.decode(answer.entry.data)), answer.token)
         except Exception:
-            return replace(answer, entry=protocol.FOREIGN)
+            return protocol.Seen(protocol.FOREIGN, answer.token)
 
     def _count(self, names: Iterable[str]) -> None:
         with self._lock:
-            self._counts.update(names)
+            for name in names:
+                self._counts[name] += 1
 
 
 def _new_lease() -> Lease:

@@ -19,6 +19,7 @@ from ..memcache import (
     Item,
     Key,
     MutateResponse,
+    NotSupportedError,
     RawMetaClient,
     ResponseStatus,
 )
@@ -158,27 +159,37 @@ class MetaServers:
 
     def run(self, requests: Sequence[Request]) -> list[Any]:
         """Run steps of different keys: those of one server and one kind go out together."""
+        if len(requests) == 1:
+            server = self._addressee(requests[0])
+            return [FAILED] if server is None else self._batch(server, requests)
         outcomes: list[Any] = [FAILED] * len(requests)
-        batches: dict[tuple[int, str], list[int]] = {}
+        batches: dict[tuple[int, bool], list[int]] = {}
         for at, request in enumerate(requests):
             server = self._addressee(request)
             if server is not None:
-                kind = "look" if isinstance(request.step, protocol.Look) else "change"
-                batches.setdefault((server, kind), []).append(at)
-        for (server, kind), places in batches.items():
-            run = self._look if kind == "look" else self._change
-            try:
-                client = self._client(server)
-                answers = run(client, server, [requests[at] for at in places])
-            except (NetworkError, ServerError):
-                continue  # nobody knows how far it came
-            except UsageError:
-                if client.is_valid:
-                    raise
-                continue  # another thread broke the connection
+                is_look = isinstance(request.step, protocol.Look)
+                batches.setdefault((server, is_look), []).append(at)
+        for (server, _), places in batches.items():
+            answers = self._batch(server, [requests[at] for at in places])
             for at, answer in zip(places, answers, strict=True):
                 outcomes[at] = answer
         return outcomes
+
+    def _batch(self, server: int, requests: Sequence[Request]) -> list[Any]:
+        """Run steps of one server and one kind."""
+        client = None
+        try:
+            client = self._client(server)
+            if isinstance(requests[0].step, protocol.Look):
+                return self._look(client, server, requests)
+            return self._change(client, server, requests)
+        except (NetworkError, ServerError):
+            pass  # nobody knows how far it came
+        except UsageError:
+            if client is None or client.is_valid:
+                raise
+            # Otherwise another thread broke the connection.
+        return [FAILED] * len(requests)
 
     def _addressee(self, request: Request) -> int | None:
         """Return the server that a step is for, None if it is to be skipped."""
@@ -191,7 +202,7 @@ class MetaServers:
             server = self._server(request.key)
         return server if self._state(server).reads else None
 
-    def _look(self, client: RawMetaClient, server: int, requests: list[Request]) -> list[Any]:
+    def _look(self, client: RawMetaClient, server: int, requests: Sequence[Request]) -> list[Any]:
         keys = [request.key for request in requests]
         if len(keys) == 1:
             found: Mapping[Key, GetResponse] = {keys[0]: client.get(keys[0])}
@@ -207,9 +218,9 @@ class MetaServers:
         if response.value is None:
             return Seen(None)
         entry = decoded(response.flags, response.value)
-        return Seen(entry, _Token(response.cas, server, client))
+        return Seen(entry, _token(response.cas, server, client))
 
-    def _change(self, client: RawMetaClient, server: int, requests: list[Request]) -> list[Any]:
+    def _change(self, client: RawMetaClient, server: int, requests: Sequence[Request]) -> list[Any]:
         outcomes: list[Any] = [RECONNECTED] * len(requests)
         storing: list[int] = []
         items: list[Item] = []
@@ -228,8 +239,10 @@ class MetaServers:
                 storing.append(at)
         # With a token a store replaces the very entry that has it, without one it adds.
         for at, response in zip(storing, client.cas_multi(items), strict=True):
-            token = _Token(response.cas, server, client)
-            outcomes[at] = Stored(token) if response.ok else _refusal(response)
+            if response.ok:
+                outcomes[at] = Stored(_token(response.cas, server, client))
+            else:
+                outcomes[at] = _refusal(response)
         return outcomes
 
     def flush(self) -> bool:
@@ -244,6 +257,12 @@ class MetaServers:
             except (NetworkError, ServerError, UsageError):
                 sure &= not state.required
         return sure
+
+
+def _token(cas: int, server: int, client: RawMetaClient) -> _Token:
+    if cas == 0:  # which would mean "add" to a store, and "whatever is there" to a delete
+        raise NotSupportedError(f"server {server} has no tokens: was it started with -C?")
+    return _Token(cas, server, client)
 
 
 _REFUSALS: Final = (
