@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from secrets import randbits, token_bytes
+from secrets import token_bytes
 from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from ..errors import DropboxError
@@ -170,8 +170,8 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     """A storage with a cache over it that is never stale after an acknowledged write.
 
     `cache` are the servers, which nobody else writes the same keys to. `storage` must show a write
-    to every read that begins after the write returned: a replica that lags does not. `clock` and
-    `pause` are for tests. Threads may share it.
+    to every read that begins after the write returned: a replica that lags does not. `clock`,
+    `wall_clock`, `pause` and `random` are for tests. Threads may share it.
 
     A write that returns is acknowledged. Otherwise it raises ``WriteRefused`` (nothing was done),
     ``CommitUncertain``, or what `options` know as ``not_committed``, as the storage raised it.
@@ -184,14 +184,18 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         options: ConsistencyOptions | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         pause: Callable[[float], object] = time.sleep,
+        random: Callable[[int], bytes] = token_bytes,
     ) -> None:
         self._servers = cache
         self._storage = storage
         self._options = options = options or ConsistencyOptions()
         self._cache_key = options.cache_key
         self._clock = clock
+        self._wall_clock = wall_clock
         self._pause = pause
+        self._random = random
         self._lives = {
             protocol.Value: options.value_life,
             protocol.Lease: options.lease_life,
@@ -237,12 +241,15 @@ class ConsistentCacheOnStorage(Generic[K, V]):
                 return dict.fromkeys(missed, FAILED)
             return {key: found.get(key, MISSING) for key in missed}
 
-        steps = {key: protocol.read(_new_lease) for key in keys}
+        steps = {key: protocol.read(self._new_lease) for key in keys}
         results = self._run(steps, load)
         self._count(_OF_READS[reading.via] for reading in results.values())
         if errors:
             raise errors[0]
         return {key: results[key].data for key in keys}
+
+    def _new_lease(self) -> Lease:
+        return Lease(self._random(16))
 
     # Writing
 
@@ -304,8 +311,8 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     def _write(self, values: Mapping[K, Value | None], write: Callable[[], object]) -> None:
         options = self._options
         latest = self._clock() + options.shielded - options.storage_limit
-        now = int(time.time())
-        me = Writer(randbits(64), now + options.sentinel_life + 1)
+        now = int(self._wall_clock())
+        me = Writer(int.from_bytes(self._random(8)), now + options.sentinel_life + 1)
         errors: list[Exception] = []
         steps = {key: protocol.write(me, now, value) for key, value in values.items()}
 
@@ -400,10 +407,6 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         with self._lock:
             for name in names:
                 self._counts[name] += 1
-
-
-def _new_lease() -> Lease:
-    return Lease(token_bytes(16))
 
 
 def _keys(results: Mapping[K, Any], settled: Settled) -> list[K]:

@@ -76,6 +76,7 @@ class Scenario:
     beginnings: tuple[protocol.Entry | None, ...] = (None, Value(BEGINNING))
     # Whether to check, too, what the acknowledgement does not cover.
     unacknowledged: bool = True
+    merged: bool = True  # whether histories that lead to the same are one; otherwise it is slow
 
 
 @dataclass
@@ -144,7 +145,7 @@ class Explorer:
         for n, make in enumerate([*scenario.writers, *scenario.readers]):
             number = min(n, self._writers)  # one number for all the readers
             if (make, number) not in made:
-                made[make, number] = ClientGraph(make, number, self._answers)
+                made[make, number] = ClientGraph(make, number, self._answers, scenario.merged)
             self._clients.append(made[make, number])
         self._alike = scenario.readers[1:] == scenario.readers[:-1]
         self._entries, self._orders = Numbers(), Numbers()
@@ -195,6 +196,34 @@ class Explorer:
             if len(parents) > limit:
                 raise MemoryError(f"more than {limit} states")
         return Found(len(parents), transitions)
+
+    def views(self) -> Iterator[tuple[Any, ...]]:
+        """Visit all states; give what of each can be told without the clients' histories."""
+        seen = set(map(self._normal, self.beginnings()))
+        queue = deque(seen)
+        while queue:
+            state = queue.popleft()
+            yield self._view(state)
+            for _, after, _ in self.moves(state):
+                after = self._normal(after)
+                if after not in seen:
+                    seen.add(after)
+                    queue.append(after)
+
+    def _view(self, state: State) -> tuple[Any, ...]:
+        clients = [
+            (None if node == _DONE else client.wants[node], self._bounds.things[bounds])
+            for client, node, bounds in zip(
+                self._clients, state[_CLIENTS::2], state[_CLIENTS + 1 :: 2], strict=True
+            )
+        ]
+        readers = sorted(clients[self._writers :], key=repr)
+        held = self._entries.things[state[_ENTRY]]
+        order = self._orders.things[state[_ORDER]]
+        known = (*state[_ACKED : _SHARD + 1], *state[_BUDGET:_CLIENTS])
+        # A lease's owner goes by a number that depends on the order of histories.
+        held = (Lease(b"")) if isinstance(held[0], Lease) else held
+        return (held, order, known, *clients[: self._writers], *readers)
 
     def _trace(self, parents: dict[bytes, bytes | None], last: bytes, end: State) -> list[str]:
         path: list[State] = [self._normal(end)]

@@ -42,10 +42,13 @@ class ClientGraph:
     and know a lease as theirs or as another's.
     """
 
-    def __init__(self, make: Client, number: int, answers: Callable[[Any, int], Any]) -> None:
+    def __init__(
+        self, make: Client, number: int, answers: Callable[[Any, int], Any], merged: bool = True
+    ) -> None:
         self._make = make
         self._number = number
         self._answers = answers
+        self._merged = merged
         self._nodes = Numbers()
         self._histories: list[tuple[Any, ...]] = []
         self._next: dict[tuple[int, Any], tuple[int, ...]] = {}
@@ -68,7 +71,8 @@ class ClientGraph:
         answers = self._answers(wanted, tries)
         if answers is not None:
             return tuple(n for answer in answers for n in self._nodes_of((*history, answer)))
-        node = self._nodes.of((_standing(steps), wanted, result, tries))
+        standing = (_standing(steps), wanted, result, tries)
+        node = self._nodes.of(standing if self._merged else history)
         if node == len(self.wants):
             self.wants.append(wanted)
             self.results.append(result)
