@@ -99,4 +99,4 @@ def run(steps: Mapping[Any, Steps], driver: Driver) -> dict[Any, Any]:
             # Last, so that all keys are there. After it the patience is a new one.
             send(driver.storage(list(wanted)))
             patience = driver.patience()
-    return results
+    return {key: results[key] for key in steps}

@@ -2,16 +2,19 @@
 
 - ``ConsistentServers``: what is needed of them: where a key is read and written, and one method
   that runs a batch of the protocol's steps.
-- ``MetaServers``: memcached servers, one connection to each, with the shard states of the
-  memcache client. What it may send when is decided here, what to send in ``_consistency``.
+- ``MetaServers``: memcached servers, as many connections to each as threads use at once, with the
+  shard states of the memcache client.
 
 A token of memcached is the server's own count of stores, which starts anew with the server. It is
-used only over the very connection that it came by: no connection outlives its server's process.
+used only over a connection that is older than the token: no connection outlives its server's
+process, so that one which still works shows that the process is still the one that counted.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from math import inf
+from time import monotonic
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from ..errors import NetworkError, ServerError, UsageError
 from ..memcache import (
@@ -84,22 +87,62 @@ _STATES: Final = {
 
 
 class _Token(NamedTuple):
-    """An entry's token, the server it is of, and the connection that it came by."""
+    """An entry's token: the server it is of, and a moment before it was asked for."""
 
     cas: int
     server: int
+    moment: float
+
+
+class _Connection(NamedTuple):
+    """A connection, and a moment by which it had been made."""
+
     client: RawMetaClient
+    since: float
+
+
+class _Connections:
+    """The connections to one server that nobody uses just now."""
+
+    def __init__(self, dial: Callable[[], RawMetaClient]) -> None:
+        self._dial = dial
+        self._idle: list[_Connection] = []
+        self._lock = threading.Lock()
+
+    def take(self, moment: float) -> _Connection:
+        """Return a connection made before a moment if there is one, otherwise any."""
+        with self._lock:
+            fit = [at for at, held in enumerate(self._idle) if held.since <= moment]
+            if self._idle:
+                return self._idle.pop(fit[-1] if fit else -1)
+        client = self._dial()
+        return _Connection(client, monotonic())
+
+    def give_back(self, connection: _Connection) -> None:
+        """Keep a connection that is still good; where one broke, the others are not, either."""
+        if connection.client.is_valid:
+            with self._lock:
+                self._idle.append(connection)
+        else:
+            connection.client.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close those that nobody uses."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.client.close()
 
 
 class MetaServers:
-    """memcached servers, one connection to each.
+    """memcached servers.
 
     `dials` open a connection to each server; `server_of` says which of them a key belongs to, by
     its index, and may be left out if there is one server. `state_of` says what a server is used
     for at this moment: the name of a shard state (ACTIVE, WRITE_ONLY, WARM_UP, DOWN), ACTIVE if
-    left out. A broken connection is opened anew by the next step that needs it.
-
-    Threads may share it; they take turns at each connection.
+    left out. A connection must lead to the server's process itself, past no proxy. Threads may
+    share it: each step has a connection to itself, which is kept for the next one.
     """
 
     def __init__(
@@ -108,23 +151,24 @@ class MetaServers:
         server_of: Callable[[Key], int] | None = None,
         state_of: Callable[[int], str] | None = None,
     ) -> None:
-        self._dials = list(dials)
-        if not self._dials:
+        self._connections = [_Connections(dial) for dial in dials]
+        if not self._connections:
             raise ValueError("dials must be at least one, got none")
-        if server_of is None and len(self._dials) > 1:
-            raise ValueError(f"server_of must be given for {len(self._dials)} servers")
+        if server_of is None and len(self._connections) > 1:
+            raise ValueError(f"server_of must be given for {len(self._connections)} servers")
         self._server_of = server_of
         self._state_of = state_of
-        self._clients: list[RawMetaClient | None] = [None] * len(self._dials)
-        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        """Close the connections."""
-        with self._lock:
-            for client in self._clients:
-                if client is not None:
-                    client.close()
-            self._clients = [None] * len(self._dials)
+        """Close the connections; what comes after opens new ones."""
+        for connections in self._connections:
+            connections.close()
 
     def places(self, key: Key) -> tuple[Place, ...]:
         """Return where writes of a key must be known at this moment, or had better be."""
@@ -137,23 +181,6 @@ class MetaServers:
 
     def _state(self, server: int) -> State:
         return _STATES["ACTIVE" if self._state_of is None else self._state_of(server)]
-
-    def _client(self, server: int) -> RawMetaClient:
-        """Return the connection to a server, opened anew if it broke."""
-        with self._lock:
-            client = self._clients[server]
-        if client is not None and client.is_valid:
-            return client
-        fresh = self._dials[server]()  # outside of the lock: it may take its time
-        with self._lock:
-            client = self._clients[server]
-            if client is not None and client.is_valid:
-                fresh.close()
-                return client
-            if client is not None:
-                client.close()
-            self._clients[server] = fresh
-        return fresh
 
     # Running
 
@@ -177,19 +204,21 @@ class MetaServers:
 
     def _batch(self, server: int, requests: Sequence[Request]) -> list[Any]:
         """Run steps of one server and one kind."""
-        client = None
+        moments = [
+            request.step.token.moment
+            for request in requests
+            if isinstance(request.step, protocol.Swap | protocol.Drop)
+        ]
         try:
-            client = self._client(server)
-            if isinstance(requests[0].step, protocol.Look):
-                return self._look(client, server, requests)
-            return self._change(client, server, requests)
+            connection = self._connections[server].take(min(moments, default=inf))
+            try:
+                if isinstance(requests[0].step, protocol.Look):
+                    return self._look(connection, server, requests)
+                return self._change(connection, server, requests)
+            finally:
+                self._connections[server].give_back(connection)
         except (NetworkError, ServerError):
-            pass  # nobody knows how far it came
-        except UsageError:
-            if client is None or client.is_valid:
-                raise
-            # Otherwise another thread broke the connection.
-        return [FAILED] * len(requests)
+            return [FAILED] * len(requests)  # nobody knows how far it came
 
     def _addressee(self, request: Request) -> int | None:
         """Return the server that a step is for, None if it is to be skipped."""
@@ -202,67 +231,78 @@ class MetaServers:
             server = self._server(request.key)
         return server if self._state(server).reads else None
 
-    def _look(self, client: RawMetaClient, server: int, requests: Sequence[Request]) -> list[Any]:
+    def _look(self, connection: _Connection, server: int, requests: Sequence[Request]) -> list[Any]:
         keys = [request.key for request in requests]
+        moment = monotonic()
         if len(keys) == 1:
-            found: Mapping[Key, GetResponse] = {keys[0]: client.get(keys[0])}
+            found: Mapping[Key, GetResponse] = {keys[0]: connection.client.get(keys[0])}
         else:
-            found = client.get_multi(keys)
-        return [self._seen(client, server, found[key]) for key in keys]
+            found = connection.client.get_multi(keys)
+        return [_seen(found[key], server, moment) for key in keys]
 
-    def _seen(self, client: RawMetaClient, server: int, response: GetResponse) -> Any:
-        if response.error is not None:
-            if isinstance(response.error, UsageError):
-                raise response.error
-            return FAILED
-        if response.value is None:
-            return Seen(None)
-        entry = decoded(response.flags, response.value)
-        return Seen(entry, _token(response.cas, server, client))
-
-    def _change(self, client: RawMetaClient, server: int, requests: Sequence[Request]) -> list[Any]:
+    def _change(
+        self, connection: _Connection, server: int, requests: Sequence[Request]
+    ) -> list[Any]:
         outcomes: list[Any] = [RECONNECTED] * len(requests)
         storing: list[int] = []
         items: list[Item] = []
+        moment = monotonic()
         for at, (key, step, expire) in enumerate(requests):
             cas = 0
             if isinstance(step, protocol.Swap | protocol.Drop):
-                if step.token.client is not client:
+                if step.token.moment < connection.since:
                     continue
                 cas = step.token.cas
             if isinstance(step, protocol.Drop):
-                response = client.meta_delete(key, cas=cas)
-                outcomes[at] = DONE if response.ok else _refusal(response)
+                deleted = connection.client.meta_delete(key, cas=cas)
+                outcomes[at] = DONE if deleted.ok else _refusal(deleted)
             elif isinstance(step, protocol.Add | protocol.Swap):
                 flags, data = encoded(step.entry)
                 items.append(Item(key, data, flags, cas, expire))
                 storing.append(at)
         # With a token a store replaces the very entry that has it, without one it adds.
-        for at, response in zip(storing, client.cas_multi(items), strict=True):
-            if response.ok:
-                outcomes[at] = Stored(_token(response.cas, server, client))
+        for at, stored in zip(storing, connection.client.cas_multi(items), strict=True):
+            if stored.ok:
+                outcomes[at] = Stored(_token(stored.cas, server, moment))
             else:
-                outcomes[at] = _refusal(response)
+                outcomes[at] = _refusal(stored)
         return outcomes
 
     def flush(self) -> bool:
         """Flush every server that writes must be known at; return whether all have said so."""
         sure = True
-        for server in range(len(self._dials)):
+        for server, connections in enumerate(self._connections):
             state = self._state(server)
             if not state.told:
                 continue
+            done = False
             try:
-                sure &= self._client(server).flush().ok or not state.required
-            except (NetworkError, ServerError, UsageError):
-                sure &= not state.required
+                connection = connections.take(inf)
+                try:
+                    done = connection.client.flush().ok
+                finally:
+                    connections.give_back(connection)
+            except (NetworkError, ServerError):
+                pass
+            sure = sure and (done or not state.required)
         return sure
 
 
-def _token(cas: int, server: int, client: RawMetaClient) -> _Token:
+def _seen(response: GetResponse, server: int, moment: float) -> Any:
+    if response.error is not None:
+        if isinstance(response.error, UsageError):
+            raise response.error
+        return FAILED
+    if response.value is None:
+        return Seen(None)
+    entry = decoded(response.flags, response.value)
+    return Seen(entry, _token(response.cas, server, moment))
+
+
+def _token(cas: int, server: int, moment: float) -> _Token:
     if cas == 0:  # which would mean "add" to a store, and "whatever is there" to a delete
         raise NotSupportedError(f"server {server} has no tokens: was it started with -C?")
-    return _Token(cas, server, client)
+    return _Token(cas, server, moment)
 
 
 _REFUSALS: Final = (

@@ -20,6 +20,7 @@ class Plan:
     seed: int = 1
     addresses: tuple[str, ...] = ()
     workers: int = 4
+    threads: int = 2  # of each worker
     servers: int = 3
     megabytes: int = 2
     keys: int = 30

@@ -6,6 +6,7 @@ committed before it began, in whichever process.
 
 import random
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class LostReplyError(Exception):
 
 
 class ChaosStorage:
-    """Keys and values are integers; one connection, for one process.
+    """Keys and values are integers; each thread has a connection of its own.
 
     Of `doubt` of the writes the reply is lost: half of them are committed all the same.
     """
@@ -29,9 +30,19 @@ class ChaosStorage:
     def __init__(self, path: Path, wait: float, doubt: float = 0.0, seed: int = 0) -> None:
         self._random = random.Random(seed)
         self._doubt = doubt
-        # Transactions are begun and ended by hand.
-        self._db = sqlite3.connect(path, timeout=wait, isolation_level=None)
-        self._db.execute("PRAGMA synchronous = OFF")  # the machine stays up
+        self._path = path
+        self._wait = wait
+        self._own = threading.local()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The thread's connection, in which transactions are begun and ended by hand."""
+        db: sqlite3.Connection | None = getattr(self._own, "db", None)
+        if db is None:
+            db = sqlite3.connect(self._path, timeout=self._wait, isolation_level=None)
+            db.execute("PRAGMA synchronous = OFF")  # the machine stays up
+            self._own.db = db
+        return db
 
     @staticmethod
     def make(path: Path) -> None:
@@ -43,6 +54,7 @@ class ChaosStorage:
         db.close()
 
     def close(self) -> None:
+        """Close the thread's connection."""
         self._db.close()
 
     def get(self, key: int, default: object = None) -> object:
@@ -78,19 +90,20 @@ class ChaosStorage:
         self._transact(lambda: self._db.execute("DELETE FROM data"), [])
 
     def _transact(self, write: Callable[[], object], log: list[tuple[int, int]]) -> None:
+        db = self._db
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:  # another one had its turn for too long
             raise NotWrittenError(str(error)) from error
         try:
             write()
-            self._db.executemany("INSERT INTO log (key, value) VALUES (?, ?)", log)
+            db.executemany("INSERT INTO log (key, value) VALUES (?, ?)", log)
             lost = self._random.random()
             if lost < self._doubt / 2:
                 raise LostReplyError("before the commit")
-            self._db.execute("COMMIT")
+            db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            db.execute("ROLLBACK")
             raise
         if lost < self._doubt:
             raise LostReplyError("after the commit")

@@ -7,9 +7,13 @@ now and then, its cache's statistics.
 """
 
 import json
+import os
 import random
 import sys
+import threading
 import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
@@ -67,7 +71,7 @@ class _Plain:
         self._timeout = plan.timeout
         self._states = states
         self._storage = storage
-        self._clients: dict[int, RawMetaClient] = {}
+        self._own = threading.local()
 
     def statistics(self) -> None:
         return None
@@ -76,11 +80,12 @@ class _Plain:
         shard = crc32(f"chaos:key:{key:05}".encode()) % len(self._addresses)
         if self._states[shard] != "ACTIVE":
             return None
-        client = self._clients.get(shard)
+        clients: dict[int, RawMetaClient] = self._own.__dict__
+        client = clients.get(shard)
         if client is None or not client.is_valid:
             address = self._addresses[shard]
             channel = connect(address, timeout=self._timeout, connect_timeout=self._timeout)
-            client = self._clients[shard] = RawMetaClient(channel)
+            client = clients[shard] = RawMetaClient(channel)
         return client
 
     def get(self, key: int, default: int) -> Any:
@@ -119,18 +124,18 @@ class _Plain:
 
 
 class Worker:
-    """Reads and writes until the run is over."""
+    """One thread: reads and writes until the run is over, over a cache that others share."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        plan = self._plan = Plan.read(folder)
-        self._random = random.Random(plan.seed * 1000 + number)
+    def __init__(self, folder: Path, number: int, thread: int, plan: Plan, cache: Any) -> None:
+        self._plan = plan
+        self._cache = cache
         self._states = States(folder / "states", len(plan.addresses))
-        storage = ChaosStorage(folder / "data", plan.storage_limit / 2, plan.doubt, number)
-        make = _Plain if plan.plain else _consistent
-        self._cache: Any = make(plan, self._states, storage, number)
-        self._history = (folder / f"history-{number}").open("wb", buffering=1 << 14)
+        self._storage = cache._storage
+        self._random = random.Random(f"{plan.seed} {number} {thread}")
+        self._history = (folder / f"history-{number}-{thread}").open("wb", buffering=1 << 14)
         self._statistics = folder / f"statistics-{number}"
-        self._numbers = count((number << 32) + 1)
+        self._is_first = thread == 0
+        self._numbers = count((number << 34) + (thread << 32) + 1)
 
     def run(self) -> None:
         """Work until the run is over."""
@@ -148,10 +153,10 @@ class Worker:
                 self._write(list({self._key() for _ in range(3)}))
             else:
                 self._delete(self._key())
-            if turn % _STATISTICS_EVERY == 0:
-                self._save_statistics()
-        self._save_statistics()
+            if turn % _STATISTICS_EVERY == 0 and self._is_first:
+                self.save_statistics()
         self._history.close()
+        self._storage.close()
 
     def _key(self) -> int:
         return self._random.randrange(self._plan.keys)
@@ -192,7 +197,7 @@ class Worker:
                 values = {key: value for key, value in values.items() if key in error.keys}
         self._record(kind, began, values)
 
-    def _save_statistics(self) -> None:
+    def save_statistics(self) -> None:
         statistics = self._cache.statistics()
         if statistics is not None:
             draft = self._statistics.with_suffix(".new")
@@ -200,5 +205,21 @@ class Worker:
             draft.replace(self._statistics)
 
 
+def main(folder: Path, number: int) -> None:
+    """Work with as many threads as planned; one that fails ends the process, and so the run."""
+    plan = Plan.read(folder)
+    states = States(folder / "states", len(plan.addresses))
+    storage = ChaosStorage(folder / "data", plan.storage_limit / 2, plan.doubt, number)
+    make = _Plain if plan.plain else _consistent
+    cache = make(plan, states, storage, number)
+    workers = [Worker(folder, number, thread, plan, cache) for thread in range(plan.threads)]
+    with ThreadPoolExecutor(plan.threads) as pool:
+        for done in as_completed([pool.submit(worker.run) for worker in workers]):
+            if done.exception() is not None:
+                traceback.print_exception(done.exception())
+                os._exit(1)
+    workers[0].save_statistics()
+
+
 if __name__ == "__main__":
-    Worker(Path(sys.argv[1]), int(sys.argv[2])).run()
+    main(Path(sys.argv[1]), int(sys.argv[2]))
