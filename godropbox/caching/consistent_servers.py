@@ -112,9 +112,11 @@ class _Connections:
     def take(self, moment: float) -> _Connection:
         """Return a connection made before a moment if there is one, otherwise any."""
         with self._lock:
-            fit = [at for at, held in enumerate(self._idle) if held.since <= moment]
+            for at in range(len(self._idle) - 1, -1, -1):
+                if self._idle[at].since <= moment:
+                    return self._idle.pop(at)
             if self._idle:
-                return self._idle.pop(fit[-1] if fit else -1)
+                return self._idle.pop()
         client = self._dial()
         return _Connection(client, monotonic())
 
@@ -204,17 +206,13 @@ class MetaServers:
 
     def _batch(self, server: int, requests: Sequence[Request]) -> list[Any]:
         """Run steps of one server and one kind."""
-        moments = [
-            request.step.token.moment
-            for request in requests
-            if isinstance(request.step, protocol.Swap | protocol.Drop)
-        ]
+        is_look = isinstance(requests[0].step, protocol.Look)
+        moment = inf if is_look else min(_moment(request.step) for request in requests)
+        run = self._look if is_look else self._change
         try:
-            connection = self._connections[server].take(min(moments, default=inf))
+            connection = self._connections[server].take(moment)
             try:
-                if isinstance(requests[0].step, protocol.Look):
-                    return self._look(connection, server, requests)
-                return self._change(connection, server, requests)
+                return run(connection, server, requests)
             finally:
                 self._connections[server].give_back(connection)
         except (NetworkError, ServerError):
@@ -250,7 +248,7 @@ class MetaServers:
         for at, (key, step, expire) in enumerate(requests):
             cas = 0
             if isinstance(step, protocol.Swap | protocol.Drop):
-                if step.token.moment < connection.since:
+                if _moment(step) < connection.since:
                     continue
                 cas = step.token.cas
             if isinstance(step, protocol.Drop):
@@ -297,6 +295,11 @@ def _seen(response: GetResponse, server: int, moment: float) -> Any:
         return Seen(None)
     entry = decoded(response.flags, response.value)
     return Seen(entry, _token(response.cas, server, moment))
+
+
+def _moment(step: protocol.CacheStep) -> float:
+    """Return the moment that a connection has to be older than, for the token of a step."""
+    return step.token.moment if isinstance(step, protocol.Swap | protocol.Drop) else inf
 
 
 def _token(cas: int, server: int, moment: float) -> _Token:

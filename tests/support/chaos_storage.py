@@ -35,7 +35,7 @@ class ChaosStorage:
         self._own = threading.local()
 
     @property
-    def _db(self) -> sqlite3.Connection:
+    def connection(self) -> sqlite3.Connection:
         """The thread's connection, in which transactions are begun and ended by hand."""
         db: sqlite3.Connection | None = getattr(self._own, "db", None)
         if db is None:
@@ -53,19 +53,15 @@ class ChaosStorage:
             db.execute("CREATE TABLE log (at INTEGER PRIMARY KEY AUTOINCREMENT, key, value)")
         db.close()
 
-    def close(self) -> None:
-        """Close the thread's connection."""
-        self._db.close()
-
     def get(self, key: int, default: object = None) -> object:
-        row = self._db.execute("SELECT value FROM data WHERE key = ?", (key,)).fetchone()
+        row = self.connection.execute("SELECT value FROM data WHERE key = ?", (key,)).fetchone()
         return default if row is None else row[0]
 
     def get_multi(self, keys: Iterable[int]) -> dict[int, int]:
         wanted = list(keys)
         marks = ", ".join("?" * len(wanted))
         query = f"SELECT key, value FROM data WHERE key IN ({marks})"
-        return dict(self._db.execute(query, wanted).fetchall())
+        return dict(self.connection.execute(query, wanted).fetchall())
 
     def set(self, key: int, value: int) -> None:
         self.set_multi({key: value})
@@ -73,7 +69,8 @@ class ChaosStorage:
     def set_multi(self, items: Mapping[int, int]) -> None:
         rows = list(items.items())
         self._transact(
-            lambda: self._db.executemany("INSERT OR REPLACE INTO data VALUES (?, ?)", rows), rows
+            lambda: self.connection.executemany("INSERT OR REPLACE INTO data VALUES (?, ?)", rows),
+            rows,
         )
 
     def delete(self, key: int) -> None:
@@ -82,15 +79,15 @@ class ChaosStorage:
     def delete_multi(self, keys: Iterable[int]) -> None:
         rows = [(key,) for key in keys]
         self._transact(
-            lambda: self._db.executemany("DELETE FROM data WHERE key = ?", rows),
+            lambda: self.connection.executemany("DELETE FROM data WHERE key = ?", rows),
             [(key, 0) for (key,) in rows],
         )
 
     def flush(self) -> None:
-        self._transact(lambda: self._db.execute("DELETE FROM data"), [])
+        self._transact(lambda: self.connection.execute("DELETE FROM data"), [])
 
     def _transact(self, write: Callable[[], object], log: list[tuple[int, int]]) -> None:
-        db = self._db
+        db = self.connection
         try:
             db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:  # another one had its turn for too long

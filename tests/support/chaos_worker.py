@@ -80,7 +80,7 @@ class _Plain:
         shard = crc32(f"chaos:key:{key:05}".encode()) % len(self._addresses)
         if self._states[shard] != "ACTIVE":
             return None
-        clients: dict[int, RawMetaClient] = self._own.__dict__
+        clients: dict[Any, RawMetaClient] = self._own.__dict__
         client = clients.get(shard)
         if client is None or not client.is_valid:
             address = self._addresses[shard]
@@ -130,7 +130,6 @@ class Worker:
         self._plan = plan
         self._cache = cache
         self._states = States(folder / "states", len(plan.addresses))
-        self._storage = cache._storage
         self._random = random.Random(f"{plan.seed} {number} {thread}")
         self._history = (folder / f"history-{number}-{thread}").open("wb", buffering=1 << 14)
         self._statistics = folder / f"statistics-{number}"
@@ -156,7 +155,6 @@ class Worker:
             if turn % _STATISTICS_EVERY == 0 and self._is_first:
                 self.save_statistics()
         self._history.close()
-        self._storage.close()
 
     def _key(self) -> int:
         return self._random.randrange(self._plan.keys)
