@@ -18,6 +18,7 @@ __all__ = [
     "DONE",
     "FAILED",
     "FOREIGN",
+    "LOOK",
     "MISSING",
     "RECONNECTED",
     "REFUSED",
@@ -47,6 +48,7 @@ __all__ = [
     "Writing",
     "erase",
     "read",
+    "read_on",
     "settle",
     "write",
 ]
@@ -230,9 +232,17 @@ class Reading(NamedTuple):
     via: Via
 
 
+LOOK: Final = Look(None)  # what a read begins with
+
+
 def read(new_lease: Callable[[], Lease]) -> Steps:
     """Read one key; `new_lease` makes a lease that there never was. Returns a ``Reading``."""
-    match (yield Look(None)):
+    return (yield from read_on((yield LOOK), new_lease))
+
+
+def read_on(seen: Seen | Mark, new_lease: Callable[[], Lease]) -> Steps:
+    """Go on with a read that has looked at the entry, and seen this."""
+    match seen:
         case Seen(entry=Value(data=data)):
             return Reading(data, Via.HIT)
         case Seen(entry=None):

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from ..errors import DropboxError
 from . import _consistency as protocol
-from ._consistency import ABORTED, DONE, FAILED, MISSING, Lease, Settled, Value, Via, Writer
+from ._consistency import ABORTED, DONE, FAILED, MISSING, Lease, Seen, Settled, Value, Via, Writer
 from ._consistency_run import Driver, Patience, run, run_one
 from .consistent_servers import ConsistentServers, Request
 
@@ -241,12 +241,21 @@ class ConsistentCacheOnStorage(Generic[K, V]):
                 return dict.fromkeys(missed, FAILED)
             return {key: found.get(key, MISSING) for key in missed}
 
-        steps = {key: protocol.read(self._new_lease) for key in keys}
-        results = self._run(steps, load)
-        self._count(_OF_READS[reading.via] for reading in results.values())
+        # Hits need no further steps.
+        found: dict[K, Any] = {}
+        steps: dict[K, protocol.Steps] = {}
+        for key, seen in zip(keys, self._ask([(key, protocol.LOOK) for key in keys]), strict=True):
+            if type(seen) is Seen and type(seen.entry) is Value:
+                found[key] = seen.entry.data
+            else:
+                steps[key] = protocol.read_on(seen, self._new_lease)
+        self._count(_OF_READS[Via.HIT], len(found))
+        for key, reading in self._run(steps, load).items():
+            found[key] = reading.data
+            self._count(_OF_READS[reading.via])
         if errors:
             raise errors[0]
-        return {key: results[key].data for key in keys}
+        return found if len(found) == 1 else {key: found[key] for key in keys}
 
     def _new_lease(self) -> Lease:
         return Lease(self._random(16))
@@ -332,9 +341,9 @@ class ConsistentCacheOnStorage(Generic[K, V]):
             return dict.fromkeys(waiting, outcome)
 
         results = self._run(steps, commit)
-        self._count(result.settled.name.lower() for result in results.values())
-        lost = sum(result.lost for result in results.values())
-        self._count(["sentinels_lost"] * lost)
+        for result in results.values():
+            self._count(result.settled.name.lower())
+            self._count("sentinels_lost", result.lost)
         self._raise_unwritten(results, errors)
         self._raise_unsettled(results)
 
@@ -370,6 +379,8 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     def _run(
         self, steps: Mapping[K, protocol.Steps], storage: Callable[[list[K]], Mapping[K, Any]]
     ) -> dict[K, Any]:
+        if not steps:
+            return {}
         driver = Driver(self._places, self._ask, storage, self._patience)
         if len(steps) == 1:
             ((key, one),) = steps.items()
@@ -396,17 +407,16 @@ class ConsistentCacheOnStorage(Generic[K, V]):
 
     def _decoded(self, answer: Any) -> Any:
         """Return what a step came to, with its value decoded; what cannot be is FOREIGN."""
-        if not isinstance(answer, protocol.Seen) or not isinstance(answer.entry, Value):
+        if type(answer) is not Seen or type(answer.entry) is not Value:
             return answer
         try:
-            return protocol.Seen(Value(self._options.decode(answer.entry.data)), answer.token)
+            return Seen(Value(self._options.decode(answer.entry.data)), answer.token)
         except Exception:
-            return protocol.Seen(protocol.FOREIGN, answer.token)
+            return Seen(protocol.FOREIGN, answer.token)
 
-    def _count(self, names: Iterable[str]) -> None:
+    def _count(self, name: str, by: int = 1) -> None:
         with self._lock:
-            for name in names:
-                self._counts[name] += 1
+            self._counts[name] += by
 
 
 def _keys(results: Mapping[K, Any], settled: Settled) -> list[K]:

@@ -47,8 +47,8 @@ class ConsistentServers(Protocol):
     def places(self, key: Key) -> tuple[Place, ...]:
         """Return where writes of a key must be known at this moment, or had better be.
 
-        If reads of the key may go to a server in any process, all of that server's places are
-        there, and required, in every process.
+        A server that reads of the key go to, in whichever process, must be among them and be
+        required, in all processes.
         """
         ...
 
@@ -112,6 +112,8 @@ class _Connections:
     def take(self, moment: float) -> _Connection:
         """Return a connection made before a moment if there is one, otherwise any."""
         with self._lock:
+            # A child process cannot use its parent's.
+            self._idle = [held for held in self._idle if held.client.is_valid]
             for at in range(len(self._idle) - 1, -1, -1):
                 if self._idle[at].since <= moment:
                     return self._idle.pop(at)

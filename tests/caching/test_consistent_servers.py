@@ -1,5 +1,6 @@
 """``MetaServers``: tokens, connections and shard states, over real servers."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -318,6 +319,19 @@ def test_threads_share_the_connections(caches: Caches) -> None:
         thread.join()
     assert wrong == []
     assert cache.statistics().acknowledged == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_opens_connections_of_its_own(caches: Caches) -> None:
+    cache = caches.over(Table(a=b"1"))
+    assert [cache.get("a"), cache.get("a")] == [b"1"] * 2
+    child = os.fork()
+    if child == 0:
+        hits = cache.get("a") == b"1" and cache.statistics().hits
+        os._exit(0 if hits == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert cache.get("a") == b"1"
+    assert cache.statistics().hits == 2
 
 
 def test_servers_that_cannot_be() -> None:
