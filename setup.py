@@ -24,6 +24,10 @@ KERNELS = {
 
 # Pure-Python-mode modules, compiled as they stand.
 MODULES = [
+    "godropbox.caching.flight",
+    "godropbox.caching.fresh",
+    "godropbox.caching.layers",
+    "godropbox.caching.local",
     "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
     "godropbox.database.sqlbuilder._columns",

@@ -1,6 +1,7 @@
 """The one list of groups, in the order of the report."""
 
 from . import (
+    cases_caching,
     cases_errors,
     cases_hash,
     cases_memcache,
@@ -19,6 +20,7 @@ GROUPS: tuple[Group, ...] = (
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,
+    *cases_caching.GROUPS,
 )
 
 

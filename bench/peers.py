@@ -42,6 +42,11 @@ PEERS = (
     Peer("pypika-tortoise", "https://github.com/tortoise/pypika-tortoise"),
     Peer("python-sql", "https://foss.heptapod.net/tryton/python-sql"),
     Peer("sqlglot", "https://github.com/tobymao/sqlglot"),
+    Peer("cachebox", "https://github.com/awolverp/cachebox"),
+    Peer("cachetools", "https://github.com/tkem/cachetools"),
+    Peer("theine", "https://github.com/Yiling-J/theine"),
+    Peer("cashews", "https://github.com/Krukov/cashews"),
+    Peer("dogpile.cache", "https://github.com/sqlalchemy/dogpile.cache"),
     Peer("pymysql", "https://github.com/PyMySQL/PyMySQL"),
 )
 

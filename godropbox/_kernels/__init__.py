@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 KERNELS = ("hash2", "murmur3", "sqltext", "stack", "wire", "wire_request")
 MODULES = (
+    "godropbox.caching.flight",
+    "godropbox.caching.fresh",
+    "godropbox.caching.layers",
+    "godropbox.caching.local",
     "godropbox.database.sqlbuilder._base",
     "godropbox.database.sqlbuilder._clauses",
     "godropbox.database.sqlbuilder._columns",

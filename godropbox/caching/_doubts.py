@@ -1,0 +1,108 @@
+"""The keys whose entries in a cache may be older than the storage, until they are invalidated."""
+
+import threading
+from collections.abc import Container, Iterable
+from itertools import islice
+from typing import Any, Final
+
+from .options import CacheOptions
+from .storage import PartialFailureError
+
+__all__ = ["Doubts"]
+
+# How many keys are invalidated in one call.
+_BATCH: Final = 1000
+
+
+class Doubts:
+    """Keeps at most ``options.max_doubts`` keys, and invalidates them when it is asked and due.
+
+    `owed` tells whether there are any; it is all that an operation looks at otherwise.
+    """
+
+    __slots__ = ("_cache", "_due", "_keys", "_lock", "_options", "_trying", "owed")
+
+    def __init__(self, cache: Any, options: CacheOptions) -> None:
+        self._cache = cache
+        self._options = options
+        self._keys: dict[Any, object] = {}  # with an object for each time that it was added
+        self._lock = threading.RLock()  # a finalizer can run in any section
+        self._due = float("-inf")
+        self._trying = False
+        self.owed = False
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._keys
+
+    def add(self, keys: Iterable[Any], tried: bool) -> bool:
+        """Keep `keys` in mind, and return whether there is room for all of them.
+
+        If it was `tried` in vain to invalidate them, the next try waits its time.
+        """
+        with self._lock:
+            if tried:
+                self._due = self._options.clock() + self._options.retry_after
+            for key in keys:
+                if key not in self._keys and len(self._keys) >= self._options.max_doubts:
+                    return False
+                self._keys[key] = object()
+                self.owed = True
+        return True
+
+    def all(self) -> dict[Any, object]:
+        """Return what is kept now, for ``settle``."""
+        with self._lock:
+            return self._keys.copy()
+
+    def settle(self, chosen: dict[Any, object], left: Container[Any] = ()) -> None:
+        """Forget the keys of `chosen` but those that are `left`: nothing old is in the cache.
+
+        One that was added again since it was chosen is kept.
+        """
+        with self._lock:
+            for key, when in chosen.items():
+                if key not in left and self._keys.get(key) is when:
+                    del self._keys[key]
+            self.owed = bool(self._keys)
+
+    def retry(self, now: bool = False) -> Exception | None:
+        """Invalidate some of the keys if that is due, or `now`; return what the cache raised."""
+        with self._lock:
+            if self._trying or not self._keys:
+                return None
+            if not now and self._options.clock() < self._due:
+                return None
+            self._trying = True
+            chosen = dict(islice(self._keys.items(), _BATCH))
+        left: Container[Any] = chosen
+        failure: Exception | None = None
+        try:
+            still, failure = self.invalidate(list(chosen))
+            left = set(still)
+        finally:
+            with self._lock:
+                self._trying = False
+                self._due = self._options.clock() + (self._options.retry_after if left else 0.0)
+                self.settle(chosen, left)
+        return failure
+
+    def invalidate(self, keys: list[Any]) -> tuple[list[Any], Exception | None]:
+        """Take `keys` out of the cache; return those that may still be in, and what was raised."""
+        try:
+            if len(keys) == 1:
+                self._cache.delete(keys[0])
+            elif keys:
+                self._cache.delete_multi(keys)
+        except PartialFailureError as error:
+            return error.keys, error
+        except (TypeError, ValueError) as error:
+            if len(keys) == 1:
+                return [], error  # what the cache takes for no key is none of its keys
+            single = [self.invalidate([key]) for key in keys]
+            return [key for left, _ in single for key in left], error
+        except Exception as error:
+            return keys, error
+        return [], None

@@ -1,0 +1,15 @@
+"""What stands for Cython where a module of this package runs as it is written.
+
+Compiled, a critical section costs nothing under the interpreter lock and is the object's own lock
+without one. Uncompiled it is a lock that a thread may take twice, since a finalizer or a signal
+handler can run another operation in the middle of any section.
+"""
+
+from typing import Any
+
+__all__ = ["critical_section"]
+
+
+def critical_section(layer: Any) -> Any:
+    """Return the lock of a layer, a context manager."""
+    return layer._lock

@@ -1,0 +1,354 @@
+"""A cache over a storage, which is a storage again: any number of them makes any number of tiers.
+
+This file is compiled as it stands, with ``layers.pxd`` to say the types, or runs as it is.
+"""
+
+import threading
+from collections.abc import Container, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .._kernels._args import shown
+from ._doubts import Doubts
+from .flight import Lead, SingleFlight
+from .options import CacheOptions, CacheStats
+from .storage import MISSING, PartialFailureError, StaleCacheError
+
+if TYPE_CHECKING:
+    import cython  # type: ignore[import-untyped]  # read by its compiler alone
+else:
+    from . import _uncompiled as cython
+
+__all__ = ["CacheOnStorage"]
+
+
+class CacheOnStorage:
+    """Reads through `cache` and writes through it to `storage`; both are storages.
+
+    Reads. What the cache has is returned. The rest is read from the storage, all of it in one
+    call, and put into the cache; of threads that miss the same key at once, one reads it for all
+    (``SingleFlight`` says what the others get). A key that is not in the storage is not cached. A
+    cache that fails is counted and done without: the storage is read and the cache is not filled.
+    What the storage raises comes out.
+
+    Writes. The storage is written first; what it raises comes out, and since nobody knows then
+    what it holds, the keys are in doubt. After that the cache is updated, or invalidated as the
+    options say. If updating fails it is invalidated; if that fails too, the keys are in doubt.
+
+    Doubt. The cache may hold something older than the storage. This layer reads such a key from
+    the storage alone and tries to invalidate it before every other operation, but no more often
+    than ``options.retry_after``, until that succeeds. Nobody else knows: another process can read
+    the old entry until then, and if this process ends before, for as long as the cache keeps it.
+
+    This layer is not consistent. A reader misses, reads the storage, and is held up; a writer
+    writes and updates the cache; the reader puts what it read, the old value, into the cache.
+    Where both go through this one object the reader finds out and invalidates the entry; where
+    they are two processes it stays for as long as the cache keeps it, so give the cache a time to
+    live. Likewise two writers can write the storage in one order and the cache in the other, which
+    ``on_write="invalidate"`` prevents.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cache",
+        "_cache_failures",
+        "_doubts",
+        "_flight",
+        "_hits",
+        "_lock",
+        "_misses",
+        "_options",
+        "_storage",
+    )
+
+    def __init__(self, cache: Any, storage: Any, options: CacheOptions | None = None) -> None:
+        options = CacheOptions() if options is None else options
+        self._cache = cache
+        self._storage = storage
+        self._options = options
+        self._doubts = Doubts(cache, options)
+        self._flight = SingleFlight(patience=options.patience, cancellations=options.cancellations)
+        self._lock = threading.RLock()
+        self._hits = 0
+        self._misses = 0
+        self._cache_failures = 0
+
+    @property
+    def cache(self) -> Any:
+        """The cache."""
+        return self._cache
+
+    @property
+    def storage(self) -> Any:
+        """The storage under it."""
+        return self._storage
+
+    # Counting
+
+    def _count(self, hits: Any, misses: Any) -> None:
+        with cython.critical_section(self):
+            self._hits += hits
+            self._misses += misses
+
+    def _failed(self, operation: str, error: Any) -> None:
+        with cython.critical_section(self):
+            self._cache_failures += 1
+        self._options.on_cache_failure(operation, error)
+
+    def stats(self) -> CacheStats:
+        """Return what the layer did."""
+        return CacheStats(
+            hits=self._hits,
+            misses=self._misses,
+            cache_failures=self._cache_failures,
+            doubts=len(self._doubts),
+            waiting=self._flight.followers,
+        )
+
+    # Reading
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of `key`, or `default` if there is none."""
+        ended = self._flight._ended
+        barred: Container[Any] | None = ()
+        if not self._doubts.owed or not self._doubted([key]):
+            try:
+                value = self._cache.get(key, MISSING)
+            except Exception as error:
+                self._failed("get", error)
+                barred = None
+            else:
+                if value is not MISSING:
+                    self._count(1, 0)
+                    return value
+        return self._missed([key], ended, barred, True).get(key, default)
+
+    def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return the values of those of `keys` that are there, by key."""
+        wanted = list(keys)
+        ended = self._flight._ended
+        found, barred = self._cached(wanted)
+        self._count(len(found), 0)
+        if len(found) == len(wanted):
+            return found
+        missing = [key for key in dict.fromkeys(wanted) if key not in found]
+        if missing:
+            found.update(self._missed(missing, ended, barred, False))
+        return found
+
+    def _cached(self, wanted: list[Any]) -> tuple[dict[Any, Any], Container[Any] | None]:
+        """Return what the cache has, and the keys not to put into it; None for all of them."""
+        doubted = self._doubted(wanted) if self._doubts.owed else ()
+        asked = [key for key in wanted if key not in doubted] if doubted else wanted
+        try:
+            return self._cache.get_multi(asked) if asked else {}, ()
+        except PartialFailureError as error:
+            self._failed("get_multi", error)
+            return dict(error.found), set(error.keys)
+        except Exception as error:
+            self._failed("get_multi", error)
+            return {}, None
+
+    def _missed(
+        self, keys: list[Any], ended: Any, barred: Container[Any] | None, single: bool
+    ) -> dict[Any, Any]:
+        """Return what the storage has of `keys`, that the cache had not after `ended` was read."""
+        self._count(0, len(keys))
+        load = partial(self._load, ended, barred, single)
+        return self._flight._fly(keys, load)
+
+    def _load(
+        self, ended: Any, barred: Container[Any] | None, single: bool, lead: Lead
+    ) -> dict[Any, Any]:
+        """Read the keys of a lead from the storage, and put into the cache what is not `barred`."""
+        keys = lead.keys
+        found: dict[Any, Any] = {}
+        if barred is not None and self._flight._ended != ended:
+            # Another's load ended after this caller looked into the cache: it may be in there now.
+            sure = [key for key in keys if key not in self._doubts and key not in barred]
+            found = self._again(sure)
+            keys = [key for key in keys if key not in found]
+            found = {key: value for key, value in found.items() if value is not MISSING}
+        if keys:
+            began = self._options.clock()
+            if single:
+                value = self._storage.get(keys[0], MISSING)
+                loaded = {} if value is MISSING else {keys[0]: value}
+            else:
+                loaded = self._storage.get_multi(keys)
+            if barred is not None:
+                entries = self._entries(keys, loaded, self._options.clock() - began)
+                self._fill(lead, entries, barred)
+            found.update(loaded)
+        return found
+
+    def _again(self, keys: list[Any]) -> dict[Any, Any]:
+        """Return what the cache has of `keys` by now; MISSING for what it knows is not there."""
+        try:
+            found: dict[Any, Any] = self._cache.get_multi(keys) if keys else {}
+        except Exception as error:
+            self._failed("get_multi", error)
+            return {}
+        return found
+
+    def _fill(self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]) -> None:
+        """Put `entries` into the cache, but what was written since the lead began to load."""
+        before = lead.forgotten()
+        if barred or before or self._doubts.owed:
+            entries = {
+                key: entry
+                for key, entry in entries.items()
+                if key not in barred and key not in before and key not in self._doubts
+            }
+        written: list[Any] = []
+        try:
+            if entries:
+                self._put(entries)
+        except Exception as error:
+            self._failed("set_multi", error)
+        finally:
+            # What is written meanwhile may be in the cache before what is put there now.
+            written = [key for key in lead.forgotten() if key in entries]
+            if written:
+                self._doubts.add(written, False)
+        if written:
+            self._retry(True)
+
+    def _entries(
+        self, keys: list[Any], values: Mapping[Any, Any], seconds: float
+    ) -> Mapping[Any, Any]:
+        """Return what to put into the cache for `values`, which is all that there is of `keys`."""
+        return values
+
+    def _put(self, entries: Mapping[Any, Any]) -> None:
+        if len(entries) == 1:
+            for key, entry in entries.items():
+                self._cache.set(key, entry)
+        else:
+            self._cache.set_multi(entries)
+
+    # Doubt
+
+    def _doubted(self, keys: list[Any]) -> set[Any]:
+        """Try to invalidate what is in doubt, if due; return those of `keys` that still are."""
+        self._retry(False)
+        return {key for key in keys if key in self._doubts}
+
+    def _retry(self, now: bool) -> None:
+        error = self._doubts.retry(now)
+        if error is not None:
+            self._failed("delete_multi", error)
+
+    # Writing
+
+    def set(self, key: Any, value: Any) -> None:
+        """Keep `value` under `key`, in the storage and in the cache."""
+        keys = [key]
+        try:
+            self._storage.set(key, value)
+            left, failure = self._tell(keys, {key: value})
+        except BaseException as error:
+            self._lost(keys, error)
+            raise
+        self._answer(left, failure)
+
+    def set_multi(self, items: Mapping[Any, Any]) -> None:
+        """Keep every value of `items` under its key, in the storage and in the cache."""
+        keys = list(items)
+        try:
+            self._storage.set_multi(items)
+            left, failure = self._tell(keys, items)
+        except BaseException as error:
+            self._lost(keys, error)
+            raise
+        self._answer(left, failure)
+
+    def delete(self, key: Any) -> None:
+        """Have nothing under `key`, in the storage nor in the cache."""
+        keys = [key]
+        try:
+            self._storage.delete(key)
+            left, failure = self._tell(keys, None)
+        except BaseException as error:
+            self._lost(keys, error)
+            raise
+        self._answer(left, failure)
+
+    def delete_multi(self, keys: Iterable[Any]) -> None:
+        """Have nothing under any of `keys`, in the storage nor in the cache."""
+        keys = list(keys)
+        try:
+            self._storage.delete_multi(keys)
+            left, failure = self._tell(keys, None)
+        except BaseException as error:
+            self._lost(keys, error)
+            raise
+        self._answer(left, failure)
+
+    def flush(self) -> None:
+        """Have nothing at all, in the storage nor in the cache.
+
+        If the cache cannot be flushed, ``StaleCacheError``: no layer can keep every key in mind.
+        Nor can it if the storage fails; the cache is flushed then, too.
+        """
+        doubts = self._doubts.all()
+        try:
+            self._storage.flush()
+        except BaseException as error:
+            if self._flush_cache() is not None:
+                error.add_note("the cache may hold values that the storage no longer holds")
+            raise
+        failure = self._flush_cache()
+        if failure is not None:
+            message = "the storage was flushed, but the cache may still hold what was in it"
+            raise StaleCacheError(message, cause=failure) from failure
+        self._doubts.settle(doubts)
+
+    def _flush_cache(self) -> Exception | None:
+        self._flight.forget_all()
+        try:
+            self._cache.flush()
+        except Exception as error:
+            self._failed("flush", error)
+            return error
+        return None
+
+    def _tell(
+        self, keys: list[Any], items: Mapping[Any, Any] | None
+    ) -> tuple[list[Any], Exception | None]:
+        """Have the cache know of a write; return the keys of which it may not, and why."""
+        self._flight.forget(keys)
+        if items and self._options.on_write == "update":
+            try:
+                self._put(self._entries(keys, items, 0.0))
+                return [], None
+            except PartialFailureError as error:
+                self._failed("set_multi", error)
+                keys = error.keys
+            except Exception as error:
+                self._failed("set_multi" if len(items) > 1 else "set", error)
+        left, failure = self._doubts.invalidate(keys)
+        if failure is not None:
+            self._failed("delete_multi" if len(keys) > 1 else "delete", failure)
+        return left, failure
+
+    def _lost(self, keys: list[Any], error: BaseException) -> None:
+        """Note that a write of `keys` ended with `error`, and nobody knows what it did."""
+        self._flight.forget(keys)
+        if not self._doubts.add(keys, False):
+            error.add_note("the cache may hold old values of the keys that were written")
+
+    def _answer(self, left: list[Any], failure: Exception | None) -> None:
+        """End a write that the storage took; of the keys `left` the cache may not know it."""
+        if not left:
+            if self._doubts.owed:
+                self._retry(False)
+            return
+        kept = self._doubts.add(left, True)
+        if not kept or self._options.on_doubt == "raise":
+            which = shown(left[0]) if len(left) == 1 else f"any of {len(left)} keys"
+            message = f"the storage was written, but the cache may hold an old value of {which}"
+            raise StaleCacheError(message, left, cause=failure) from failure
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._cache!r} on {self._storage!r}>"

@@ -1,0 +1,88 @@
+"""A storage that is asked by no more than so many callers at once."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from .._kernels._args import checked_int, shown
+from .storage import StorageBusyError
+
+__all__ = ["RateLimitedStorage"]
+
+
+class RateLimitedStorage:
+    """Lets at most `max_concurrency` operations at once through to `storage`.
+
+    An operation is one call, on however many keys. The others wait for their turn, for at most
+    `timeout` seconds each (None: for ever), and then raise ``StorageBusyError``, having done
+    nothing. An operation that ends in any way at all gives up its place.
+    """
+
+    __slots__ = ("_limit", "_places", "_storage", "_timeout")
+
+    def __init__(self, storage: Any, max_concurrency: int, *, timeout: float | None = None) -> None:
+        if checked_int("max_concurrency", "[1, 2**31)", max_concurrency, 1 << 31) < 1:
+            raise ValueError(f"max_concurrency must be an int in [1, 2**31), got {max_concurrency}")
+        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise ValueError(f"timeout must be at least 0 seconds or None, got {shown(timeout)}")
+        self._limit = max_concurrency
+        self._places = threading.BoundedSemaphore(max_concurrency)
+        self._storage = storage
+        self._timeout = timeout
+
+    @property
+    def storage(self) -> Any:
+        """The storage that is limited."""
+        return self._storage
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=self._timeout):
+            raise StorageBusyError(
+                f"{self._limit} operations are going on, which is as many as there may be, "
+                f"and no turn came within {self._timeout:g} s"
+            )
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of `key`, or `default` if there is none."""
+        with self._turn():
+            return self._storage.get(key, default)
+
+    def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return the values of those of `keys` that are there, by key."""
+        with self._turn():
+            found: dict[Any, Any] = self._storage.get_multi(keys)
+            return found
+
+    def set(self, key: Any, value: Any) -> None:
+        """Keep `value` under `key`, in place of what is there."""
+        with self._turn():
+            self._storage.set(key, value)
+
+    def set_multi(self, items: Mapping[Any, Any]) -> None:
+        """Keep every value of `items` under its key."""
+        with self._turn():
+            self._storage.set_multi(items)
+
+    def delete(self, key: Any) -> None:
+        """Have nothing under `key`; a key that is not there is no error."""
+        with self._turn():
+            self._storage.delete(key)
+
+    def delete_multi(self, keys: Iterable[Any]) -> None:
+        """Have nothing under any of `keys`."""
+        with self._turn():
+            self._storage.delete_multi(keys)
+
+    def flush(self) -> None:
+        """Have nothing at all."""
+        with self._turn():
+            self._storage.flush()
+
+    def __repr__(self) -> str:
+        return f"<RateLimitedStorage of {self._storage!r}, {self._limit} at once>"

@@ -1,0 +1,150 @@
+"""A storage in memcached, over ``memcache.Client`` or anything that has its methods."""
+
+from collections.abc import Callable, Iterable, Mapping
+from random import random as uniform
+from typing import Any, Protocol
+
+from .._kernels._args import shown
+from .storage import PartialFailureError
+
+__all__ = ["CacheClient", "MemcacheStorage"]
+
+
+class CacheClient(Protocol):
+    """What is asked of a client. `expire` is in seconds, 0 for never.
+
+    Failures raise, or come back as the keys that failed. What ``get_many`` raises may have a dict
+    `found` of what it found all the same, and a dict `errors` of the keys that failed.
+    """
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of `key`, or `default`."""
+
+    def get_many(self, keys: Any) -> dict[Any, Any]:
+        """Return by key the values that are there."""
+        ...
+
+    def set(self, key: Any, value: Any, expire: int = 0) -> object:
+        """Store `value`; return False if it was not stored."""
+
+    def set_many(self, values: Mapping[Any, Any], expire: int = 0) -> list[Any]:
+        """Store every value; return the keys that failed."""
+        ...
+
+    def delete_many(self, keys: Any) -> list[Any]:
+        """Delete `keys`; return the keys that failed. One that is not there is no failure."""
+        ...
+
+    def flush_all(self) -> object:
+        """Delete everything."""
+
+
+class MemcacheStorage:
+    """Keeps values in memcached by `client`, each for at most `ttl` seconds (None: no limit).
+
+    Each call's values live for `ttl` less a random part of it of up to `jitter` (0 to 1), in whole
+    seconds and for one at least, so that what was kept together is not gone together. Keys are
+    those of the client; `key_of` makes them of keys that are something else, and must not make one
+    of two. What a value may be is the client's matter, too. What the client raises comes out;
+    where only some of the keys failed, ``PartialFailureError`` has them. That a server takes no
+    writes now counts as a failure. `random` is replaced in tests.
+    """
+
+    __slots__ = ("_client", "_jitter", "_key_of", "_random", "_ttl")
+
+    def __init__(
+        self,
+        client: CacheClient,
+        *,
+        ttl: float | None = None,
+        jitter: float = 0.1,
+        key_of: Callable[[Any], Any] | None = None,
+        random: Callable[[], float] = uniform,
+    ) -> None:
+        if ttl is not None and not 1 <= ttl < 1 << 31:
+            raise ValueError(f"ttl must be in [1, 2**31) seconds or None, got {shown(ttl)}")
+        if not 0 <= jitter <= 1:
+            raise ValueError(f"jitter must be in [0, 1], got {shown(jitter)}")
+        self._client = client
+        self._ttl = ttl
+        self._jitter = jitter
+        self._key_of = key_of
+        self._random = random
+
+    @property
+    def client(self) -> CacheClient:
+        """The client."""
+        return self._client
+
+    def _expire(self) -> int:
+        """Return the expiry of values that are stored now."""
+        if self._ttl is None:
+            return 0
+        return max(round(self._ttl * (1 - self._jitter * self._random())), 1)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of `key`, or `default` if there is none."""
+        return self._client.get(key if self._key_of is None else self._key_of(key), default)
+
+    def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return the values of those of `keys` that are there, by key."""
+        try:
+            if self._key_of is None:
+                return self._client.get_many(keys)
+            names = self._names(keys)
+            values = self._client.get_many(list(names))
+        except Exception as error:
+            found, failed = getattr(error, "found", None), getattr(error, "errors", None)
+            if found is None or failed is None:
+                raise
+            if self._key_of is not None:
+                found = {names[name]: value for name, value in found.items()}
+                failed = [names[name] for name in failed]
+            message = f"{len(failed)} keys could not be read"
+            raise PartialFailureError(message, failed, found, cause=error) from error
+        return {names[name]: value for name, value in values.items()}
+
+    def _names(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return the keys by what the client calls them."""
+        of = self._key_of
+        return {key if of is None else of(key): key for key in keys}
+
+    def set(self, key: Any, value: Any) -> None:
+        """Keep `value` under `key`, in place of what is there."""
+        name = key if self._key_of is None else self._key_of(key)
+        if self._client.set(name, value, self._expire()) is False:
+            raise self._partial("set", [name], {name: key})
+
+    def set_multi(self, items: Mapping[Any, Any]) -> None:
+        """Keep every value of `items` under its key."""
+        names = self._names(items)
+        named = {name: items[key] for name, key in names.items()}
+        failed = self._client.set_many(named, self._expire())
+        if failed:
+            raise self._partial("set", failed, names)
+
+    def delete(self, key: Any) -> None:
+        """Have nothing under `key`; a key that is not there is no error."""
+        self.delete_multi([key])  # whose answer tells what is not there from what was not done
+
+    def delete_multi(self, keys: Iterable[Any]) -> None:
+        """Have nothing under any of `keys`."""
+        names = self._names(keys)
+        failed = self._client.delete_many(list(names))
+        if failed:
+            raise self._partial("deleted", failed, names)
+
+    def _partial(self, done: str, failed: Iterable[Any], names: Mapping[Any, Any]) -> Exception:
+        keys = [names.get(name, name) for name in failed]
+        reasons: Mapping[Any, Exception] = getattr(failed, "errors", {})
+        cause = next(iter(reasons.values()), None)
+        message = f"{len(keys)} of {len(names)} keys were not {done}"
+        return PartialFailureError(message, keys, cause=cause)
+
+    def flush(self) -> None:
+        """Delete everything on all the servers, whoever put it there."""
+        self._client.flush_all()
+
+    def __repr__(self) -> str:
+        life = "" if self._ttl is None else f", {self._ttl:g} s each"
+        return f"<MemcacheStorage over {type(self._client).__name__}{life}>"

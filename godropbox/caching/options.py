@@ -1,0 +1,122 @@
+"""What goes into a layer and what it tells: options, freshness, statistics."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import random as uniform
+from time import monotonic, time
+from typing import Any, Literal
+
+from .._kernels._args import checked_int, shown
+
+__all__ = ["CacheOptions", "CacheStats", "Freshness"]
+
+
+def _seconds(name: str, value: Any, least: str) -> None:
+    """Raise unless `value` is a finite number, of at least 0 or over 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, got {shown(value)}")
+    is_allowed = value >= 0 if least == "at least" else value > 0
+    if not is_allowed or math.isinf(value):
+        raise ValueError(f"{name} must be {least} 0 seconds, got {shown(value)}")
+
+
+def _ignore(operation: str, error: Exception) -> None:
+    """Do nothing: the failure is counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    """How a cache behaves over a storage. Times are seconds.
+
+    - `on_write`: ``"update"`` puts what was written into the cache, ``"invalidate"`` takes the key
+      out of it.
+    - `on_doubt`: what a write does that the storage took, but after which the cache could be
+      neither updated nor invalidated. ``"remember"``: it succeeds; this layer keeps the key in
+      mind, reads past the cache for it, and goes on trying to invalidate it. ``"raise"``: the same,
+      and the write raises ``StaleCacheError``.
+    - `max_doubts`: how many such keys are kept in mind; a write past that raises
+      ``StaleCacheError`` in any case.
+    - `retry_after`: how long to wait between two tries to invalidate them.
+    - `patience`, `cancellations`: those of ``SingleFlight``.
+    - `on_cache_failure`: called as ``on_cache_failure(operation, error)``, with the name of the
+      cache's method and what it raised; whatever this function raises comes out.
+    - `clock` is replaced in tests.
+    """
+
+    on_write: Literal["update", "invalidate"] = "update"
+    on_doubt: Literal["remember", "raise"] = "remember"
+    max_doubts: int = 10_000
+    retry_after: float = 1.0
+    patience: float | None = None
+    cancellations: tuple[type[BaseException], ...] = ()
+    on_cache_failure: Callable[[str, Exception], object] = _ignore
+    clock: Callable[[], float] = monotonic
+
+    def __post_init__(self) -> None:
+        if self.on_write not in ("update", "invalidate"):
+            raise ValueError(
+                f"on_write must be 'update' or 'invalidate', got {shown(self.on_write)}"
+            )
+        if self.on_doubt not in ("remember", "raise"):
+            raise ValueError(f"on_doubt must be 'remember' or 'raise', got {shown(self.on_doubt)}")
+        checked_int("max_doubts", "[0, 2**31)", self.max_doubts, 1 << 31)
+        _seconds("retry_after", self.retry_after, "at least")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """What a layer did since it was made, and how it stands now.
+
+    `hits` and `misses` count keys, `cache_failures` calls of the cache that raised. `doubts` are
+    the keys now whose entries in the cache may be older than the storage, because a write could
+    not reach the cache, and `waiting` the callers now who wait for what another is loading.
+    `refreshes` and `refresh_failures` count the keys that a ``FreshCacheOnStorage`` loaded,
+    or tried to, while it had a value.
+    """
+
+    hits: int
+    misses: int
+    cache_failures: int
+    doubts: int
+    waiting: int
+    refreshes: int = 0
+    refresh_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How long an entry is good for, and when it is loaded anew. Times are seconds.
+
+    - `ttl`: an entry is fresh for so long, less a random part of it of up to `jitter` (0 to 1).
+    - `beta`: how eagerly a fresh entry is loaded before its time is over, so that a hot key does
+      not expire under everybody at once; 0 for never. A read does it with a probability that rises
+      towards the end, the sooner the longer loading takes: XFetch, of Vattani, Chierichetti and
+      Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015, section 4.
+    - `stale`: for so long after its time is over an entry is still returned, while it is loaded
+      anew, and if that fails. After that it is not.
+    - `negative_ttl`: that a key is not in the storage is remembered for so long; 0 for not at all.
+    - `background`: called with a function to run soon in another thread, such as an executor's
+      ``submit``; there entries are then loaded anew. Without it the read that finds that an entry
+      should be loaded does it before it returns, and the others return at once.
+    - `clock` tells the time to all processes that share the cache; it and `random` are replaced
+      in tests.
+    """
+
+    ttl: float
+    jitter: float = 0.1
+    beta: float = 1.0
+    stale: float = 0.0
+    negative_ttl: float = 0.0
+    background: Callable[[Callable[[], None]], object] | None = None
+    clock: Callable[[], float] = time
+    random: Callable[[], float] = uniform
+
+    def __post_init__(self) -> None:
+        _seconds("ttl", self.ttl, "over")
+        _seconds("stale", self.stale, "at least")
+        _seconds("negative_ttl", self.negative_ttl, "at least")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter must be in [0, 1], got {shown(self.jitter)}")
+        if not 0 <= self.beta < math.inf:
+            raise ValueError(f"beta must be in [0, inf), got {shown(self.beta)}")

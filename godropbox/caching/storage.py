@@ -1,0 +1,268 @@
+"""What a storage is, the errors of all of them, and the two that need nothing else.
+
+- ``Storage``: the protocol. Everything in this package that keeps values follows it, layers too,
+  so that they can be put one on another in any number.
+- ``DictStorage``: a dict, for tests and examples.
+- ``FunctionStorage``: a storage made of whatever functions there are.
+
+Results go by key, and a key that is not there is absent: never None in its place. Storages are
+shared by threads. What fails raises.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Generic, Protocol, TypeVar, overload
+
+from .._kernels._args import shown
+from ..errors import DropboxError, UsageError
+
+__all__ = [
+    "MISSING",
+    "DictStorage",
+    "FunctionStorage",
+    "PartialFailureError",
+    "StaleCacheError",
+    "Storage",
+    "StorageBusyError",
+    "StorageError",
+    "UnsupportedOperationError",
+]
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+
+
+class Missing:
+    """The class of ``MISSING``, which has a repr that can be read and no other value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __reduce__(self) -> str:
+        return "MISSING"
+
+
+# A default that no storage holds, so that a stored None is told from a key that is not there.
+MISSING: Final[Any] = Missing()
+
+
+class StorageError(DropboxError):
+    """A storage failed; ``__cause__`` is what went wrong below it, if it was not itself."""
+
+
+class UnsupportedOperationError(StorageError, UsageError):
+    """The storage has no such operation."""
+
+
+class StorageBusyError(StorageError, UsageError):
+    """As many operations as are allowed at once went on for as long as one may wait."""
+
+
+class PartialFailureError(StorageError):
+    """An operation on many keys failed for `keys`, and was done for the others.
+
+    Of a read `found` is what it found of the others.
+    """
+
+    def __init__(
+        self, message: str, keys: Iterable[Any], found: Mapping[Any, Any] | None = None, **more: Any
+    ) -> None:
+        super().__init__(message, **more)
+        self.keys = list(keys)
+        self.found: Mapping[Any, Any] = {} if found is None else found
+
+
+class StaleCacheError(StorageError):
+    """The storage was written, but the cache over it may still hold old values of `keys`.
+
+    `keys` is empty where it may be any key: after a flush.
+    """
+
+    def __init__(self, message: str, keys: Iterable[Any] = (), **more: Any) -> None:
+        super().__init__(message, **more)
+        self.keys = list(keys)
+
+
+class Storage(Protocol[K, V]):
+    """Keeps values by key, in a process, in a server, or over another storage."""
+
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: D) -> V | D: ...
+    def get(self, key: K, default: Any = None) -> Any:
+        """Return the value of `key`, or `default` if there is none."""
+
+    def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those of `keys` that are there, by key."""
+        ...
+
+    def set(self, key: K, value: V) -> None:
+        """Keep `value` under `key`, in place of what is there."""
+
+    def set_multi(self, items: Mapping[K, V]) -> None:
+        """Keep every value of `items` under its key."""
+
+    def delete(self, key: K) -> None:
+        """Have nothing under `key`; a key that is not there is no error."""
+
+    def delete_multi(self, keys: Iterable[K]) -> None:
+        """Have nothing under any of `keys`."""
+
+    def flush(self) -> None:
+        """Have nothing at all."""
+
+
+class DictStorage(Generic[K, V]):
+    """A dict with the methods of a storage: unbounded, for tests and examples.
+
+    `data` is the dict itself, to look into or to begin with.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: dict[K, V] | None = None) -> None:
+        self.data: dict[K, V] = {} if data is None else data
+
+    def get(self, key: K, default: Any = None) -> Any:
+        """Return the value of `key`, or `default` if there is none."""
+        return self.data.get(key, default)
+
+    def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those of `keys` that are there, by key."""
+        found = ((key, self.data.get(key, MISSING)) for key in keys)
+        return {key: value for key, value in found if value is not MISSING}
+
+    def set(self, key: K, value: V) -> None:
+        """Keep `value` under `key`, in place of what is there."""
+        self.data[key] = value
+
+    def set_multi(self, items: Mapping[K, V]) -> None:
+        """Keep every value of `items` under its key."""
+        self.data.update(items)
+
+    def delete(self, key: K) -> None:
+        """Have nothing under `key`; a key that is not there is no error."""
+        self.data.pop(key, None)
+
+    def delete_multi(self, keys: Iterable[K]) -> None:
+        """Have nothing under any of `keys`."""
+        for key in keys:
+            self.data.pop(key, None)
+
+    def flush(self) -> None:
+        """Have nothing at all."""
+        self.data.clear()
+
+    def __repr__(self) -> str:
+        return f"<DictStorage of {len(self.data)} items>"
+
+
+class FunctionStorage(Generic[K, V]):
+    """A storage made of functions: any of them, each with the signature of its method.
+
+    `get` is called as ``get(key, default)``. Where one of a pair is not given, the other stands in
+    for it: ``get_multi([key])`` for a get, a ``get`` for each key for a get of many, and likewise
+    for set and delete. Where both are missing the operation raises
+    ``UnsupportedOperationError``; so does ``flush`` without a function.
+
+    A set or delete of many that is made of single ones ends at the first that fails; those before
+    it are done. Nothing is locked: several threads may be in the functions at once.
+    """
+
+    __slots__ = ("_functions", "_name")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        get: Callable[[K, Any], Any] | None = None,
+        get_multi: Callable[[list[K]], Mapping[K, V]] | None = None,
+        set: Callable[[K, V], object] | None = None,  # noqa: A002  # the method's name
+        set_multi: Callable[[Mapping[K, V]], object] | None = None,
+        delete: Callable[[K], object] | None = None,
+        delete_multi: Callable[[list[K]], object] | None = None,
+        flush: Callable[[], object] | None = None,
+    ) -> None:
+        self._name = name
+        self._functions: dict[str, Callable[..., Any] | None] = {
+            "get": get,
+            "get_multi": get_multi,
+            "set": set,
+            "set_multi": set_multi,
+            "delete": delete,
+            "delete_multi": delete_multi,
+            "flush": flush,
+        }
+        for argument, function in self._functions.items():
+            if function is not None and not callable(function):
+                raise TypeError(f"{argument} must be a function or None, got {shown(function)}")
+
+    def _either(self, name: str, other: str) -> tuple[Callable[..., Any] | None, Any]:
+        """Return the function of an operation if there is one, and that which stands in for it."""
+        function, stand_in = self._functions[name], self._functions[other]
+        if function is None and stand_in is None:
+            raise UnsupportedOperationError(
+                f"storage {self._name!r} has no function for {name}, and none for {other}"
+            )
+        return function, stand_in
+
+    def get(self, key: K, default: Any = None) -> Any:
+        """Return the value of `key`, or `default` if there is none."""
+        single, multi = self._either("get", "get_multi")
+        return multi([key]).get(key, default) if single is None else single(key, default)
+
+    def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those of `keys` that are there, by key."""
+        multi, single = self._either("get_multi", "get")
+        if multi is not None:
+            return dict(multi(list(keys)))
+        found = ((key, single(key, MISSING)) for key in keys)
+        return {key: value for key, value in found if value is not MISSING}
+
+    def set(self, key: K, value: V) -> None:
+        """Keep `value` under `key`, in place of what is there."""
+        single, multi = self._either("set", "set_multi")
+        if single is None:
+            multi({key: value})
+        else:
+            single(key, value)
+
+    def set_multi(self, items: Mapping[K, V]) -> None:
+        """Keep every value of `items` under its key."""
+        multi, single = self._either("set_multi", "set")
+        if multi is not None:
+            multi(items)
+            return
+        for key, value in items.items():
+            single(key, value)
+
+    def delete(self, key: K) -> None:
+        """Have nothing under `key`; a key that is not there is no error."""
+        single, multi = self._either("delete", "delete_multi")
+        if single is None:
+            multi([key])
+        else:
+            single(key)
+
+    def delete_multi(self, keys: Iterable[K]) -> None:
+        """Have nothing under any of `keys`."""
+        multi, single = self._either("delete_multi", "delete")
+        if multi is not None:
+            multi(list(keys))
+            return
+        for key in keys:
+            single(key)
+
+    def flush(self) -> None:
+        """Have nothing at all."""
+        function = self._functions["flush"]
+        if function is None:
+            raise UnsupportedOperationError(f"storage {self._name!r} has no function for flush")
+        function()
+
+    def __repr__(self) -> str:
+        given = ", ".join(name for name, function in self._functions.items() if function)
+        return f"<FunctionStorage {self._name!r}: {given or 'no functions'}>"
