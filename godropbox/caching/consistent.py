@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from secrets import token_bytes
-from typing import Any, Final, Generic, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, overload
 
 from ..errors import DropboxError
 from . import _consistency as protocol
 from ._consistency import ABORTED, DONE, FAILED, MISSING, Lease, Seen, Settled, Value, Via, Writer
 from ._consistency_run import Driver, Patience, run, run_one
 from .consistent_servers import ConsistentServers, Request
+from .storage import Storage
 
 __all__ = [
     "CommitUncertain",
@@ -61,21 +62,6 @@ class CommitUncertain(DropboxError):  # noqa: N818  # it is no error, but the tr
         super().__init__(message, **more)
         self.keys = list(keys)
         self.committed = committed
-
-
-class _Storage(Protocol[K, V]):
-    """What is needed of a storage: reads that see every write that returned before they began."""
-
-    @overload
-    def get(self, key: K) -> V | None: ...
-    @overload
-    def get(self, key: K, default: D) -> V | D: ...
-    def get_multi(self, keys: Iterable[K]) -> dict[K, V]: ...
-    def set(self, key: K, value: V) -> None: ...
-    def set_multi(self, items: Mapping[K, V]) -> None: ...
-    def delete(self, key: K) -> None: ...
-    def delete_multi(self, keys: Iterable[K]) -> None: ...
-    def flush(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +166,7 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     def __init__(
         self,
         cache: ConsistentServers,
-        storage: _Storage[K, V],
+        storage: Storage[K, V],
         options: ConsistencyOptions | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,

@@ -10,7 +10,7 @@ from godropbox import memcache
 from godropbox.caching.consistent import ConsistencyOptions, ConsistentCacheOnStorage
 from godropbox.caching.consistent_servers import MetaServers
 
-__all__ = ["Caches", "CountingChannel", "Table", "dial", "options"]
+__all__ = ["Caches", "CountingChannel", "Table", "dial", "options", "unreachable"]
 
 
 class Table:
@@ -119,3 +119,12 @@ class Caches:
         return ConsistentCacheOnStorage(
             servers or self.servers(), table, given or options(), **more
         )
+
+
+def unreachable() -> ConsistentCacheOnStorage[str, bytes]:
+    """Return a cache whose server is not there, over a table that has a."""
+
+    def refuse() -> memcache.RawMetaClient:
+        raise memcache.ConnectionLostError("nobody listens")
+
+    return ConsistentCacheOnStorage(MetaServers([refuse]), Table(a=b"1"), options())

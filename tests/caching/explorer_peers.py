@@ -6,8 +6,8 @@ Each of them is right but for one thing, so that the explorer is seen to find th
 from collections.abc import Callable
 from typing import Any
 
-from caching.explorer import Erase, Put
 from caching.explorer_clients import Steps
+from caching.explorer_scenarios import Erase, Put
 
 from godropbox.caching import _consistency as protocol
 from godropbox.caching._consistency import (

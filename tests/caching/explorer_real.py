@@ -7,8 +7,8 @@ calls and stop it, with a ``BaseException`` that no ``except Exception`` catches
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from caching.explorer import Erase, Put
 from caching.explorer_clients import Client, Steps
+from caching.explorer_scenarios import Erase, Put
 
 from godropbox.caching import _consistency as protocol
 from godropbox.caching._consistency import FAILED, Commit, Load, Look, Place, Places, Seen, Value

@@ -2,13 +2,13 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from caching.consist_support import Caches, Table, dial, options
-from support.memcached import Server, running
+from support.memcached import running
 
 from godropbox import memcache
 from godropbox.caching._consistency import (
@@ -35,25 +35,6 @@ from godropbox.caching.consistent_servers import MetaServers, Request
 from godropbox.memcache import Item, RawMetaClient
 
 PLACE = Place(0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running("tcp", tmp_path_factory.mktemp("memcached")) as server:
-        yield server
-
-
-@pytest.fixture
-def raw(server: Server) -> Iterator[RawMetaClient]:
-    with dial(server) as client:
-        assert client.flush().ok
-        yield client
-
-
-@pytest.fixture
-def caches(server: Server, raw: RawMetaClient) -> Iterator[Caches]:
-    with Caches(server) as caches:
-        yield caches
 
 
 def refuse() -> RawMetaClient:

@@ -10,17 +10,20 @@ from typing import Any
 
 import pytest
 from caching import explorer_peers as peers
-from caching.explorer import Explorer, Scenario, Shard, explore
+from caching.explorer import Explorer, explore
 from caching.explorer_clients import Client
-from caching.explorer_real import AskedServers, AskedStorage, replayed
+from caching.explorer_real import AskedCache, AskedServers, AskedStorage, replayed
+from caching.explorer_scenarios import Scenario, Shard
 
-from godropbox.caching import _consistency as protocol
-from godropbox.caching.consistent import (
+from godropbox.caching import (
+    CacheOnStorage,
+    CacheOptions,
     CommitUncertain,
     ConsistencyOptions,
     ConsistentCacheOnStorage,
     WriteRefused,
 )
+from godropbox.caching import _consistency as protocol
 
 FULL = os.environ.get("GODROPBOX_EXPLORE") == "full"
 
@@ -140,6 +143,41 @@ def test_the_class_takes_the_steps_that_were_explored(scenario: Scenario) -> Non
     assert (steps.violation, calls.violation) == ("", ""), str(calls)
     # A replayed client remembers all that it was told, and stands nowhere else for it.
     assert calls.states >= steps.states >= 1_000
+
+
+# What the plain layer does: no model of it, but the class
+
+
+def _plain_get(n: int, ask: Any) -> protocol.Reading:
+    layer = CacheOnStorage(AskedCache(ask), AskedStorage(ask))
+    return protocol.Reading(layer.get("key"), protocol.Via.HIT)
+
+
+def _plain_set(n: int, ask: Any) -> protocol.Writing:
+    CacheOnStorage(AskedCache(ask), AskedStorage(ask)).set("key", n)
+    return protocol.Writing(protocol.Settled.ACKNOWLEDGED)
+
+
+def _set_and_delete(n: int, ask: Any) -> protocol.Writing:
+    options = CacheOptions(on_write="invalidate")
+    CacheOnStorage(AskedCache(ask), AskedStorage(ask), options).set("key", n)
+    return protocol.Writing(protocol.Settled.ACKNOWLEDGED)
+
+
+@pytest.mark.parametrize("write", [_plain_set, _set_and_delete])
+def test_a_plain_layer_is_found_to_be_stale(write: Any) -> None:
+    plain = Scenario((replayed(write),), (replayed(_plain_get),), unacknowledged=False)
+    found = explore(plain)
+    print(f"\n{found}")
+    assert found.violation.startswith("STALE")
+    # The reader has missed and read, the writer has written and updated, and the reader fills.
+    assert [line.split(":")[0] for line in found.trace[1:]] == [
+        "reader 0",
+        "reader 0",
+        "writer 0",
+        "writer 0",
+        "reader 0",
+    ]
 
 
 # Protocols with something missing
