@@ -241,16 +241,24 @@ def read(new_lease: Callable[[], Lease]) -> Steps:
 
 
 def read_on(seen: Seen | Mark, new_lease: Callable[[], Lease]) -> Steps:
-    """Go on with a read that has looked at the entry, and seen this."""
+    """Return the steps of a read that has looked at the entry, and seen this."""
     match seen:
         case Seen(entry=Value(data=data)):
-            return Reading(data, Via.HIT)
+            return _hit(data)
         case Seen(entry=None):
-            return (yield from _fill(new_lease()))
+            return _fill(new_lease())
         case Seen():
-            return Reading((yield Load()), Via.SHIELDED)
-        case _:
-            return Reading((yield Load()), Via.FAILED)
+            return _load(Via.SHIELDED)
+    return _load(Via.FAILED)
+
+
+def _hit(data: Any) -> Steps:
+    yield from ()
+    return Reading(data, Via.HIT)
+
+
+def _load(via: Via) -> Steps:
+    return Reading((yield Load()), via)
 
 
 def _fill(lease: Lease) -> Steps:
