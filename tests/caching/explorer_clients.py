@@ -7,6 +7,7 @@ node. That holds for generators that keep what they know in locals: ``test_explo
 
 from collections.abc import Callable, Generator, Hashable
 from dataclasses import replace
+from types import FunctionType, GeneratorType
 from typing import Any
 
 __all__ = ["DEAD", "LIVE", "Client", "ClientGraph", "Numbers", "Steps", "dead"]
@@ -101,10 +102,20 @@ def _standing(steps: Any) -> tuple[Any, ...]:
     frames = []
     while steps is not None and steps.gi_frame is not None:
         frame = steps.gi_frame
-        held = {name: repr(value) for name, value in frame.f_locals.items()}
+        held = {name: _known(value) for name, value in frame.f_locals.items()}
         frames.append((frame.f_code, frame.f_lasti, tuple(sorted(held.items()))))
         steps = steps.gi_yieldfrom
     return tuple(frames)
+
+
+def _known(value: Any) -> Any:
+    """Return what a local says, without the address of any object."""
+    if isinstance(value, GeneratorType):
+        return repr(_standing(value))
+    if isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return repr((value.__qualname__, [_known(cell) for cell in cells]))
+    return repr(value)
 
 
 def dead(thing: Any) -> Any:

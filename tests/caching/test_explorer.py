@@ -73,14 +73,14 @@ def test_an_operation_whose_outcome_stays_unknown_and_which_may_come_late(
 
 def test_a_commit_whose_outcome_stays_unknown_and_which_may_come_late() -> None:
     scenario = Scenario((WRITE, WRITE), (READ,), unknown_commits=1, evictions=1, crashes=1)
-    explored(scenario, 30_000)
+    explored(scenario, 25_000)
     if FULL:
         explored(replace(scenario, unknown_commits=2, restarts=1, readers=(READ, READ)), 500_000)
 
 
 def test_a_shard_that_goes_through_all_its_states() -> None:
     states = (ACTIVE, WRITE_ONLY, DOWN, WARM_UP, WRITE_ONLY, FLUSHED, ACTIVE)
-    explored(Scenario((WRITE,), (READ, READ), shards=states), 40_000)
+    explored(Scenario((WRITE,), (READ, READ), shards=states), 30_000)
     explored(Scenario((WRITE, WRITE_AND_LEAVE), (), shards=states), 10_000)
     if FULL:
         explored(Scenario((WRITE, WRITE), (READ,), shards=states), 500_000)
