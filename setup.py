@@ -15,10 +15,20 @@ from setuptools.errors import CCompilerError, PlatformError
 # One row a kernel: its stem in godropbox/_kernels, and the C files of csrc that it wraps.
 KERNELS = {
     "hash2": ["hash2.c", "hash2_avx2.c", "hash2_avx512.c", "hash2_neon.c", "simd.c"],
+    "line": ["wire.c", "wire_binary.c", "wire_io.c", "wire_key.c", "wire_meta.c"],
     "murmur3": ["murmur3.c"],
+    "placement": [
+        "placement.c",
+        "placement_digests.c",
+        "hash2.c",
+        "hash2_avx2.c",
+        "hash2_avx512.c",
+        "hash2_neon.c",
+        "simd.c",
+    ],
     "sqltext": ["sqltext.c"],
     "stack": [],
-    "wire": ["wire.c", "wire_binary.c", "wire_io.c", "wire_meta.c"],
+    "wire": ["wire.c", "wire_binary.c", "wire_meta.c"],
     "wire_request": ["wire_key.c"],
 }
 
@@ -45,6 +55,7 @@ MODULES = [
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.clients",
+    "godropbox.memcache.connection",
     "godropbox.memcache.exchange",
     "godropbox.memcache.meta",
     "godropbox.memcache.protocol",

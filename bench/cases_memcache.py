@@ -7,6 +7,7 @@ one length, so that none can live on what another has stored.
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module, metadata
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
@@ -248,14 +249,19 @@ def right_bytes(result: Any, names: Names) -> None:
 
 
 def rows(
-    case: str, to_maker: Callable[[str, str, Way], Maker], call: str, check: Check, target: Target
+    case: str,
+    to_maker: Callable[[str, str, Way], Maker],
+    call: str,
+    check: Check,
+    target: Target,
+    one: bool = False,
 ) -> Iterator[Row]:
     """Yield ours and the peers': `call` is what is timed, on the names that the maker gives.
 
-    The target is on ASCII. A call for one key is timed over all keys, and gives the bytes.
+    The target is on ASCII. A call for `one` key is timed over all keys, and gives the bytes.
     """
     loop, ours_call = "", call
-    if case == GET:
+    if one:
         loop, ours_call = "key in keys", call + ".value"
     operations = "len(keys)" if loop else "1"
     common: dict[str, Any] = {"loop": loop, "operations": operations, "check": check}
@@ -322,50 +328,59 @@ def parsing_row(label: str, protocol: str, implementation: str, **more: Any) -> 
     return Row(label, "parse()", maker, check=right_mapping, kind=implementation, **more)
 
 
+def server_cases(where: str, labels: tuple[str, ...] | None = None) -> tuple[Case, Case, Case]:
+    """Return the cases that ask a server, `where` in their names, of these rows or of all."""
+    one, many, stores = (name + where for name in (GET, GETS, SETS))
+
+    def chosen(found: Iterator[Row]) -> Iterator[Row]:
+        return (row for row in found if labels is None or row.label in labels)
+
+    return (
+        Case(
+            one,
+            (
+                a_floor(one, lambda items: [b"get %b\r\n" % key.encode() for key in items], END),
+                *chosen(rows(one, stored, "get(key)", right_values, AtMost(1.10, FLOOR), True)),
+            ),
+            floor=FLOOR,
+            ours=OURS,
+        ),
+        Case(
+            many,
+            (
+                a_floor(many, lambda items: [b"get %b\r\n" % " ".join(items).encode()], END),
+                *chosen(rows(many, stored, "get_many(keys)", right_mapping, AtMost(1.5, FLOOR))),
+            ),
+            floor=FLOOR,
+            ours=OURS,
+        ),
+        Case(
+            stores,
+            (
+                a_floor(
+                    stores,
+                    lambda items: [b"".join(set_request(*item) for item in items.items())],
+                    b"STORED\r\n" * 100,
+                    reads=False,
+                ),
+                *chosen(of_a_dict(stores)),
+                *chosen(rows(stores, unstored, "set_many(given)", right_sets, AtMost(1.3, FLOOR))),
+            ),
+            floor=FLOOR,
+            ours=OURS,
+            about="each answered; meta-memcache sets one by one, having nothing for many",
+        ),
+    )
+
+
+def of_a_dict(case: str) -> Iterator[Row]:
+    label = f"{OURS}, of a dict"
+    maker = unstored(case, label, ours("Ascii", "native"))
+    yield Row(label, "set_many(batch(items))", maker, kind="native", check=right_sets)
+
+
 GET, GETS, SETS, PARSE = "get", "get of 100 keys", "set of 100 keys", "parse 100 values"
-
-ONE = Case(
-    GET,
-    (
-        a_floor(GET, lambda items: [b"get %b\r\n" % key.encode() for key in items], b"END\r\n"),
-        *rows(GET, stored, "get(key)", right_values, AtMost(1.10, FLOOR)),
-    ),
-    floor=FLOOR,
-    ours=OURS,
-)
-
-MANY = Case(
-    GETS,
-    (
-        a_floor(GETS, lambda items: [b"get %b\r\n" % " ".join(items).encode()], b"END\r\n"),
-        *rows(GETS, stored, "get_many(keys)", right_mapping, AtMost(1.5, FLOOR)),
-    ),
-    floor=FLOOR,
-    ours=OURS,
-)
-
-STORES = Case(
-    SETS,
-    (
-        a_floor(
-            SETS,
-            lambda items: [b"".join(set_request(*item) for item in items.items())],
-            b"STORED\r\n" * 100,
-            reads=False,
-        ),
-        Row(
-            f"{OURS}, of a dict",
-            "set_many(batch(items))",
-            unstored(SETS, f"{OURS}, of a dict", ours("Ascii", "native")),
-            kind="native",
-            check=right_sets,
-        ),
-        *rows(SETS, unstored, "set_many(given)", right_sets, AtMost(1.3, FLOOR)),
-    ),
-    floor=FLOOR,
-    ours=OURS,
-    about="each answered; meta-memcache sets one by one, having nothing for many",
-)
+END = b"END\r\n"
 
 PARSING = Case(
     PARSE,
@@ -387,18 +402,31 @@ PARSING = Case(
     about="no server: the reply is in memory, and the request is made anew for it",
 )
 
+ABOUT = (
+    "Values of 100 bytes, keys of 14, one memcached with one thread on loopback. The raw socket, "
+    "the same for all protocols, is a plain Python socket that sends ASCII requests made before "
+    "and counts the bytes of the reply without a look at them. What is to be stored is ready "
+    "in the form that a client takes, a list of items or a dict; answers are taken as they "
+    "come, objects or values. "
+)
+FASTEST = (OURS, "native, binary", "native, meta", "pylibmc", "libmc", "pymemcache")
+
 GROUPS = (
     Group(
         "memcache",
-        "One server",
-        "Values of 100 bytes, keys of 14, one memcached with one thread on loopback, on one core "
-        "with the clients, so that what a client does adds to the time whole. The raw socket, the "
-        "same for all protocols, is a plain Python socket that sends ASCII requests made before "
-        "and counts the bytes of the reply without a look at them. What is to be stored is ready "
-        "in the form that a client takes, a list of items or a dict; answers are taken as they "
-        "come, objects or values.",
+        "One server, on one core with its clients",
+        ABOUT + "On one core with the clients, so that what a client does adds to the time whole.",
         "call",
-        (ONE, MANY, STORES, PARSING),
+        (*server_cases(""), PARSING),
         resource=a_server,
+    ),
+    Group(
+        "memcache-apart",
+        "One server, on a core of its own",
+        ABOUT + "On another core than the clients: most of a call is then one side's waking the "
+        "other, as it is with a server on another machine.",
+        "call",
+        server_cases(", cores apart", FASTEST),
+        resource=partial(a_server, apart=True),
     ),
 )

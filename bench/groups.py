@@ -6,6 +6,7 @@ from . import (
     cases_hash,
     cases_memcache,
     cases_murmur,
+    cases_placement,
     cases_pools,
     cases_sql,
 )
@@ -16,6 +17,7 @@ __all__ = ["GROUPS", "group_named"]
 GROUPS: tuple[Group, ...] = (
     *cases_hash.GROUPS,
     *cases_murmur.GROUPS,
+    *cases_placement.GROUPS,
     *cases_memcache.GROUPS,
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,

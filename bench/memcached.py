@@ -74,17 +74,16 @@ class Plain:
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
-    """Keep this process, and all that it starts, on one core.
+def _pinned(core: int) -> Iterator[None]:
+    """Keep this process, and all that it starts meanwhile, on one core, counted from the last.
 
-    Otherwise the kernel has server and client share a core for one row and not for the next, and
-    waking another core takes ten times as long as all the rest of a get.
+    Otherwise the kernel has server and client share a core for one row and not for the next.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
+    os.sched_setaffinity(0, {sorted(cores)[-1 - core % len(cores)]})
     try:
         yield
     finally:
@@ -92,8 +91,12 @@ def _one_core() -> Iterator[None]:
 
 
 @contextmanager
-def a_server() -> Iterator[list[Any]]:
-    """Run a memcached with one thread on loopback, on one core with us; give its host and port."""
+def a_server(apart: bool = False) -> Iterator[list[Any]]:
+    """Run a memcached with one thread on loopback; give its host and port.
+
+    It is on one core with us, where what a client does adds to the time whole, or `apart`, where
+    each is woken by the other, as in most places where a server is not the client's own.
+    """
     program = shutil.which("memcached")
     if program is None:
         raise MissingError("memcached is not installed")
@@ -103,8 +106,9 @@ def a_server() -> Iterator[list[Any]]:
     command = [program, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "256", "-t", "1"]
     if os.geteuid() == 0:
         command += ["-u", "root"]
-    with _one_core():
+    with _pinned(1 if apart else 0):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    with _pinned(0):
         try:
             address = ["127.0.0.1", port]
             until = time.monotonic() + 10

@@ -41,7 +41,9 @@ def _hash_many(n: int, num_shards: int) -> Callable[[ModuleType], object]:
 TEXT: Final = "a file's name, such as it comes in"
 ITEMS: Final = tuple(b"user:%011d" % i for i in range(256))
 
-REQUEST: Final = (b"gets", [f"user:{i:05}" for i in range(100)], b"")
+KEYS: Final = [f"user:{i:05}" for i in range(100)]
+
+REQUEST: Final = (b"gets", KEYS, b"")
 REPLY: Final = (
     b"".join(b"VALUE user:%05d 0 100 7\r\n%s\r\n" % (i, b"x" * 100) for i in range(100))
     + b"END\r\n"
@@ -61,6 +63,7 @@ CASES: Final = (
     Case("hash2: 256 keys, 1,000 shards", "hash2", 256, _hash_many(256, 1000)),
     Case("murmur3: 16 bytes", "murmur3", 1, lambda k: k.hash32(ITEMS[0])),
     Case("murmur3: 256 items of 16 bytes", "murmur3", 256, lambda k: k.hash32_many(ITEMS)),
+    Case("placement: 100 keys, 8 servers", "placement", 100, lambda k: k.hash2(8).of_many(KEYS)),
     Case("sqltext: a str of 33 characters", "sqltext", 1, lambda k: k.literal(TEXT, 0)),
     Case("stack: an error with its stack", "stack", 1, lambda k: k.StackedError("m")),
     Case("wire: a reply of 100 values", "wire", 100, _parse),

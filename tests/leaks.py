@@ -23,6 +23,7 @@ import godropbox
 from godropbox import errors, hash2, murmur3, net2, resource_pool
 from godropbox.database import sqlbuilder as sb
 from godropbox.database import sqltypes
+from godropbox.memcache import shard_manager, sharding
 
 __all__ = ["ALLOWED", "CALLS", "CASES", "Case", "fails", "growth", "resident"]
 
@@ -273,7 +274,50 @@ SQLBUILDER = (
     fails(TypeError, PREPARED.sql, name=5),
 )
 
-CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS)
+ADDRESSES = [f"10.0.0.{i}:11211" for i in range(8)]
+BATCH = [*(f"user:{i}" for i in range(40)), b"bytes", "\u20ac", None]
+RULES = (
+    sharding.Hash2(),
+    sharding.Crc32(),
+    sharding.Jump(),
+    sharding.Ketama(),
+    sharding.Rendezvous(),
+    sharding.Custom(lambda key, count: 0),
+)
+PLACED = {type(rule).__name__: rule.bind(ADDRESSES) for rule in RULES}
+LONG_BATCH = [f"user:{i}" for i in range(300)]
+FLEETS = shard_manager.BaseShardManager()
+STATES = [[(address, state) for address in ADDRESSES[state:]] for state in (0, 1)]
+
+
+def changed_fleet() -> None:
+    for states in STATES:
+        FLEETS.update_shard_states(states)
+
+
+PLACEMENT = (
+    *(
+        Case(f"{rule}: of_many", functools.partial(placed.of_many, BATCH), share=0.2)
+        for rule, placed in PLACED.items()
+    ),
+    *(
+        Case(f"{rule}: of", functools.partial(placed.of, "user:1"))
+        for rule, placed in PLACED.items()
+    ),
+    Case("a long batch", lambda: PLACED["Hash2"].of_many(LONG_BATCH), share=0.1),
+    Case("key_number", lambda: sharding.key_number("user:1")),
+    Case("Hash2.among", lambda: sharding.Hash2().among(ADDRESSES, [1, 3]), share=0.1),
+    Case("Ketama.bind", lambda: sharding.Ketama().bind(ADDRESSES[:1]), share=0.01),
+    Case("Rendezvous.bind", lambda: sharding.Rendezvous().bind(ADDRESSES[:1]), share=0.2),
+    Case("a changed fleet", changed_fleet, share=0.02),
+    fails(TypeError, PLACED["Hash2"].of, 5),
+    fails(ValueError, PLACED["Rendezvous"].of, "\udc80"),
+    fails(TypeError, PLACED["Jump"].of_many, "text"),
+    fails(ValueError, sharding.Hash2().among, ADDRESSES, [8]),
+    fails(ValueError, FLEETS.update_shard_states, [("a:1", 3)]),
+)
+
+CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS, *PLACEMENT)
 
 
 def resident() -> int:

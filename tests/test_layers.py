@@ -19,6 +19,7 @@ SHARED = r"godropbox\._kernels\._\w+"
 BASE = r"godropbox\._kernels(\._args)?|godropbox\.errors"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
+FORKS = r"godropbox\._forks"
 POOLS = r"godropbox\.resource_pool(\.\w+)*"
 NET = rf"{POOLS}|godropbox\.net2(\.\w+)*"
 HASHES = r"godropbox\.hash2|godropbox\.murmur3"
@@ -30,19 +31,23 @@ LAYERS = [
     (r"godropbox", r"godropbox\._kernels"),
     (r"godropbox\.__main__", r"godropbox|godropbox\._kernels"),
     (r"godropbox\._kernels", rf"godropbox\._kernels\.\w+_(c|py)|{SHARED}"),
+    # The two that receive replies know the kernel that reads them.
+    (r"godropbox\._kernels\.(line|scatter)_c", rf"{SHARED}|godropbox\._kernels\.wire_c"),
+    (r"godropbox\._kernels\.(line|scatter)_py", rf"{SHARED}|godropbox\._kernels\.wire_py"),
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._args)?"),
     (r"godropbox\.database", r"(?!)"),
     (rf"{HASHES}|{SQLTYPES}", BASE),
-    (POOLS, rf"{BASE}|{POOLS}"),
+    (FORKS, r"(?!)"),
+    (POOLS, rf"{BASE}|{FORKS}|{POOLS}"),
     (BUILDER, rf"{BASE}|{SQLTYPES}|{BUILDER}"),
     (r"godropbox\.net2(\.\w+)*", rf"{BASE}|{NET}"),
-    (MEMCACHE, rf"{BASE}|{HASHES}|{NET}|{MEMCACHE}"),
+    (MEMCACHE, rf"{BASE}|{FORKS}|{HASHES}|{NET}|{MEMCACHE}"),
     (r"godropbox\.caching(\.\w+)*", r"godropbox(?!\.__main__).*"),
 ]
 
 IO = r"asyncio|selectors|select|socket|socketserver|ssl|urllib|http"
-SOCKETS = r"godropbox\.memcache\.(raw|raw_client|channel|sharded|sharded_client|client)"
+SOCKETS = r"godropbox\.memcache\.(channel|connection|raw|scatter|sharded|sharded_client|client)"
 
 # One row a ban: the modules it binds, what they may not import from outside this package, why.
 BANNED = [
@@ -137,7 +142,7 @@ def test_no_circles() -> None:
         ("godropbox.memcache.ascii", "import socket"),
         ("godropbox.memcache.ascii", "from selectors import DefaultSelector"),
         ("godropbox.memcache.binary", "from asyncio import Queue"),
-        ("godropbox.memcache.raw_client", "import asyncio"),
+        ("godropbox.memcache.connection", "import asyncio"),
         ("godropbox.memcache.aio", "from ..caching import Layer"),
         ("godropbox.memcache.raw", "from .._kernels.wire_c import parse"),
         ("godropbox.hash2", "from ._kernels.hash2_py import consistent_hash"),

@@ -21,8 +21,10 @@ __all__ = [
     "MODULES",
     "REASON",
     "hash2",
+    "line",
     "murmur3",
     "pairs",
+    "placement",
     "sqltext",
     "stack",
     "wire",
@@ -34,7 +36,16 @@ TYPE_CHECKING = False  # not typing's: that module takes longer to import than t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KERNELS = ("hash2", "murmur3", "sqltext", "stack", "wire", "wire_request")
+KERNELS = (
+    "hash2",
+    "line",
+    "murmur3",
+    "placement",
+    "sqltext",
+    "stack",
+    "wire",
+    "wire_request",
+)
 MODULES = (
     "godropbox.caching.flight",
     "godropbox.caching.fresh",
@@ -57,6 +68,7 @@ MODULES = (
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.clients",
+    "godropbox.memcache.connection",
     "godropbox.memcache.exchange",
     "godropbox.memcache.meta",
     "godropbox.memcache.protocol",
@@ -141,7 +153,9 @@ if IMPLEMENTATION == "pure":
 
 if TYPE_CHECKING:
     from . import hash2_py as hash2
+    from . import line_py as line
     from . import murmur3_py as murmur3
+    from . import placement_py as placement
     from . import sqltext_py as sqltext
     from . import stack_py as stack
     from . import wire_py as wire

@@ -1,9 +1,9 @@
 """32-bit murmur3 in pure Python: the twin of ``murmur3_c``."""
 
-import struct
 from array import array
 
 from ._args import bad_buffer, checked_int, checked_items
+from ._hashes import murmur3
 
 TYPE_CHECKING = False  # not typing's: that module takes longer to import than this one
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 __all__ = ["hash32", "hash32_many"]
-
-_MASK = 0xFFFFFFFF
 
 
 def _bytes(name: str, value: object) -> bytes:
@@ -27,23 +25,6 @@ def _bytes(name: str, value: object) -> bytes:
     return bytes(view)
 
 
-def _hash32(data: bytes, seed: int) -> int:
-    h = seed
-    size = len(data)
-    for (k,) in struct.iter_unpack("<I", data[: size & ~3]):
-        k = k * 0xCC9E2D51 & _MASK
-        k = (k << 15 | k >> 17) * 0x1B873593 & _MASK
-        h ^= k
-        h = (h << 13 | h >> 19) * 5 + 0xE6546B64 & _MASK
-    if size & 3:
-        k = int.from_bytes(data[size & ~3 :], "little") * 0xCC9E2D51 & _MASK
-        h ^= (k << 15 | k >> 17) * 0x1B873593 & _MASK
-    h ^= size & _MASK
-    h = (h ^ h >> 16) * 0x85EBCA6B & _MASK
-    h = (h ^ h >> 13) * 0xC2B2AE35 & _MASK
-    return h ^ h >> 16
-
-
 def hash32(data: "ReadableBuffer", seed: int = 0) -> int:
     """Return the 32-bit murmur3 of `data`, as an int in [0, 2**32).
 
@@ -54,7 +35,7 @@ def hash32(data: "ReadableBuffer", seed: int = 0) -> int:
     of range.
     """
     seed = checked_int("seed", "[0, 2**32)", seed, 1 << 32)
-    return _hash32(_bytes("data", data), seed)
+    return murmur3(_bytes("data", data), seed)
 
 
 def hash32_many(items: "Iterable[ReadableBuffer]", seed: int = 0) -> "array[int]":
@@ -66,5 +47,5 @@ def hash32_many(items: "Iterable[ReadableBuffer]", seed: int = 0) -> "array[int]
     seed = checked_int("seed", "[0, 2**32)", seed, 1 << 32)
     return array(
         "I",
-        [_hash32(_bytes(f"items[{i}]", item), seed) for i, item in enumerate(checked_items(items))],
+        [murmur3(_bytes(f"items[{i}]", item), seed) for i, item in enumerate(checked_items(items))],
     )

@@ -7,7 +7,7 @@ from typing_extensions import disjoint_base
 from . import _wire as codes
 from ._wire import Row
 
-__all__ = ["Reply", "arm", "codes", "exchange"]
+__all__ = ["Reply", "codes"]
 
 @disjoint_base
 class Reply:
@@ -27,12 +27,3 @@ class Reply:
         self, count: int
     ) -> tuple[bytes, array[int], dict[int, tuple[int, bytes]] | None]: ...
     def rows(self) -> list[Row]: ...
-
-def arm(fd: int, seconds: float) -> None: ...
-def exchange(
-    fd: int,
-    request: list[ReadableBuffer],
-    reply: Reply,
-    seconds: float | None,
-    armed: bool = False,
-) -> None: ...

@@ -4,90 +4,24 @@ cimport cython
 from cpython cimport array as c_array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-import os
 from array import array
 
 from . import _wire as codes
 from ._args import bad_buffer
 from ._wire import Row, bad_key, bad_reply
 
-__all__ = ["Reply", "arm", "codes", "exchange"]
+__all__ = ["Reply", "codes"]
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
 
-cdef extern from "wire.h":
-    enum:
-        GDBX_WIRE_VALUES
-        GDBX_WIRE_STATS
-        GDBX_WIRE_DONE
-        GDBX_WIRE_MORE
-        GDBX_WIRE_FULL
-        GDBX_WIRE_BAD
-        GDBX_WIRE_KEY
-        GDBX_WIRE_FAILED
-    struct gdbx_wire_record:
-        size_t key, key_size, value, value_size, line, line_size
-        uint64_t cas, number
-        uint32_t flags, index, status, marks
-    struct gdbx_wire_reader:
-        uint64_t words
-        uint32_t kind, options, count, first
-        size_t position, needed
-        int done, reason
-    int gdbx_wire_scan(gdbx_wire_reader *, const uint8_t *, size_t, gdbx_wire_record *, size_t,
-                       size_t *) noexcept nogil
-
-cdef extern from *:
-    """
-    #include "wire_io.h"
-    #ifdef _WIN32
-    /* There the exchange is left to the generic driver, and these are never called. */
-    #define GDBX_HAS_WIRE_IO 0
-    enum { GDBX_WIRE_SIGNAL = 16, GDBX_WIRE_LATE, GDBX_WIRE_CLOSED, GDBX_WIRE_UNASKED };
-    struct gdbx_wire_part { const uint8_t *data; size_t size; };
-    struct gdbx_wire_io {
-        struct gdbx_wire_reader *reader; const struct gdbx_wire_part *parts; size_t part_count;
-        uint8_t *data; size_t capacity, size; struct gdbx_wire_record *records;
-        size_t record_capacity, record_count; int64_t deadline; int fd, armed, error;
-    };
-    #define gdbx_wire_now() 0
-    #define gdbx_wire_arm(fd, nanoseconds) 0
-    #define gdbx_wire_exchange(io) 0
-    #else
-    #define GDBX_HAS_WIRE_IO 1
-    #endif
-    """
-    enum:
-        GDBX_HAS_WIRE_IO
-        GDBX_WIRE_SIGNAL
-        GDBX_WIRE_LATE
-        GDBX_WIRE_CLOSED
-        GDBX_WIRE_UNASKED
-    struct gdbx_wire_part:
-        const uint8_t *data
-        size_t size
-    struct gdbx_wire_io:
-        gdbx_wire_reader *reader
-        const gdbx_wire_part *parts
-        size_t part_count
-        uint8_t *data
-        size_t capacity, size
-        gdbx_wire_record *records
-        size_t record_capacity, record_count
-        int64_t deadline
-        int fd, armed, error
-    int64_t gdbx_wire_now() noexcept nogil
-    int gdbx_wire_arm(int, int64_t) noexcept nogil
-    int gdbx_wire_exchange(gdbx_wire_io *) noexcept nogil
-
 cdef enum:
     MOST_TRUSTED = 1 << 22  # how much memory a length that a server claims may cost at once
+    MOST_KEPT = 1 << 16  # how much room is kept for the next reply
 
 cdef c_array.array FLAGS = array("I")
 cdef c_array.array TOKENS = array("Q")
@@ -99,14 +33,6 @@ cdef class Reply:
     `kind` is what to expect, `count` how many answers, `words` which words or opcodes, `first` the
     opaque of the first request, `options` a sum of STRICT, QUIET and SERIES.
     """
-
-    cdef gdbx_wire_reader reader
-    cdef gdbx_wire_record single[2]
-    cdef gdbx_wire_record *records
-    cdef size_t record_capacity, record_count
-    cdef uint8_t *data
-    cdef size_t capacity, size
-    cdef bint busy
 
     def __cinit__(self, uint32_t kind, uint32_t count, uint64_t words=0, uint32_t first=0,
                   uint32_t options=0):
@@ -126,6 +52,19 @@ cdef class Reply:
         PyMem_RawFree(self.data)
         if self.records is not self.single:
             PyMem_RawFree(self.records)
+
+    cdef int restart(self, uint32_t kind, uint32_t count) except -1:
+        """Begin again as the reply to another request, in the room that there is."""
+        if self.capacity > MOST_KEPT:
+            PyMem_RawFree(self.data)
+            self.data = NULL
+            self.capacity = 0
+        memset(&self.reader, 0, sizeof(self.reader))
+        self.reader.kind = kind
+        self.reader.count = count
+        self.reader.done = count == 0
+        self.size = self.record_count = 0
+        return 0
 
     cdef int grow_records(self, size_t capacity) except -1:
         cdef bint inside = self.records == self.single
@@ -205,8 +144,11 @@ cdef class Reply:
             raise self.bad()
         return result == GDBX_WIRE_DONE
 
-    @cython.critical_section
     def hit(self, key, bytes prefix not None):
+        return self.single_hit(key, prefix)
+
+    @cython.critical_section
+    cdef tuple single_hit(self, object key, bytes prefix):
         cdef gdbx_wire_record *record = self.records
         self.check_done()
         if self.record_count == 0:
@@ -342,84 +284,3 @@ cdef dict wire_places(list keys, bytes prefix):
     for place, key in enumerate(keys):
         places[prefix + (key.encode() if isinstance(key, str) else key)] = place
     return places
-
-
-def arm(int fd, double seconds):
-    """Make a blocking receive on `fd` give up after `seconds`, 0 for never, for ``exchange``."""
-    cdef int error = gdbx_wire_arm(fd, <int64_t> (seconds * 1e9))
-    if error:
-        raise OSError(error, os.strerror(error))
-
-
-cdef int run(gdbx_wire_io *io, Reply reply) except -1:
-    """Go on until the exchange is over, and come back for what only the interpreter can do."""
-    cdef int result
-    while True:
-        io.data, io.capacity, io.size = reply.data, reply.capacity, reply.size
-        io.records, io.record_capacity = reply.records, reply.record_capacity
-        io.record_count = reply.record_count
-        with nogil:
-            result = gdbx_wire_exchange(io)
-        reply.size, reply.record_count = io.size, io.record_count
-        if result == GDBX_WIRE_SIGNAL:
-            PyErr_CheckSignals()
-        elif result == GDBX_WIRE_MORE:
-            reply.grow_data(0)
-        elif result == GDBX_WIRE_FULL:
-            reply.grow_records(2 * reply.record_capacity)
-        else:
-            return result
-
-
-def _exchange(int fd, list request, Reply reply, seconds, bint armed=False):
-    cdef gdbx_wire_io io
-    cdef gdbx_wire_part single
-    cdef gdbx_wire_part *parts = &single
-    cdef Py_buffer *views = NULL
-    cdef Py_ssize_t i, held = 0, count = len(request)
-    cdef int result
-    reply.check_idle()
-    memset(&io, 0, sizeof(io))
-    io.deadline = INT64_MAX
-    if seconds is not None:
-        io.deadline = gdbx_wire_now() + <int64_t> (<double> seconds * 1e9)
-    io.fd, io.armed, io.reader, io.part_count = fd, armed, &reply.reader, count
-    if not reply.capacity:
-        reply.grow_data(0)
-    views = <Py_buffer *> PyMem_RawMalloc(count * sizeof(Py_buffer))
-    if count > 1:
-        parts = <gdbx_wire_part *> PyMem_RawMalloc(count * sizeof(gdbx_wire_part))
-    reply.busy = True
-    try:
-        if views == NULL or parts == NULL:
-            raise MemoryError
-        for i in range(count):
-            PyObject_GetBuffer(request[i], &views[i], PyBUF_SIMPLE)
-            held += 1
-            parts[i].data, parts[i].size = <const uint8_t *> views[i].buf, views[i].len
-        io.parts = parts
-        result = run(&io, reply)
-    finally:
-        reply.busy = False
-        for i in range(held):
-            PyBuffer_Release(&views[i])
-        PyMem_RawFree(views)
-        if parts is not &single:
-            PyMem_RawFree(parts)
-    if result == GDBX_WIRE_DONE:
-        return
-    if result == GDBX_WIRE_BAD:
-        raise reply.bad()
-    if result == GDBX_WIRE_LATE:
-        raise TimeoutError("the deadline passed")
-    if result == GDBX_WIRE_CLOSED:
-        raise ConnectionResetError(
-            f"the server closed the connection after {reply.size} bytes of the reply"
-        )
-    if result == GDBX_WIRE_UNASKED:
-        raise ValueError("bytes were waiting before the request was sent")
-    raise OSError(io.error, os.strerror(io.error))
-
-
-# There is none where the C file has none.
-exchange = _exchange if GDBX_HAS_WIRE_IO else None

@@ -5,7 +5,6 @@ The rules are memcached's doc/protocol.txt and its binary protocol document.
 
 import struct
 from array import array
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from . import _wire as codes
@@ -34,7 +33,7 @@ from ._wire import (
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Reply", "arm", "codes", "exchange"]
+__all__ = ["Reply", "codes"]
 
 # The reasons of ``_wire.REASONS``, by their numbers in csrc/wire.h.
 _LONG_LINE: Final = 1
@@ -486,13 +485,3 @@ def _wire(key: str | bytes, prefix: bytes) -> bytes:
 
 def _unasked(row: Row) -> ValueError:
     return ValueError(f"the reply names a key that was not asked for: {row.key!r}")
-
-
-def arm(fd: int, seconds: float) -> None:
-    """Make a blocking receive on `fd` give up after `seconds`, 0 for never, for ``exchange``."""
-
-
-# Where there is one, ``exchange(fd, request, reply, seconds, armed)`` sends the buffers of
-# `request` and feeds `reply` until it is complete. Raises ``TimeoutError``, ``OSError``, or
-# ``ValueError`` for a bad reply.
-exchange: "Callable[[int, list[ReadableBuffer], Reply, float | None, bool], None] | None" = None

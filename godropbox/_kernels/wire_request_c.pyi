@@ -12,12 +12,14 @@ __all__ = [
     "binary_keys",
     "binary_stores",
     "checked_range",
+    "has_repeats",
     "meta_keys",
     "meta_stores",
     "wire_key",
 ]
 
 def wire_key(key: str | bytes, prefix: bytes) -> bytes: ...
+def has_repeats(keys: list[Any]) -> bool: ...
 def ascii_keys(command: bytes, keys: list[Any], prefix: bytes) -> bytes: ...
 def ascii_each(before: bytes, keys: list[Any], after: bytes, prefix: bytes) -> bytes: ...
 def ascii_stores(

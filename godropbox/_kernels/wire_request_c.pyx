@@ -3,8 +3,8 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from ._args import bad_buffer, bad_int
 from ._wire import bad_item, bad_key, bad_size, bad_token, checked_range
@@ -16,6 +16,7 @@ __all__ = [
     "binary_keys",
     "binary_stores",
     "checked_range",
+    "has_repeats",
     "meta_keys",
     "meta_stores",
     "wire_key",
@@ -34,6 +35,7 @@ cdef enum:
     LARGE = 16384  # from here on a value is sent from where it lies
     HEADER = 24
     NOOP = 0x0A
+    SLOTS = 1024
     LONG_AGO = 2592001  # the binary protocol has no negative expiry, but January 1970 is over
 
 
@@ -162,6 +164,26 @@ def wire_key(key, bytes prefix not None):
     cdef Writer writer = Writer()
     writer.key(key, prefix)
     return writer.text()
+
+
+def has_repeats(list keys not None):
+    """Return whether a key is in the list twice."""
+    cdef uint16_t table[SLOTS]  # a place in the list and 1, 0 for none
+    cdef Py_ssize_t i, count = len(keys)
+    cdef size_t slot
+    cdef object key
+    if count > SLOTS // 2:
+        return len(set(keys)) != count
+    memset(table, 0, sizeof(table))
+    for i in range(count):
+        key = keys[i]
+        slot = <size_t> hash(key) % SLOTS
+        while table[slot]:
+            if keys[table[slot] - 1] == key:
+                return True
+            slot = (slot + 1) % SLOTS
+        table[slot] = <uint16_t> (i + 1)
+    return False
 
 
 cdef uint64_t unsigned(str name, object number, uint64_t most, str allowed) except? 1:

@@ -22,6 +22,7 @@ __all__ = [
     "binary_keys",
     "binary_stores",
     "checked_range",
+    "has_repeats",
     "meta_keys",
     "meta_stores",
     "wire_key",
@@ -50,6 +51,11 @@ def wire_key(key: _Key, prefix: bytes) -> bytes:
     if not 0 < len(wire) <= 250 or len(wire.translate(None, _BAD_BYTES)) != len(wire):
         raise bad_key(key, prefix)
     return wire
+
+
+def has_repeats(keys: list[Any]) -> bool:
+    """Return whether a key is in the list twice."""
+    return len(set(keys)) != len(keys)
 
 
 def _check_kinds(keys: list[Any]) -> None:

@@ -8,6 +8,7 @@ from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
 from .channel import Credentials, connect
 from .clients import RawAsciiClient, RawBinaryClient, RawMetaClient
+from .connection import Channel, Connection
 from .errors import (
     ConnectionLostError,
     ConnectionUnusableError,
@@ -22,7 +23,7 @@ from .errors import (
 )
 from .exchange import Exchange
 from .meta import MetaProtocol
-from .raw import Channel, RawClient
+from .raw import RawClient
 from .responses import (
     CountResponse,
     GetResponse,
@@ -39,6 +40,7 @@ __all__ = [
     "BinaryProtocol",
     "Capabilities",
     "Channel",
+    "Connection",
     "ConnectionLostError",
     "ConnectionUnusableError",
     "CountResponse",

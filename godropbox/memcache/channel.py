@@ -7,6 +7,7 @@ from time import monotonic
 
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
+from .connection import Connection
 from .errors import (
     ConnectionLostError,
     DeadlineExceededError,
@@ -14,10 +15,8 @@ from .errors import (
     NetworkError,
     ServerError,
 )
-from .exchange import Exchange
-from .raw import RawClient
 
-__all__ = ["Credentials", "connect"]
+__all__ = ["Credentials", "connect", "parse_address"]
 
 _DEFAULT_PORT = 11211
 
@@ -37,7 +36,7 @@ class Credentials:
             )
 
 
-def _parse(address: str) -> str | tuple[str, int]:
+def parse_address(address: str) -> str | tuple[str, int]:
     """Return the path of a Unix socket, or a host and a port."""
     if address.startswith("unix:"):
         if len(address) == 5:
@@ -75,19 +74,10 @@ def _open(address: str | tuple[str, int], timeout: float) -> socket.socket:
     return channel
 
 
-class _Login(RawClient):
-    """The client that logs a new channel in."""
-
-    __slots__ = ()
-
-    def run(self, exchange: Exchange) -> object:
-        return self._run(lambda: exchange)
-
-
 def _log_in(channel: socket.socket, who: Credentials, timeout: float) -> None:
     protocol = AsciiProtocol() if who.mechanism == "ascii" else BinaryProtocol()
     exchange = protocol.authenticate(who.user, who.password)
-    response = _Login(channel, protocol, timeout).run(exchange)
+    response = Connection(channel, timeout).run(exchange)
     error = getattr(response, "error", None)
     if error is not None:
         raise ServerError(f"the login of {who.user!r} was refused: {error}", **error.fields)
@@ -108,7 +98,7 @@ def connect(
     ``InvalidArgumentError``, ``ConnectionLostError``, ``DeadlineExceededError``, and
     ``ServerError`` for a login that is refused.
     """
-    target = _parse(address)
+    target = parse_address(address)
     for name, seconds in (("timeout", timeout), ("connect_timeout", connect_timeout)):
         if (seconds is not None or name != "timeout") and not 0 < (seconds or 0) < 1e9:
             raise InvalidArgumentError(f"{name} must be in (0, 1e9) seconds, got {seconds!r}")

@@ -4,7 +4,7 @@ from .raw cimport RawClient
 
 
 cdef class RawAsciiClient(RawClient):
-    pass
+    cdef bytes _prefix
 
 
 cdef class RawBinaryClient(RawClient):

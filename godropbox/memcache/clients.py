@@ -4,9 +4,10 @@ from functools import partial
 
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
+from .connection import Channel
 from .meta import MetaProtocol
-from .raw import Channel, RawClient
-from .responses import MetaResponse, MutateResponse
+from .raw import RawClient
+from .responses import GetResponse, MetaResponse, MutateResponse
 from .types import Item, Key
 
 __all__ = ["RawAsciiClient", "RawBinaryClient", "RawMetaClient"]
@@ -15,7 +16,7 @@ __all__ = ["RawAsciiClient", "RawBinaryClient", "RawMetaClient"]
 class RawAsciiClient(RawClient):
     """A client that speaks the ASCII protocol over one connection."""
 
-    __slots__ = ()
+    __slots__ = ("_prefix",)
 
     def __init__(
         self,
@@ -25,7 +26,15 @@ class RawAsciiClient(RawClient):
         timeout: float | None = None,
         prefix: Key = b"",
     ) -> None:
-        RawClient.__init__(self, channel, AsciiProtocol(prefix, shard_id), timeout)
+        ascii_protocol = AsciiProtocol(prefix, shard_id)
+        self._prefix = ascii_protocol.prefix
+        RawClient.__init__(self, channel, ascii_protocol, timeout)
+
+    def get(self, key: Key) -> GetResponse:
+        """Get one item; a miss is an answer, not an error."""
+        if self._line is None:
+            return RawClient.get(self, key)
+        return self._fetch(b"gets ", key, self._prefix)
 
 
 class RawBinaryClient(RawClient):

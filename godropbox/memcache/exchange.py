@@ -41,6 +41,7 @@ __all__ = [
     "StatsExchange",
     "VersionExchange",
     "as_caller_error",
+    "get_response",
     "server_error",
 ]
 
@@ -64,6 +65,15 @@ def server_error(status: int, text: bytes) -> tuple[ResponseStatus, ServerError]
         raise ReplyError(f"the server answered with an unknown status, 0x{status:04x}: {text!r}")
     words = text.decode("utf-8", "backslashreplace") or known.name
     return known, ServerError(words, status=known)
+
+
+def get_response(key: Key, hit: tuple[int, bytes | None, int, int]) -> GetResponse:
+    """Return the answer for a key, of what ``Reply.hit`` makes of the reply."""
+    number, value, flags, cas = hit
+    if number == 0 or number == 1:
+        return one_get(key, value, flags, cas)
+    status, error = server_error(number, value or b"")
+    return failed_get(key, status, error)
 
 
 class Exchange:
@@ -119,11 +129,7 @@ class GetExchange(Exchange):
         self.prefix = prefix
 
     def _result(self) -> GetResponse:
-        number, value, flags, cas = self.reply.hit(self.named, self.prefix)
-        if number == 0 or number == 1:
-            return one_get(self.key, value, flags, cas)
-        status, error = server_error(number, value or b"")
-        return failed_get(self.key, status, error)
+        return get_response(self.key, self.reply.hit(self.named, self.prefix))
 
 
 class MetaGetExchange(GetExchange):
@@ -151,10 +157,11 @@ class MetaGetExchange(GetExchange):
 
 
 class GetManyExchange(Exchange):
-    """A get of many keys. `found` has a place for every key as it was given.
+    """A get of many keys, of which the answers are put into `found`.
 
-    `aliases` is None where `keys` are the keys of `found`; otherwise it leads from a key on the
-    wire to those that were given for it, and `found` already tells what is wrong with the others.
+    `aliases` is None where `keys` are as they were given; otherwise it leads from a key on the
+    wire to those that were given for it, and `found` has a place for each of all the keys in the
+    order given, and already tells what is wrong with some.
     """
 
     __slots__ = ("aliases", "found", "keys", "prefix")

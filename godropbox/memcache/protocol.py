@@ -136,15 +136,14 @@ class Protocol:
 
     def get_multi(self, keys: Iterable[Key]) -> GetManyExchange:
         """Get many items; a key given twice is asked for once."""
-        found: dict[Any, Any] = dict.fromkeys(keys)
-        given = list(found)
-        if self.encodes:
-            return self._get_sorted_out(found)
+        given = list(keys)
+        if self.encodes or wire_request.has_repeats(given):
+            return self._get_sorted_out(dict.fromkeys(given))
         try:
             request, reply = self._gets(given, self.prefix, True)
         except (TypeError, ValueError):
-            return self._get_sorted_out(found)
-        return GetManyExchange(request, reply, found, given, self.prefix)
+            return self._get_sorted_out(dict.fromkeys(given))
+        return GetManyExchange(request, reply, {}, given, self.prefix)
 
     def _get_sorted_out(self, found: dict[Any, Any]) -> GetManyExchange:
         """Get many keys of which some are bad, or are two spellings of one."""

@@ -1,6 +1,7 @@
 # What the compiler is told about raw.py.
 
+from .connection cimport Connection
 
-cdef class RawClient:
-    cdef object _channel, _lock, _pending, _pid, _protocol, _timeout
-    cdef bint _in_c, _is_valid, _plain
+
+cdef class RawClient(Connection):
+    cdef object _protocol

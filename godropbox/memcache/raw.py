@@ -1,33 +1,15 @@
 """Raw clients: one protocol over one connection, one operation at a time.
 
-A channel is anything with ``sendall``, ``recv_into``, ``settimeout`` and ``close``. Over a plain
-socket a compiled client sends, waits, receives and parses in C, with the interpreter lock
-released; over anything else (TLS, gevent, a fake) it calls those four.
-
-From the first byte sent to the last byte understood the client counts as broken, and only a
-complete and fitting reply mends it: no exception of any kind can leave it usable and out of step.
+What each operation does is told in ``protocol``, and how it is driven in ``connection``. Compiled
+as it stands (``raw.pxd``).
 """
 
-import _socket  # the operating system's own sockets, which gevent cannot replace
-import os
-import socket
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sized
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from typing import Protocol as Interface
 
-from .._kernels import wire
 from .ascii import AsciiProtocol
-from .errors import (
-    ConnectionLostError,
-    ConnectionUnusableError,
-    DeadlineExceededError,
-    InvalidArgumentError,
-    NetworkError,
-    ReplyError,
-)
-from .exchange import Exchange
+from .connection import Channel, Connection
 from .protocol import Protocol
 from .responses import (
     CountResponse,
@@ -40,83 +22,25 @@ from .responses import (
 from .types import Capabilities, Item, Key
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
+    from _typeshed import ReadableBuffer
 
-    from _typeshed import ReadableBuffer, WriteableBuffer
-
-__all__ = ["Channel", "RawClient"]
+__all__ = ["RawClient"]
 
 # A generic channel can only send everything or nothing, so a batch over it is cut into parts that
 # cannot fill both sides' buffers: each part is answered before the next is sent, and either its
 # requests fit the smallest send buffer, or its replies do (about 64 bytes to a mutation).
 _PART_BYTES = 8192
 _PART_MUTATIONS = 128
-_SLICE = 16384  # bytes sent between two looks at the clock
-_RECEIVE = 65536
-_getpid = os.getpid
 
 
-class Channel(Interface):
-    """What a client needs of a connection."""
+class RawClient(Connection):
+    """A connection that speaks one protocol. `prefix` goes before every key."""
 
-    def sendall(self, data: "ReadableBuffer", /) -> object: ...
-    def recv_into(self, buffer: "WriteableBuffer", /) -> int: ...
-    def settimeout(self, seconds: float | None, /) -> object: ...
-    def close(self) -> object: ...
-
-
-def _is_plain(channel: object) -> bool:
-    """Tell whether a channel is a socket of the operating system with nothing in between."""
-    kind: Any = type(channel)
-    return (
-        isinstance(channel, socket.socket)
-        and kind.recv_into is _socket.socket.recv_into
-        and kind.sendall is _socket.socket.sendall
-    )
-
-
-class RawClient:
-    """One connection to one server. Threads may share it; they take turns.
-
-    `timeout` is seconds for a whole operation, waiting for a turn included; None takes the
-    channel's own (``gettimeout``), if it has one. `prefix` goes before every key.
-    """
-
-    __slots__ = (
-        "_channel",
-        "_in_c",
-        "_is_valid",
-        "_lock",
-        "_pending",
-        "_pid",
-        "_plain",
-        "_protocol",
-        "_timeout",
-    )
+    __slots__ = ("_protocol",)
 
     def __init__(self, channel: Channel, protocol: Protocol, timeout: float | None = None) -> None:
-        if timeout is None and hasattr(channel, "gettimeout"):
-            timeout = channel.gettimeout()
-        if timeout is not None and not 0 < timeout < 1e9:
-            raise InvalidArgumentError(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
-        self._channel = channel
+        Connection.__init__(self, channel, timeout)
         self._protocol = protocol
-        self._timeout = timeout
-        self._lock = threading.Lock()
-        self._pid = _getpid()
-        self._is_valid = True
-        self._plain = _is_plain(channel)
-        self._in_c = self._plain and wire.exchange is not None
-        self._pending = getattr(channel, "pending", None)
-        if self._in_c:
-            channel.settimeout(None)
-            wire.arm(channel.fileno(), timeout or 0.0)  # type: ignore[attr-defined]
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether the connection may be used; once False, it stays False."""
-        return self._is_valid and self._pid == _getpid()
 
     @property
     def shard_id(self) -> int:
@@ -128,140 +52,17 @@ class RawClient:
         """What the protocol can do."""
         return self._protocol.capabilities
 
-    @property
-    def timeout(self) -> float | None:
-        """Seconds for a whole operation, None for no limit."""
-        return self._timeout
-
     def __repr__(self) -> str:
         state = "valid" if self.is_valid else "invalid"
         return f"<{type(self).__name__} of shard {self.shard_id}: {state}>"
 
-    def __enter__(self) -> "Self":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "TracebackType | None",
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection, without a word to the server."""
-        self._is_valid = False
-        self._channel.close()
-
-    # Driving
-
-    def _run(self, make: Callable[..., Exchange], *given: Any) -> Any:
-        """Make an exchange, see it through before the deadline, and return its result."""
-        deadline = self._take_turn()
-        try:
-            return self._see_through(make(*given), deadline)
-        finally:
-            self._lock.release()
-
-    def _take_turn(self) -> float | None:
-        """Lock the connection; return the deadline if there was a wait for it."""
-        if self._pid != _getpid():
-            raise self._unusable()
-        if self._lock.acquire(False):
-            return None
-        if self._timeout is None:
-            self._lock.acquire()
-            return None
-        deadline = monotonic() + self._timeout
-        if not self._lock.acquire(timeout=self._timeout):
-            raise DeadlineExceededError(f"another thread used the connection for {self._timeout} s")
-        return deadline
-
-    def _see_through(self, exchange: Exchange, deadline: float | None) -> Any:
-        if not self._is_valid:
-            raise self._unusable()
-        if not exchange.request:
-            return exchange.result()
-        self._is_valid = False
-        if not self._in_c:
-            if deadline is None and self._timeout is not None:
-                deadline = monotonic() + self._timeout
-            self._exchange_over_channel(exchange, deadline)
-        else:
-            left = self._timeout if deadline is None else max(deadline - monotonic(), 0.0)
-            try:
-                wire.exchange(  # type: ignore[misc]  # it is there, or this is not reached
-                    self._channel.fileno(),  # type: ignore[attr-defined]  # a socket has one
-                    exchange.request,
-                    exchange.reply,
-                    left,
-                    deadline is None,
-                )
-            except ValueError as error:
-                raise ReplyError(str(error)) from None
-            except OSError as error:
-                raise _network_error(error) from error
-        result = exchange.result()
-        self._is_valid = True
-        return result
-
-    def _unusable(self) -> ConnectionUnusableError:
-        if self._pid != _getpid():
-            return ConnectionUnusableError(
-                f"the connection belongs to process {self._pid}, which forked this one"
-            )
-        return ConnectionUnusableError(
-            "the connection was closed, or broke in an earlier operation"
-        )
-
-    def _exchange_over_channel(self, exchange: Exchange, deadline: float | None) -> None:
-        channel = self._channel
-        try:
-            self._check_quiet()
-            for part in exchange.request:
-                view = memoryview(part).cast("B")
-                for start in range(0, len(view), _SLICE):
-                    self._set_timeout(deadline)
-                    channel.sendall(view[start : start + _SLICE])
-            buffer = memoryview(bytearray(_RECEIVE))
-            while not exchange.done:
-                self._set_timeout(deadline)
-                size = channel.recv_into(buffer)
-                if size == 0:
-                    raise ConnectionResetError("the server closed the connection")
-                exchange.feed(buffer[:size])
-            if self._pending is not None and self._pending():
-                raise ReplyError("there are bytes after the end of the reply")
-        except OSError as error:
-            raise _network_error(error) from error
-
-    def _check_quiet(self) -> None:
-        """See that nothing was received that nobody asked for, where the channel can tell."""
-        waiting = self._pending is not None and self._pending()
-        if self._plain and hasattr(socket, "MSG_DONTWAIT"):
-            self._channel.settimeout(None)
-            try:
-                flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
-                waiting = self._channel.recv(1, flags)  # type: ignore[attr-defined]  # a socket
-            except BlockingIOError:
-                return
-            if not waiting:
-                raise ConnectionResetError("the server closed the connection")
-        if waiting:
-            raise ReplyError("bytes were waiting before the request was sent")
-
-    def _set_timeout(self, deadline: float | None) -> None:
-        if deadline is not None:
-            left = deadline - monotonic()
-            if left <= 0:
-                raise TimeoutError("the deadline passed")
-            self._channel.settimeout(left)
+    # Batches
 
     def _run_batch(
         self, make: Callable[..., Any], things: Iterable[Any], parts: Callable[[Any], Any]
     ) -> Any:
         """Run a batch: at once where sending and receiving interleave, and in parts otherwise."""
-        if self._in_c:
+        if self._line is not None:
             return self._run(make, things)
         deadline = self._take_turn()
         try:
@@ -449,10 +250,3 @@ def _size(thing: Any) -> int:
     key, value = (thing.key, thing.value) if isinstance(thing, Item) else (thing, b"")
     # Headers and flags are under 64 bytes; UTF-8 takes at most 4 bytes a character.
     return 64 + 4 * len(str(key)) + (len(value) if isinstance(value, Sized) else 0)
-
-
-def _network_error(error: OSError) -> NetworkError:
-    text = str(error) or type(error).__name__
-    if isinstance(error, TimeoutError):
-        return DeadlineExceededError(text)
-    return ConnectionLostError(text)

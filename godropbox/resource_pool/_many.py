@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from .._forks import begin_again_in_child
 from ..errors import DropboxError
-from ._forks import begin_again_in_child
 from ._options import (
     UNSET,
     ForeignHandleError,

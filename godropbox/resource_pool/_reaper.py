@@ -4,7 +4,7 @@ import threading
 import weakref
 from typing import Any
 
-from ._forks import begin_again_in_child
+from .._forks import begin_again_in_child
 
 __all__ = ["Reaper"]
 

@@ -9,9 +9,9 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from .._forks import begin_again_in_child
 from .._kernels import IMPLEMENTATION
 from ..errors import DropboxError, capture_stack
-from ._forks import begin_again_in_child
 from ._ledger import (
     CLOSE_FAILED,
     CLOSED,

@@ -45,6 +45,18 @@ static void check_keys(void)
         key[100] = (uint8_t)byte;
         CHECK(gdbx_wire_key_ok(key, 250) == (byte > 0x20 && byte != 0x7f), "byte %u", byte);
     }
+    memset(key, '!', sizeof key); /* the least that is good, so that a borrow would show */
+    for (size_t size = 1; size <= 40; size++) {
+        CHECK(gdbx_wire_key_ok(key, size), "%zu good bytes", size);
+        for (size_t at = 0; at < size; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                key[at] = (uint8_t)byte;
+                CHECK(gdbx_wire_key_ok(key, size) == (byte > 0x20 && byte != 0x7f),
+                      "byte %u at %zu of %zu", byte, at, size);
+            }
+            key[at] = '!';
+        }
+    }
 }
 
 static void check_full(void)

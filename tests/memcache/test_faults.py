@@ -169,12 +169,13 @@ def soak(proxy: FaultProxy, work: Soak, operations: int) -> dict[str, int]:
                 for _ in range(60):
                     done += 1
                     try:
-                        if work.random.random() < 0.02:
-                            alarm.arm(work.random.random() * 0.001 + 0.00001)
-                        work.step(client)
-                        alarm.disarm()
+                        try:
+                            if work.random.random() < 0.02:
+                                alarm.arm(work.random.random() * 0.001 + 0.00001)
+                            work.step(client)
+                        finally:  # here, for it must not ring in what follows
+                            alarm.disarm()
                     except (memcache.NetworkError, memcache.ReplyError, Interrupted) as error:
-                        alarm.disarm()
                         name = type(error).__name__
                         ends[name] = ends.get(name, 0) + 1
                         if not isinstance(error, Interrupted):  # which may come a little late

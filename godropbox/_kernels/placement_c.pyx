@@ -1,0 +1,330 @@
+"""Which server of a fleet a key lives on, compiled: ``csrc/placement``.
+
+The twin of ``placement_py``.
+"""
+
+import os
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from ._placement import (
+    NOT_A_KEY,
+    bad_key,
+    bad_keys,
+    bitmap_of,
+    checked_names,
+    checked_points,
+    checked_shards,
+    low_bytes,
+)
+
+__all__ = [
+    "NOT_A_KEY",
+    "Placement",
+    "crc32",
+    "fnv1a",
+    "hash2",
+    "hash2_among",
+    "jenkins",
+    "jump",
+    "ketama",
+    "one_at_a_time",
+    "rendezvous",
+]
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
+
+cdef extern from "simd.h":
+    enum gdbx_simd:
+        GDBX_SIMD_PORTABLE
+        GDBX_SIMD_NEON
+        GDBX_SIMD_AVX2
+        GDBX_SIMD_AVX512
+    gdbx_simd gdbx_simd_best() noexcept nogil
+
+cdef extern from "placement.h":
+    struct gdbx_hash2_set:
+        const uint8_t *bitmap
+        uint32_t lowest
+        uint32_t highest
+    enum gdbx_placement_rule:
+        GDBX_PLACEMENT_HASH2
+        GDBX_PLACEMENT_HASH2_SET
+        GDBX_PLACEMENT_CRC32
+        GDBX_PLACEMENT_JUMP
+        GDBX_PLACEMENT_KETAMA
+        GDBX_PLACEMENT_JENKINS
+        GDBX_PLACEMENT_RENDEZVOUS
+    struct gdbx_placement_point:
+        uint32_t value
+        uint16_t shard
+    struct gdbx_placement_node:
+        pass
+    struct gdbx_placement:
+        gdbx_placement_rule rule
+        uint32_t num_shards
+        gdbx_hash2_set set
+        const gdbx_placement_point *points
+        size_t num_points
+        const gdbx_placement_node *nodes
+        size_t num_nodes
+    uint64_t gdbx_placement_fnv1a(const uint8_t *, size_t) noexcept nogil
+    uint32_t gdbx_placement_jenkins(const uint8_t *, size_t) noexcept nogil
+    gdbx_placement_node gdbx_placement_make_node(const uint8_t *, size_t, uint16_t) noexcept nogil
+    uint16_t gdbx_placement_one(const gdbx_placement *, const uint8_t *, size_t) noexcept nogil
+    void gdbx_placement_many(
+        gdbx_simd, const gdbx_placement *, const uint64_t *, size_t, uint16_t *
+    ) noexcept nogil
+
+cdef enum:
+    NONE = -2  # NOT_A_KEY
+    FEW = 256  # keys of a batch that need no memory of their own
+    LONG = 1 << 17  # keys times shards that take longer than handing the interpreter lock over
+
+# The path that GODROPBOX_SIMD names, which hash2_c has checked, or else the widest. Set once, at
+# import, before any other thread can see it.
+cdef gdbx_simd PATH = {
+    "portable": GDBX_SIMD_PORTABLE,
+    "neon": GDBX_SIMD_NEON,
+    "avx2": GDBX_SIMD_AVX2,
+    "avx512": GDBX_SIMD_AVX512,
+}.get(os.environ.get("GODROPBOX_SIMD"), gdbx_simd_best())
+
+
+cdef inline int _text(object key, const uint8_t **text, Py_ssize_t *size) except -1:
+    """Find the bytes of a key, which live as long as it does; return whether there are any."""
+    if isinstance(key, str):
+        try:
+            text[0] = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, size)
+        except UnicodeEncodeError:
+            return 0
+        return 1
+    if isinstance(key, bytes):
+        text[0] = <const uint8_t *> PyBytes_AS_STRING(key)
+        size[0] = PyBytes_GET_SIZE(key)
+        return 1
+    return 0
+
+
+def fnv1a(key):
+    """Return the FNV-1a of a key's bytes, 64 bits of it: what Go's ``fnv.New64a`` gives.
+
+    `key` is bytes, or str for its UTF-8. Raises ``TypeError`` or ``ValueError`` for what is none.
+    """
+    cdef const uint8_t *text
+    cdef Py_ssize_t size
+    if not _text(key, &text, &size):
+        raise bad_key(key)
+    return gdbx_placement_fnv1a(text, size)
+
+
+def one_at_a_time(key):
+    """Return libhashkit's one-at-a-time hash of a key's bytes, 32 bits of it.
+
+    The key and the errors are those of ``fnv1a``.
+    """
+    cdef const uint8_t *text
+    cdef Py_ssize_t size
+    if not _text(key, &text, &size):
+        raise bad_key(key)
+    return gdbx_placement_jenkins(text, size)
+
+
+cdef class Placement:
+    """Places keys on the shards of one fleet by one rule; immutable, and safe to share.
+
+    ``of(key)`` is the shard of a key, str or bytes, and raises ``TypeError`` or ``ValueError`` for
+    what is neither or cannot be encoded. ``of_many(keys)`` is a list, a shard a key, with
+    ``NOT_A_KEY`` for what ``of`` would raise at, so that one of them costs no other its place.
+    """
+    cdef gdbx_placement placement
+    cdef bytes bitmap  # what placement.set points into
+    cdef void *memory  # what placement.points or placement.nodes points to
+
+    def __init__(self, *args, **kwargs):
+        raise TypeError("a Placement is made by the functions of its module")
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.memory)
+
+    cdef int place(self, object key) except? -1:
+        cdef const uint8_t *text
+        cdef Py_ssize_t size
+        if not _text(key, &text, &size):
+            return NONE
+        if self.placement.rule == GDBX_PLACEMENT_RENDEZVOUS and not _is_ascii(text, size):
+            return self.place_low(low_bytes(key))
+        return gdbx_placement_one(&self.placement, text, size)
+
+    cdef int place_low(self, bytes key) except? -1:
+        return gdbx_placement_one(
+            &self.placement, <const uint8_t *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
+        )
+
+    def of(self, key):
+        cdef int shard = self.place(key)
+        if shard < 0:
+            raise bad_key(key)
+        return shard
+
+    def of_many(self, keys):
+        cdef tuple held
+        if isinstance(keys, (str, bytes)) or not hasattr(type(keys), "__iter__"):
+            raise bad_keys(keys)
+        held = tuple(keys)  # nobody else can change it
+        if self.placement.rule <= GDBX_PLACEMENT_HASH2_SET:
+            return self.by_hash2(held)
+        return [self.place(key) for key in held]
+
+    cdef list by_hash2(self, tuple keys):
+        cdef uint64_t few[FEW]
+        cdef uint16_t few_shards[FEW]
+        cdef size_t n = len(keys)
+        if n <= FEW:
+            return self.by_numbers(keys, few, few_shards)
+        cdef void *memory = PyMem_RawMalloc(n * (sizeof(uint64_t) + sizeof(uint16_t)))
+        if memory == NULL:
+            raise MemoryError
+        try:
+            return self.by_numbers(keys, <uint64_t *> memory, <uint16_t *> (<uint64_t *> memory + n))
+        finally:
+            PyMem_RawFree(memory)
+
+    cdef list by_numbers(self, tuple keys, uint64_t *numbers, uint16_t *shards):
+        cdef const uint8_t *text
+        cdef Py_ssize_t size, n = len(keys), i, unplaced = 0
+        cdef size_t width = self.placement.num_shards
+        cdef list result
+        cdef object shard  # not the C number that would be inferred
+        for i in range(n):
+            if _text(keys[i], &text, &size):
+                numbers[i] = gdbx_placement_fnv1a(text, size)
+            else:
+                numbers[i] = 0
+                unplaced += 1
+        if n * width < LONG:
+            gdbx_placement_many(PATH, &self.placement, numbers, n, shards)
+        else:
+            with nogil:
+                gdbx_placement_many(PATH, &self.placement, numbers, n, shards)
+        result = PyList_New(n)
+        for i in range(n):
+            shard = shards[i]
+            Py_INCREF(shard)
+            PyList_SET_ITEM(result, i, shard)
+        if unplaced:
+            for i in range(n):
+                if not _text(keys[i], &text, &size):
+                    result[i] = NOT_A_KEY
+        return result
+
+
+cdef inline bint _is_ascii(const uint8_t *text, Py_ssize_t size) noexcept:
+    cdef uint8_t any = 0
+    cdef Py_ssize_t i
+    for i in range(size):
+        any |= text[i]
+    return any < 0x80
+
+
+cdef Placement _new(gdbx_placement_rule rule, uint32_t num_shards):
+    cdef Placement made = Placement.__new__(Placement)
+    made.placement.rule = rule
+    made.placement.num_shards = num_shards
+    return made
+
+
+cdef void *_memory(Placement owner, size_t count, size_t size) except NULL:
+    owner.memory = PyMem_RawMalloc(count * size)
+    if owner.memory == NULL:
+        raise MemoryError
+    return owner.memory
+
+
+def hash2(num_shards):
+    """Return the placement by hash2 of the FNV-1a, among `num_shards` shards in [1, 65535]."""
+    return _new(GDBX_PLACEMENT_HASH2, checked_shards(num_shards))
+
+
+def hash2_among(shards):
+    """Return the placement by hash2 of the FNV-1a among these shards, and no others."""
+    cdef Placement made
+    bitmap, lowest, highest = bitmap_of(shards)
+    made = _new(GDBX_PLACEMENT_HASH2_SET, highest + 1)
+    made.bitmap = bitmap
+    made.placement.set.bitmap = <const uint8_t *> PyBytes_AS_STRING(made.bitmap)
+    made.placement.set.lowest = lowest
+    made.placement.set.highest = highest
+    return made
+
+
+def crc32(num_shards):
+    """Return the placement by zlib's CRC-32 modulo `num_shards`, in [1, 65535]."""
+    return _new(GDBX_PLACEMENT_CRC32, checked_shards(num_shards))
+
+
+def jump(num_shards):
+    """Return the placement by jump hash of the FNV-1a, among `num_shards` in [1, 65535].
+
+    Source: John Lamping and Eric Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm".
+    """
+    return _new(GDBX_PLACEMENT_JUMP, checked_shards(num_shards))
+
+
+cdef Placement _ring(gdbx_placement_rule rule, points):
+    cdef list ring = checked_points(points)
+    cdef Placement made = _new(rule, 0)
+    cdef size_t n = len(ring), i
+    cdef gdbx_placement_point *to = <gdbx_placement_point *> _memory(
+        made, n, sizeof(gdbx_placement_point)
+    )
+    for i in range(n):
+        to[i].value, to[i].shard = ring[i]
+    made.placement.points = to
+    made.placement.num_points = n
+    return made
+
+
+def ketama(points):
+    """Return the placement on a ring by the first word of a key's MD5.
+
+    `points` are pairs of a value in [0, 2**32) and a shard in [0, 65534], in any order. A key is
+    the first point's whose value is not below its own, and behind the last comes the first.
+    """
+    return _ring(GDBX_PLACEMENT_KETAMA, points)
+
+
+def jenkins(points):
+    """Return the placement on a ring by libhashkit's one-at-a-time hash of a key.
+
+    `points` are those of ``ketama``.
+    """
+    return _ring(GDBX_PLACEMENT_JENKINS, points)
+
+
+def rendezvous(names):
+    """Return the placement by the highest 32-bit murmur3 of a name with the key behind it.
+
+    `names` are pairs of what is hashed before the key and a shard in [0, 65534]; of equal scores
+    the earlier pair's wins. A key's characters are hashed by their low bytes.
+    """
+    cdef list pairs = checked_names(names)
+    cdef Placement made = _new(GDBX_PLACEMENT_RENDEZVOUS, 0)
+    cdef size_t n = len(pairs), i
+    cdef gdbx_placement_node *to = <gdbx_placement_node *> _memory(
+        made, n, sizeof(gdbx_placement_node)
+    )
+    cdef bytes name
+    for i in range(n):
+        name, shard = pairs[i]
+        to[i] = gdbx_placement_make_node(
+            <const uint8_t *> PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), shard
+        )
+    made.placement.nodes = to
+    made.placement.num_nodes = n
+    return made

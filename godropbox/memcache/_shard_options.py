@@ -1,0 +1,119 @@
+"""The options of a fleet: how its servers are reached, and when one is left alone."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Literal
+
+from .._kernels._args import checked_int, shown
+from ..resource_pool import PoolOptions
+from .channel import Credentials, connect
+from .connection import Connection
+from .errors import InvalidArgumentError, InvalidTypeError
+
+__all__ = ["ShardOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardOptions:
+    """How the servers of a fleet are reached, and when one is left alone. Times are seconds.
+
+    - `timeout`: for a whole operation on one connection; None is none. `connect_timeout`: for
+      making a connection. `tls` is an ``ssl.SSLContext``, `auth` who is to be logged in.
+    - The limits for each server, of which None is none: `max_active` connections on loan,
+      `max_idle` kept for later, `max_opens` made at a time; `pool_timeout`: how long to wait for
+      one while `max_active` are on loan, where 0 fails at once; `max_idle_time`, `max_lifetime`:
+      when a connection is closed.
+    - `open`: takes an address and returns a ``Connection``, in place of all of the first line.
+
+    Ejection, which is off while `eject_after` is 0: after so many failures in a row a server is
+    left alone for `retry_after`, then one operation tries it again, and each time that fails the
+    wait doubles, up to `max_retry_after`; a random part of every wait, up to `retry_jitter` (0 to
+    1), is taken off. Meanwhile its keys are a miss (`ejected` is ``"miss"``), or live on the next
+    shard by the shard function (``"next"``), which ``Crc32``, ``Jump`` and callables do not have.
+
+    `clock` and `random` are replaced in tests.
+    """
+
+    timeout: float | None = 1.0
+    connect_timeout: float = 1.0
+    tls: Any = None
+    auth: Credentials | None = None
+    max_active: int | None = None
+    max_idle: int | None = None
+    max_opens: int | None = None
+    pool_timeout: float | None = 0.0
+    max_idle_time: float | None = None
+    max_lifetime: float | None = None
+    open: Callable[[str], Any] | None = None
+    eject_after: int = 0
+    retry_after: float = 1.0
+    max_retry_after: float = 60.0
+    retry_jitter: float = 0.1
+    ejected: Literal["miss", "next"] = "miss"
+    clock: Callable[[], float] = monotonic
+    random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            _seconds("timeout", self.timeout)
+        for name in ("connect_timeout", "retry_after", "max_retry_after"):
+            _seconds(name, getattr(self, name))
+        if self.pool_timeout is not None and self.pool_timeout != 0:
+            _seconds("pool_timeout", self.pool_timeout)
+        checked_int("eject_after", "[0, 2**31)", self.eject_after, 1 << 31)
+        if self.max_retry_after < self.retry_after:
+            raise InvalidArgumentError(
+                f"max_retry_after must be at least retry_after, {self.retry_after!r},"
+                f" got {self.max_retry_after!r}"
+            )
+        if not _number("retry_jitter", self.retry_jitter) <= 1 or self.retry_jitter < 0:
+            raise InvalidArgumentError(f"retry_jitter must be in [0, 1], got {self.retry_jitter!r}")
+        if self.ejected not in ("miss", "next"):
+            raise InvalidArgumentError(
+                f"ejected must be 'miss' or 'next', got {shown(self.ejected)}"
+            )
+        self.pool_options()  # which checks the limits
+
+    @property
+    def diverts(self) -> bool:
+        """Whether keys of an ejected server go to the next."""
+        return bool(self.eject_after) and self.ejected == "next"
+
+    def pool_options(self) -> PoolOptions:
+        """Return the options of a pool of such connections."""
+        return PoolOptions(
+            open=self._connect if self.open is None else self.open,
+            # A connection closes without a word to the server, whose other end the parent has.
+            abandon=Connection.close if self.open is None else None,
+            max_active=self.max_active,
+            max_idle=self.max_idle,
+            max_opens=self.max_opens,
+            timeout=self.pool_timeout,
+            max_idle_time=self.max_idle_time,
+            max_lifetime=self.max_lifetime,
+            clock=self.clock,
+            random=self.random,
+        )
+
+    def _connect(self, address: str) -> Connection:
+        channel = connect(
+            address,
+            timeout=self.timeout,
+            connect_timeout=self.connect_timeout,
+            tls=self.tls,
+            auth=self.auth,
+        )
+        return Connection(channel, self.timeout)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidTypeError(f"{name} must be a number, got {shown(value)}")
+    return value
+
+
+def _seconds(name: str, value: Any) -> None:
+    if not 0 < _number(name, value) < 1e9:
+        raise InvalidArgumentError(f"{name} must be in (0, 1e9) seconds, got {value!r}")

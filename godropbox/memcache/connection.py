@@ -1,0 +1,313 @@
+"""The driver: one connection, one exchange at a time, and no way to get out of step.
+
+A channel is anything with ``sendall``, ``recv_into``, ``settimeout`` and ``close``. Over a plain
+socket a compiled driver sends, waits, receives and parses in C, with the interpreter lock
+released; over anything else (TLS, gevent, a fake) it calls those four.
+
+From the first byte sent to the last byte understood the connection counts as broken, and only a
+complete and fitting reply mends it: no exception of any kind can leave it usable and out of step.
+Compiled as it stands (``connection.pxd``).
+"""
+
+import _socket  # the operating system's own sockets, which gevent cannot replace
+import os
+import socket
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
+
+from .._forks import begin_again_in_child
+from .._kernels import line as kernel
+from .errors import (
+    ConnectionLostError,
+    ConnectionUnusableError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    NetworkError,
+    ReplyError,
+)
+from .exchange import Exchange, as_caller_error, get_response
+from .responses import GetResponse
+from .types import Key
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = ["Channel", "Connection", "network_error"]
+
+_SLICE = 16384  # bytes sent between two looks at the clock
+_RECEIVE = 65536
+
+
+class Channel(Interface):
+    """What a connection is made over."""
+
+    def sendall(self, data: "ReadableBuffer", /) -> object: ...
+    def recv_into(self, buffer: "WriteableBuffer", /) -> int: ...
+    def settimeout(self, seconds: float | None, /) -> object: ...
+    def close(self) -> object: ...
+
+
+def _is_plain(channel: object) -> bool:
+    """Tell whether a channel is a socket of the operating system with nothing in between."""
+    kind: Any = type(channel)
+    return (
+        isinstance(channel, socket.socket)
+        and kind.recv_into is _socket.socket.recv_into
+        and kind.sendall is _socket.socket.sendall
+    )
+
+
+def network_error(error: OSError) -> NetworkError:
+    """Return what a channel raised as an error of the network's family."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return DeadlineExceededError(text)
+    return ConnectionLostError(text)
+
+
+class Connection:
+    """One connection to one server. Threads may share it; they take turns.
+
+    `timeout` is seconds for a whole operation, waiting for a turn included; None takes the
+    channel's own (``gettimeout``), if it has one.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_channel",
+        "_is_mine",
+        "_is_valid",
+        "_line",
+        "_lock",
+        "_opened",
+        "_pending",
+        "_pid",
+        "_plain",
+        "_timeout",
+    )
+
+    def __init__(self, channel: Channel, timeout: float | None = None) -> None:
+        if timeout is None and hasattr(channel, "gettimeout"):
+            timeout = channel.gettimeout()
+        if timeout is not None and not 0 < timeout < 1e9:
+            raise InvalidArgumentError(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
+        self._channel = channel
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._opened = monotonic()
+        self._pid = os.getpid()
+        self._is_mine = True
+        self._is_valid = True
+        self._plain = _is_plain(channel)
+        self._pending = getattr(channel, "pending", None)
+        self._line: Any = None
+        if self._plain:
+            line = kernel.open_line(channel.fileno(), timeout or 0.0)  # type: ignore[attr-defined]
+            if line is not None:
+                channel.settimeout(None)
+                self._line = line
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        self._is_mine = False
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the connection may be used; once False, it stays False."""
+        return self._is_valid and self._is_mine
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds for a whole operation, None for no limit."""
+        return self._timeout
+
+    @property
+    def opened(self) -> float:
+        """When the connection was made, at the latest: ``time.monotonic()`` seconds."""
+        return self._opened
+
+    @property
+    def channel(self) -> Channel:
+        """What the connection is made over."""
+        return self._channel
+
+    @property
+    def line(self) -> Any:
+        """The kernel's own end of a plain socket; None where the channel's methods are used."""
+        return self._line
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {'valid' if self.is_valid else 'invalid'}>"
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, without a word to the server."""
+        self._is_valid = False
+        self._channel.close()
+
+    # Driving
+
+    def run(self, exchange: Exchange) -> Any:
+        """See an exchange through before the deadline, and return its result.
+
+        Raises ``ConnectionUnusableError``, ``NetworkError`` or ``ReplyError``.
+        """
+        deadline = self._take_turn()
+        try:
+            return self._see_through(exchange, deadline)
+        finally:
+            self._lock.release()
+
+    def _run(self, make: Callable[..., Exchange], *given: Any) -> Any:
+        """Make an exchange when it is its turn, see it through, and return its result."""
+        deadline = self._take_turn()
+        try:
+            return self._see_through(make(*given), deadline)
+        finally:
+            self._lock.release()
+
+    def begin(self) -> None:
+        """Have the connection count as broken, for a driver that sees an exchange through itself.
+
+        Whoever does so has the connection alone. Raises ``ConnectionUnusableError``.
+        """
+        if not (self._is_valid and self._is_mine):
+            raise self._unusable()
+        self._is_valid = False
+
+    def end(self) -> None:
+        """Have the connection count as usable again, after a complete and fitting reply."""
+        self._is_valid = True
+
+    def _take_turn(self) -> Any:
+        """Lock the connection; return the deadline if there was a wait for it, or else None."""
+        if not self._is_mine:
+            raise self._unusable()
+        if self._lock.acquire(False):
+            return None
+        if self._timeout is None:
+            self._lock.acquire()
+            return None
+        deadline = monotonic() + self._timeout
+        if not self._lock.acquire(timeout=self._timeout):
+            raise DeadlineExceededError(f"another thread used the connection for {self._timeout} s")
+        return deadline
+
+    def _see_through(self, exchange: Exchange, deadline: Any) -> Any:
+        if not (self._is_valid and self._is_mine):
+            raise self._unusable()
+        if not exchange.request:
+            return exchange.result()
+        self._is_valid = False
+        if self._line is None:
+            if deadline is None and self._timeout is not None:
+                deadline = monotonic() + self._timeout
+            self._exchange_over_channel(exchange, deadline)
+        else:
+            try:
+                if deadline is None:
+                    self._line.exchange(exchange.request, exchange.reply)
+                else:
+                    left = max(deadline - monotonic(), 0.0)
+                    self._line.exchange(exchange.request, exchange.reply, left)
+            except ValueError as error:
+                raise ReplyError(str(error)) from None
+            except OSError as error:
+                raise network_error(error) from error
+        result = exchange.result()
+        self._is_valid = True
+        return result
+
+    def _fetch(self, verb: bytes, key: Key, prefix: bytes) -> GetResponse:
+        """Get one key in the ASCII protocol, over a line: no object is made on the way."""
+        deadline = self._take_turn()
+        try:
+            if not (self._is_valid and self._is_mine):
+                raise self._unusable()
+            self._is_valid = False
+            line = self._line
+            try:
+                if deadline is None:
+                    hit = line.get(verb, key, prefix)
+                else:
+                    hit = line.get(verb, key, prefix, max(deadline - monotonic(), 0.0))
+                response = get_response(key, hit)
+            except OSError as error:
+                raise network_error(error) from error
+            except (TypeError, ValueError) as error:
+                if not line.clean:
+                    raise ReplyError(str(error)) from None
+                self._is_valid = True
+                raise as_caller_error(error) from None
+            self._is_valid = True
+            return response
+        finally:
+            self._lock.release()
+
+    def _unusable(self) -> ConnectionUnusableError:
+        if not self._is_mine:
+            return ConnectionUnusableError(
+                f"the connection belongs to process {self._pid}, which forked this one"
+            )
+        return ConnectionUnusableError(
+            "the connection was closed, or broke in an earlier operation"
+        )
+
+    def _exchange_over_channel(self, exchange: Exchange, deadline: float | None) -> None:
+        channel = self._channel
+        try:
+            self._check_quiet()
+            for part in exchange.request:
+                view = memoryview(part).cast("B")
+                for start in range(0, len(view), _SLICE):
+                    self._set_timeout(deadline)
+                    channel.sendall(view[start : start + _SLICE])
+            buffer = memoryview(bytearray(_RECEIVE))
+            while not exchange.done:
+                self._set_timeout(deadline)
+                size = channel.recv_into(buffer)
+                if size == 0:
+                    raise ConnectionResetError("the server closed the connection")
+                exchange.feed(buffer[:size])
+            if self._pending is not None and self._pending():
+                raise ReplyError("there are bytes after the end of the reply")
+        except OSError as error:
+            raise network_error(error) from error
+
+    def _check_quiet(self) -> None:
+        """See that nothing was received that nobody asked for, where the channel can tell."""
+        waiting = self._pending is not None and self._pending()
+        if self._plain and hasattr(socket, "MSG_DONTWAIT"):
+            self._channel.settimeout(None)
+            try:
+                flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+                waiting = self._channel.recv(1, flags)  # type: ignore[attr-defined]  # a socket
+            except BlockingIOError:
+                return
+            if not waiting:
+                raise ConnectionResetError("the server closed the connection")
+        if waiting:
+            raise ReplyError("bytes were waiting before the request was sent")
+
+    def _set_timeout(self, deadline: float | None) -> None:
+        if deadline is not None:
+            left = deadline - monotonic()
+            if left <= 0:
+                raise TimeoutError("the deadline passed")
+            self._channel.settimeout(left)

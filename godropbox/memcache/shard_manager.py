@@ -1,0 +1,372 @@
+"""A fleet of memcached servers: which there are, in what state, and the connections to each.
+
+- ``ShardManager``: what a sharded client asks of a fleet's keeper.
+- ``BaseShardManager``: one whose fleet is told to it, by whoever learns of changes.
+- ``StaticShardManager``: one whose fleet is a list of addresses.
+- ``Fleet``, ``Shard``: an immutable snapshot of the servers, and one server of it.
+
+A change of the fleet is one assignment: who took the snapshot before it works with all of the old
+fleet, who takes it afterwards with all of the new. No I/O is done here: the connections come from
+``godropbox.resource_pool``, which opens them as the options say.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from typing import Any, Final, NamedTuple, Protocol, Self
+
+from .._forks import begin_again_in_child
+from .._kernels._args import shown
+from ..errors import NetworkError
+from ..resource_pool import LameDuckError, MultiResourcePool, SimpleResourcePool
+from ._ejection import Ejection, Health
+from ._shard_options import ShardOptions
+from .channel import parse_address
+from .errors import InvalidArgumentError, InvalidTypeError
+from .sharding import UNMAPPED, Hash2, Placement, ShardFunction, as_shard_function
+from .types import Key
+
+__all__ = [
+    "BaseShardManager",
+    "Fleet",
+    "Shard",
+    "ShardManager",
+    "ShardOptions",
+    "ShardState",
+    "ShardStatus",
+    "StaticShardManager",
+]
+
+_MAX_SHARDS: Final = 65535
+_HASH2: Final = Hash2()
+_DEFAULT: Final = ShardOptions()
+
+
+class ShardState(IntEnum):
+    """What a server is used for; the numbers are those of Dropbox's Go library.
+
+    ``ACTIVE``: for everything. ``WRITE_ONLY``: for sentinel operations alone. ``DOWN``: for
+    nothing. ``WARM_UP``: for sentinel operations, whose failures count as success.
+    """
+
+    ACTIVE = 0
+    WRITE_ONLY = 1
+    DOWN = 2
+    WARM_UP = 4
+
+
+class ShardStatus(NamedTuple):
+    """A server and its state, as ``BaseShardManager.update_shard_states`` is told of them."""
+
+    address: str
+    state: ShardState = ShardState.ACTIVE
+
+
+class Shard:
+    """One server of a fleet.
+
+    Of its place and state, which never change: `id`, its index in the fleet; `address`; `state`;
+    and what follows from that: `serves` reads and ordinary writes, `takes_sentinels`,
+    `is_warming_up`. `pool` lends connections to it, and goes on when the fleet changes.
+    """
+
+    __slots__ = (
+        "_health",
+        "address",
+        "id",
+        "is_warming_up",
+        "pool",
+        "serves",
+        "state",
+        "takes_sentinels",
+    )
+
+    def __init__(
+        self, index: int, address: str, state: ShardState, pool: SimpleResourcePool, health: Health
+    ) -> None:
+        self.id: Final = index
+        self.address: Final = address
+        self.state: Final = state
+        self.pool: Final = pool
+        self.serves: Final = state is ShardState.ACTIVE
+        self.takes_sentinels: Final = state is not ShardState.DOWN
+        self.is_warming_up: Final = state is ShardState.WARM_UP
+        self._health: Final = health
+
+    @property
+    def failures(self) -> int:
+        """How many of its operations failed in a row; always 0 where nothing is ejected."""
+        return self._health.failures
+
+    @property
+    def is_ejected(self) -> bool:
+        """Whether it failed so often that it is left alone for now."""
+        return self._health.is_ejected
+
+    def admits(self) -> bool:
+        """Tell whether an operation may go there now; to be asked where it ``is_ejected``.
+
+        That is False, but for one operation after each back-off: the one that tries it again.
+        """
+        return self._health.lets_through()
+
+    def __repr__(self) -> str:
+        ejected = ", ejected" if self.is_ejected else ""
+        return f"<Shard {self.id} at {self.address}: {self.state.name}{ejected}>"
+
+
+class Fleet:
+    """An immutable snapshot of the servers: `shards`, in the order of their ids.
+
+    ``of(key)`` is the id of the key's shard, ``of_many(keys)`` a list of them, one a key; the
+    arguments, what is raised and the negative numbers are those of ``sharding.Placement``.
+    """
+
+    __slots__ = ("of", "of_many", "shards")
+
+    def __init__(self, shards: tuple[Shard, ...], placement: Placement) -> None:
+        self.shards: Final = shards
+        # The placement's own methods: to go through one more would cost as much as they do.
+        self.of: Final = placement.of
+        self.of_many: Final = placement.of_many
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {len(self.shards)} shards>"
+
+
+class ShardManager(Protocol):
+    """The keeper of a fleet, whom a sharded client asks at the start of every operation."""
+
+    def fleet(self) -> Fleet:
+        """Return the fleet as it is now."""
+
+    def failed(self, shard: Shard, error: BaseException) -> None:
+        """Learn that an operation on `shard` failed: no connection, a broken one, or no answer."""
+
+    def succeeded(self, shard: Shard) -> None:
+        """Learn that one was answered; to be told where ``shard.failures`` is not 0."""
+
+    def close(self) -> None:
+        """Close the connections: the idle ones now, those on loan as they come back."""
+
+
+class BaseShardManager:
+    """A keeper that is told of changes by ``update_shard_states``; at first it has no servers.
+
+    `shard_func` is a shard function or a callable of a key and the number of shards. Threads may
+    share it. In the child of a fork it has the same fleet, and no connections yet.
+    """
+
+    def __init__(
+        self,
+        shard_func: ShardFunction | Callable[[Any, int], int] = _HASH2,
+        options: ShardOptions = _DEFAULT,
+    ) -> None:
+        self._options: Final = options
+        self._function: Final = as_shard_function(shard_func)
+        if options.diverts and not self._function.has_next:
+            raise InvalidArgumentError(
+                "ejected='next' needs a shard function in which keys have a next shard, "
+                f"got {shown(shard_func)}"
+            )
+        self._pools: Final = MultiResourcePool(options.pool_options())
+        self._ejection: Final = Ejection(options)
+        self._fleet = Fleet((), _Nowhere())
+        self._addresses: tuple[str, ...] = ()
+        self._placement: Placement = _Nowhere()
+        self._is_closed = False
+        self._lock = threading.Lock()  # held while the fleet is replaced
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        self._lock = threading.Lock()
+
+    def fleet(self) -> Fleet:
+        """Return the fleet as it is now."""
+        return self._fleet
+
+    def update_shard_states(self, states: Iterable[tuple[str, int] | ShardStatus]) -> None:
+        """Have these servers in these states, shard 0 first, and no others; in one step.
+
+        `states` are ``ShardStatus``, or pairs of an address and a ``ShardState``; the addresses
+        are as ``connect`` takes them, each once, 65,535 at the most. What is wrong raises
+        ``InvalidArgumentError`` or ``InvalidTypeError`` and changes nothing.
+
+        Servers that stay keep their connections and their record of failures, whatever their new
+        ids and states. Those that go have idle connections closed at once, and those on loan as
+        they come back; an operation that took the fleet before may find such a server's pool
+        retired (``LameDuckError``), and should take the new one.
+        """
+        wanted = _checked(states)
+        with self._lock:
+            if self._is_closed:
+                raise LameDuckError("the shard manager was closed")
+            addresses = tuple(status.address for status in wanted)
+            if addresses != self._addresses:
+                self._placement = self._bound(addresses)
+            self._pools.set_locations(dict.fromkeys([*self._addresses, *addresses]))
+            known = set(addresses)
+            gone = [shard for shard in self._fleet.shards if shard.address not in known]
+            self._fleet = self._new_fleet(wanted)
+            self._addresses = addresses
+            for shard in gone:
+                shard._health.retire()
+            self._pools.set_locations(addresses)
+
+    def _bound(self, addresses: Sequence[str]) -> Placement:
+        return self._function.bind(addresses) if addresses else _Nowhere()
+
+    def _new_fleet(self, wanted: list[ShardStatus]) -> Fleet:
+        old = {shard.address: shard for shard in self._fleet.shards}
+        shards = []
+        for i, (address, state) in enumerate(wanted):
+            shard = old.get(address)
+            if shard is None or shard.id != i or shard.state is not state:
+                health = self._ejection.new_health() if shard is None else shard._health
+                shard = Shard(i, address, state, self._pools.pool(address), health)
+            shards.append(shard)
+        fleet = tuple(shards)
+        if self._options.diverts and fleet:
+            return Fleet(fleet, _Next(self._function, self._placement, fleet, self._ejection))
+        return Fleet(fleet, self._placement)
+
+    def failed(self, shard: Shard, error: BaseException) -> None:
+        """Learn that an operation on `shard` failed; a ``NetworkError`` alone counts."""
+        if self._options.eject_after and isinstance(error, NetworkError):
+            shard._health.failed()
+
+    def succeeded(self, shard: Shard) -> None:
+        """Learn that one was answered; to be told where ``shard.failures`` is not 0."""
+        shard._health.succeeded()
+
+    def close(self) -> None:
+        """Close the connections: the idle ones now, those on loan as they come back.
+
+        The fleet stays to be looked at, but lends no connections, and cannot be changed.
+        """
+        with self._lock:
+            self._is_closed = True
+        self._pools.enter_lame_duck_mode()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._fleet.shards)} shards>"
+
+
+class StaticShardManager(BaseShardManager):
+    """A keeper of the servers at `addresses`, at least one, shard 0 first, all of them active."""
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        shard_func: ShardFunction | Callable[[Any, int], int] = _HASH2,
+        options: ShardOptions = _DEFAULT,
+    ) -> None:
+        if isinstance(addresses, (str, bytes)):
+            raise InvalidTypeError(f"addresses must be a list of str, got {shown(addresses)}")
+        states = [ShardStatus(address) for address in addresses]
+        if not states:
+            raise InvalidArgumentError("addresses must name at least one server, got none")
+        _checked(states)
+        super().__init__(shard_func, options)
+        self.update_shard_states(states)
+
+
+class _Nowhere:
+    """The placement in a fleet of no servers."""
+
+    __slots__ = ()
+
+    def of(self, key: Key) -> int:
+        return UNMAPPED
+
+    def of_many(self, keys: Iterable[Any]) -> list[int]:
+        return [UNMAPPED for _ in keys]
+
+
+class _Next:
+    """A placement under which keys of an ejected shard go to their next one."""
+
+    __slots__ = ("_addresses", "_ejection", "_function", "_placement", "_shards", "_spare")
+
+    def __init__(
+        self,
+        function: ShardFunction,
+        placement: Placement,
+        shards: tuple[Shard, ...],
+        ejection: Ejection,
+    ) -> None:
+        self._function = function
+        self._placement = placement
+        self._shards = shards
+        self._addresses = [shard.address for shard in shards]
+        self._ejection = ejection
+        # The shards that are left, and the placement among them: for as long as those are.
+        self._spare: tuple[frozenset[int], Placement] = (frozenset(), placement)
+
+    def of(self, key: Key) -> int:
+        shard = self._placement.of(key)
+        if shard < 0 or self._ejection.admits_all or self._shards[shard]._health.admits():
+            return shard
+        spare = self._among_the_rest()
+        return shard if spare is None else spare.of(key)
+
+    def of_many(self, keys: Iterable[Any]) -> list[int]:
+        held = list(keys)
+        places = self._placement.of_many(held)
+        if self._ejection.admits_all:
+            return places
+        out = {i for i in set(places) if i >= 0 and not self._shards[i]._health.admits()}
+        if not out:
+            return places
+        spare = self._among_the_rest()
+        if spare is None:
+            return places
+        moved = [i for i, place in enumerate(places) if place in out]
+        for i, place in zip(moved, spare.of_many([held[i] for i in moved]), strict=True):
+            places[i] = place
+        return places
+
+    def _among_the_rest(self) -> Placement | None:
+        """Return the placement among the shards that serve and are not ejected, if there are."""
+        left = frozenset(s.id for s in self._shards if s.serves and not s.is_ejected)
+        known, placement = self._spare
+        if left and left != known:
+            placement = self._function.among(self._addresses, left)
+            self._spare = left, placement
+        return placement if left else None
+
+
+def _checked(states: Any) -> list[ShardStatus]:
+    """Return the states of a fleet, or raise what is wrong with them."""
+    if isinstance(states, (str, bytes)) or not hasattr(type(states), "__iter__"):
+        raise InvalidTypeError(
+            f"states must be an iterable of pairs of an address and a state, got {shown(states)}"
+        )
+    found: dict[Any, ShardStatus] = {}
+    for each in states:
+        if not isinstance(each, tuple) or len(each) != 2 or not isinstance(each[0], str):
+            raise InvalidTypeError(
+                f"states must hold pairs of an address and a state, got {shown(each)}"
+            )
+        address, state = each
+        where = parse_address(address)
+        if where in found:
+            raise InvalidArgumentError(
+                f"states must name each server once, got {found[where].address!r} and {address!r}"
+            )
+        try:
+            found[where] = ShardStatus(address, ShardState(state))
+        except ValueError:
+            names = ", ".join(f"{each.value} ({each.name})" for each in ShardState)
+            raise InvalidArgumentError(
+                f"the state of {address!r} must be one of {names}, got {shown(state)}"
+            ) from None
+    if len(found) > _MAX_SHARDS:
+        raise InvalidArgumentError(f"states must be at most {_MAX_SHARDS}, got {len(found)}")
+    return list(found.values())
