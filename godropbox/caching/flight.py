@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from .._forks import begin_again_in_child
 from .._kernels._args import shown
-from ..resource_pool._forks import begin_again_in_child
 from .storage import MISSING
 
 __all__ = ["Flight", "Lead", "SingleFlight"]
