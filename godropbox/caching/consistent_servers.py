@@ -16,6 +16,7 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol, Self
 
+from .._forks import begin_again_in_child
 from ..errors import NetworkError, ServerError, UsageError
 from ..memcache import (
     GetResponse,
@@ -108,12 +109,15 @@ class _Connections:
         self._dial = dial
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        self._lock = threading.Lock()
+        self.close()  # they are the parent's, which goes on with them
 
     def take(self, moment: float) -> _Connection:
         """Return a connection made before a moment if there is one, otherwise any."""
         with self._lock:
-            # A child process cannot use its parent's.
-            self._idle = [held for held in self._idle if held.client.is_valid]
             for at in range(len(self._idle) - 1, -1, -1):
                 if self._idle[at].since <= moment:
                     return self._idle.pop(at)
