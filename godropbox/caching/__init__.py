@@ -6,8 +6,8 @@
 - ``CacheOnStorage``: one storage as the cache of another; ``FreshCacheOnStorage``: one that loads
   its entries anew before or after their time; ``RateLimitedStorage``: so many callers at once.
 - ``CacheOptions``, ``Freshness``: how these behave; ``CacheStats``: what they did.
-- ``ConsistentCacheOnStorage``: one that is never stale after an acknowledged write, over the
-  ``ConsistentServers``, of which ``MetaServers`` are memcached's.
+- ``ConsistentCacheOnStorage``: one that is never stale after an acknowledged write, over
+  ``ConsistentServers`` that ``MetaServers`` and ``FleetServers`` are.
 - ``SingleFlight``: one load for all who want the same thing at once.
 """
 
@@ -18,7 +18,7 @@ from .consistent import (
     ConsistentCacheOnStorage,
     WriteRefused,
 )
-from .consistent_servers import ConsistentServers, MetaServers
+from .consistent_servers import ConsistentServers, FleetServers, MetaServers
 from .flight import SingleFlight
 from .fresh import FreshCacheOnStorage
 from .layers import CacheOnStorage
@@ -51,6 +51,7 @@ __all__ = [
     "ConsistentCacheOnStorage",
     "ConsistentServers",
     "DictStorage",
+    "FleetServers",
     "FreshCacheOnStorage",
     "Freshness",
     "FunctionStorage",

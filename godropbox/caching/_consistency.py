@@ -128,9 +128,12 @@ Entry = Value | Lease | Sentinel
 
 
 class Place(NamedTuple):
-    """A server that must know of a write, or, if it is not `required`, that had better know."""
+    """A server that must know of a write, or, if it is not `required`, that had better know.
 
-    server: int
+    `server` is whatever names it to those who run the steps.
+    """
+
+    server: Any
     required: bool = True
 
 

@@ -67,7 +67,7 @@ def test_an_operation_whose_outcome_stays_unknown_and_which_may_come_late(
     explored(scenario, 100_000)
     if FULL:
         explored(replace(scenario, restarts=1), 500_000)
-        explored(replace(scenario, unknown=2, evictions=0), 500_000)
+        explored(replace(scenario, unknown=2, evictions=0), 100_000)
         explored(replace(scenario, readers=(READ, READ)), 500_000)
 
 
