@@ -329,9 +329,9 @@ class FleetServers(_Servers):
 
     def _shard(self, server: Any) -> Shard | None:
         """Return a server if it still is where it was."""
-        index, address = server
+        index: int = server[0]
         shards: tuple[Shard, ...] = self._manager.fleet().shards
-        if index < len(shards) and shards[index].address == address:
+        if index < len(shards) and shards[index].address == server[1]:
             return shards[index]
         return None
 
