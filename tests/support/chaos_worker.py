@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict
@@ -27,8 +28,9 @@ from godropbox.caching.consistent import (
     ConsistentCacheOnStorage,
     WriteRefused,
 )
-from godropbox.caching.consistent_servers import MetaServers
+from godropbox.caching.consistent_servers import ConsistentServers, FleetServers, MetaServers
 from godropbox.memcache import Item, NetworkError, RawMetaClient, ServerError, connect
+from godropbox.memcache.shard_manager import BaseShardManager, Fleet, ShardOptions, ShardState
 from support.chaos_fleet import States
 from support.chaos_history import Kind, Record, packed
 from support.chaos_plan import Plan
@@ -38,7 +40,10 @@ _STATISTICS_EVERY = 200
 
 
 def _consistent(plan: Plan, states: States, storage: ChaosStorage, number: int) -> Any:
-    """Return the cache that is to be consistent; only every other process leaves what it wrote."""
+    """Return the cache that is to be consistent.
+
+    Every other process leaves what it wrote, and every third goes by a shard manager.
+    """
     options = ConsistencyOptions(
         lease_life=plan.lease_life,
         sentinel_life=plan.sentinel_life,
@@ -55,12 +60,42 @@ def _consistent(plan: Plan, states: States, storage: ChaosStorage, number: int) 
         channel = connect(address, timeout=plan.timeout, connect_timeout=plan.timeout)
         return RawMetaClient(channel)
 
-    servers = MetaServers(
-        [lambda address=address: dial(address) for address in plan.addresses],  # type: ignore[misc]
-        lambda key: crc32(str(key).encode()) % len(plan.addresses),
-        states.__getitem__,
-    )
+    servers: ConsistentServers
+    if number % 3 == 0:
+        servers = FleetServers(_MappedManager(plan.addresses, states, dial))
+    else:
+        servers = MetaServers(
+            [lambda address=address: dial(address) for address in plan.addresses],  # type: ignore[misc]
+            lambda key: _place(key, len(plan.addresses)),
+            states.__getitem__,
+        )
     return ConsistentCacheOnStorage(servers, storage, options)
+
+
+def _place(key: Any, shards: int) -> int:
+    return crc32(str(key).encode()) % shards
+
+
+class _MappedManager(BaseShardManager):
+    """A shard manager that looks at the states before each operation."""
+
+    def __init__(
+        self, addresses: tuple[str, ...], states: States, dial: Callable[[str], RawMetaClient]
+    ) -> None:
+        super().__init__(_place, ShardOptions(open=dial))
+        self._of = addresses
+        self._mapped = states
+        self._known: list[str] = []
+        self._looking = threading.Lock()
+
+    def fleet(self) -> Fleet:
+        with self._looking:
+            names = [self._mapped[shard] for shard in range(len(self._of))]
+            if names != self._known:
+                states = [ShardState[name] for name in names]
+                self.update_shard_states(zip(self._of, states, strict=True))
+                self._known = names
+            return super().fleet()
 
 
 class _Plain:
