@@ -4,7 +4,7 @@ The floor is ``%`` formatting by hand of the same text, byte for byte, with the 
 values that its format letters give: ``%d`` for ints, and for strings the two replacements that
 MySQL's default mode needs. It knows no schema and refuses nothing else. Peers build their own
 text, with other quotes and spaces; a row is right if all that matters is in it. python-sql makes
-parameters, never literals, so its match is ``bind``.
+parameters, never literals, so its match is ``bind``; pure ``sql`` is held to it all the same.
 """
 
 import re
@@ -307,9 +307,10 @@ def _peer_rows(call: str, check: Any, cached: str = "") -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _ours(call: str, check: Any, times: float, floor: str = "by hand") -> tuple[Row, ...]:
+def _ours(call: str, check: Any, times: float) -> tuple[Row, ...]:
+    target = AtMost(times, "by hand")
     return (
-        Row("native", call, native_names, kind="native", check=check, target=AtMost(times, floor)),
+        Row("native", call, native_names, kind="native", check=check, target=target),
         Row(
             "pure",
             call,
@@ -317,6 +318,7 @@ def _ours(call: str, check: Any, times: float, floor: str = "by hand") -> tuple[
             kind="pure",
             check=check,
             env=PURE,
+            target=AtMost(1, "python-sql"),
         ),
     )
 

@@ -2,12 +2,14 @@
 
 from . import (
     cases_caching,
+    cases_client,
     cases_errors,
     cases_hash,
     cases_memcache,
     cases_murmur,
     cases_placement,
     cases_pools,
+    cases_sharded,
     cases_sql,
 )
 from .model import Group
@@ -19,6 +21,8 @@ GROUPS: tuple[Group, ...] = (
     *cases_murmur.GROUPS,
     *cases_placement.GROUPS,
     *cases_memcache.GROUPS,
+    *cases_client.GROUPS,
+    *cases_sharded.GROUPS,
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,

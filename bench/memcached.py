@@ -6,12 +6,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from .model import MissingError
 
-__all__ = ["Plain", "a_server", "set_request"]
+__all__ = ["Plain", "Plains", "a_server", "eight_servers", "set_request"]
 
 
 def set_request(key: str, value: bytes) -> bytes:
@@ -31,7 +31,15 @@ class Plain:
 
     def ask(self, request: bytes, size: int) -> int:
         """Send a request and receive `size` bytes, in as few calls as they come in."""
+        self.send(request)
+        return self.take(size)
+
+    def send(self, request: bytes) -> None:
+        """Send a request."""
         self._socket.sendall(request)
+
+    def take(self, size: int) -> int:
+        """Receive `size` bytes, in as few calls as they come in."""
         got = self._socket.recv_into(self._room)
         while got < size:
             got += self._socket.recv_into(self._room[got:]) or self._ended()
@@ -73,6 +81,36 @@ class Plain:
         return held
 
 
+class Plains:
+    """A plain socket to each of many servers: for a floor, and to see what the servers hold."""
+
+    def __init__(self, addresses: list[list[Any]]) -> None:
+        self.each = [Plain(address) for address in addresses]
+
+    def ask_all(self, asked: list[tuple[Plain, bytes, int]]) -> list[int]:
+        """Send each request over its socket, then receive each reply of so many bytes."""
+        for plain, request, _ in asked:
+            plain.send(request)
+        return [plain.take(size) for plain, _, size in asked]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete each key from every server, there or not."""
+        for plain in self.each:
+            plain.delete(keys)
+
+    def read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return what the servers hold under these keys, in the order of the keys."""
+        held: dict[str, bytes] = {}
+        for plain in self.each:
+            held |= plain.read(keys)
+        return {key: held[key] for key in keys if key in held}
+
+    def close(self) -> None:
+        """Close them all."""
+        for plain in self.each:
+            plain.close()
+
+
 @contextmanager
 def _pinned(core: int) -> Iterator[None]:
     """Keep this process, and all that it starts meanwhile, on one core, counted from the last.
@@ -97,6 +135,22 @@ def a_server(apart: bool = False) -> Iterator[list[Any]]:
     It is on one core with us, where what a client does adds to the time whole, or `apart`, where
     each is woken by the other, as in most places where a server is not the client's own.
     """
+    with ExitStack() as stack:
+        with _pinned(1 if apart else 0):
+            address = stack.enter_context(_running())
+        with _pinned(0):
+            yield address
+
+
+@contextmanager
+def eight_servers() -> Iterator[list[list[Any]]]:
+    """Run eight of them, and leave it to the kernel which cores they are on, and which we."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(_running()) for _ in range(8)]
+
+
+@contextmanager
+def _running() -> Iterator[list[Any]]:
     program = shutil.which("memcached")
     if program is None:
         raise MissingError("memcached is not installed")
@@ -106,19 +160,17 @@ def a_server(apart: bool = False) -> Iterator[list[Any]]:
     command = [program, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "256", "-t", "1"]
     if os.geteuid() == 0:
         command += ["-u", "root"]
-    with _pinned(1 if apart else 0):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    with _pinned(0):
-        try:
-            address = ["127.0.0.1", port]
-            until = time.monotonic() + 10
-            while not _answers(address):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"memcached does not listen: {' '.join(command)}")
-            yield address
-        finally:
-            process.kill()
-            process.wait()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        address = ["127.0.0.1", port]
+        until = time.monotonic() + 10
+        while not _answers(address):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"memcached does not listen: {' '.join(command)}")
+        yield address
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _answers(address: list[Any]) -> bool:

@@ -21,7 +21,7 @@ typedef int gdbx_wire_io_is_posix_only;
 #define MSG_NOSIGNAL 0 /* macOS: CPython ignores SIGPIPE from the start */
 #endif
 
-enum { PARTS = 64, GO_ON = -1 };
+enum { PARTS = 64, GO_ON = GDBX_WIRE_GO_ON };
 
 int64_t gdbx_wire_now(void) {
     struct timespec now;
@@ -40,25 +40,23 @@ int gdbx_wire_arm(int fd, int64_t nanoseconds) {
 
 static int would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
-static int broken(struct gdbx_wire_io *io, int error) {
+static int broken(int *kept, int error) {
     if (error == EINTR) return GDBX_WIRE_SIGNAL;
-    io->error = error;
+    *kept = error;
     return GDBX_WIRE_BROKEN;
 }
 
-/* See that the connection is quiet: bytes that nobody asked for would be taken for the reply. */
-static int begin(struct gdbx_wire_io *io) {
+/* See that a connection is quiet: bytes that nobody asked for would be taken for the reply. */
+int gdbx_wire_peek(int fd, int *error) {
     uint8_t byte;
-    ssize_t got = recv(io->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     if (got > 0) return GDBX_WIRE_UNASKED;
     if (got == 0) return GDBX_WIRE_CLOSED;
-    if (!would_block(errno)) return broken(io, errno);
-    io->begun = 1;
-    return GO_ON;
+    return would_block(errno) ? GO_ON : broken(error, errno);
 }
 
 /* Send what the socket takes now. */
-static int send_some(struct gdbx_wire_io *io) {
+int gdbx_wire_send_some(struct gdbx_wire_io *io) {
     struct iovec parts[PARTS];
     struct msghdr message;
     size_t count = 0;
@@ -77,7 +75,11 @@ static int send_some(struct gdbx_wire_io *io) {
         message.msg_iovlen = count;
         sent = sendmsg(io->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-    if (sent < 0) return would_block(errno) ? GO_ON : broken(io, errno);
+    if (sent < 0) {
+        /* One that is being connected cannot send yet: EAGAIN on Linux, ENOTCONN elsewhere. */
+        int soon = would_block(errno) || (errno == ENOTCONN && io->part == 0 && io->offset == 0);
+        return soon ? GO_ON : broken(&io->error, errno);
+    }
     for (size_t left = (size_t) sent; io->part < io->part_count; io->part++, io->offset = 0) {
         size_t rest = io->parts[io->part].size - io->offset;
         if (left < rest) {
@@ -89,61 +91,75 @@ static int send_some(struct gdbx_wire_io *io) {
     return GO_ON;
 }
 
-/* Receive once and scan; `flags` says whether to wait. */
-static int receive_some(struct gdbx_wire_io *io, int flags) {
+/* Receive once and scan. */
+int gdbx_wire_receive_some(struct gdbx_wire_io *io, int waits) {
+    int flags = waits ? 0 : MSG_DONTWAIT;
     ssize_t got;
-    int result;
     if (io->size == io->capacity) return GDBX_WIRE_MORE;
     got = recv(io->fd, io->data + io->size, io->capacity - io->size, flags);
     if (got == 0) return GDBX_WIRE_CLOSED;
-    if (got < 0) return would_block(errno) ? GO_ON : broken(io, errno);
+    if (got < 0) return would_block(errno) ? GO_ON : broken(&io->error, errno);
     io->size += (size_t) got;
-    result = gdbx_wire_scan(io->reader, io->data, io->size, io->records, io->record_capacity,
-                            &io->record_count);
+    return gdbx_wire_rescan(io);
+}
+
+/* Go on with what was received, now that there is room for its records. */
+int gdbx_wire_rescan(struct gdbx_wire_io *io) {
+    int result = gdbx_wire_scan(io->reader, io->data, io->size, io->records, io->record_capacity,
+                                &io->record_count);
     return result == GDBX_WIRE_MORE ? GO_ON : result;
 }
 
-/* Wait until the socket can be read, or written while there is something to send. */
-static int wait_until_ready(struct gdbx_wire_io *io, short *ready) {
-    struct pollfd poller = {io->fd, POLLIN, 0};
-    int timeout = -1, count;
-    if (io->part < io->part_count) poller.events |= POLLOUT;
-    if (io->deadline != INT64_MAX) {
-        int64_t left = io->deadline - gdbx_wire_now();
-        if (left <= 0) return GDBX_WIRE_LATE;
-        left = (left + 999999) / 1000000;
-        timeout = left > INT_MAX ? INT_MAX : (int) left;
-    }
-    count = poll(&poller, 1, timeout);
-    if (count < 0) return broken(io, errno);
-    *ready = count ? poller.revents : 0;
-    return GO_ON;
+/* Tell whether the exchange is over, after a step that ended with `result`. A refusal may come
+ * while the value that it refuses is still being sent; what is left must go out all the same, for
+ * the server is waiting to swallow it. */
+int gdbx_wire_judge(const struct gdbx_wire_io *io, int result) {
+    if (result != GO_ON && result != GDBX_WIRE_DONE) return result;
+    return io->reader->done && io->part == io->part_count ? GDBX_WIRE_DONE : GO_ON;
+}
+
+/* What a socket that is being connected has to tell of its failure, it tells when it is used. */
+int gdbx_wire_step(struct gdbx_wire_io *io, short ready) {
+    int result = GO_ON;
+    if (ready & POLLNVAL) return broken(&io->error, EBADF);
+    if (ready & (POLLOUT | POLLERR) && io->part < io->part_count)
+        if ((result = gdbx_wire_send_some(io)) != GO_ON) return result;
+    if (ready & (POLLIN | POLLERR | POLLHUP)) result = gdbx_wire_receive_some(io, 0);
+    return gdbx_wire_judge(io, result);
+}
+
+/* The milliseconds to poll for, -1 for ever; 0 when the deadline has passed. */
+int gdbx_wire_left(int64_t deadline) {
+    int64_t left;
+    if (deadline == INT64_MAX) return -1;
+    left = deadline - gdbx_wire_now();
+    if (left <= 0) return 0;
+    left = (left + 999999) / 1000000;
+    return left > INT_MAX ? INT_MAX : (int) left;
 }
 
 int gdbx_wire_exchange(struct gdbx_wire_io *io) {
-    int result = GO_ON;
+    struct pollfd poller = {io->fd, 0, 0};
+    int result = GO_ON, left;
     if (!io->begun) {
-        if ((result = begin(io)) != GO_ON) return result;
-        if ((result = send_some(io)) != GO_ON) return result;
+        if ((result = gdbx_wire_peek(io->fd, &io->error)) != GO_ON) return result;
+        io->begun = 1;
+        if ((result = gdbx_wire_send_some(io)) != GO_ON) return result;
         /* The common case, and as many system calls as the simplest client makes. */
-        if (io->armed && io->part == io->part_count && !io->reader->done) result = receive_some(io, 0);
-    } else if (io->size && !io->reader->done) { /* the caller made room for records */
-        result = gdbx_wire_scan(io->reader, io->data, io->size, io->records, io->record_capacity,
-                                &io->record_count);
-        if (result == GDBX_WIRE_MORE) result = GO_ON;
+        if (io->armed && io->part == io->part_count && !io->reader->done)
+            result = gdbx_wire_receive_some(io, 1);
+    } else if (io->size && !io->reader->done) {
+        result = gdbx_wire_rescan(io);
     }
-    for (;;) {
-        short ready = 0;
-        if (result != GO_ON && result != GDBX_WIRE_DONE) return result;
-        /* A refusal may come while the value that it refuses is still being sent; what is left
-         * must go out all the same, for the server is waiting to swallow it. */
-        if (io->reader->done && io->part == io->part_count) return GDBX_WIRE_DONE;
-        if ((result = wait_until_ready(io, &ready)) != GO_ON) return result;
-        if (ready & POLLNVAL) return broken(io, EBADF);
-        if (ready & (POLLOUT | POLLERR) && io->part < io->part_count)
-            if ((result = send_some(io)) != GO_ON) return result;
-        if (ready & (POLLIN | POLLERR | POLLHUP)) result = receive_some(io, MSG_DONTWAIT);
+    result = gdbx_wire_judge(io, result);
+    while (result == GO_ON) {
+        if ((left = gdbx_wire_left(io->deadline)) == 0) return GDBX_WIRE_LATE;
+        poller.events = io->part < io->part_count ? POLLIN | POLLOUT : POLLIN;
+        poller.revents = 0;
+        if (poll(&poller, 1, left) < 0) return broken(&io->error, errno);
+        result = gdbx_wire_step(io, poller.revents);
     }
+    return result;
 }
 
 #endif

@@ -12,6 +12,7 @@
 
 /* Beyond enum gdbx_wire_result; GDBX_WIRE_MORE means here that the buffer must grow. */
 enum gdbx_wire_io_result {
+    GDBX_WIRE_GO_ON = -1,  /* not over; never what an exchange returns */
     GDBX_WIRE_SIGNAL = 16, /* interrupted: run the handlers, then call again */
     GDBX_WIRE_LATE,        /* the deadline passed */
     GDBX_WIRE_CLOSED,      /* the peer closed before the reply was complete */
@@ -44,6 +45,15 @@ int64_t gdbx_wire_now(void); /* monotonic nanoseconds */
 int gdbx_wire_arm(int fd, int64_t nanoseconds);
 
 int gdbx_wire_exchange(struct gdbx_wire_io *io);
+
+/* The parts of an exchange, for wire_io.c and wire_many.c; each returns GO_ON or how it ended. */
+int gdbx_wire_peek(int fd, int *error);
+int gdbx_wire_send_some(struct gdbx_wire_io *io);
+int gdbx_wire_receive_some(struct gdbx_wire_io *io, int waits);
+int gdbx_wire_rescan(struct gdbx_wire_io *io);
+int gdbx_wire_step(struct gdbx_wire_io *io, short ready); /* `ready` as poll tells it */
+int gdbx_wire_judge(const struct gdbx_wire_io *io, int result);
+int gdbx_wire_left(int64_t deadline);
 
 #endif
 #endif

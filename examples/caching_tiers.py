@@ -10,6 +10,7 @@ gone; when it is back in, the cache holds what it held before, as after a break 
 
 import argparse
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,14 @@ class Plug:
         return FunctionStorage("cache", **{name: self.through(name) for name in names})
 
 
-def a_cache(memcached: str) -> Any:
+def a_cache(memcached: str, closing: ExitStack) -> Any:
     """Return a storage in memcached if there is one, else in this process."""
     if not memcached:
         return LocalStorage(1000, ttl=60)
     from godropbox import memcache
 
-    return MemcacheStorage(memcache.Client(memcached, prefix="example:"), ttl=60)
+    client = closing.enter_context(memcache.Client(memcached, prefix="example:"))
+    return MemcacheStorage(client, ttl=60)
 
 
 def show(what: str, value: object, layer: CacheOnStorage) -> None:
@@ -75,11 +77,13 @@ def main() -> None:
     parser.add_argument("--memcached", default="", help="the address of a memcached")
     given = parser.parse_args()
 
-    with tempfile.TemporaryDirectory() as folder:
-        pool = sqlite_pool(str(Path(folder, "users.db")), max_active=4, timeout=5.0)
+    with ExitStack() as closing:
+        folder = closing.enter_context(tempfile.TemporaryDirectory())
+        pool = sqlite_pool(str(Path(folder, "users.db")), max_active=4)
+        closing.callback(pool.enter_lame_duck_mode)
         with pool.get() as loan:
             loan.handle.execute("CREATE TABLE users (login TEXT PRIMARY KEY, name TEXT)")
-        plug = Plug(a_cache(given.memcached))
+        plug = Plug(a_cache(given.memcached, closing))
         storage = SqlStorage(pool, users, key="login", value="name")
         # In an application the default, 1 s, is right: how long to leave a dead cache alone.
         layer = CacheOnStorage(plug.storage(), storage, CacheOptions(retry_after=0))
@@ -101,7 +105,6 @@ def main() -> None:
         show("the old entry is dropped first", layer.get("ann"), layer)
         show("read from the cache again", layer.get("ann"), layer)
         layer.delete_multi(["ann", "bob"])
-        pool.enter_lame_duck_mode()
 
 
 if __name__ == "__main__":

@@ -16,14 +16,15 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
+
+from support.leak_memcache import MEMCACHE, PLACEMENT
+from support.leaking import Case, fails
 
 import godropbox
 from godropbox import errors, hash2, murmur3, net2, resource_pool
 from godropbox.database import sqlbuilder as sb
 from godropbox.database import sqltypes
-from godropbox.memcache import shard_manager, sharding
 
 __all__ = ["ALLOWED", "CALLS", "CASES", "Case", "fails", "growth", "resident"]
 
@@ -32,38 +33,6 @@ ALLOWED = 512 * 1024
 
 CALLS = 100_000 if godropbox.IMPLEMENTATION == "native" else 4_000
 """Calls of the short form."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One path: a call of no arguments. `share` is the part of the calls asked for that it gets."""
-
-    name: str
-    call: Callable[[], object]
-    share: float = 1.0
-
-
-def _shown(value: object) -> str:
-    plain = isinstance(value, (int, float, str, bytes, list)) and len(repr(value)) < 24
-    return repr(value) if plain else type(value).__name__
-
-
-def fails(
-    error: type[Exception], function: Callable[..., object], *arguments: object, **named: object
-) -> Case:
-    """Return the case of a call that has to raise `error`."""
-
-    def call() -> None:
-        try:
-            function(*arguments, **named)
-        except error:
-            return
-        raise AssertionError(f"{name} is not raised")
-
-    shown = [_shown(each) for each in arguments]
-    shown += [f"{key}={_shown(value)}" for key, value in named.items()]
-    name = f"{function.__name__}({', '.join(shown)}): {error.__name__}"
-    return Case(name, call)
 
 
 class Index:
@@ -274,50 +243,7 @@ SQLBUILDER = (
     fails(TypeError, PREPARED.sql, name=5),
 )
 
-ADDRESSES = [f"10.0.0.{i}:11211" for i in range(8)]
-BATCH = [*(f"user:{i}" for i in range(40)), b"bytes", "\u20ac", None]
-RULES = (
-    sharding.Hash2(),
-    sharding.Crc32(),
-    sharding.Jump(),
-    sharding.Ketama(),
-    sharding.Rendezvous(),
-    sharding.Custom(lambda key, count: 0),
-)
-PLACED = {type(rule).__name__: rule.bind(ADDRESSES) for rule in RULES}
-LONG_BATCH = [f"user:{i}" for i in range(300)]
-FLEETS = shard_manager.BaseShardManager()
-STATES = [[(address, state) for address in ADDRESSES[state:]] for state in (0, 1)]
-
-
-def changed_fleet() -> None:
-    for states in STATES:
-        FLEETS.update_shard_states(states)
-
-
-PLACEMENT = (
-    *(
-        Case(f"{rule}: of_many", functools.partial(placed.of_many, BATCH), share=0.2)
-        for rule, placed in PLACED.items()
-    ),
-    *(
-        Case(f"{rule}: of", functools.partial(placed.of, "user:1"))
-        for rule, placed in PLACED.items()
-    ),
-    Case("a long batch", lambda: PLACED["Hash2"].of_many(LONG_BATCH), share=0.1),
-    Case("key_number", lambda: sharding.key_number("user:1")),
-    Case("Hash2.among", lambda: sharding.Hash2().among(ADDRESSES, [1, 3]), share=0.1),
-    Case("Ketama.bind", lambda: sharding.Ketama().bind(ADDRESSES[:1]), share=0.01),
-    Case("Rendezvous.bind", lambda: sharding.Rendezvous().bind(ADDRESSES[:1]), share=0.2),
-    Case("a changed fleet", changed_fleet, share=0.02),
-    fails(TypeError, PLACED["Hash2"].of, 5),
-    fails(ValueError, PLACED["Rendezvous"].of, "\udc80"),
-    fails(TypeError, PLACED["Jump"].of_many, "text"),
-    fails(ValueError, sharding.Hash2().among, ADDRESSES, [8]),
-    fails(ValueError, FLEETS.update_shard_states, [("a:1", 3)]),
-)
-
-CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS, *PLACEMENT)
+CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS, *PLACEMENT, *MEMCACHE)
 
 
 def resident() -> int:

@@ -235,7 +235,7 @@ def c_violations(text: str, headers: set[str], name: str = "") -> list[str]:
     """Return what a file of csrc includes or calls that a kernel may not."""
 
     def may_include(system: str) -> bool:
-        posix = name == "wire_io.c" and POSIX.fullmatch(system)
+        posix = name in ("wire_io.c", "wire_many.c") and POSIX.fullmatch(system)
         return bool(posix or C_LIBRARY.fullmatch(system))
 
     found = [

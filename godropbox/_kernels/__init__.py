@@ -25,6 +25,7 @@ __all__ = [
     "murmur3",
     "pairs",
     "placement",
+    "scatter",
     "sqltext",
     "stack",
     "wire",
@@ -41,6 +42,7 @@ KERNELS = (
     "line",
     "murmur3",
     "placement",
+    "scatter",
     "sqltext",
     "stack",
     "wire",
@@ -65,15 +67,21 @@ MODULES = (
     "godropbox.database.sqlbuilder._terms",
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
+    "godropbox.memcache._errands",
+    "godropbox.memcache._multi",
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
+    "godropbox.memcache.client",
     "godropbox.memcache.clients",
+    "godropbox.memcache.codec",
     "godropbox.memcache.connection",
     "godropbox.memcache.exchange",
     "godropbox.memcache.meta",
     "godropbox.memcache.protocol",
     "godropbox.memcache.raw",
     "godropbox.memcache.responses",
+    "godropbox.memcache.scatter",
+    "godropbox.memcache.sharded_client",
     "godropbox.resource_pool._ledger",
     "godropbox.resource_pool._simple",
 )
@@ -156,6 +164,7 @@ if TYPE_CHECKING:
     from . import line_py as line
     from . import murmur3_py as murmur3
     from . import placement_py as placement
+    from . import scatter_py as scatter
     from . import sqltext_py as sqltext
     from . import stack_py as stack
     from . import wire_py as wire

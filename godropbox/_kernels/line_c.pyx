@@ -40,7 +40,7 @@ cdef extern from *:
     struct gdbx_wire_io {
         struct gdbx_wire_reader *reader; const struct gdbx_wire_part *parts; size_t part_count;
         uint8_t *data; size_t capacity, size; struct gdbx_wire_record *records;
-        size_t record_capacity, record_count; int64_t deadline; int fd, armed, error;
+        size_t record_capacity, record_count; int64_t deadline; int fd, armed, begun, error;
     };
     #define gdbx_wire_now() 0
     #define gdbx_wire_arm(fd, nanoseconds) 0
@@ -67,7 +67,7 @@ cdef extern from *:
         gdbx_wire_record *records
         size_t record_capacity, record_count
         int64_t deadline
-        int fd, armed, error
+        int fd, armed, begun, error
     int64_t gdbx_wire_now() noexcept nogil
     int gdbx_wire_arm(int, int64_t) noexcept nogil
     int gdbx_wire_exchange(gdbx_wire_io *) noexcept nogil
@@ -80,11 +80,12 @@ cdef enum:
 cdef class Line:
     """A plain socket of which a receive gives up by itself after `seconds`.
 
-    Not `clean` is one on which an exchange began and did not end well.
+    Not `clean` is one on which an exchange began and did not end well; `begun` tells whether the
+    latest may have sent anything.
     """
 
     cdef readonly int fd
-    cdef readonly bint clean
+    cdef readonly bint clean, begun
     cdef int64_t limit
     cdef Reply reply
 
@@ -178,12 +179,13 @@ cdef class Line:
         io.fd, io.reader = self.fd, &reply.reader
         if not reply.capacity:
             reply.grow_data(0)
-        self.clean = False
+        self.clean = self.begun = False
         reply.busy = True
         try:
             result = run(io, reply)
         finally:
             reply.busy = False
+            self.begun = io.begun
         if result == GDBX_WIRE_DONE:
             return 0
         raise_failure(io, reply, result)

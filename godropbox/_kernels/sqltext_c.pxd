@@ -1,7 +1,8 @@
 """What the compiled modules of the package call of ``sqltext_c`` without going through Python.
 
 ``Text.put`` is ``raw`` for a str that is known to be one, in line for what is short and ASCII.
-``Text.keep`` collects the values that go beside the text, and ``kept`` hands them over.
+``Text.keep`` collects the values that go beside the text, ``keep_marked`` and ``keep_plain`` with
+their placeholders, and ``kept`` hands them over.
 """
 
 cimport cython
@@ -13,6 +14,13 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
     void *PyUnicode_DATA(object) noexcept
     bint PyUnicode_IS_ASCII(object) noexcept
+    # For borrowed references, which Cython's objects would count.
+    PyObject *GET_ITEM "PyTuple_GET_ITEM"(object, Py_ssize_t) noexcept
+    void INCREF "Py_INCREF"(PyObject *) noexcept
+    bint is_bool "PyBool_Check"(PyObject *) noexcept
+    bint is_bytes "PyBytes_CheckExact"(PyObject *) noexcept
+    bint is_int "PyLong_CheckExact"(PyObject *) noexcept
+    bint is_str "PyUnicode_CheckExact"(PyObject *) noexcept
 
 
 cpdef str literal(object value, object style)
@@ -35,6 +43,7 @@ cdef class Text:
     cdef PyObject *_few[8]
     cdef int _more_values(self) except -1
     cdef tuple kept(self)
+    cdef Py_ssize_t keep_plain(self, tuple values, str mark) except -1
     cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1
     cdef int _ascii(self, const char *text, Py_ssize_t n) except -1
     cdef int _raw(self, str text) except -1
@@ -63,6 +72,31 @@ cdef class Text:
         self._held[self._kept] = <PyObject *> value
         self._kept += 1
         return 0
+
+    cdef inline int keep_marked(self, object value, str mark) except -1:
+        cdef const char *data = <const char *> PyUnicode_DATA(mark)
+        if self._kind != 1 or self._room - self._used < 2:
+            self.put(mark)
+        else:
+            # Of a mark of one character the second is its NUL, and is not counted.
+            self._data[self._used] = data[0]
+            self._data[self._used + 1] = data[1]
+            self._used += PyUnicode_GET_LENGTH(mark)
+        return self.keep(value)
+
+    cdef inline void _marks(self, str mark, Py_ssize_t count) noexcept:
+        # Write `mark` so many times, with commas, into narrow room for four characters each.
+        cdef const char *data = <const char *> PyUnicode_DATA(mark)
+        cdef Py_ssize_t size = PyUnicode_GET_LENGTH(mark)
+        cdef char[4] next_mark = [c',', data[0], data[1], 0]
+        cdef Py_ssize_t i
+        if count:
+            # Four characters at a time, which is one store; the next one overwrites the surplus.
+            memcpy(self._data + self._used, next_mark + 1, 2)
+            self._used += size
+        for i in range(count - 1):
+            memcpy(self._data + self._used, next_mark, 4)
+            self._used += size + 1
 
     cdef inline Py_ssize_t count(self) noexcept:
         return self._kept

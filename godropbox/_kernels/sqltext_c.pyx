@@ -282,6 +282,32 @@ cdef class Text:
         self._kept = 0
         return values
 
+    cdef Py_ssize_t keep_plain(self, tuple values, str mark) except -1:
+        """Keep the first of `values`, as far as a driver is sent them as they are; count them.
+
+        Their placeholders, `mark`, are written with commas between them.
+        """
+        cdef Py_ssize_t size = len(values)
+        cdef Py_ssize_t count = 0
+        cdef PyObject *value
+        if self._kind != 1:
+            return 0  # what is wide already is written one value at a time
+        if 4 * size > self._room - self._used:
+            self._reserve(4 * size, 1)
+        while self._kept_room - self._kept < size:
+            self._more_values()
+        while count < size:
+            value = GET_ITEM(values, count)
+            if not (is_int(value) or is_str(value) or value == <PyObject *> None
+                    or is_bytes(value) or is_bool(value)):
+                break
+            INCREF(value)
+            self._held[self._kept + count] = value
+            count += 1
+        self._kept += count
+        self._marks(mark, count)
+        return count
+
     cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1:
         """Make room for `n` characters of `kind`; whatever pointed into the text is void."""
         cdef unsigned int wanted = kind if kind > self._kind else self._kind

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .._kernels._args import checked_int, shown
 from ..resource_pool import PoolOptions
-from .channel import Credentials, connect
+from .channel import Credentials, begin_to_connect, connect
 from .connection import Connection
 from .errors import InvalidArgumentError, InvalidTypeError
 
@@ -19,13 +19,15 @@ __all__ = ["ShardOptions"]
 class ShardOptions:
     """How the servers of a fleet are reached, and when one is left alone. Times are seconds.
 
-    - `timeout`: for a whole operation on one connection; None is none. `connect_timeout`: for
-      making a connection. `tls` is an ``ssl.SSLContext``, `auth` who is to be logged in.
+    - `timeout`: for a whole operation on one connection; None is none. Connecting is part of the
+      first, unless it takes TLS, a login, or several addresses of a name: those have
+      `connect_timeout`, and are made one after the other.
+    - `tls` is an ``ssl.SSLContext``, `auth` who is to be logged in.
     - The limits for each server, of which None is none: `max_active` connections on loan,
       `max_idle` kept for later, `max_opens` made at a time; `pool_timeout`: how long to wait for
       one while `max_active` are on loan, where 0 fails at once; `max_idle_time`, `max_lifetime`:
       when a connection is closed.
-    - `open`: takes an address and returns a ``Connection``, in place of all of the first line.
+    - `open`: takes an address and returns a ``Connection``, in place of all of the above.
 
     Ejection, which is off while `eject_after` is 0: after so many failures in a row a server is
     left alone for `retry_after`, then one operation tries it again, and each time that fails the
@@ -98,13 +100,17 @@ class ShardOptions:
         )
 
     def _connect(self, address: str) -> Connection:
-        channel = connect(
-            address,
-            timeout=self.timeout,
-            connect_timeout=self.connect_timeout,
-            tls=self.tls,
-            auth=self.auth,
-        )
+        channel = None
+        if self.tls is None and self.auth is None:
+            channel = begin_to_connect(address, self.timeout)
+        if channel is None:
+            channel = connect(
+                address,
+                timeout=self.timeout,
+                connect_timeout=self.connect_timeout,
+                tls=self.tls,
+                auth=self.auth,
+            )
         return Connection(channel, self.timeout)
 
 

@@ -1,9 +1,13 @@
 """Making the channel of a raw client: addresses, socket options, TLS and logging in."""
 
+import _socket  # the operating system's own sockets, which gevent cannot replace
+import errno
+import os
 import socket
 import ssl
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
@@ -16,7 +20,7 @@ from .errors import (
     ServerError,
 )
 
-__all__ = ["Credentials", "connect", "parse_address"]
+__all__ = ["Credentials", "begin_to_connect", "connect", "parse_address"]
 
 _DEFAULT_PORT = 11211
 
@@ -70,6 +74,46 @@ def _open(address: str | tuple[str, int], timeout: float) -> socket.socket:
         channel.connect(address)
     except BaseException:
         channel.close()
+        raise
+    return channel
+
+
+def begin_to_connect(address: str, timeout: float | None) -> socket.socket | None:
+    """Return a channel that is being connected, for the first operation over it to wait for.
+
+    So the connections of one operation are made at the same time, within its deadline. None where
+    that is not to be had: the name has several addresses, of which the next may have to be tried,
+    or the sockets are not the operating system's own. Raises ``ConnectionLostError``.
+    """
+    target = parse_address(address)
+    channel: socket.socket | None = None
+    try:
+        if isinstance(target, tuple):
+            found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
+            places: set[tuple[int, Any]] = {(each[0], each[4]) for each in found}
+        else:
+            places = {(socket.AF_UNIX, target)}
+        if len(places) != 1:
+            return None
+        family, where = places.pop()
+        channel = socket.socket(family, socket.SOCK_STREAM)
+        if not isinstance(channel, _socket.socket):
+            channel.close()
+            return None
+        if isinstance(target, tuple):
+            channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        channel.settimeout(0.0)
+        number = channel.connect_ex(where)
+        if number not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            raise OSError(number, os.strerror(number))
+        channel.settimeout(timeout)
+    except BaseException as error:
+        if channel is not None:
+            channel.close()
+        if isinstance(error, OSError):
+            message = f"cannot connect to {address}: {error}"
+            raise ConnectionLostError(message, cause=error) from error
         raise
     return channel
 

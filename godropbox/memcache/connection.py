@@ -81,6 +81,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_channel",
+        "_has_begun",
         "_is_mine",
         "_is_valid",
         "_line",
@@ -102,6 +103,7 @@ class Connection:
         self._lock = threading.Lock()
         self._opened = monotonic()
         self._pid = os.getpid()
+        self._has_begun = False
         self._is_mine = True
         self._is_valid = True
         self._plain = _is_plain(channel)
@@ -141,6 +143,14 @@ class Connection:
     def line(self) -> Any:
         """The kernel's own end of a plain socket; None where the channel's methods are used."""
         return self._line
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of the latest exchange may have been sent.
+
+        Where it failed and nothing was, the same can be asked over another connection.
+        """
+        return self._has_begun if self._line is None else self._line.begun
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {'valid' if self.is_valid else 'invalid'}>"
@@ -271,8 +281,10 @@ class Connection:
 
     def _exchange_over_channel(self, exchange: Exchange, deadline: float | None) -> None:
         channel = self._channel
+        self._has_begun = False
         try:
             self._check_quiet()
+            self._has_begun = True
             for part in exchange.request:
                 view = memoryview(part).cast("B")
                 for start in range(0, len(view), _SLICE):

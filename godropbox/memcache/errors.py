@@ -17,6 +17,7 @@ __all__ = [
     "NotSupportedError",
     "ReplyError",
     "ServerError",
+    "UnmappedKeyError",
     "UsageError",
 ]
 
@@ -35,6 +36,10 @@ class NotSupportedError(UsageError):
 
 class ConnectionUnusableError(UsageError):
     """The client is invalid, was closed, or belongs to the process that forked this one."""
+
+
+class UnmappedKeyError(UsageError):
+    """The shard function gives the key to no shard."""
 
 
 class ReplyError(ServerError):

@@ -4,12 +4,12 @@ What each operation does is told in ``protocol``, and how it is driven in ``conn
 as it stands (``raw.pxd``).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .ascii import AsciiProtocol
 from .connection import Channel, Connection
+from .parts import key_parts, mutation_parts
 from .protocol import Protocol
 from .responses import (
     CountResponse,
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 __all__ = ["RawClient"]
-
-# A generic channel can only send everything or nothing, so a batch over it is cut into parts that
-# cannot fill both sides' buffers: each part is answered before the next is sent, and either its
-# requests fit the smallest send buffer, or its replies do (about 64 bytes to a mutation).
-_PART_BYTES = 8192
-_PART_MUTATIONS = 128
 
 
 class RawClient(Connection):
@@ -79,45 +73,11 @@ class RawClient(Connection):
         finally:
             self._lock.release()
 
-    def _key_parts(self, keys: Iterable[Key]) -> Iterable[list[Key]]:
-        """Cut the keys of a get where each has a request of its own that may be answered at length.
+    def _key_parts(self, keys: Iterable[Key]) -> list[list[Key]]:
+        return key_parts(self._protocol, keys)
 
-        In the ASCII protocol all of them are one request, which is answered when it was read.
-        """
-        given = list(dict.fromkeys(keys))
-        if type(self._protocol) is AsciiProtocol:
-            return [given]
-        part: list[Key] = []
-        parts = [part]
-        room = _PART_BYTES
-        for key in given:
-            size = len(self._protocol.prefix) + _size(key)
-            if size > room and part:
-                part = []
-                parts.append(part)
-                room = _PART_BYTES
-            part.append(key)
-            room -= size
-        return parts
-
-    def _mutation_parts(self, things: Iterable[Any]) -> Iterable[list[Any]]:
-        """Cut a batch so that its answers fit any buffer, and, over TLS, its requests too.
-
-        memcached 1.6 with TLS can forget what OpenSSL has read ahead of it, and then waits for
-        more: with parts that are answered before the next is sent, there is nothing to forget.
-        """
-        part: list[Any] = []
-        parts = [part]
-        room = _PART_BYTES
-        for thing in things:
-            size = 64 if self._plain else _size(thing)
-            if part and (len(part) == _PART_MUTATIONS or size > room):
-                part = []
-                parts.append(part)
-                room = _PART_BYTES
-            part.append(thing)
-            room -= size
-        return parts
+    def _mutation_parts(self, things: Iterable[Any]) -> list[list[Any]]:
+        return mutation_parts(things, self._plain)
 
     # Operations; what each does is told once more and in full in ``protocol``
 
@@ -243,10 +203,3 @@ class RawClient(Connection):
         finally:
             self.close()
         return response
-
-
-def _size(thing: Any) -> int:
-    """Return at least how many bytes a key or an item takes on the wire, without its prefix."""
-    key, value = (thing.key, thing.value) if isinstance(thing, Item) else (thing, b"")
-    # Headers and flags are under 64 bytes; UTF-8 takes at most 4 bytes a character.
-    return 64 + 4 * len(str(key)) + (len(value) if isinstance(value, Sized) else 0)

@@ -50,6 +50,22 @@ cdef class MetaResponse(GetResponse):
     cdef object _error
 
 
+cdef class _SkippedGetResponse(GetResponse):
+    pass
+
+
+cdef class _SkippedMutateResponse(MutateResponse):
+    pass
+
+
+cdef class _SkippedCountResponse(CountResponse):
+    pass
+
+
+cdef class _SkippedMetaResponse(MetaResponse):
+    pass
+
+
 @cython.locals(response=GetResponse)
 cpdef GetResponse one_get(key, value, uint32_t flags, uint64_t cas)
 

@@ -27,6 +27,10 @@ __all__ = [
     "fill_gets",
     "list_mutations",
     "one_get",
+    "skipped_count",
+    "skipped_get",
+    "skipped_meta",
+    "skipped_mutate",
 ]
 
 # Under other names, since the compiler holds a plain annotation against the C type in the .pxd.
@@ -35,6 +39,7 @@ _Int = int
 
 _OK = ResponseStatus.OK
 _MISS = ResponseStatus.KEY_NOT_FOUND
+_NOT_STORED = ResponseStatus.ITEM_NOT_STORED
 _STATUSES = {int(status): status for status in ResponseStatus}
 
 
@@ -65,6 +70,11 @@ class _Answer:
         return None
 
     @property
+    def skipped(self) -> bool:
+        """Whether no server was asked, because the key's shard is in no state to be."""
+        return False
+
+    @property
     def ok(self) -> bool:
         """Whether the operation did what was asked."""
         return self._status is _OK and self.error is None
@@ -76,7 +86,10 @@ class _Answer:
         shown = ", ".join(f"{name}={_shown(value)}" for name, value in self._fields())
         if self.error is not None:
             shown += f", error={self.error!r}"
-        return f"{type(self).__name__.removeprefix('_Failed')}({shown})"
+        if self.skipped:
+            shown += ", skipped=True"
+        name = type(self).__name__.removeprefix("_Failed").removeprefix("_Skipped")
+        return f"{name}({shown})"
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other) or not isinstance(other, _Answer):
@@ -353,6 +366,58 @@ class MetaResponse(GetResponse):
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
         return (*GetResponse._fields(self), *self._details.items())
+
+
+class _SkippedGetResponse(GetResponse):
+    __slots__ = ()
+
+    @property
+    def skipped(self) -> bool:
+        return True
+
+
+class _SkippedMutateResponse(MutateResponse):
+    __slots__ = ()
+
+    @property
+    def skipped(self) -> bool:
+        return True
+
+
+class _SkippedCountResponse(CountResponse):
+    __slots__ = ()
+
+    @property
+    def skipped(self) -> bool:
+        return True
+
+
+class _SkippedMetaResponse(MetaResponse):
+    __slots__ = ()
+
+    @property
+    def skipped(self) -> bool:
+        return True
+
+
+def skipped_get(key: Key) -> GetResponse:
+    """Return the answer for a key whose shard was not asked: a miss."""
+    return _SkippedGetResponse(key, _MISS)
+
+
+def skipped_meta(key: Key) -> MetaResponse:
+    """Return the answer to a meta command that was not sent: a miss."""
+    return _SkippedMetaResponse(key, _MISS)
+
+
+def skipped_mutate(key: Key) -> MutateResponse:
+    """Return the answer for a key of a store, delete or touch that was not sent."""
+    return _SkippedMutateResponse(key, _NOT_STORED)
+
+
+def skipped_count(key: Key) -> CountResponse:
+    """Return the answer to an increment or decrement that was not sent: a missing counter."""
+    return _SkippedCountResponse(key, _MISS)
 
 
 def failed_get(key: Key, status: ResponseStatus, error: Exception) -> GetResponse:

@@ -4,6 +4,7 @@ It keeps what memcached 1.6 keeps and answers as the meta protocol does; its clo
 that the test gives. It can be told to miss and to fail.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -36,6 +37,8 @@ _MISS = ResponseStatus.KEY_NOT_FOUND
 _NOT_STORED = ResponseStatus.ITEM_NOT_STORED
 _MONTH = 60 * 60 * 24 * 30
 _LIMIT = 1024 * 1024
+# A counter as memcached reads it, with C's strtoull.
+_NUMBER = re.compile(rb"[\t-\r ]*\+?([0-9]+)(?:[\t-\r ]|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,14 +312,14 @@ class MockClient:
                     return CountResponse(key, _MISS)
                 self._put(name, b"%d" % initial, 0, self._expires(expire))
                 return CountResponse(key, _OK, initial)
-            digits = entry.value.rstrip(b" ")
-            if not digits.isdigit() or int(digits) >> 64:
+            digits = _NUMBER.match(entry.value)
+            if digits is None or int(digits[1]) >> 64:
                 status = ResponseStatus.NON_NUMERIC_VALUE
                 words = "CLIENT_ERROR cannot increment or decrement non-numeric value"
                 return CountResponse(key, status, 0, ServerError(words, status=status))
-            count = max(int(digits) + change, 0) % (1 << 64)
-            # decr keeps the length of the value that it writes over.
-            value = (b"%d" % count).ljust(len(entry.value) if change < 0 else 0)
+            count = max(int(digits[1]) + change, 0) % (1 << 64)
+            # memcached writes over a value that is long enough, and keeps its length.
+            value = (b"%d" % count).ljust(len(entry.value))
             self._put(name, value, entry.flags, entry.expires)
             return CountResponse(key, _OK, count)
 

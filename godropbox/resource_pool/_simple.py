@@ -426,6 +426,11 @@ class SimpleResourcePool(Ledger):
         return self._location
 
     @property
+    def options(self) -> PoolOptions:
+        """What the pool was made with."""
+        return self._options
+
+    @property
     def group(self) -> object:
         """What the pool that is made of this one and others knows it by, or None."""
         return self._group

@@ -3,12 +3,13 @@
 #define _POSIX_C_SOURCE 200809L
 #endif
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "wire.h"
-#include "wire_io.h"
+#include "wire_many.h"
 
 enum { ROOM = 8 };
 
@@ -141,6 +142,156 @@ static void check_unasked_and_closed(void)
     close_exchange(&exchange);
 }
 
+#define SIDES 3
+
+struct many {
+    struct exchange exchanges[SIDES];
+    struct gdbx_wire_io ios[SIDES];
+    int results[SIDES];
+    struct gdbx_wire_many many;
+    void *room[16];
+};
+
+/* Start exchanges, of which each has a buffer of `capacity` bytes for its reply. */
+static void open_many(struct many *all, size_t capacity)
+{
+    memset(all, 0, sizeof *all);
+    CHECK(gdbx_wire_many_room(SIDES) <= sizeof all->room, "room for the polls");
+    all->many.ios = all->ios;
+    all->many.results = all->results;
+    all->many.room = all->room;
+    all->many.deadline = INT64_MAX;
+    for (size_t i = 0; i < SIDES; i++) {
+        open_exchange(&all->exchanges[i]);
+        all->ios[i] = all->exchanges[i].io;
+        all->ios[i].capacity = capacity;
+        gdbx_wire_many_start(&all->many);
+    }
+}
+
+static void close_many(struct many *all)
+{
+    for (size_t i = 0; i < SIDES; i++)
+        close_exchange(&all->exchanges[i]);
+}
+
+static void answer(struct many *all, size_t side, const char *text)
+{
+    size_t size = strlen(text);
+    CHECK(write(all->exchanges[side].ends[1], text, size) == (ssize_t)size, "write");
+}
+
+static void check_many_end_each_in_its_way(void)
+{
+    struct many all;
+    char request[16];
+
+    open_many(&all, sizeof all.exchanges[0].buffer);
+    for (size_t i = 0; i < SIDES; i++)
+        CHECK(read(all.exchanges[i].ends[1], request, sizeof request) == 11, "request %zu", i);
+    answer(&all, 2, "OK\r\n");
+    CHECK(gdbx_wire_many_finish(&all.many, 2) == GDBX_WIRE_DONE, "the last one is done first");
+    CHECK(all.results[2] == GDBX_WIRE_DONE && all.results[0] == GDBX_WIRE_GO_ON, "and it alone");
+    answer(&all, 0, "NO\r\n");
+    CHECK(shutdown(all.exchanges[1].ends[1], SHUT_WR) == 0, "shutdown");
+    CHECK(gdbx_wire_many_finish(&all.many, 0) == GDBX_WIRE_DONE, "a bad one is over");
+    CHECK(gdbx_wire_many_finish(&all.many, 1) == GDBX_WIRE_DONE, "and a closed one");
+    CHECK(all.results[0] == GDBX_WIRE_BAD && all.results[1] == GDBX_WIRE_CLOSED, "each its way");
+    close_many(&all);
+}
+
+static void check_many_share_a_deadline(void)
+{
+    struct many all;
+
+    open_many(&all, sizeof all.exchanges[0].buffer);
+    all.many.deadline = gdbx_wire_now() - 1;
+    answer(&all, 1, "OK\r\n");
+    CHECK(gdbx_wire_many_finish(&all.many, 0) == GDBX_WIRE_DONE, "over");
+    CHECK(all.results[0] == GDBX_WIRE_LATE && all.results[2] == GDBX_WIRE_LATE, "late");
+    CHECK(all.results[1] == GDBX_WIRE_DONE, "what had come by the deadline was taken");
+    close_many(&all);
+}
+
+static void check_many_want_room(void)
+{
+    struct many all;
+
+    open_many(&all, 2);
+    for (size_t i = 0; i < SIDES; i++)
+        answer(&all, i, "OK\r\n");
+    gdbx_wire_many_look(&all.many, 1);
+    CHECK(all.results[1] == GDBX_WIRE_GO_ON, "half of it came");
+    CHECK(gdbx_wire_many_finish(&all.many, 1) == GDBX_WIRE_MORE, "room is wanted");
+    CHECK(all.results[1] == GDBX_WIRE_MORE, "by this one");
+    for (size_t i = 0; i < SIDES; i++) {
+        all.ios[i].capacity = sizeof all.exchanges[i].buffer;
+        all.ios[i].record_capacity = 0;
+        all.results[i] = GDBX_WIRE_GO_ON;
+    }
+    CHECK(gdbx_wire_many_finish(&all.many, 1) == GDBX_WIRE_MORE, "and for records");
+    for (size_t i = 0; i < SIDES; i++) {
+        all.ios[i].record_capacity = ROOM;
+        if (all.results[i] == GDBX_WIRE_FULL)
+            gdbx_wire_many_rescan(&all.many, i);
+    }
+    for (size_t i = 0; i < SIDES; i++) {
+        CHECK(gdbx_wire_many_finish(&all.many, i) == GDBX_WIRE_DONE, "done");
+        CHECK(all.results[i] == GDBX_WIRE_DONE && all.ios[i].size == 4, "and whole");
+    }
+    close_many(&all);
+}
+
+/* Requests that fill every buffer, to peers that answer before they read on. */
+static void check_many_send_and_receive_by_turns(void)
+{
+    static uint8_t large[1 << 22];
+    static uint8_t taken[1 << 16];
+    struct many all;
+    size_t left[SIDES];
+
+    open_many(&all, sizeof all.exchanges[0].buffer);
+    for (size_t i = 0; i < SIDES; i++) {
+        all.exchanges[i].part.data = large;
+        all.exchanges[i].part.size = sizeof large;
+        all.ios[i].parts = &all.exchanges[i].part;
+        all.ios[i].part = all.ios[i].offset = 0;
+        all.results[i] = GDBX_WIRE_GO_ON;
+        left[i] = sizeof large + 11;
+        answer(&all, i, "OK\r\n");
+    }
+    all.many.deadline = 0;
+    while (left[0] + left[1] + left[2]) {
+        for (size_t i = 0; i < SIDES; i++) {
+            ssize_t got = recv(all.exchanges[i].ends[1], taken, sizeof taken, MSG_DONTWAIT);
+            if (got > 0) left[i] -= (size_t)got;
+            if (all.results[i] == GDBX_WIRE_LATE) all.results[i] = GDBX_WIRE_GO_ON;
+            CHECK(gdbx_wire_many_finish(&all.many, i) == GDBX_WIRE_DONE, "a round");
+        }
+    }
+    for (size_t i = 0; i < SIDES; i++)
+        CHECK(all.results[i] == GDBX_WIRE_DONE, "all was sent, and answered");
+    close_many(&all);
+}
+
+static void check_peek(void)
+{
+    struct exchange exchange;
+    int error = 0, fds[2] = {0, -1};
+    void *room[16];
+    uint8_t marks[2];
+
+    open_exchange(&exchange);
+    fds[0] = exchange.ends[0];
+    CHECK(gdbx_wire_peek(exchange.ends[0], &error) == GDBX_WIRE_GO_ON, "quiet");
+    CHECK(gdbx_wire_many_unfit(fds, 2, room, marks) == 1 && !marks[0] && marks[1], "one is not");
+    CHECK(write(exchange.ends[1], "x", 1) == 1, "write");
+    CHECK(gdbx_wire_peek(exchange.ends[0], &error) == GDBX_WIRE_UNASKED, "not asked for");
+    CHECK(gdbx_wire_many_unfit(fds, 2, room, marks) == 2 && marks[0] && marks[1], "neither is");
+    close_exchange(&exchange);
+    CHECK(gdbx_wire_peek(-1, &error) == GDBX_WIRE_BROKEN && error == EBADF, "no socket");
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2, "usage: %s FOLDER_OF_VECTORS", argv[0]);
@@ -149,5 +300,10 @@ int main(int argc, char **argv)
     check_full();
     check_late();
     check_unasked_and_closed();
+    check_many_end_each_in_its_way();
+    check_many_share_a_deadline();
+    check_many_want_room();
+    check_many_send_and_receive_by_turns();
+    check_peek();
     return 0;
 }

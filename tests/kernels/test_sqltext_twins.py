@@ -127,6 +127,31 @@ def test_same_rows(rows: list[Any], style: int, separator: str) -> None:
     assert all(result == results[0] for result in results)
 
 
+@UNHURRIED
+@given(value=VALUES, style=STYLES)
+@example(value='it\'s "é"', style=0)
+@example(value="\ud800", style=0)
+@example(value="\x7f'\x85\u2028", style=0)
+@example(value="100\\%", style=0)
+@example(value=1 << 63, style=2)
+@example(value=-(1 << 63) - 1, style=0)
+@example(value=True, style=3)
+def test_a_list_writes_each_value_as_if_it_were_alone(value: object, style: int) -> None:
+    for kernel in KERNELS:
+        alone = outcome(lambda k=kernel: k.literal(value, style))  # type: ignore[misc]
+        ways: list[tuple[Callable[[Any], Any], str]] = [
+            (lambda text: text.literals([value, value], "-"), f"{alone}-{alone}"),
+            (lambda text: text.rows([[value], (value,)], 1), f"({alone}), ({alone})"),
+        ]
+        for write, wanted in ways:
+            text = kernel.Text(style)
+            told = outcome(lambda write=write, text=text: write(text))  # type: ignore[misc]
+            if isinstance(alone, str):
+                assert text.take() == wanted
+            else:
+                assert (told, text.take()) == (alone, "")
+
+
 @EACH
 def test_rows_and_literals(sqltext: ModuleType) -> None:
     text = sqltext.Text(0)

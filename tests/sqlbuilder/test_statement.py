@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.sqltables import t1
 
-from godropbox.database import sqlbuilder
+from godropbox.database import sqlbuilder, sqltypes
 
 sb: Any = sqlbuilder  # what is wrong on purpose here is wrong for type checkers too
 
@@ -58,6 +60,35 @@ def test_bind_sends_plain_values_of_rarer_types() -> None:
     text, parameters = t1.select(a).where(a.in_(values)).bind("main", "qmark", dialect="sqlite")
     assert parameters == ("2014-07-01 12:00:00.000000", str(identity), "red", 2.5, b"z")
     assert text.endswith(" IN (?,1.5,?,?,?,?)")
+
+
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+    | st.binary(max_size=9)
+    | st.decimals(0, 99, places=3)
+    | st.datetimes()
+    | st.sampled_from(Colour)
+)
+
+
+@settings(deadline=None)
+@given(values=st.lists(VALUES, min_size=1, max_size=30), style=st.sampled_from(["format", "qmark"]))
+def test_parameters_in_place_of_their_marks_are_the_text_with_literals(
+    values: list[object], style: str
+) -> None:
+    for statement in (
+        t1.select(a).where((b == values[0]) & a.in_(values)),
+        t1.insert(a, b).rows([values[:1] * 2] + [[value, 7] for value in values]),
+    ):
+        text, parameters = statement.bind("db", style)
+        pieces = text.split("%s" if style == "format" else "?")
+        literals = [*map(sqltypes.encode_sql, parameters), ""]
+        filled = "".join(map("".join, zip(pieces, literals, strict=True)))
+        assert filled == statement.sql("db")
 
 
 def test_bind_refuses_what_has_no_literal() -> None:

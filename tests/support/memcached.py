@@ -67,8 +67,8 @@ def _sasl(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(kind: str, folder: Path) -> Iterator[Server]:
-    """Run a memcached of one kind: tcp, unix, tls, ascii-auth or sasl."""
+def running(kind: str, folder: Path, port: int = 0) -> Iterator[Server]:
+    """Run a memcached of one kind: tcp, unix, tls, ascii-auth or sasl; on a free port if 0."""
     program = shutil.which("memcached")
     assert program, "memcached is missing: apt-get install memcached"
     command = [program, "-U", "0", "-m", "64", "-t", "2"]
@@ -79,7 +79,7 @@ def running(kind: str, folder: Path) -> Iterator[Server]:
         address = f"unix:{folder / 'memcached.sock'}"
         command += ["-s", address[5:]]
     else:
-        port = _free_port()
+        port = port or _free_port()
         address = f"127.0.0.1:{port}"
         command += ["-l", "127.0.0.1", "-p", str(port)]
     if kind == "tls":

@@ -22,11 +22,10 @@ cdef class Renderer:
     cdef bint binding
     cdef str paramstyle
     cdef str mark
-    cdef str next_mark
     cdef list slots
     @cython.locals(mark=str)
     cdef int literal(self, object value) except -1
-    @cython.locals(text=Text, mark=str, next_mark=str, comma=bint)
+    @cython.locals(text=Text, mark=str, first=Py_ssize_t, index=Py_ssize_t)
     cdef int literals(self, tuple values) except -1
     cdef int bind_to(self, object paramstyle) except -1
     @cython.locals(text=Text, index=Py_ssize_t)

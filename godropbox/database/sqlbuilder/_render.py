@@ -32,7 +32,6 @@ class Renderer:
         "ctes",
         "dialect",
         "mark",
-        "next_mark",
         "paramstyle",
         "plain",
         "prefix",
@@ -55,9 +54,8 @@ class Renderer:
     ctes: "tuple[str, ...]"
     unqualified: bool
     binding: bool  # whether values are kept as parameters instead of written as literals
-    paramstyle: str
+    paramstyle: str  # of placeholders with a number or a name in them
     mark: "str | None"  # the placeholder, or None for one with a number in it
-    next_mark: "str | None"  # the placeholder after another
     slots: "list[object] | None"
 
     def literal(self, value: object) -> int:
@@ -68,8 +66,7 @@ class Renderer:
         mark = self.mark
         kind = type(value)
         if mark is not None and (kind is int or kind is str):
-            self.text.keep(value)
-            self.text.put(mark)
+            self.text.keep_marked(value, mark)
             return 0
         return self._bind(value)
 
@@ -80,18 +77,13 @@ class Renderer:
             text.literals(values, ",")
             return 0
         mark = self.mark
-        next_mark = self.next_mark
-        comma = False
-        for value in values:
-            kind = type(value)
-            if mark is not None and next_mark is not None and (kind is int or kind is str):
-                text.keep(value)
-                text.put(next_mark if comma else mark)
-            else:
-                if comma:
-                    text.put(",")
-                self._bind(value)
-            comma = True
+        first = 0
+        if mark is not None:
+            first = text.keep_plain(values, mark)
+        for index in range(first, len(values)):
+            if index:
+                text.put(",")
+            self._bind(values[index])
         return 0
 
     def rows(self, rows: "tuple[tuple[object, ...], ...]", width: int) -> int:
@@ -109,15 +101,11 @@ class Renderer:
     def bind_to(self, paramstyle: str) -> int:
         """Collect parameters from now on instead of writing literals."""
         self.binding = True
-        self.paramstyle = paramstyle
         if paramstyle == "format":
             self.mark = "%s"
-            self.next_mark = ",%s"
         elif paramstyle == "qmark":
             self.mark = "?"
-            self.next_mark = ",?"
         else:
-            self.mark = self.next_mark = None
             self.paramstyle = check_paramstyle(paramstyle)
         return 0
 
@@ -249,6 +237,6 @@ def new_renderer(database: object, dialect: object, mode: "SqlMode | None") -> R
     out.unqualified = False
     out.binding = False
     out.paramstyle = ""
-    out.mark = out.next_mark = None
+    out.mark = None
     out.slots = None
     return out

@@ -342,7 +342,9 @@ def _with_rows(insert: Insert, rows: "tuple[Any, ...]") -> Insert:
     plain = True
     taken: list[tuple[object, ...]] = []
     for row in rows:
-        if isinstance(row, (str, bytes)) or not hasattr(type(row), "__iter__"):
+        if type(row) is not tuple and (
+            isinstance(row, (str, bytes)) or not hasattr(type(row), "__iter__")
+        ):
             raise TypeError(f"a row must be an iterable of values, got {shown(row)}")
         values = tuple(row)
         if len(values) != width:

@@ -1,0 +1,199 @@
+"""Eight memcached servers on loopback: a get of 100 keys and a set of 100, over all of them.
+
+Right is what it is for one server, whichever server a client puts a key on: every key gets its own
+value, and what was set is what plain connections read back. Servers and clients run where the
+kernel puts them, as in a fleet: to send to eight servers is to wake eight processes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from .cases_memcache import FLOOR, OURS, Check, items_of, right_mapping, right_sets
+from .memcached import Plain, Plains, eight_servers, set_request
+from .model import Case, Faster, Group, Names, Row, Target, WrongError
+from .ours import PURE, load
+
+__all__ = ["GROUPS"]
+
+GETS, SETS = "get of 100 keys, 8 servers", "set of 100 keys, 8 servers"
+Way = Callable[[list[list[Any]]], Mapping[str, Any]]
+
+
+def names_of(addresses: list[list[Any]]) -> list[str]:
+    return [f"{host}:{port}" for host, port in addresses]
+
+
+def ours(protocol: str, implementation: str) -> Way:
+    def way(addresses: list[list[Any]]) -> Mapping[str, Any]:
+        memcache = load("memcache", implementation)
+        fleets = load("memcache.shard_manager", implementation)
+        manager = fleets.StaticShardManager(names_of(addresses))
+        client = memcache.ShardedClient(manager, getattr(memcache, f"{protocol}Protocol")())
+        return {
+            "get_many": client.get_multi,
+            "found": lambda answers: {key: answers[key].value for key in answers},
+            "set_many": client.set_multi,
+            "batch": lambda items: [memcache.Item(key, value) for key, value in items.items()],
+            "close": client.close,
+        }
+
+    return way
+
+
+def pymemcache_way(addresses: list[list[Any]]) -> Mapping[str, Any]:
+    from pymemcache.client.hash import HashClient
+
+    servers = [(host, port) for host, port in addresses]
+    client = HashClient(servers, no_delay=True, default_noreply=False)
+    return {"get_many": client.get_many, "set_many": client.set_many, "close": client.close}
+
+
+def pylibmc_way(addresses: list[list[Any]]) -> Mapping[str, Any]:
+    client = import_module("pylibmc").Client(
+        names_of(addresses), behaviors={"tcp_nodelay": True, "no_block": True}
+    )
+    return {
+        "get_many": client.get_multi,
+        "set_many": client.set_multi,
+        "close": client.disconnect_all,
+    }
+
+
+def libmc_way(addresses: list[list[Any]]) -> Mapping[str, Any]:
+    client = import_module("libmc").Client(names_of(addresses))
+    return {"get_many": client.get_multi, "set_many": client.set_multi, "close": client.quit}
+
+
+PEERS: tuple[tuple[str, str, Way], ...] = (
+    ("pylibmc", "pylibmc", pylibmc_way),
+    ("libmc", "libmc", libmc_way),
+    ("pymemcache HashClient", "pymemcache", pymemcache_way),
+)
+Maker = Callable[[list[list[Any]]], Names]
+
+
+def stored(case: str, label: str, way: Way) -> Maker:
+    """Return the maker of a row that reads what its own client has stored."""
+
+    def make(addresses: list[list[Any]]) -> Names:
+        items = items_of(case, label)
+        names = {"found": dict, "batch": dict, **way(addresses)}
+        names["set_many"](names["batch"](items))
+        witness = Plains(addresses)
+        held = witness.read(items)
+        witness.close()
+        if held != items:
+            raise WrongError("the servers do not hold what is to be read")
+        return names | {"keys": list(items), "items": items}
+
+    return make
+
+
+def unstored(case: str, label: str, way: Way) -> Maker:
+    """Return the maker of a row that sets keys which are not there yet."""
+
+    def make(addresses: list[list[Any]]) -> Names:
+        items = items_of(case, label)
+        names = {"batch": dict, **way(addresses)}
+        witness = Plains(addresses)
+        witness.delete(items)
+        if witness.read(items):
+            raise WrongError("a key is there before it is set")
+
+        def close() -> None:
+            witness.close()
+            names.get("close", int)()
+
+        given = names["batch"](items)
+        return names | {"items": items, "given": given, "witness": witness, "close": close}
+
+    return make
+
+
+def a_floor(case: str, reads: bool) -> Row:
+    """Return the row of the plain sockets: send to each of eight, then read from each."""
+
+    def make(addresses: list[list[Any]]) -> Names:
+        items = items_of(case, FLOOR)
+        plains = Plains(addresses)
+        shares: list[dict[str, bytes]] = [{} for _ in addresses]
+        for at, (key, value) in enumerate(items.items()):
+            shares[at % len(shares)][key] = value
+        asked: list[tuple[Plain, bytes, int]] = []
+        for plain, share in zip(plains.each, shares, strict=True):
+            plain.store(share)
+            request = b"".join(set_request(*item) for item in share.items())
+            end = b"STORED\r\n" * len(share)
+            if reads:
+                request, end = b"get %b\r\n" % " ".join(share).encode(), b"END\r\n"
+            asked.append((plain, request, len(plain.talk(request, end))))
+        names = {"ask_all": plains.ask_all, "asked": asked, "plains": plains, "reads": reads}
+        return names | {"items": items, "close": plains.close}
+
+    return Row(FLOOR, "ask_all(asked)", make, kind="floor", check=right_bytes)
+
+
+def right_bytes(result: Any, names: Names) -> None:
+    """Hold the floor to the sizes of the replies, and the replies or the servers to all values."""
+    asked: list[tuple[Plain, bytes, int]] = names["asked"]
+    if result != [size for _, _, size in asked]:
+        raise WrongError("more or less came than the replies")
+    received = b"".join(plain.received(size) for plain, _, size in asked)
+    if names["reads"] and not all(value in received for value in names["items"].values()):
+        raise WrongError("a value is missing")
+    if names["plains"].read(names["items"]) != names["items"]:
+        raise WrongError("the servers do not hold the values")
+
+
+def rows(
+    case: str, to_maker: Callable[[str, str, Way], Maker], call: str, check: Check, target: Target
+) -> Iterator[Row]:
+    """Yield ours and the peers'; the target is on ASCII."""
+    for protocol, words in (("Ascii", "ASCII"), ("Binary", "binary"), ("Meta", "meta")):
+        label = f"native, {words}"
+        maker = to_maker(case, label, ours(protocol, "native"))
+        aim = target if label == OURS else None
+        yield Row(label, call, maker, kind="native", check=check, target=aim)
+    maker = to_maker(case, "pure, ASCII", ours("Ascii", "pure"))
+    yield Row("pure, ASCII", call, maker, kind="pure", check=check, env=PURE)
+    for label, peer, way in PEERS:
+        yield Row(label, call, to_maker(case, label, way), check=check, peer=peer)
+
+
+CASES = (
+    Case(
+        GETS,
+        (
+            a_floor(GETS, True),
+            *rows(GETS, stored, "get_many(keys)", right_mapping, Faster(1.5, "pylibmc")),
+        ),
+        floor=FLOOR,
+        ours=OURS,
+    ),
+    Case(
+        SETS,
+        (
+            a_floor(SETS, False),
+            *rows(SETS, unstored, "set_many(given)", right_sets, Faster(1.5, "libmc")),
+        ),
+        floor=FLOOR,
+        ours=OURS,
+        about="each answered",
+    ),
+)
+
+GROUPS = (
+    Group(
+        "sharded",
+        "Eight servers",
+        "Values of 100 bytes, keys of 14, eight memcached servers of one thread on loopback; "
+        "servers and clients are on whichever cores the kernel puts them. Each client shares keys "
+        "out as it does by default. The raw sockets, eight plain Python sockets, send ASCII "
+        "requests made before to all, then receive from each and count the bytes, without a look "
+        "at them. Each target is on the faster of pylibmc and libmc.",
+        "call",
+        CASES,
+        resource=eight_servers,
+    ),
+)

@@ -1,0 +1,42 @@
+/* Many exchanges at once, each over a plain socket of its own, under one deadline.
+ *
+ * Each is started with a send of what its socket takes; to finish one is to go on with all, so
+ * that requests go out and replies come in on every socket whoever is waited for. The caller owns
+ * every buffer. POSIX only; elsewhere the file is empty. */
+#ifndef GDBX_WIRE_MANY_H
+#define GDBX_WIRE_MANY_H
+
+#include "wire_io.h"
+
+#ifndef _WIN32
+
+struct gdbx_wire_many {
+    struct gdbx_wire_io *ios; /* `deadline`, `armed` and `begun` are not looked at */
+    int *results;             /* GDBX_WIRE_GO_ON while it is under way, and then how it ended */
+    size_t count;             /* how many were started */
+    void *room;               /* gdbx_wire_many_room of all there will be, aligned for a pointer */
+    int64_t deadline;         /* gdbx_wire_now() at which to give up; INT64_MAX for never */
+};
+
+size_t gdbx_wire_many_room(size_t count);
+
+/* See which of many idle sockets are closed, broken, or have bytes that nobody asked for: in one
+ * system call. marks[i] is set to whether fds[i] is; returns how many are. */
+size_t gdbx_wire_many_unfit(const int *fds, size_t count, void *room, uint8_t *marks);
+
+/* Start the exchange in ios[count]. */
+void gdbx_wire_many_start(struct gdbx_wire_many *many);
+
+/* Receive what is there for exchange `at`, without waiting. */
+void gdbx_wire_many_look(struct gdbx_wire_many *many, size_t at);
+
+/* Go on until exchange `at` is over. Returns GDBX_WIRE_DONE then; GDBX_WIRE_SIGNAL; or
+ * GDBX_WIRE_MORE when `results` of some are GDBX_WIRE_MORE or GDBX_WIRE_FULL: they are to be given
+ * more room for data or records, and GDBX_WIRE_GO_ON, or a rescan, as their result. */
+int gdbx_wire_many_finish(struct gdbx_wire_many *many, size_t at);
+
+/* Go on with an exchange that was given more room for its records. */
+void gdbx_wire_many_rescan(struct gdbx_wire_many *many, size_t at);
+
+#endif
+#endif

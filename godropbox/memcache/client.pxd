@@ -1,0 +1,21 @@
+# What the compiler is told about client.py.
+
+cimport cython
+
+from .codec cimport Codec
+from .responses cimport GetResponse
+
+
+cdef class Client:
+    cdef object __weakref__
+    cdef object _add, _get, _get_multi, _leases, _operations, _options, _owned, _room, _set
+    cdef object _set_multi
+    cdef Codec _codec
+    cdef bint _forgives, _hashes, _skips
+
+    @cython.locals(value=bytes)
+    cpdef _value(self, key, GetResponse response, default)
+
+    @cython.locals(response=GetResponse, value=bytes)
+    cpdef dict _found(self, dict answers)
+    cpdef _expiry(self, expire)

@@ -1,0 +1,483 @@
+"""The client that most people use: values in, values out, exceptions for what fails.
+
+It goes over the operations of a sharded client, a raw client or a mock; what it adds is what a
+value is as bytes (``codec``), what an expiry means (``options``), long keys, and which answers are
+exceptions. Compiled as it stands (``client.pxd``).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from .._kernels._args import shown
+from .ascii import AsciiProtocol
+from .batches import FAILURES, FailedKeys, partial_error
+from .binary import BinaryProtocol
+from .codec import INT, Codec, UnreadableValueError
+from .errors import InvalidArgumentError, InvalidTypeError, ServerError
+from .hooks import Observed
+from .leases import Leases
+from .meta import MetaProtocol
+from .options import ClientOptions, Expiry, as_expiry
+from .protocol import ranged
+from .responses import CountResponse, GetResponse
+from .shard_manager import ShardManager, StaticShardManager
+from .sharded_client import ShardedClient
+from .types import Item, Key, ResponseStatus
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from _typeshed import ReadableBuffer
+
+__all__ = ["Client"]
+
+_Key = TypeVar("_Key", bound=Key)
+
+_OK: Final = ResponseStatus.OK
+_MISS: Final = ResponseStatus.KEY_NOT_FOUND
+_MONTH: Final = 60 * 60 * 24 * 30
+_PROTOCOLS: Final = {"meta": MetaProtocol, "ascii": AsciiProtocol, "binary": BinaryProtocol}
+_DEFAULT: Final = ClientOptions()
+_MAX_KEY: Final = 250
+_HASHED: Final = b"sha256:"
+_COUNT_TRIES: Final = 5
+# Past the function by which a named tuple is made, which takes longer than all else in a set.
+_new: Final = tuple.__new__
+_MISTAKES: Final = (InvalidArgumentError, InvalidTypeError)
+# Under other names, since the compiler makes 1 of a 1.5 that is annotated as an int.
+_Bytes = bytes
+_Int = int
+_Float = float
+
+
+class Client:
+    """Keys to values in memcached, over one server or many. Threads may share it.
+
+    `servers` are addresses as ``connect`` takes them, shard 0 first, or one address alone, or a
+    ``ShardManager``, which then is the caller's to close and has its own options of connections.
+    `overrides` are options by name: ``Client(servers, timeout=0.2)``.
+
+    A single operation raises a ``NetworkError`` or a ``ServerError`` when it fails, and a
+    ``UsageError`` for a key or a value that cannot be sent; a batch goes on with the other keys.
+    `expire` is in seconds, 0 for never, or a ``timedelta``; see ``options.as_expiry``.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_add",
+        "_codec",
+        "_forgives",
+        "_get",
+        "_get_multi",
+        "_hashes",
+        "_leases",
+        "_operations",
+        "_options",
+        "_owned",
+        "_room",
+        "_set",
+        "_set_multi",
+        "_skips",
+    )
+
+    def __init__(
+        self,
+        servers: "Iterable[str] | str | ShardManager",
+        options: ClientOptions = _DEFAULT,
+        **overrides: Any,
+    ) -> None:
+        chosen = replace(options, **overrides) if overrides else options
+        manager: Any = servers
+        own = None
+        if not hasattr(servers, "fleet"):
+            addresses = [servers] if isinstance(servers, str) else list(manager)
+            own = manager = StaticShardManager(addresses, chosen.shard_func, chosen)
+        operations = ShardedClient(
+            manager, _PROTOCOLS[chosen.protocol](chosen.prefix), chosen.timeout
+        )
+        self._start(operations, chosen, own, lambda key: manager.fleet().of(key))
+
+    @classmethod
+    def over(cls, operations: Any, options: ClientOptions = _DEFAULT, **overrides: Any) -> "Self":
+        """Return a client over what has the operations of the raw clients: one of these, a mock.
+
+        Of the options those of connections and sharding are beside the point, and `prefix` has to
+        be the one that `operations` have.
+        """
+        client = cls.__new__(cls)
+        chosen = replace(options, **overrides) if overrides else options
+        client._start(operations, chosen, operations)
+        return client
+
+    def _start(
+        self,
+        operations: Any,
+        options: ClientOptions,
+        owned: Any,
+        shard_of: "Callable[[Key], int] | None" = None,
+    ) -> None:
+        if options.hooks:
+            operations = Observed(operations, options.hooks, shard_of)
+        self._operations = operations
+        self._options = options
+        self._owned = owned
+        self._codec: Codec = options.codec()
+        self._leases = Leases(operations, self._codec, options)
+        self._forgives = options.failures == "miss"
+        self._skips = options.unreadable == "miss"
+        self._hashes = options.long_keys == "hash"
+        self._room = _MAX_KEY - options.prefix_size
+        self._get = operations.get
+        self._get_multi = operations.get_multi
+        self._set = operations.set
+        self._set_multi = operations.set_multi
+        self._add = operations.add
+
+    @property
+    def options(self) -> ClientOptions:
+        """The options."""
+        return self._options
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._operations!r}>"
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections: the idle ones now, those in use as they come back."""
+        if self._owned is not None:
+            self._owned.close()
+
+    # Keys, values, failures
+
+    def _named(self, key: Key) -> Key:
+        """Return the key to send for a key that may be too long."""
+        if isinstance(key, str):
+            if 4 * len(key) <= self._room and not key.startswith("sha256:"):
+                return key
+            raw = key.encode("utf-8", "surrogatepass")
+        elif isinstance(key, _Bytes):
+            raw = key
+        else:
+            return key
+        if len(raw) <= self._room and not raw.startswith(_HASHED):
+            return key
+        return _HASHED + sha256(raw).hexdigest().encode()
+
+    def _item(self, key: Key, value: Any, cas: Any, expire: Any) -> Item:
+        if self._hashes:
+            key = self._named(key)
+        data, flags = self._codec.encode(value)
+        return _new(Item, (key, data, flags, cas, self._expiry(expire)))
+
+    def _expiry(self, expire: Any) -> Any:
+        if type(expire) is int and 0 <= expire <= _MONTH:
+            return expire
+        return as_expiry(expire, self._options.wall_clock)
+
+    def _value(self, key: Key, response: GetResponse, default: Any) -> Any:
+        """Return the value of an answer, or `default` where it has none."""
+        value = response._value
+        if value is None:
+            error = response.error
+            if error is None or (self._forgives and isinstance(error, FAILURES)):
+                return default
+            raise error
+        if response._flags == 0:
+            # Nothing at all is what a lease leaves that nobody has filled yet.
+            return value if value else default
+        try:
+            return self._codec.decode(key, value, response._flags)
+        except UnreadableValueError:
+            if not self._skips:
+                raise
+        return default
+
+    def _done(self, response: Any) -> bool:
+        """Return whether an operation did what was asked; raise why it failed."""
+        error = response.error
+        if error is not None:
+            raise error
+        return response.status is _OK
+
+    # Reading
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """Return the value of a key, or `default` if there is none."""
+        if self._hashes:
+            key = self._named(key)
+        try:
+            response: GetResponse = self._get(key)
+        except FAILURES:
+            if not self._forgives:
+                raise
+            return default
+        return self._value(key, response, default)
+
+    def get_many(self, keys: Iterable[_Key]) -> dict[_Key, Any]:
+        """Return the values of those keys that have one, in the order in which they were given.
+
+        All servers are asked at once. If some keys fail, the others' values are in the `found` of
+        the ``PartialNetworkError`` or ``PartialServerError`` that is raised; with the options
+        ``failures="miss"`` and ``unreadable="miss"`` they are what is returned. A key that cannot
+        be sent raises ``InvalidArgumentError`` or ``InvalidTypeError``.
+        """
+        given = keys if type(keys) is list else _listed(keys)
+        if self._hashes:
+            return self._get_long(given)
+        return self._found(self._get_multi(given))
+
+    def _get_long(self, keys: list[Any]) -> dict[Any, Any]:
+        names = {key: self._named(key) for key in keys}
+        answers = self._get_multi(list(dict.fromkeys(names.values())))
+        return self._found({key: answers[name] for key, name in names.items()})
+
+    def _found(self, answers: dict[Any, Any]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        errors: dict[Key, Exception] = {}
+        for key, each in answers.items():
+            response: GetResponse = each
+            value = response._value
+            if value is not None and response._flags == 0:
+                if value:
+                    found[key] = value
+            elif value is not None:
+                try:
+                    found[key] = self._codec.decode(key, value, response._flags)
+                except UnreadableValueError as unreadable:
+                    if not self._skips:
+                        errors[key] = unreadable
+            else:
+                error = response.error
+                if error is not None:
+                    if isinstance(error, _MISTAKES):
+                        raise error
+                    if not (self._forgives and isinstance(error, FAILURES)):
+                        errors[key] = error
+        if errors:
+            raise partial_error(found, errors, len(answers))
+        return found
+
+    def gets(self, key: Key, default: Any = None) -> tuple[Any, _Int | None]:
+        """Return a key's value and the token for ``cas``; `default` and None if it has none."""
+        missing = object()
+        if self._hashes:
+            key = self._named(key)
+        try:
+            response: GetResponse = self._get(key)
+        except FAILURES:
+            if not self._forgives:
+                raise
+            return default, None
+        value = self._value(key, response, missing)
+        return (default, None) if value is missing else (value, response.cas)
+
+    def gat(self, key: Key, expire: Expiry, default: Any = None) -> Any:
+        """Return the value of a key, and give it a new expiry; `default` if there is none."""
+        if self._hashes:
+            key = self._named(key)
+        try:
+            response: GetResponse = self._operations.gat(key, self._expiry(expire))
+        except FAILURES:
+            if not self._forgives:
+                raise
+            return default
+        return self._value(key, response, default)
+
+    def get_or_set(
+        self,
+        key: Key,
+        load: Callable[[], Any],
+        expire: Expiry,
+        *,
+        stale: Expiry = 0,
+        lease_time: _Float = 10.0,
+        wait: _Float | None = None,
+    ) -> Any:
+        """Return the value of a key; if it has none, call `load` for it, once among all processes.
+
+        Who misses first loads, stores and returns; the others wait for that value. `stale` is for
+        how long after `expire` a value may be given still, while one caller loads a new one: give
+        the same to every call for a key. The value that was loaded is not stored if the key was
+        deleted or written in the meantime.
+
+        `lease_time` is for how many seconds the load is one's own: if it takes longer, or its
+        process dies, another loads. If it raises, so does this, and another loads at once. `wait`
+        is how many seconds to wait for another's load, by default `lease_time` and two more; then
+        ``LeaseTimeoutError`` is raised. It needs the meta protocol, else ``NotSupportedError``.
+
+        If the cache fails, this raises what ``get`` would; with ``failures="miss"`` it loads, and
+        returns the value even if it cannot be stored.
+        """
+        name = self._named(key) if self._hashes else key
+        return self._leases.get_or_set(name, load, expire, stale, lease_time, wait)
+
+    # Writing
+
+    def set(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
+        """Store a value; return False only if no server takes the key now."""
+        return self._done(self._set(self._item(key, value, 0, expire)))
+
+    def set_many(self, values: Mapping[_Key, Any], expire: Expiry = 0) -> FailedKeys:
+        """Store many values, on all servers at once; return the keys that failed, with `errors`.
+
+        A value that cannot be stored raises before anything is sent, a key that cannot be sent
+        raises afterwards.
+        """
+        if not hasattr(values, "items"):
+            raise InvalidTypeError(f"values must be a mapping of keys, got {shown(values)}")
+        until = self._expiry(expire)
+        items = []
+        for key, value in values.items():
+            data, flags = self._codec.encode(value)
+            name = self._named(key) if self._hashes else key
+            items.append(_new(Item, (name, data, flags, 0, until)))
+        return self._failed(list(values), self._set_multi(items), False)
+
+    def _failed(self, keys: list[Key], answers: list[Any], missing: bool) -> FailedKeys:
+        """Return the keys whose answer is no success; with `missing`, one that is not there is."""
+        failed = FailedKeys()
+        for key, response in zip(keys, answers, strict=True):
+            status, error = response.status, response.error
+            if status is _OK and error is None:
+                continue
+            if isinstance(error, _MISTAKES):
+                raise error
+            if error is not None or not (missing and status is _MISS):
+                failed.add(key, error)
+        return failed
+
+    def add(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
+        """Store a value if the key has none; return whether it was stored."""
+        return self._done(self._add(self._item(key, value, 0, expire)))
+
+    def replace(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
+        """Store a value if the key has one; return whether it was stored."""
+        return self._done(self._operations.replace(self._item(key, value, 0, expire)))
+
+    def cas(self, key: Key, value: Any, token: _Int, expire: Expiry = 0) -> bool:
+        """Store a value over the one that ``gets`` gave this `token` for.
+
+        Returns False if that was changed, or is gone.
+        """
+        return self._done(self._operations.cas(self._item(key, value, token, expire)))
+
+    def append(self, key: Key, more: "ReadableBuffer | str") -> bool:
+        """Put bytes, or text, after the value of a key; return False if it has none.
+
+        The value goes on being what it was. One that is compressed or serialised is damaged.
+        """
+        return self._extended(self._operations.append, key, more)
+
+    def prepend(self, key: Key, more: "ReadableBuffer | str") -> bool:
+        """Put bytes, or text, before the value of a key, like ``append``."""
+        return self._extended(self._operations.prepend, key, more)
+
+    def _extended(self, call: Any, key: Key, more: Any) -> bool:
+        name = self._named(key) if self._hashes else key
+        return self._done(call(name, more.encode() if isinstance(more, str) else more))
+
+    # Deleting, touching, counting
+
+    def delete(self, key: Key) -> bool:
+        """Delete the value of a key; return whether there was one."""
+        return self._done(self._operations.delete(self._named(key) if self._hashes else key))
+
+    def delete_many(self, keys: Iterable[Key]) -> FailedKeys:
+        """Delete the values of many keys; return the keys that failed. To have none is no failure.
+
+        A key that cannot be sent raises after the others were.
+        """
+        given = _listed(keys)
+        names = [self._named(key) for key in given] if self._hashes else given
+        return self._failed(given, self._operations.delete_multi(names), True)
+
+    def touch(self, key: Key, expire: Expiry) -> bool:
+        """Give the value of a key a new expiry; return whether there is one."""
+        name = self._named(key) if self._hashes else key
+        return self._done(self._operations.touch(name, self._expiry(expire)))
+
+    def incr(
+        self, key: Key, delta: _Int = 1, initial: _Int | None = None, expire: Expiry = 0
+    ) -> _Int | None:
+        """Add `delta` to a counter, modulo 2**64, and return what it is then.
+
+        A counter that is not there is made, with the value `initial` and that `expire`; if
+        `initial` is None it is not, and None is returned.
+        """
+        return self._counted(self._operations.increment, key, delta, initial, expire)
+
+    def decr(
+        self, key: Key, delta: _Int = 1, initial: _Int | None = None, expire: Expiry = 0
+    ) -> _Int | None:
+        """Take `delta` from a counter, to 0 at the least; else like ``incr``."""
+        return self._counted(self._operations.decrement, key, delta, initial, expire)
+
+    def _counted(self, call: Any, key: Key, delta: Any, initial: Any, expire: Any) -> _Int | None:
+        name = self._named(key) if self._hashes else key
+        first = initial
+        if first is not None:
+            first = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
+        for _ in range(_COUNT_TRIES):
+            response: CountResponse = call(name, delta)
+            if self._done(response):
+                count: _Int = response.count
+                return count
+            if first is None or response.skipped:
+                return None
+            # An item of one's own, whose flags say that it is an int, which no server's would.
+            if self._done(self._add(Item(name, b"%d" % first, INT, 0, self._expiry(expire)))):
+                made: _Int = first
+                return made
+        raise ServerError(f"the counter {key!r} came and went {_COUNT_TRIES} times", key=key)
+
+    # The servers as a whole
+
+    def stats(self, name: str = "") -> dict[int, Mapping[str, str]]:
+        """Return each server's statistics, of the group `name` if one is given, by shard id.
+
+        If a server fails, this raises; with ``failures="miss"`` that server is left out.
+        """
+        response = self._operations.stats(name)
+        self._check(response)
+        return dict(response.entries)
+
+    def version(self) -> dict[int, str]:
+        """Return each server's version by shard id; failures are as those of ``stats``."""
+        response = self._operations.version()
+        self._check(response)
+        return dict(response.versions)
+
+    def _check(self, response: Any) -> None:
+        error = response.error
+        if error is not None and not (self._forgives and isinstance(error, FAILURES)):
+            raise error
+
+    def flush_all(self, delay: _Int = 0) -> None:
+        """Forget everything on every server, `delay` seconds from now; raise if a server fails.
+
+        The other servers' entries are forgotten all the same. All that shares the servers goes,
+        whatever its prefix.
+        """
+        response = self._operations.flush(delay)
+        if response.error is not None:
+            raise response.error
+
+
+def _listed(keys: Any) -> list[Any]:
+    """Return the keys of a batch; one key alone is a mistake, not a batch of its letters."""
+    if isinstance(keys, (str, _Bytes)):
+        raise InvalidTypeError(f"keys must be an iterable of keys, got {shown(keys)}")
+    return list(keys)

@@ -1,0 +1,173 @@
+"""Values to what an item holds, and back: the bytes, and the flags that say what they are. No I/O.
+
+bytes, str and int are themselves; what else there is goes through the serialiser of the options,
+and is refused without one. A value that is large enough is compressed, if that makes it smaller.
+Compiled as it stands (``codec.pxd``).
+"""
+
+from typing import Any, Final
+
+from .._kernels._args import shown
+from .compressors import CUSTOM_COMPRESSORS, ZLIB, ZSTD, Compressor, ZlibCompressor, as_compressor
+from .errors import InvalidArgumentError, InvalidTypeError, ServerError, UsageError
+from .serializers import MSGPACK, PICKLE, JsonSerializer, Serializer, as_serializer
+from .types import Key
+
+__all__ = ["Codec", "UnreadableValueError"]
+
+INT: Final = 1 << 2  # pylibmc's bool is 1 << 1, which pymemcache has for its ints: both are read
+BOOL_OR_INT: Final = 1 << 1
+TEXT: Final = 1 << 4
+# What has no bytes and no flags is a lease that nobody has filled yet, so b"" needs a flag.
+EMPTY: Final = 1 << 11
+# Under another name, since the compiler holds a plain annotation against the C type.
+_Int = int
+_COMPRESSED: Final = ZLIB | ZSTD | CUSTOM_COMPRESSORS
+_CHOSEN: Final = {
+    PICKLE: "pickled, which serializer='pickle' reads",
+    MSGPACK: "msgpack, which serializer='msgpack' reads",
+    ZSTD: "compressed by zstd, which compressor='zstd' reads",
+}
+
+
+class UnreadableValueError(ServerError):
+    """The bytes in the cache make no value: damaged, too large, or not ours to read."""
+
+
+def _itself(data: bytes) -> bytes:
+    return data
+
+
+class Codec:
+    """Encodes and decodes by the options of a client; threads share it.
+
+    Whatever the options, it reads bytes, text, ints, JSON and zlib; pickle, msgpack and zstd only
+    where they are chosen.
+    """
+
+    __slots__ = (
+        "_compress",
+        "_compress_from",
+        "_dumps",
+        "_flag",
+        "_inflaters",
+        "_max",
+        "_readers",
+        "_zipped",
+    )
+
+    def __init__(
+        self,
+        serializer: Serializer | str | None = None,
+        compressor: Compressor | str | None = None,
+        compress_from: int = 1024,
+        max_value: int = 1 << 26,
+    ) -> None:
+        chosen = as_serializer(serializer)
+        packer = as_compressor(compressor)
+        json = JsonSerializer()
+        self._readers: dict[int, Any] = {
+            0: _itself,
+            EMPTY: _itself,
+            TEXT: bytes.decode,
+            INT: int,
+            BOOL_OR_INT: int,
+            json.flag: json.loads,
+        }
+        self._dumps: Any = None
+        self._flag = 0
+        if chosen is not None:
+            self._readers[chosen.flag] = chosen.loads
+            self._dumps, self._flag = chosen.dumps, chosen.flag
+        zlib = ZlibCompressor()
+        self._inflaters: dict[int, Any] = {zlib.flag: zlib.decompress}
+        self._compress: Any = None
+        self._zipped = 0
+        if packer is not None:
+            self._inflaters[packer.flag] = packer.decompress
+            self._compress, self._zipped = packer.compress, packer.flag
+        self._compress_from = compress_from
+        self._max = max_value
+
+    def encode(self, value: Any) -> tuple[bytes, int]:
+        """Return the bytes and the flags for a value."""
+        kind = type(value)
+        flags = 0
+        if kind is bytes:
+            data: bytes = value
+            if not data:
+                return data, EMPTY
+        elif kind is str:
+            try:
+                data = value.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidArgumentError(f"value must be text for UTF-8: {error}") from None
+            flags = TEXT
+        elif kind is int:
+            return self._digits(value), INT
+        elif kind is bytearray or kind is memoryview:
+            data = bytes(value)
+            if not data:
+                return data, EMPTY
+        else:
+            data = self._serialized(value)
+            flags = self._flag
+        if self._compress is not None and len(data) >= self._compress_from:
+            smaller = self._compress(data)
+            if len(smaller) < len(data):
+                return smaller, flags | self._zipped
+        return data, flags
+
+    def _digits(self, value: int) -> bytes:
+        try:
+            return b"%d" % value
+        except ValueError as error:  # Python's limit on decimal digits
+            raise InvalidArgumentError(f"value must be an int of fewer digits: {error}") from None
+
+    def _serialized(self, value: Any) -> Any:
+        if self._dumps is None:
+            raise InvalidTypeError(
+                "value must be bytes, str or int without a serializer ('json', 'msgpack', "
+                f"'pickle'), got {shown(value)}"
+            )
+        try:
+            data = self._dumps(value)
+        except Exception as error:
+            raise _refused(error, value) from error
+        if type(data) is not bytes:
+            raise InvalidTypeError(f"the serializer must make bytes of a value, got {shown(data)}")
+        return data
+
+    def decode(self, key: Key, data: bytes, flags: _Int) -> Any:
+        """Return the value that an item holds. Raises ``UnreadableValueError``, naming `key`."""
+        if flags == TEXT:
+            try:
+                return data.decode()
+            except UnicodeDecodeError as error:
+                raise _unreadable(key, flags, str(error)) from error
+        packed = flags & _COMPRESSED
+        read = self._readers.get(flags & ~_COMPRESSED)
+        inflate = self._inflaters.get(packed) if packed else None
+        if read is None or (packed and inflate is None):
+            raise _unreadable(key, flags, _stranger(flags, read is None))
+        try:
+            return read(data if inflate is None else inflate(data, self._max))
+        except Exception as error:
+            raise _unreadable(key, flags, f"{type(error).__name__}: {error}") from error
+
+
+def _stranger(flags: int, unread: bool) -> str:
+    """Return what a value is that this client has not chosen to read."""
+    unknown = flags & ~_COMPRESSED if unread else flags & _COMPRESSED
+    return _CHOSEN.get(unknown, "of a kind that this client does not know")
+
+
+def _unreadable(key: Key, flags: int, why: str) -> UnreadableValueError:
+    return UnreadableValueError(
+        f"the value of {shown(key)} cannot be read, flags 0x{flags:x}: {why}", key=key, flags=flags
+    )
+
+
+def _refused(error: Exception, value: Any) -> UsageError:
+    kind = InvalidTypeError if isinstance(error, TypeError) else InvalidArgumentError
+    return kind(f"value cannot be serialized: {error}, got {shown(value)}", cause=error)

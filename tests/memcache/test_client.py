@@ -1,0 +1,437 @@
+"""``Client``: the same operations over a mock, over raw clients and over fleets of servers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import FrozenInstanceError
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from support.memcached import Server
+
+from godropbox import memcache
+from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Key, ServerError
+from godropbox.memcache.batches import (
+    PartialNetworkError,
+    PartialResultError,
+    PartialServerError,
+)
+from godropbox.memcache.client import Client
+from godropbox.memcache.options import ClientOptions, as_expiry
+from godropbox.memcache.shard_manager import BaseShardManager, ShardState
+from godropbox.memcache.testing import MockClient
+
+from .conftest import PROTOCOLS
+
+Servers = Callable[[str], Server]
+WAYS = ["mock", *(f"raw {name}" for name in PROTOCOLS), *(f"fleet {name}" for name in PROTOCOLS)]
+
+
+@pytest.fixture(params=WAYS)
+def client(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Client]:
+    """Give a client with nothing in its servers, over each kind of thing that it goes over."""
+    way, _, protocol = request.param.partition(" ")
+    if way == "mock":
+        made = Client.over(MockClient())
+    elif way == "raw":
+        made = Client.over(PROTOCOLS[protocol](memcache.connect(servers("tcp").address)))
+    else:
+        addresses = [servers("tcp").address, servers("unix").address]
+        made = Client(addresses, protocol=protocol, timeout=10.0)
+    made.flush_all()
+    with made:
+        yield made
+
+
+def test_get_and_set(client: Client) -> None:
+    assert client.get("k") is None
+    assert client.get("k", 5) == 5
+    assert client.set("k", "text") is True
+    assert client.get("k", 5) == "text"
+    assert client.set(b"k", b"") is True
+    assert client.get("k") == b""
+
+
+def test_batches(client: Client) -> None:
+    values = {f"k{i}": i if i % 2 else f"text {i}" for i in range(100)} | {"empty": b""}
+    assert client.set_many(values) == []
+    assert client.get_many(["absent", *values, "k0"]) == values
+    assert list(client.get_many(iter(["k9", "k1"]))) == ["k9", "k1"]
+    assert client.get_many([]) == {}
+    assert client.set_many({}) == []
+    assert client.delete_many(["absent", *values]) == []
+    assert client.get_many(values) == {}
+    assert client.delete_many([]) == []
+
+
+def test_add_replace_append_prepend(client: Client) -> None:
+    assert client.replace("k", "a") is False
+    assert client.append("k", "a") is False
+    assert client.add("k", "b") is True
+    assert client.add("k", "c") is False
+    assert client.append("k", "c") is True
+    assert client.prepend("k", b"a") is True
+    assert client.get("k") == "abc"
+    assert client.replace("k", 7) is True
+    assert client.get("k") == 7
+
+
+def test_gets_and_cas(client: Client) -> None:
+    assert client.gets("k") == (None, None)
+    assert client.gets("k", 5) == (5, None)
+    assert client.cas("k", 1, 12345) is False
+    client.set("k", 1)
+    value, token = client.gets("k")
+    assert value == 1
+    assert token is not None
+    assert client.cas("k", 2, token) is True
+    assert client.cas("k", 3, token) is False
+    assert client.get("k") == 2
+    for bad in (0, -1, 2**64):
+        with pytest.raises(InvalidArgumentError, match="cas must be"):
+            client.cas("k", 3, bad)
+
+
+def test_delete_touch_gat(client: Client) -> None:
+    assert client.delete("k") is False
+    assert client.touch("k", 10) is False
+    assert client.gat("k", 10, "none") == "none"
+    client.set("k", "v")
+    assert client.touch("k", timedelta(hours=1)) is True
+    assert client.gat("k", 60) == "v"
+    assert client.delete("k") is True
+    client.set("k", "v")
+    assert client.gat("k", -1) == "v"
+    assert client.get("k") is None
+
+
+def test_counters(client: Client) -> None:
+    assert client.incr("n") is None
+    assert client.decr("n") is None
+    assert client.incr("n", 5, initial=10) == 10
+    assert client.incr("n", 5, initial=10) == 15
+    assert client.get("n") == 15
+    assert client.decr("n", 6) == 9
+    assert client.get("n") == 9
+    assert client.decr("n", 100) == 0
+    client.set("m", 41)
+    assert client.incr("m") == 42
+    client.set("text", "abc")
+    with pytest.raises(ServerError, match=r"(?i)non-numeric"):
+        client.incr("text")
+    for bad in (-1, 2**64, 1.5):
+        with pytest.raises((InvalidArgumentError, InvalidTypeError), match="initial must be"):
+            client.incr("n", 1, initial=bad)  # type: ignore[arg-type]
+
+
+def test_a_bad_key_raises_alone_and_in_a_batch(client: Client) -> None:
+    for call in (client.get, client.gets, client.delete, client.incr):
+        with pytest.raises(InvalidArgumentError, match="key must have no byte up to 0x20"):
+            call("a b")
+    with pytest.raises(InvalidArgumentError, match="key must"):
+        client.get_many(["good", "a b"])
+    with pytest.raises(InvalidArgumentError, match="key must"):
+        client.set_many({"good": 1, "a b": 2})
+    with pytest.raises(InvalidArgumentError, match="key must"):
+        client.delete_many(["x" * 251])
+    with pytest.raises(InvalidTypeError, match="key must be str or bytes, got 5"):
+        client.get(5)  # type: ignore[arg-type]
+    assert client.get("good") == 1
+
+
+@pytest.mark.parametrize("wrong", ["abc", b"abc"])
+def test_one_key_is_no_batch(wrong: Any) -> None:
+    client = Client.over(MockClient())
+    for call in (client.get_many, client.delete_many):
+        with pytest.raises(InvalidTypeError, match="keys must be an iterable of keys, got"):
+            call(wrong)
+    with pytest.raises(InvalidTypeError, match="values must be a mapping of keys, got"):
+        client.set_many(wrong)
+
+
+def test_a_value_that_cannot_be_stored_raises_before_anything_is_sent(client: Client) -> None:
+    with pytest.raises(InvalidTypeError, match="value must be bytes, str or int"):
+        client.set_many({"good": 1, "bad": None})
+    assert client.get("good") is None
+
+
+def test_a_value_over_the_servers_limit(client: Client) -> None:
+    big = bytes(3_000_000)
+    with pytest.raises(ServerError, match=r"(?i)too large"):
+        client.set("big", big)
+    failed = client.set_many({"a": 1, "big": big, "b": 2})
+    assert failed == ["big"]
+    assert isinstance(failed.errors["big"], ServerError)
+    assert client.get_many(["a", "big", "b"]) == {"a": 1, "b": 2}
+
+
+def test_stats_version_flush(client: Client) -> None:
+    client.set("k", 1)
+    assert [entries["curr_items"].isdigit() for entries in client.stats().values()]
+    assert client.stats().keys() == client.version().keys()
+    assert all(text[0].isdigit() for text in client.version().values())
+    client.flush_all()
+    assert client.get("k") is None
+
+
+# Expiries
+
+
+@pytest.mark.parametrize(
+    ("expire", "sent"),
+    [
+        (0, 0),
+        (0.0, 0),
+        (1, 1),
+        (0.2, 1),
+        (59.5, 60),
+        (-1, -1),
+        (-0.1, -1),
+        (timedelta(0), -1),
+        (timedelta(seconds=-5), -1),
+        (timedelta(milliseconds=1), 1),
+        (timedelta(days=30), 2_592_000),
+        (timedelta(days=31), 1_000_001 + 31 * 86400),
+        (2_592_001, 1_000_001 + 2_592_001),
+        (10**12, 2**31 - 1),
+    ],
+)
+def test_what_an_expiry_means(expire: Any, sent: int) -> None:
+    assert as_expiry(expire, lambda: 1_000_000.5) == sent
+
+
+@pytest.mark.parametrize("expire", ["5", None, True, 1j])
+def test_an_expiry_of_a_wrong_type(expire: Any) -> None:
+    with pytest.raises(InvalidTypeError, match="expire must be seconds or a timedelta, got"):
+        Client.over(MockClient()).set("k", 1, expire)
+
+
+@pytest.mark.parametrize("expire", [float("nan"), float("inf")])
+def test_an_expiry_that_is_no_number(expire: float) -> None:
+    with pytest.raises(InvalidArgumentError, match="expire must be a finite number of seconds"):
+        Client.over(MockClient()).touch("k", expire)
+
+
+def test_forty_days_are_forty_days() -> None:
+    now = 1_700_000_000.0
+    raw = MockClient(clock=lambda: now)
+    client = Client.over(raw, wall_clock=lambda: now)
+    client.set("k", "v", timedelta(days=40))
+    now += 40 * 86400 - 1
+    assert client.get("k") == "v"
+    now += 1
+    assert client.get("k") is None
+
+
+# Keys
+
+
+def test_long_keys_are_hashed_if_asked_for() -> None:
+    raw = MockClient(prefix="p:")
+    client = Client.over(raw, prefix="p:", long_keys="hash")
+    short, long, longer = "s" * 248, "s" * 249, "é" * 300
+    values: dict[Key, int] = {short: 1, long: 2, longer: 3, b"bytes" * 80: 4}
+    assert client.set_many(values) == []
+    assert raw.get(short).value == b"1"
+    keys: list[Key] = [short, long, longer, longer.encode(), "none" * 99]
+    assert client.get_many(keys) == {
+        short: 1,
+        long: 2,
+        longer: 3,
+        longer.encode(): 3,
+    }
+    assert client.get(b"bytes" * 80) == 4
+    assert client.incr(long) == 3
+    assert client.gets(long)[0] == 3
+    assert client.append(longer, "0") is True
+    assert client.gat(longer, 60) == 30
+    assert client.touch(longer, 60) is True
+    assert client.delete(long) is True
+    assert client.delete_many([longer, short]) == []
+    assert client.get_many([short, long, longer]) == {}
+
+
+def test_nobody_can_name_the_entry_of_a_hashed_key() -> None:
+    raw = MockClient()
+    client = Client.over(raw, long_keys="hash")
+    client.set("x" * 300, 1)
+    (name,) = [key.decode() for key in raw._entries]
+    assert name.startswith("sha256:")
+    assert len(name) == 71
+    assert client.get(name) is None
+    assert client.get(name.encode()) is None
+    with pytest.raises(InvalidTypeError, match="key must be str or bytes"):
+        client.get(5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="key must"):
+        client.get("\udc80")
+
+
+# Failures
+
+
+def test_failures_of_reads_raise_unless_they_are_to_be_misses() -> None:
+    raw = MockClient()
+    client, forgiving = Client.over(raw), Client.over(raw, failures="miss")
+    client.set("k", 1)
+    raw.fail_everything = True
+    reads: list[Callable[[], Any]] = [lambda: client.get("k"), lambda: client.gets("k")]
+    reads += [lambda: client.gat("k", 1), lambda: client.get_many(["k"])]
+    for read in reads:
+        with pytest.raises(ServerError, match="told to fail"):
+            read()
+    assert forgiving.get("k", 5) == 5
+    assert forgiving.gets("k", 5) == (5, None)
+    assert forgiving.gat("k", 1, 5) == 5
+    assert forgiving.get_many(["k"]) == {}
+    assert forgiving.version() == {}
+    assert forgiving.stats() == {}
+    for each in (client, forgiving):
+        with pytest.raises(ServerError):
+            each.set("k", 1)
+        with pytest.raises(ServerError):
+            each.flush_all()
+        assert each.set_many({"k": 1, "l": 2}) == ["k", "l"]
+        assert each.delete_many(["k"]) == ["k"]
+    for call in (client.stats, client.version):
+        with pytest.raises(ServerError):
+            call()
+
+
+def test_a_batch_that_fails_in_part_tells_what_it_found() -> None:
+    raw = MockClient()
+    client = Client.over(raw)
+    client.set_many({"a": 1, "b": 2})
+    raw.set(memcache.Item("c", b"junk", flags=4))
+    with pytest.raises(PartialServerError, match="1 of 3 keys failed, 'c' by: the value of") as e:
+        client.get_many(["a", "c", "b"])
+    assert e.value.found == {"a": 1, "b": 2}
+    assert list(e.value.errors) == ["c"]
+    assert isinstance(e.value, (PartialResultError, ServerError))
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"protocol": "udp"}, "protocol must be 'meta', 'ascii' or 'binary', got 'udp'"),
+        ({"failures": None}, "failures must be 'raise' or 'miss', got None"),
+        ({"unreadable": 1}, "unreadable must be 'raise' or 'miss', got 1"),
+        ({"long_keys": "cut"}, "long_keys must be 'error' or 'hash', got 'cut'"),
+        ({"compress_from": -1}, r"compress_from must be an int in \[0, 2\*\*31\), got -1"),
+        ({"max_value": "x"}, r"max_value must be an int in \[0, 2\*\*31\), got 'x'"),
+        ({"prefix": 5}, "prefix must be str or bytes, got 5"),
+        ({"prefix": "é" * 125}, "prefix must be at most 249 bytes with long_keys='error', got 250"),
+        ({"prefix": "x" * 180, "long_keys": "hash"}, "prefix must be at most 179 bytes"),
+        ({"hooks": [print]}, "hooks must be a tuple of callables, got"),
+        ({"hooks": (5,)}, "hooks must be a tuple of callables, got"),
+        ({"timeout": -1}, r"timeout must be in \(0, 1e9\) seconds, got -1"),
+        ({"shard_func": 5}, "shard_func"),
+    ],
+)
+def test_options_out_of_their_range(options: dict[str, Any], words: str) -> None:
+    with pytest.raises((InvalidArgumentError, InvalidTypeError), match=words):
+        ClientOptions(**options)
+    with pytest.raises((InvalidArgumentError, InvalidTypeError), match=words):
+        Client(["127.0.0.1:1"], **options)
+
+
+def test_options_are_frozen_and_overridden_by_name() -> None:
+    options = ClientOptions(prefix="p:")
+    client = Client.over(MockClient(prefix="p:"), options, failures="miss")
+    assert client.options == ClientOptions(prefix="p:", failures="miss")
+    assert Client.over(MockClient(), options).options is options
+    with pytest.raises(FrozenInstanceError):
+        options.prefix = "q:"  # type: ignore[misc]
+    with pytest.raises(TypeError, match="tiemout"):
+        Client.over(MockClient(), tiemout=1)
+
+
+def test_a_client_can_be_closed_and_shown() -> None:
+    raw = MockClient()
+    with Client.over(raw) as client:
+        assert repr(client).startswith("<Client of <godropbox.memcache.testing.MockClient")
+    assert not raw.is_valid
+    with pytest.raises(memcache.ConnectionUnusableError):
+        client.get("k")
+
+
+# A fleet of which one server is not there
+
+
+def by_first_letter(key: Any, shards: int) -> int:
+    return "ad".find(key[0])
+
+
+@pytest.fixture
+def half(servers: Servers) -> Iterator[Callable[..., Client]]:
+    """Make clients of two servers: one for keys with a, and one, not there, for those with d."""
+    made: list[Client] = []
+
+    def make(**options: Any) -> Client:
+        addresses = [servers("tcp").address, "127.0.0.1:1"]
+        made.append(Client(addresses, shard_func=by_first_letter, **options))
+        return made[-1]
+
+    alive = make()
+    assert alive.delete_many(["a1", "a2"]) == []
+    yield make
+    for client in made:
+        client.close()
+
+
+def test_a_dead_server_costs_its_own_keys_only(half: Callable[..., Client]) -> None:
+    client = half()
+    failed = client.set_many({"a1": 1, "d1": 2, "a2": 3, "d2": 4})
+    assert failed == ["d1", "d2"]
+    assert all(isinstance(failed.errors[key], memcache.NetworkError) for key in failed)
+    with pytest.raises(PartialNetworkError, match="2 of 4 keys failed, 'd1' by: shard 1 at") as e:
+        client.get_many(["a1", "d1", "a2", "d2"])
+    assert e.value.found == {"a1": 1, "a2": 3}
+    assert list(e.value.errors) == ["d1", "d2"]
+    assert isinstance(e.value, memcache.NetworkError)
+    assert client.delete_many(["a1", "d1"]) == ["d1"]
+    for call in (client.get, client.delete, client.incr):
+        with pytest.raises(memcache.NetworkError, match=r"shard 1 at 127\.0\.0\.1:1"):
+            call("d1")
+    with pytest.raises(memcache.NetworkError):
+        client.version()
+
+
+def test_reads_from_a_dead_server_may_be_misses(half: Callable[..., Client]) -> None:
+    client = half(failures="miss")
+    assert client.set("a1", 1) is True
+    assert client.get_many(["a1", "d1"]) == {"a1": 1}
+    assert client.get("d1", "none") == "none"
+    assert list(client.version()) == list(client.stats()) == [0]
+    with pytest.raises(memcache.NetworkError):
+        client.set("d1", 1)
+
+
+def test_a_key_of_no_server(half: Callable[..., Client]) -> None:
+    client = half()
+    with pytest.raises(memcache.UnmappedKeyError, match="no shard has the key 'x1'"):
+        client.get("x1")
+    failed = client.set_many({"a1": 1, "x1": 2})
+    assert failed == ["x1"]
+    assert isinstance(failed.errors["x1"], memcache.UnmappedKeyError)
+
+
+def test_a_server_that_is_down_is_skipped(servers: Servers) -> None:
+    manager = BaseShardManager(by_first_letter)
+    address = servers("tcp").address
+    manager.update_shard_states([(address, ShardState.ACTIVE), ("127.0.0.1:1", ShardState.DOWN)])
+    with Client(manager, timeout=10.0) as client:
+        assert client.set("a1", 1) is True
+        assert client.set("d1", 1) is False
+        assert client.get("d1", "none") == "none"
+        assert client.get_many(["a1", "d1"]) == {"a1": 1}
+        assert client.incr("d1", initial=1) is None
+        assert client.delete("d1") is False
+        failed = client.set_many({"a1": 1, "d1": 2})
+        assert (failed, failed.errors) == (["d1"], {})
+        assert client.get_or_set("d1", lambda: "loaded", 60) == "loaded"
+    # Whoever made the manager closes it.
+    with Client(manager, timeout=10.0) as client:
+        assert client.get("a1") == 1
+    manager.close()

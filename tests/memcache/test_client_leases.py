@@ -1,0 +1,346 @@
+"""``get_or_set``: one load among all who miss, against real servers."""
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import leases
+from support.memcached import Server
+
+from godropbox import memcache
+from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Item, NotSupportedError
+from godropbox.memcache.client import Client
+from godropbox.memcache.codec import UnreadableValueError
+from godropbox.memcache.leases import LeaseTimeoutError
+from godropbox.memcache.testing import MockClient
+
+Make = Callable[..., Client]
+
+
+def never() -> Any:
+    raise AssertionError("this was not to be loaded")
+
+
+@pytest.fixture(params=["raw", "fleet"])
+def make(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Iterator[Make]:
+    """Make clients of one empty server."""
+    address = servers("tcp").address
+    made: list[Client] = []
+
+    def client(**options: Any) -> Client:
+        if request.param == "raw":
+            raw = memcache.RawMetaClient(memcache.connect(address, timeout=10.0))
+            made.append(Client.over(raw, **options))
+        else:
+            made.append(Client([address], timeout=10.0, **options))
+        return made[-1]
+
+    client().flush_all()
+    yield client
+    for each in made:
+        each.close()
+
+
+def test_a_miss_is_loaded_once_and_then_a_hit(make: Make) -> None:
+    client = make()
+    assert client.get_or_set("k", lambda: "value", 60) == "value"
+    assert client.get_or_set("k", never, 60) == "value"
+    assert make().get("k") == "value"
+
+
+@pytest.mark.parametrize("value", [b"", "", b"x", 0])
+def test_an_empty_value_is_a_value(make: Make, value: Any) -> None:
+    client = make()
+    assert client.get_or_set("k", lambda: value, 60) == value
+    assert client.get_or_set("k", never, 60) == value
+    assert client.get_many(["k"]) == {"k": value}
+
+
+def test_a_lease_that_nobody_filled_yet_is_a_miss(make: Make) -> None:
+    client, other = make(), make()
+
+    def load() -> int:
+        assert other.get("k", "none") == "none"
+        assert other.gets("k", "none") == ("none", None)
+        assert other.gat("k", 60, "none") == "none"
+        assert other.get_many(["k"]) == {}
+        return 5
+
+    assert client.get_or_set("k", load, 60) == 5
+    assert other.get("k") == 5
+
+
+def test_who_comes_later_waits_and_gets_the_first_ones_value(make: Make) -> None:
+    began, waits = threading.Event(), threading.Event()
+    first = make()
+    given: list[Any] = []
+
+    def load() -> str:
+        began.set()
+        assert waits.wait(20)
+        return "value"
+
+    thread = threading.Thread(target=lambda: given.append(first.get_or_set("k", load, 60)))
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 12:
+            waits.set()
+            thread.join()
+
+    second = make(sleep=sleep, random=lambda: 1.0)
+    thread.start()
+    assert began.wait(20)
+    assert second.get_or_set("k", never, 60) == "value"
+    assert given == ["value"]
+    # Each pause is twice the last, up to a tenth of a second.
+    assert pauses == [0.002 * 2**i for i in range(6)] + [0.1] * 6
+
+
+def test_a_load_that_fails_hands_the_lease_on_at_once(make: Make) -> None:
+    began, waits = threading.Event(), threading.Event()
+    first = make()
+    raised: list[BaseException] = []
+
+    def fail() -> None:
+        began.set()
+        assert waits.wait(20)
+        raise KeyboardInterrupt("stop")
+
+    def run() -> None:
+        try:
+            first.get_or_set("k", fail, 60, lease_time=1000)
+        except KeyboardInterrupt as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        waits.set()
+        thread.join()
+
+    second = make(sleep=sleep)
+    thread.start()
+    assert began.wait(20)
+    assert second.get_or_set("k", lambda: "mine", 60) == "mine"
+    assert len(pauses) == 1
+    assert [str(error) for error in raised] == ["stop"]
+    assert not hasattr(raised[0], "__notes__")
+
+
+def test_a_value_that_cannot_be_stored_hands_the_lease_on(make: Make) -> None:
+    client = make()
+    with pytest.raises(InvalidTypeError, match="value must be bytes, str or int"):
+        client.get_or_set("k", lambda: None, 60)
+    with pytest.raises(memcache.ServerError, match="too large"):
+        client.get_or_set("k", lambda: bytes(3_000_000), 60)
+    assert client.get_or_set("k", lambda: 1, 60, wait=0) == 1
+
+
+@pytest.mark.parametrize("change", ["delete", "set"])
+def test_what_happened_to_the_key_meanwhile_is_not_overwritten(make: Make, change: str) -> None:
+    client, other = make(), make()
+
+    def load() -> str:
+        other.delete("k")
+        if change == "set":
+            other.set("k", "new")
+        return "old"
+
+    assert client.get_or_set("k", load, 60) == "old"
+    assert other.get("k") == (None if change == "delete" else "new")
+
+
+def test_to_wait_has_an_end(make: Make) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    first, second = make(), make(sleep=sleep, clock=lambda: now[0])
+
+    def load() -> int:
+        with pytest.raises(LeaseTimeoutError, match=r"nobody gave 'k' a value within 3 s"):
+            second.get_or_set("k", never, 60, wait=3)
+        assert now[0] == pytest.approx(3)
+        with pytest.raises(LeaseTimeoutError, match=r"within 7 s"):
+            second.get_or_set("k", never, 60, lease_time=5)
+        with pytest.raises(memcache.DeadlineExceededError, match="within 0 s"):
+            second.get_or_set("k", never, 60, wait=0)
+        return 1
+
+    assert first.get_or_set("k", load, 60) == 1
+
+
+# Stale values: one that is to be fresh for ten seconds is as good as stale to who asks with
+# stale=1000, as less than that is left of its life.
+
+
+def test_a_stale_value_is_given_while_one_caller_loads(make: Make) -> None:
+    client, other = make(), make()
+    assert client.get_or_set("k", lambda: "old", 10, stale=20) == "old"
+
+    def load() -> str:
+        assert other.get_or_set("k", never, 10, stale=1000) == "old"
+        return "new"
+
+    assert client.get_or_set("k", load, 2000, stale=1000) == "new"
+    assert other.get_or_set("k", never, 2000, stale=1000) == "new"
+
+
+def test_a_fresh_value_is_loaded_by_nobody(make: Make) -> None:
+    client = make()
+    client.get_or_set("k", lambda: "value", 60, stale=30)
+    assert client.get_or_set("k", never, 60, stale=30) == "value"
+
+
+def test_a_load_that_fails_leaves_the_stale_value_and_another_may_load(make: Make) -> None:
+    client, other = make(), make()
+    client.get_or_set("k", lambda: "old", 10, stale=20)
+    with pytest.raises(ZeroDivisionError):
+        client.get_or_set("k", lambda: 1 // 0, 2000, stale=1000)
+    assert other.get("k") == "old"
+
+    def load() -> str:
+        assert client.get_or_set("k", never, 2000, stale=1000) == "old"
+        return "new"
+
+    assert other.get_or_set("k", load, 2000, stale=1000) == "new"
+
+
+def test_a_value_marked_stale_is_waited_for_unless_stale_will_do(
+    make: Make, servers: Callable[[str], Server]
+) -> None:
+    raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
+    client, other = make(), make()
+    client.set("k", "old")
+    assert raw.meta_delete("k", stale=True, expire=60).ok
+    for _ in range(2):  # who wins and fails leaves it marked, for another to win
+        with pytest.raises(ZeroDivisionError):
+            client.get_or_set("k", lambda: 1 // 0, 60)
+
+    def load() -> str:
+        assert other.get_or_set("k", never, 60, stale=10) == "old"
+        with pytest.raises(LeaseTimeoutError):
+            other.get_or_set("k", never, 60, wait=0)
+        return "new"
+
+    assert client.get_or_set("k", load, 60) == "new"
+    raw.close()
+
+
+# Failures
+
+
+def test_a_value_that_cannot_be_read_is_loaded_anew_if_it_is_to_be_a_miss(
+    make: Make, servers: Callable[[str], Server]
+) -> None:
+    client = make(unreadable="miss")
+    raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
+    raw.set(Item("k", b"junk", flags=4))
+    raw.close()
+    with pytest.raises(UnreadableValueError):
+        make().get_or_set("k", never, 60)
+    assert client.get_or_set("k", lambda: 5, 60) == 5
+    assert client.get("k") == 5
+
+
+def test_without_a_cache_it_raises_or_loads() -> None:
+    nowhere = ["127.0.0.1:1"]
+    with pytest.raises(memcache.NetworkError):
+        Client(nowhere).get_or_set("k", never, 60)
+    assert Client(nowhere, failures="miss").get_or_set("k", lambda: 5, 60) == 5
+
+
+class Forgetful:
+    """The operations of a raw client, but that it cannot store by a token, nor delete."""
+
+    def __init__(self, raw: memcache.RawMetaClient) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("cas", "meta_delete"):
+            raise_lost = memcache.ConnectionLostError(f"no {name}")
+            return lambda *_, **__: (_ for _ in ()).throw(raise_lost)
+        return getattr(self._raw, name)
+
+
+def test_a_value_that_was_loaded_and_cannot_be_stored(servers: Callable[[str], Server]) -> None:
+    raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
+    raw.flush()
+    with pytest.raises(memcache.ConnectionLostError, match="no cas"):
+        Client.over(Forgetful(raw)).get_or_set("k", lambda: 5, 60)
+    raw.flush()
+    assert Client.over(Forgetful(raw), failures="miss").get_or_set("k", lambda: 5, 60) == 5
+    raw.flush()
+    with pytest.raises(ZeroDivisionError) as caught:
+        Client.over(Forgetful(raw)).get_or_set("k", lambda: 1 // 0, 60)
+    assert caught.value.__notes__ == ["the lease on 'k' could not be handed on: no meta_delete"]
+    raw.close()
+
+
+@pytest.mark.parametrize("protocol", ["ascii", "binary"])
+def test_it_needs_the_meta_protocol(protocol: str) -> None:
+    client = Client(["127.0.0.1:1"], protocol=protocol)
+    with pytest.raises(NotSupportedError, match="no leases: get_or_set needs protocol='meta'"):
+        client.get_or_set("k", never, 60)
+    with pytest.raises(NotSupportedError):
+        Client.over(MockClient()).get_or_set("k", never, 60)
+
+
+@pytest.mark.parametrize(
+    ("expire", "options", "words"),
+    [
+        (60, {"stale": -1}, r"stale must be in \[0, 2591999\] seconds, got -1"),
+        (0, {"stale": 5}, "stale needs an expire above 0, got 0"),
+        (60, {"lease_time": 0}, r"lease_time must be in \(0, 2591999\] seconds, got 0"),
+        (60, {"wait": -1}, "wait must be at least 0 seconds, got -1"),
+        ("x", {}, "expire must be seconds or a timedelta, got 'x'"),
+    ],
+)
+def test_arguments_out_of_their_range(
+    make: Make, expire: Any, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((InvalidArgumentError, InvalidTypeError), match=words):
+        make().get_or_set("k", never, expire, **options)
+    with pytest.raises(InvalidArgumentError, match="key must"):
+        make().get_or_set("a b", never, 60)
+
+
+# Processes
+
+
+def test_a_thousand_misses_in_eight_processes_make_one_load(
+    servers: Callable[[str], Server],
+) -> None:
+    address = servers("tcp").address
+    client = Client([address], timeout=10.0)
+    client.flush_all()
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        given = pool.starmap(leases.ask, [(address, 125, 1000)] * 8, chunksize=1)
+    assert [value for each in given for value in each] == ["load 1"] * 1000
+    assert client.get("loads") == 1
+    client.close()
+
+
+def test_a_loader_that_is_killed_hands_the_lease_on(servers: Callable[[str], Server]) -> None:
+    address = servers("tcp").address
+    client = Client([address], timeout=10.0)
+    client.flush_all()
+    command = [sys.executable, str(Path(leases.__file__)), address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"loading\n"
+        process.kill()
+        process.wait()
+    assert client.get("key", "none") == "none"
+    assert client.get_or_set("key", lambda: "mine", 60, wait=20) == "mine"
+    client.close()

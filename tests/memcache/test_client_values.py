@@ -1,0 +1,260 @@
+"""Values to bytes and back: what is itself, serialisers, compressors, and whose flags are read."""
+
+import json
+import pickle
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Item
+from godropbox.memcache.client import Client
+from godropbox.memcache.codec import Codec, UnreadableValueError
+from godropbox.memcache.compressors import ZlibCompressor, ZstdCompressor
+from godropbox.memcache.serializers import JsonSerializer, MsgpackSerializer, PickleSerializer
+from godropbox.memcache.testing import MockClient
+
+BYTES, TEXT, INT, EMPTY, ZLIB, JSON = 0, 16, 4, 0x800, 8, 0x100
+
+
+@given(st.one_of(st.binary(), st.text(st.characters(codec="utf-8")), st.integers()))
+def test_what_is_itself_comes_back_as_it_went(value: Any) -> None:
+    for codec in (Codec(), Codec("json", "zlib", 0)):
+        back = codec.decode("k", *codec.encode(value))
+        assert (back, type(back)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "data", "flags"),
+    [
+        (b"x", b"x", BYTES),
+        (b"", b"", EMPTY),
+        ("é", "é".encode(), TEXT),
+        ("", b"", TEXT),
+        (-5, b"-5", INT),
+        (bytearray(b"x"), b"x", BYTES),
+        (memoryview(b"xyz")[1:], b"yz", BYTES),
+        (memoryview(b""), b"", EMPTY),
+    ],
+)
+def test_how_a_value_is_stored(value: Any, data: bytes, flags: int) -> None:
+    assert Codec().encode(value) == (data, flags)
+
+
+@pytest.mark.parametrize("value", [None, True, 1.5, {}, [1], object(), type("S", (str,), {})("x")])
+def test_without_a_serializer_any_other_value_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidTypeError, match="value must be bytes, str or int without a serial"):
+        Client.over(MockClient()).set("k", value)
+
+
+@pytest.mark.parametrize("name", ["json", "msgpack", "pickle"])
+def test_serializers(name: str) -> None:
+    client = Client.over(MockClient(), serializer=name)
+    value = {"a": [1, 2.5, None, True, "é"], "b": {"c": ""}}
+    client.set("k", value)
+    assert client.get("k") == value
+    client.set_many({"x": [], "y": False, "z": "text", "n": 7, "raw": b"\0"})
+    assert client.get_many(["x", "y", "z", "n", "raw"]) == {
+        "x": [],
+        "y": False,
+        "z": "text",
+        "n": 7,
+        "raw": b"\0",
+    }
+
+
+def test_serializers_may_be_given_as_they_are() -> None:
+    for serializer in (JsonSerializer(), MsgpackSerializer(), PickleSerializer(2)):
+        client = Client.over(MockClient(), serializer=serializer)
+        client.set("k", [1])
+        assert client.get("k") == [1]
+    with pytest.raises(InvalidArgumentError, match=r"protocol must be in \[0, \d\] for pickle"):
+        PickleSerializer(99)
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, {"a": object()}])
+def test_what_a_serializer_cannot_take_is_the_callers_error(value: Any) -> None:
+    client = Client.over(MockClient(), serializer="json")
+    with pytest.raises(
+        (InvalidTypeError, InvalidArgumentError), match="value cannot be serialized"
+    ):
+        client.set("k", value)
+
+
+class Shouting:
+    """A serialiser of one's own."""
+
+    flag = 0x00020000
+
+    def dumps(self, value: Any) -> Any:
+        return repr(value).upper().encode()
+
+    def loads(self, data: bytes) -> Any:
+        return data.decode()
+
+
+class Doubling:
+    """A compressor of one's own, for what repeats."""
+
+    flag = 0x01000000
+
+    def compress(self, data: bytes) -> bytes:
+        return data[: len(data) // 2]
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        return data * 2
+
+
+def test_a_serializer_and_a_compressor_of_ones_own() -> None:
+    raw = MockClient()
+    client = Client.over(raw, serializer=Shouting(), compressor=Doubling(), compress_from=0)
+    client.set("k", ["a"])
+    assert raw.get("k").flags == 0x01020000
+    client.set("text", "abab")
+    assert raw.get("text").value == b"ab"
+    assert client.get("text") == "abab"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"serializer": "yaml"}, "serializer must be 'json', 'msgpack', 'pickle', a Serializer or"),
+        ({"serializer": object()}, "serializer must have an int for its flag, got <object"),
+        ({"compressor": "lzma"}, "compressor must be 'zlib', 'zstd', a Compressor or None"),
+        ({"compressor": 5}, "compressor must have an int for its flag, got 5"),
+    ],
+)
+def test_bad_serializers_and_compressors(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=words):
+        Client.over(MockClient(), **options)
+
+
+def test_a_flag_that_is_not_free_is_refused() -> None:
+    mine, yours = Shouting(), Doubling()
+    mine.flag, yours.flag = 16, 0
+    with pytest.raises(InvalidArgumentError, match="bits of 0x00ff0000 alone, got 0x10"):
+        Codec(mine)
+    with pytest.raises(InvalidArgumentError, match="bits of 0xff000000 alone, got 0x0"):
+        Codec(None, yours)
+
+
+def test_a_serializer_that_makes_no_bytes_is_told_so() -> None:
+    class Wrong(Shouting):
+        def dumps(self, value: Any) -> Any:
+            return "text"
+
+    with pytest.raises(InvalidTypeError, match="must make bytes of a value, got 'text'"):
+        Codec(Wrong()).encode([])
+
+
+@pytest.mark.parametrize("name", ["zlib", "zstd"])
+def test_what_is_large_enough_and_shrinks_is_compressed(name: str) -> None:
+    raw = MockClient()
+    client = Client.over(raw, serializer="json", compressor=name, compress_from=100)
+    values = {"short": b"x" * 99, "long": b"x" * 100, "text": "é" * 900, "json": ["a"] * 300}
+    client.set_many(values)
+    assert client.get_many(values) == values
+    compressed = {key: len(raw.get(key).value or b"") < 99 for key in values}
+    assert compressed == {"short": False, "long": True, "text": True, "json": True}
+    noise = bytes(range(256))
+    client.set("noise", noise)
+    assert (raw.get("noise").value, raw.get("noise").flags) == (noise, 0)
+
+
+@pytest.mark.parametrize("make", [ZlibCompressor, ZstdCompressor])
+def test_decompressing_stops_at_the_limit(make: Callable[[], Any]) -> None:
+    packer = make()
+    packed = packer.compress(bytes(1_000_000))
+    assert len(packed) < 5000
+    assert packer.decompress(packed, 1_000_000) == bytes(1_000_000)
+    with pytest.raises(ValueError, match="more than 999999 bytes when decompressed"):
+        packer.decompress(packed, 999_999)
+    for damaged in (packed[:-1], packed + b"x"):
+        with pytest.raises(ValueError, match="is cut off, or there is more behind it"):
+            packer.decompress(damaged, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("make", "level"), [(ZlibCompressor, 0), (ZlibCompressor, 10), (ZstdCompressor, 23)]
+)
+def test_bad_levels(make: Callable[[int], Any], level: int) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"level must be in \[1, \d+\].*got {level}"):
+        make(level)
+
+
+@pytest.mark.parametrize(
+    ("flags", "data", "value"),
+    [
+        (0, b"x", b"x"),  # each of them
+        (16, b"t", "t"),  # pymemcache and pylibmc
+        (2, b"5", 5),  # an int of pymemcache; of pylibmc True, as 1
+        (4, b"-5", -5),  # pylibmc; pymemcache reads it
+        (8, zlib.compress(b"raw"), b"raw"),
+        (24, zlib.compress(b"text"), "text"),
+        (4, b"9 ", 9),  # after a decr of memcached
+    ],
+)
+def test_what_others_wrote_is_read(flags: int, data: bytes, value: Any) -> None:
+    raw = MockClient()
+    raw.set(Item("k", data, flags=flags))
+    back = Client.over(raw).get("k")
+    assert (back, type(back)) == (value, type(value))
+
+
+def test_a_pickle_is_read_only_by_who_asked_for_it() -> None:
+    raw = MockClient()
+    raw.set(Item("k", pickle.dumps({1}), flags=1))
+    with pytest.raises(UnreadableValueError, match="pickled, which serializer='pickle' reads"):
+        Client.over(raw, serializer="json").get("k")
+    assert Client.over(raw, serializer="pickle").get("k") == {1}
+
+
+@pytest.mark.parametrize(
+    ("flags", "data", "words"),
+    [
+        (TEXT, b"\xff", "0x10: 'utf-8' codec can't decode"),
+        (INT, b"five", "0x4: ValueError: invalid literal"),
+        (JSON, b"{", "0x100: JSONDecodeError"),
+        (ZLIB, b"junk", "0x8: error: Error -3"),
+        (ZLIB, zlib.compress(bytes(1 << 20)), "more than 1000 bytes when decompressed"),
+        (0x200, b"\xc0", "msgpack, which serializer='msgpack' reads"),
+        (0x400, b"", "compressed by zstd, which compressor='zstd' reads"),
+        (32, b"u", "flags 0x20: of a kind that this client does not know"),
+        (3, b"", "of a kind that this client does not know"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_or_a_miss(flags: int, data: bytes, words: str) -> None:
+    raw = MockClient()
+    raw.set(Item("k", data, flags=flags))
+    raw.set(Item("good", b"1"))
+    strict = Client.over(raw, max_value=1000)
+    with pytest.raises(UnreadableValueError, match=words) as caught:
+        strict.get("k")
+    assert dict(caught.value.fields) == {"key": "k", "flags": flags}
+    with pytest.raises(UnreadableValueError):
+        strict.gets("k")
+    lenient = Client.over(raw, max_value=1000, unreadable="miss")
+    assert lenient.get("k", "none") == "none"
+    assert lenient.gat("k", 100, "none") == "none"
+    assert lenient.gets("k", "none") == ("none", None)
+    assert lenient.get_many(["k", "good"]) == {"good": b"1"}
+
+
+def test_json_is_read_by_who_chose_no_serializer() -> None:
+    raw = MockClient()
+    Client.over(raw, serializer="json").set("k", {"a": "é"})
+    assert json.loads(raw.get("k").value or b"") == {"a": "é"}
+    assert Client.over(raw).get("k") == {"a": "é"}
+
+
+def test_text_that_utf8_cannot_hold_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="value must be text for UTF-8"):
+        Client.over(MockClient()).set("k", "\udc80")
+
+
+def test_an_int_of_too_many_digits_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="value must be an int of fewer digits"):
+        Client.over(MockClient()).set("k", 1 << 50000)

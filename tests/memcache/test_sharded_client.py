@@ -1,0 +1,221 @@
+"""Sharded clients over real servers: operations, the order of answers, states and sentinels."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from support.memcache_suite import CHECKS
+from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
+
+from godropbox import memcache
+from godropbox.memcache import Item, MetaProtocol, ResponseStatus, ShardedClient
+from godropbox.memcache.shard_manager import BaseShardManager, ShardState
+
+MISS = ResponseStatus.KEY_NOT_FOUND
+NOT_STORED = ResponseStatus.ITEM_NOT_STORED
+KEYS = [f"key:{i}" for i in range(200)]
+
+
+class Checked(ShardedClient):
+    """A client of which the suite can ask what it asks of a connection."""
+
+    is_valid = True
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerFleet]:
+    fleet = ServerFleet("tcp", 3, tmp_path_factory.mktemp("plain"))
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerFleet]:
+    fleet = ServerFleet("tls", 2, tmp_path_factory.mktemp("secure"))
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture(params=list(PROTOCOLS))
+def client(request: pytest.FixtureRequest, plain: ServerFleet) -> Iterator[ShardedClient]:
+    with sharded(plain, request.param, kind=Checked) as client:
+        assert client.flush().ok
+        yield client
+
+
+@pytest.fixture
+def manager(plain: ServerFleet) -> Iterator[BaseShardManager]:
+    with BaseShardManager(lambda key, count: int(key[-1]) % count) as manager:
+        yield manager
+        assert loans(manager) == 0
+
+
+def checks() -> list[Callable[[Any], None]]:
+    return [check for check in CHECKS if check.__name__ != "quit_ends_it"]
+
+
+@pytest.mark.parametrize("check", checks(), ids=lambda check: check.__name__)
+def test_conformance(check: Callable[[Any], None], client: ShardedClient) -> None:
+    check(client)
+
+
+@pytest.mark.parametrize("check", checks(), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_conformance_over_tls(
+    check: Callable[[Any], None], protocol: str, secure: ServerFleet
+) -> None:
+    with sharded(secure, protocol, tls=True, kind=Checked) as client:
+        assert client.flush().ok
+        check(client)
+
+
+def test_keys_live_where_the_fleet_says(client: ShardedClient, plain: ServerFleet) -> None:
+    assert all(r.ok for r in client.set_multi([Item(key, key.encode()) for key in KEYS]))
+    for at, address in enumerate(plain.addresses):
+        with memcache.RawAsciiClient(memcache.connect(address)) as raw:
+            found = raw.get_multi(KEYS)
+            assert {key for key in KEYS if found[key].found} == {
+                key for key in KEYS if owner(client, key) == at
+            }
+
+
+def test_answers_come_in_the_order_asked(client: ShardedClient) -> None:
+    items = [Item(key, str(at).encode()) for at, key in enumerate(KEYS)]
+    assert [r.key for r in client.set_multi(items)] == KEYS
+    client.delete_multi(KEYS[::3])
+    shuffled = KEYS[100:] + KEYS[:100] + KEYS[50:60]
+    found = client.get_multi(shuffled)
+    assert list(found) == KEYS[100:] + KEYS[:100]
+    assert [found[k].value for k in KEYS] == [
+        None if at % 3 == 0 else str(at).encode() for at in range(200)
+    ]
+    statuses = [r.status for r in client.delete_multi(KEYS)]
+    assert statuses == [MISS if at % 3 == 0 else ResponseStatus.OK for at in range(200)]
+
+
+def test_bad_and_double_keys_have_answers_in_their_places(client: ShardedClient) -> None:
+    items = [Item("a", b"1"), Item("b c", b"2"), Item("d", b"3"), Item("a", b"4"), Item(5, b"")]  # type: ignore[arg-type]
+    answers = client.set_multi([*items, "no item", Item("e", "text")])  # type: ignore[list-item,arg-type]
+    assert [r.key for r in answers] == ["a", "b c", "d", "a", 5, "no item", "e"]
+    assert [r.ok for r in answers] == [True, False, True, True, False, False, False]
+    assert {type(r.error) for r in answers if not r.ok} <= {
+        memcache.InvalidArgumentError,
+        memcache.InvalidTypeError,
+    }
+    assert client.get("a").value == b"4"
+    found = client.get_multi(["d", "b c", 5, "a", "\udc80", None])  # type: ignore[list-item]
+    assert [key for key in found if found[key].error is None] == ["d", "a"]
+    assert [r.ok for r in client.delete_multi(["a", "a", "b c", b"d"])] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_versions_and_statistics_are_by_shard(client: ShardedClient, plain: ServerFleet) -> None:
+    assert sorted(client.version().versions) == [0, 1, 2]
+    pids = {shard: each["pid"] for shard, each in client.stats().entries.items()}
+    assert pids == {at: str(each.process.pid) for at, each in enumerate(plain.servers)}
+
+
+def test_what_one_protocol_alone_can_do(plain: ServerFleet) -> None:
+    with sharded(plain, "meta") as client:
+        won = client.run("lease", lambda p, key: p.meta_get(key, lease=10))
+        lost = client.run("lease", lambda p, key: p.meta_get(key, lease=10))
+        assert (won.won, lost.won, lost.taken) == (True, False, True)
+        assert client.run("lease", lambda p, key: p.delete(key)).ok
+        with pytest.raises(memcache.InvalidArgumentError, match="key must"):
+            client.run("a b", lambda p, key: p.meta_get(key))
+
+
+def test_an_unmapped_key_is_an_error_of_its_own(plain: ServerFleet) -> None:
+    def place(key: Any, count: int) -> int:
+        return -1 if "lost" in str(key) else 0
+
+    with sharded(plain, shard_func=place) as client:
+        for response in (client.get("lost"), client.set(Item("lost", b"")), client.delete("lost")):
+            assert isinstance(response.error, memcache.UnmappedKeyError)
+            assert response.status is ResponseStatus.WRONG_VBUCKET
+        assert isinstance(client.increment("lost").error, memcache.UnmappedKeyError)
+        found = client.get_multi(["here", "lost", "lost-too", "a lost"])
+        kinds = [type(r.error) for r in found.values()]
+        assert kinds == [
+            type(None),
+            memcache.UnmappedKeyError,
+            memcache.UnmappedKeyError,
+            memcache.InvalidArgumentError,
+        ]
+        answers = client.set_multi([Item("lost", b""), Item("here", b"1")])
+        assert [r.ok for r in answers] == [False, True]
+        with pytest.raises(memcache.InvalidArgumentError, match="key must"):
+            client.get("a lost")
+
+
+STATES = [ShardState.ACTIVE, ShardState.WRITE_ONLY, ShardState.DOWN, ShardState.WARM_UP]
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+@pytest.mark.parametrize("state", STATES)
+def test_what_is_not_for_a_shard_is_skipped(
+    state: ShardState, protocol: str, plain: ServerFleet, manager: BaseShardManager
+) -> None:
+    client = ShardedClient(manager, PROTOCOLS[protocol]())
+    manager.update_shard_states([(each, ShardState.ACTIVE) for each in plain.addresses])
+    client.set_multi([Item("k0", b"0"), Item("k1", b"1"), Item("s1", b"s")])
+    states = [ShardState.ACTIVE, state, ShardState.ACTIVE]
+    manager.update_shard_states(list(zip(plain.addresses, states, strict=True)))
+    skips = state is not ShardState.ACTIVE
+    get, store, count = client.get("k1"), client.set(Item("k1", b"1")), client.increment("k1")
+    assert [r.skipped for r in (get, store, count)] == [skips] * 3
+    if skips:
+        assert (get.status, store.status, count.status) == (MISS, NOT_STORED, MISS)
+        assert (get.found, store.ok, count.error) == (False, False, None)
+        assert "skipped=True" in repr(get)
+    found = client.get_multi(["k0", "k1", "bad 1"])
+    assert [r.skipped for r in found.values()] == [False, skips, False]
+    assert isinstance(found["bad 1"].error, memcache.InvalidArgumentError)
+    answers = client.set_multi([Item("k0", b"0"), Item("k1", b"1"), Item("bad 1", b"")])
+    assert [(r.skipped, r.ok) for r in answers] == [
+        (False, True),
+        (skips, not skips),
+        (False, False),
+    ]
+    assert [r.skipped for r in client.delete_multi(["k0", "k1"])] == [False, skips]
+    takes = state is not ShardState.DOWN
+    found = client.get_sentinels(["s1"])
+    assert (found["s1"].value, found["s1"].skipped) == ((b"s", False) if takes else (None, True))
+    answers = client.set_sentinels([Item("k0", b"0"), Item("s1", b"s")])
+    assert [(r.ok, r.skipped) for r in answers] == [(True, False), (takes, not takes)]
+    answer = client.run("s1", lambda p, key: p.set(Item(key, b"s")), sentinel=True)
+    assert (answer.ok, answer.skipped) == (takes, not takes)
+    assert sorted(client.version().versions) == ([0, 1, 2] if takes else [0, 2])
+
+
+def test_while_a_shard_warms_up_failed_sentinel_writes_are_successes(
+    plain: ServerFleet, manager: BaseShardManager
+) -> None:
+    client = ShardedClient(manager, MetaProtocol())
+    nobody = "127.0.0.1:9"
+    for address in (plain.addresses[1], nobody):
+        addresses = [plain.addresses[0], address]
+        states = [ShardState.ACTIVE, ShardState.WARM_UP]
+        manager.update_shard_states(list(zip(addresses, states, strict=True)))
+        items = [Item("w0", b"", cas=7), Item("w1", b"", cas=7), Item("x1", bytes(2 << 20))]
+        answers = client.cas_sentinels([*items, Item("bad 1", b"")])
+        assert [r.key for r in answers] == ["w0", "w1", "x1", "bad 1"]
+        assert [r.ok for r in answers] == [False, True, True, False]
+        assert client.run("x1", lambda p, key: p.cas(Item(key, b"", cas=3)), sentinel=True).ok
+    found = client.get_sentinels(["w0", "w1"])
+    assert isinstance(found["w1"].error, memcache.ConnectionLostError)
+    assert found["w1"].error.fields["shard"] == 1
+    assert found["w1"].error.fields["address"] == nobody
+
+
+def test_options_are_checked(plain: ServerFleet, manager: BaseShardManager) -> None:
+    with pytest.raises(memcache.InvalidArgumentError, match=r"timeout must be in \(0, 1e9\)"):
+        ShardedClient(manager, MetaProtocol(), timeout=0)
+    client = ShardedClient(manager, MetaProtocol(), timeout=2.5)
+    assert (client.timeout, client.manager) == (2.5, manager)
+    assert client.capabilities.protocol == "meta"
+    assert isinstance(client.get("k0").error, memcache.UnmappedKeyError)
