@@ -19,6 +19,7 @@ __all__ = [
     "has_repeats",
     "meta_keys",
     "meta_stores",
+    "roomy_dict",
     "wire_key",
 ]
 
@@ -27,6 +28,10 @@ cdef extern from "Python.h":
     int PyLong_CheckExact(object) noexcept
     unsigned long long PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
     long long PyLong_AsLongLong(object) except? -1
+
+cdef extern from *:
+    # What Cython makes its own large dicts with: the interpreter's way to do so, where it has one.
+    dict __Pyx_PyDict_NewPresized(Py_ssize_t)
 
 cdef extern from "wire.h":
     int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
@@ -164,6 +169,11 @@ def wire_key(key, bytes prefix not None):
     cdef Writer writer = Writer()
     writer.key(key, prefix)
     return writer.text()
+
+
+def roomy_dict(Py_ssize_t count):
+    """Return an empty dict that takes `count` keys without growing, where there is such a thing."""
+    return __Pyx_PyDict_NewPresized(count)
 
 
 def has_repeats(list keys not None):

@@ -25,6 +25,7 @@ __all__ = [
     "has_repeats",
     "meta_keys",
     "meta_stores",
+    "roomy_dict",
     "wire_key",
 ]
 
@@ -51,6 +52,11 @@ def wire_key(key: _Key, prefix: bytes) -> bytes:
     if not 0 < len(wire) <= 250 or len(wire.translate(None, _BAD_BYTES)) != len(wire):
         raise bad_key(key, prefix)
     return wire
+
+
+def roomy_dict(count: int) -> dict[Any, Any]:
+    """Return an empty dict that takes `count` keys without growing, where there is such a thing."""
+    return {}
 
 
 def has_repeats(keys: list[Any]) -> bool:

@@ -57,10 +57,12 @@ class Health:
         "_until",
         "failures",
         "is_ejected",
+        "is_watched",
     )
 
     def __init__(self, ejection: Ejection) -> None:
         self._ejection: Final = ejection
+        self.is_watched: Final = ejection.options.eject_after > 0
         self.failures = 0
         self.is_ejected = False
         self._attempts = 0

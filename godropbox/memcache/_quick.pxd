@@ -11,4 +11,4 @@ cpdef _borrowed(shards, places, sentinel)
 @cython.locals(connection=Connection)
 cpdef _give_back(list handles)
 
-cpdef _asked_alone(manager, shard, protocol, list keys, Connection connection)
+cpdef _asked_alone(manager, shard, protocol, list keys, Connection connection, of_values)

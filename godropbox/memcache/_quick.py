@@ -14,7 +14,7 @@ from ._answers import status_of
 from ._errands import located
 from .connection import Connection
 from .errors import ReplyError
-from .exchange import server_error
+from .exchange import GetManyExchange, ValuesExchange, fill_values, server_error
 from .protocol import Protocol
 from .responses import GetResponse, failed_get, fill_gets
 from .scatter import told
@@ -31,13 +31,21 @@ _Places = set[int]
 
 
 def get_quickly(
-    manager: ShardManager, protocol: Protocol, timeout: _Seconds, keys: list[Any], sentinel: bool
-) -> dict[Key, GetResponse] | None:
-    """Return an answer for every key, or None: nothing was sent, and it takes the long way."""
+    manager: ShardManager,
+    protocol: Protocol,
+    timeout: _Seconds,
+    keys: list[Any],
+    sentinel: _Flag,
+    of_values: _Flag = False,
+) -> Any:
+    """Return an answer for every key, or None: nothing was sent, and it takes the long way.
+
+    With `of_values` it is the values without flags and the rest, as ``fill_values`` has them.
+    """
     fleet = manager.fleet()
     if not keys or wire_request.has_repeats(keys):
         return None
-    places = fleet.of_many(keys)
+    places: list[int] = [0] if fleet.sole is not None else fleet.of_many(keys)
     used = set(places)
     handles = _borrowed(fleet.shards, used, sentinel)
     if handles is None:
@@ -47,9 +55,10 @@ def get_quickly(
             connection = handles[places[0]].handle
             if timeout is not None and timeout != connection.timeout:
                 return None
-            return _asked_alone(manager, fleet.shards[places[0]], protocol, keys, connection)
+            shard = fleet.shards[places[0]]
+            return _asked_alone(manager, shard, protocol, keys, connection, of_values)
         prefix = protocol.prefix
-        return _gathered(manager, fleet.shards, prefix, timeout, keys, places, handles)
+        return _gathered(manager, fleet.shards, prefix, timeout, keys, places, handles, of_values)
     finally:
         _give_back(handles)
 
@@ -90,18 +99,30 @@ def _give_back(handles: list[Any]) -> None:
 
 
 def _asked_alone(
-    manager: ShardManager, shard: Shard, protocol: Protocol, keys: list[Any], connection: Connection
-) -> dict[Key, GetResponse] | None:
+    manager: ShardManager,
+    shard: Shard,
+    protocol: Protocol,
+    keys: list[Any],
+    connection: Connection,
+    of_values: _Flag,
+) -> Any:
     """Ask the only shard that has any of the keys, as a raw client does."""
     try:
-        found: dict[Key, GetResponse] = connection._see_through(protocol.get_multi(keys), None)
+        request, reply = protocol._gets(keys, protocol.prefix, True)
+    except (TypeError, ValueError):
+        return None  # of a key that is bad
+    kind = ValuesExchange if of_values else GetManyExchange
+    try:
+        return connection._see_through(
+            kind(request, reply, wire_request.roomy_dict(len(keys)), keys, protocol.prefix), None
+        )
     except (NetworkError, ReplyError) as error:
         if not connection.has_begun:
             return None  # the connection was stale, and is given back to be closed
         manager.failed(shard, error)
         wrong = located(shard, error)
-        return _failed(keys, wrong)
-    return found
+        failed = _failed(keys, wrong)
+        return ({}, failed) if of_values else failed
 
 
 def _failed(keys: list[Any], error: Exception) -> dict[Key, GetResponse]:
@@ -116,7 +137,8 @@ def _gathered(
     keys: list[Any],
     places: list[int],
     handles: list[Any],
-) -> dict[Key, GetResponse] | None:
+    of_values: _Flag,
+) -> Any:
     fds = [-1] * len(handles)
     connections: list[Any] = []
     at = 0
@@ -147,10 +169,15 @@ def _gathered(
         if connection is not None and not isinstance(failures.get(at), Exception):
             connection.end()
         at += 1  # noqa: SIM113  # as above
-    found: dict[Key, GetResponse] = fill_gets({}, keys, values, flags, cas)
+    found: dict[Key, Any] = wire_request.roomy_dict(len(keys))
+    answers = found
+    if of_values:
+        answers = fill_values(found, keys, values, flags, cas)
+    else:
+        fill_gets(found, keys, values, flags, cas)
     if failures:
-        _tell(manager, shards, keys, places, failures, found)
-    return found
+        _tell(manager, shards, keys, places, failures, answers)
+    return (found, answers) if of_values else found
 
 
 def _tell(

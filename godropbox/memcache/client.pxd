@@ -8,7 +8,7 @@ from .responses cimport GetResponse
 
 cdef class Client:
     cdef object __weakref__
-    cdef object _add, _get, _get_multi, _leases, _operations, _options, _owned, _room, _set
+    cdef object _add, _get, _get_multi, _get_values, _leases, _operations, _options, _owned, _room, _set
     cdef object _set_multi
     cdef Codec _codec
     cdef bint _forgives, _hashes, _skips
@@ -17,5 +17,5 @@ cdef class Client:
     cpdef _value(self, key, GetResponse response, default)
 
     @cython.locals(response=GetResponse, value=bytes)
-    cpdef dict _found(self, dict answers)
+    cpdef dict _found(self, dict answers, dict found, asked)
     cpdef _expiry(self, expire)

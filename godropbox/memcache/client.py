@@ -8,7 +8,7 @@ exceptions. Compiled as it stands (``client.pxd``).
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from .._kernels._args import shown
 from .ascii import AsciiProtocol
@@ -72,6 +72,7 @@ class Client:
         "_forgives",
         "_get",
         "_get_multi",
+        "_get_values",
         "_hashes",
         "_leases",
         "_operations",
@@ -132,6 +133,8 @@ class Client:
         self._room = _MAX_KEY - options.prefix_size
         self._get = operations.get
         self._get_multi = operations.get_multi
+        # Hooks are told of the answers, and so need those.
+        self._get_values = None if options.hooks else getattr(operations, "get_values", None)
         self._set = operations.set
         self._set_multi = operations.set_multi
         self._add = operations.add
@@ -237,15 +240,22 @@ class Client:
         given = keys if type(keys) is list else _listed(keys)
         if self._hashes:
             return self._get_long(given)
-        return self._found(self._get_multi(given))
+        if self._get_values is None:
+            return self._found(self._get_multi(given), {}, len(given))
+        plain, rest = self._get_values(given)
+        if not rest:
+            return cast("dict[_Key, Any]", plain)
+        found = self._found(rest, plain, len(given))
+        return {key: found[key] for key in given if key in found}
 
     def _get_long(self, keys: list[Any]) -> dict[Any, Any]:
         names = {key: self._named(key) for key in keys}
         answers = self._get_multi(list(dict.fromkeys(names.values())))
-        return self._found({key: answers[name] for key, name in names.items()})
+        named = {key: answers[name] for key, name in names.items()}
+        return self._found(named, {}, len(named))
 
-    def _found(self, answers: dict[Any, Any]) -> dict[Any, Any]:
-        found: dict[Any, Any] = {}
+    def _found(self, answers: dict[Any, Any], found: dict[Any, Any], asked: _Int) -> dict[Any, Any]:
+        """Put the values of the answers into `found`, or raise what some of those `asked` have."""
         errors: dict[Key, Exception] = {}
         for key, each in answers.items():
             response: GetResponse = each
@@ -267,7 +277,7 @@ class Client:
                     if not (self._forgives and isinstance(error, FAILURES)):
                         errors[key] = error
         if errors:
-            raise partial_error(found, errors, len(answers))
+            raise partial_error(found, errors, asked)
         return found
 
     def gets(self, key: Key, default: Any = None) -> tuple[Any, _Int | None]:

@@ -143,7 +143,8 @@ class Protocol:
             request, reply = self._gets(given, self.prefix, True)
         except (TypeError, ValueError):
             return self._get_sorted_out(dict.fromkeys(given))
-        return GetManyExchange(request, reply, {}, given, self.prefix)
+        found = wire_request.roomy_dict(len(given))
+        return GetManyExchange(request, reply, found, given, self.prefix)
 
     def _get_sorted_out(self, found: dict[Any, Any]) -> GetManyExchange:
         """Get many keys of which some are bad, or are two spellings of one."""

@@ -23,7 +23,7 @@ from ._ejection import Ejection, Health
 from ._shard_options import ShardOptions
 from .channel import parse_address
 from .errors import InvalidArgumentError, InvalidTypeError
-from .sharding import UNMAPPED, Hash2, Placement, ShardFunction, as_shard_function
+from .sharding import UNMAPPED, Custom, Hash2, Placement, ShardFunction, as_shard_function
 from .types import Key
 
 __all__ = [
@@ -67,7 +67,8 @@ class Shard:
 
     Of its place and state, which never change: `id`, its index in the fleet; `address`; `state`;
     and what follows from that: `serves` reads and ordinary writes, `takes_sentinels`,
-    `is_warming_up`. `pool` lends connections to it, and goes on when the fleet changes.
+    `is_warming_up`. `is_watched` tells whether its failures are counted. `pool` lends connections
+    to it, and goes on when the fleet changes.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class Shard:
         "address",
         "id",
         "is_warming_up",
+        "is_watched",
         "pool",
         "serves",
         "state",
@@ -91,6 +93,7 @@ class Shard:
         self.serves: Final = state is ShardState.ACTIVE
         self.takes_sentinels: Final = state is not ShardState.DOWN
         self.is_warming_up: Final = state is ShardState.WARM_UP
+        self.is_watched: Final = health.is_watched
         self._health: Final = health
 
     @property
@@ -119,13 +122,17 @@ class Fleet:
     """An immutable snapshot of the servers: `shards`, in the order of their ids.
 
     ``of(key)`` is the id of the key's shard, ``of_many(keys)`` a list of them, one a key; the
-    arguments, what is raised and the negative numbers are those of ``sharding.Placement``.
+    arguments, what is raised and the negative numbers are those of ``sharding.Placement``. `sole`
+    is the shard of every key, where there is one alone and its shard function leaves none out.
     """
 
-    __slots__ = ("of", "of_many", "shards")
+    __slots__ = ("of", "of_many", "shards", "sole")
 
-    def __init__(self, shards: tuple[Shard, ...], placement: Placement) -> None:
+    def __init__(
+        self, shards: tuple[Shard, ...], placement: Placement, has_all: bool = False
+    ) -> None:
         self.shards: Final = shards
+        self.sole: Final = shards[0] if has_all and len(shards) == 1 else None
         # The placement's own methods: to go through one more would cost as much as they do.
         self.of: Final = placement.of
         self.of_many: Final = placement.of_many
@@ -228,7 +235,7 @@ class BaseShardManager:
         fleet = tuple(shards)
         if self._options.diverts and fleet:
             return Fleet(fleet, _Next(self._function, self._placement, fleet, self._ejection))
-        return Fleet(fleet, self._placement)
+        return Fleet(fleet, self._placement, not isinstance(self._function, Custom))
 
     def failed(self, shard: Shard, error: BaseException) -> None:
         """Learn that an operation on `shard` failed; a ``NetworkError`` alone counts."""

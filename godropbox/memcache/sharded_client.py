@@ -193,23 +193,28 @@ class ShardedClient:
     def _fetched(self, key: Key) -> Any:
         """Get one item in the ASCII protocol: the short way, if nothing stands in it."""
         fleet = self._manager.fleet()
+        shard = fleet.sole
         place = -1
-        try:
-            place = fleet.of(key)
-        except (TypeError, ValueError):
-            self._protocol.get(key)  # which raises the same as an error of the caller
-        if place >= 0:
-            shard = fleet.shards[place]
-            if shard.serves and not shard.failures:
-                handle = shard.pool.get_idle()
-                if handle is not None:
-                    connection = handle.handle
-                    if connection.line is None or self._timeout not in (None, connection.timeout):
-                        handle.release()
-                    else:
-                        response = self._fetched_over(shard, handle, connection, key)
-                        if response is not None:
-                            return response
+        if shard is None:
+            try:
+                place = fleet.of(key)
+            except (TypeError, ValueError):
+                self._protocol.get(key)  # which raises the same as an error of the caller
+            if place >= 0:
+                shard = fleet.shards[place]
+        if shard is not None and shard.serves and not (shard.is_watched and shard.failures):
+            handle = shard.pool.get_idle()
+            if handle is not None:
+                connection: Connection = handle.handle
+                timeout = self._timeout
+                if connection._line is not None and (
+                    timeout is None or timeout == connection._timeout
+                ):
+                    response = self._fetched_over(shard, handle, connection, key)
+                    if response is not None:
+                        return response
+                else:
+                    handle.release()
         return self._one(key, self._protocol.get(key), False)
 
     def _fetched_over(
@@ -296,6 +301,27 @@ class ShardedClient:
         """Get many items: an answer for every key, under the key as it was given."""
         return self._get_many(keys, False)
 
+    def get_values(self, keys: Iterable[Key]) -> tuple[dict[Key, bytes], Mapping[Key, GetResponse]]:
+        """Get many items in the least time: the values without flags, and the rest.
+
+        The rest are the answers for keys whose values have flags or are empty, and for those that
+        failed; a miss is in neither.
+        """
+        given = list(keys)
+        quick: tuple[dict[Key, bytes], dict[Key, GetResponse]] | None = None
+        if self._is_ascii:
+            quick = get_quickly(self._manager, self._protocol, self._timeout, given, False, True)
+        if quick is not None:
+            return quick
+        answers = self._get_many(given, False)
+        found, rest = {}, {}
+        for key, answer in answers.items():
+            if answer.value and not answer.flags:
+                found[key] = answer.value
+            elif answer.value is not None or answer.error is not None:
+                rest[key] = answer
+        return found, rest
+
     def get_sentinels(self, keys: Iterable[Key]) -> Mapping[Key, GetResponse]:
         """Get many items, of shards that are WRITE_ONLY or WARM_UP too."""
         return self._get_many(keys, True)
@@ -330,7 +356,9 @@ class ShardedClient:
     def _get_many(self, keys: Iterable[Key], sentinel: bool) -> Mapping[Key, GetResponse]:
         given = list(keys)
         if self._is_ascii:
-            answers = get_quickly(self._manager, self._protocol, self._timeout, given, sentinel)
+            answers: Mapping[Key, GetResponse] | None = get_quickly(
+                self._manager, self._protocol, self._timeout, given, sentinel
+            )
             if answers is not None:
                 return answers
         found: dict[Key, Any] = dict.fromkeys(given)
