@@ -69,6 +69,7 @@ MODULES = (
     "godropbox.database.sqlbuilder._writes",
     "godropbox.memcache._errands",
     "godropbox.memcache._multi",
+    "godropbox.memcache._quick",
     "godropbox.memcache.ascii",
     "godropbox.memcache.binary",
     "godropbox.memcache.client",

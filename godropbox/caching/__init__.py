@@ -6,9 +6,19 @@
 - ``CacheOnStorage``: one storage as the cache of another; ``FreshCacheOnStorage``: one that loads
   its entries anew before or after their time; ``RateLimitedStorage``: so many callers at once.
 - ``CacheOptions``, ``Freshness``: how these behave; ``CacheStats``: what they did.
+- ``ConsistentCacheOnStorage``: one that is never stale after an acknowledged write, over
+  ``ConsistentServers`` that ``MetaServers`` and ``FleetServers`` are.
 - ``SingleFlight``: one load for all who want the same thing at once.
 """
 
+from .consistent import (
+    CommitUncertain,
+    ConsistencyOptions,
+    ConsistencyStatistics,
+    ConsistentCacheOnStorage,
+    WriteRefused,
+)
+from .consistent_servers import ConsistentServers, FleetServers, MetaServers
 from .flight import SingleFlight
 from .fresh import FreshCacheOnStorage
 from .layers import CacheOnStorage
@@ -35,12 +45,19 @@ __all__ = [
     "CacheOnStorage",
     "CacheOptions",
     "CacheStats",
+    "CommitUncertain",
+    "ConsistencyOptions",
+    "ConsistencyStatistics",
+    "ConsistentCacheOnStorage",
+    "ConsistentServers",
     "DictStorage",
+    "FleetServers",
     "FreshCacheOnStorage",
     "Freshness",
     "FunctionStorage",
     "LocalStorage",
     "MemcacheStorage",
+    "MetaServers",
     "PartialFailureError",
     "RateLimitedStorage",
     "SingleFlight",
@@ -50,5 +67,6 @@ __all__ = [
     "StorageBusyError",
     "StorageError",
     "UnsupportedOperationError",
+    "WriteRefused",
     "sqlite_pool",
 ]

@@ -21,7 +21,7 @@ from .connection import Connection, network_error
 from .errors import DeadlineExceededError, NetworkError, ReplyError, UsageError
 from .exchange import Exchange
 
-__all__ = ["is_stale", "run_all", "stale", "takes_all_at_once"]
+__all__ = ["is_stale", "run_all", "stale", "takes_all_at_once", "told"]
 
 # Under a name of its own, since the compiler takes a plain ``float`` for a C type.
 _Deadline = float | None
@@ -127,7 +127,7 @@ def run_all(
 def _ended(connection: Connection, exchange: Exchange, failure: Exception | None) -> Any:
     """Return the outcome of an exchange, and mend the connection if it ended well."""
     if failure is not None:
-        return _told(failure)
+        return told(failure)
     try:
         result = exchange.result()
     except ReplyError as error:
@@ -136,14 +136,14 @@ def _ended(connection: Connection, exchange: Exchange, failure: Exception | None
     return [result]
 
 
-def _told(error: Exception) -> Exception:
+def told(error: Exception) -> Exception:
     """Return what went wrong as an error of this package."""
     if isinstance(error, (NetworkError, ReplyError)):
         return error
     if isinstance(error, OSError):
-        told = network_error(error)
-        told.__cause__ = error
-        return told
+        lost = network_error(error)
+        lost.__cause__ = error
+        return lost
     return ReplyError(str(error))
 
 
@@ -258,7 +258,7 @@ class _Talk:
 
     def _fail(self, error: Exception) -> None:
         self._exchange = None
-        self.outcome = error if isinstance(error, UsageError) else _told(error)
+        self.outcome = error if isinstance(error, UsageError) else told(error)
 
     def _send(self) -> int:
         """Send what the channel takes; return the events to wait for, 0 when all is sent."""

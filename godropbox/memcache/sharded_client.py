@@ -14,6 +14,7 @@ from ..resource_pool import LameDuckError, ManagedHandle
 from ._answers import failed, forgiven, skipped, unmapped
 from ._errands import borrow, located
 from ._multi import FLEETS, ask_all, get_many, mutate_many, takes
+from ._quick import get_quickly
 from .ascii import AsciiProtocol
 from .connection import Connection
 from .errors import (
@@ -327,7 +328,12 @@ class ShardedClient:
         return self._mutate_many(self._protocol.delete_multi, keys, False, False)
 
     def _get_many(self, keys: Iterable[Key], sentinel: bool) -> Mapping[Key, GetResponse]:
-        found: dict[Key, Any] = dict.fromkeys(keys)
+        given = list(keys)
+        if self._is_ascii:
+            answers = get_quickly(self._manager, self._protocol, self._timeout, given, sentinel)
+            if answers is not None:
+                return answers
+        found: dict[Key, Any] = dict.fromkeys(given)
         return get_many(self._manager, self._protocol, self._timeout, found, sentinel)
 
     def _mutate_many(

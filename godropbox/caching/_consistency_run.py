@@ -1,0 +1,102 @@
+"""Running the steps of the consistency protocol for many keys side by side.
+
+What the steps of all keys want of the servers goes out together, and the storage is asked once,
+when all of them have come to it. No I/O of its own: servers, storage, clock and pauses are given.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from ._consistency import CacheStep, Commit, Load, Place, Places, Retry, Step, Steps
+
+__all__ = ["Driver", "Patience", "run", "run_one"]
+
+_FIRST_PAUSE: Final = 0.001
+_DOUBLINGS: Final = 7  # so that the longest pause is an eighth of a second
+
+
+class Patience:
+    """Whether to try again, and a pause before that: none at first, and longer ones later."""
+
+    def __init__(
+        self, limit: float, clock: Callable[[], float], pause: Callable[[float], object]
+    ) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._pause = pause
+        self._until: float | None = None
+        self._tries = 0
+
+    def again(self) -> bool:
+        """Pause, and return whether there is time for one more attempt."""
+        now = self._clock()
+        if self._until is None:
+            self._until = now + self._limit
+        if now >= self._until:
+            return False
+        self._tries += 1
+        if self._tries > 2:
+            pause = _FIRST_PAUSE * 2 ** min(self._tries - 3, _DOUBLINGS)
+            self._pause(min(pause, self._until - now))
+        return True
+
+
+class Driver(NamedTuple):
+    """What the steps are run against, all by the keys of the storage."""
+
+    places: Callable[[Any], tuple[Place, ...]]
+    cache: Callable[[Sequence[tuple[Any, CacheStep]]], Sequence[Any]]
+    storage: Callable[[list[Any]], Mapping[Any, Any]]
+    patience: Callable[[], Patience]
+
+
+def run_one(key: Any, steps: Steps, driver: Driver) -> Any:
+    """Take the steps of one key, as ``run`` does, and with less ado; return what they returned."""
+    outcome: Any = None
+    patience: Patience | None = None
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as stop:
+            return stop.value
+        if isinstance(step, CacheStep):
+            (outcome,) = driver.cache(((key, step),))
+        elif type(step) is Places:
+            outcome = driver.places(key)
+        elif type(step) is Retry:
+            patience = patience or driver.patience()
+            outcome = patience.again()
+        else:
+            outcome = driver.storage([key])[key]
+            patience = None
+
+
+def run(steps: Mapping[Any, Steps], driver: Driver) -> dict[Any, Any]:
+    """Take all the steps of all keys; return what each key's returned."""
+    results: dict[Any, Any] = {}
+    wanted: dict[Any, Step] = {}
+
+    def send(outcomes: Mapping[Any, Any]) -> None:
+        for key, outcome in outcomes.items():
+            try:
+                wanted[key] = steps[key].send(outcome)
+            except StopIteration as stop:
+                wanted.pop(key, None)
+                results[key] = stop.value
+
+    send(dict.fromkeys(steps))
+    patience = driver.patience()
+    while wanted:
+        send({key: driver.places(key) for key, step in wanted.items() if type(step) is Places})
+        asked = [(key, step) for key, step in wanted.items() if isinstance(step, CacheStep)]
+        waiting = [key for key, step in wanted.items() if type(step) is Retry]
+        if asked:
+            answers = driver.cache(asked)
+            send({key: answer for (key, _), answer in zip(asked, answers, strict=True)})
+        elif waiting:
+            send(dict.fromkeys(waiting, patience.again()))
+        elif any(type(step) is Load or type(step) is Commit for step in wanted.values()):
+            # Last, so that all keys are there. After it the patience is a new one.
+            send(driver.storage(list(wanted)))
+            patience = driver.patience()
+    return {key: results[key] for key in steps}

@@ -1,0 +1,409 @@
+"""``ConsistentCacheOnStorage``: a cache that is never stale after an acknowledged write.
+
+A read that starts after a write was acknowledged returns that write's value or a later one,
+whatever is evicted, restarted, cut off or killed meanwhile; docs/consistency.md has the protocol,
+the assumptions and the price. The steps are in ``_consistency``; here they are run, those of many
+keys side by side, against servers (``consistent_servers``) and a storage.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from secrets import token_bytes
+from typing import Any, Final, Generic, TypeVar, overload
+
+from ..errors import DropboxError
+from . import _consistency as protocol
+from ._consistency import ABORTED, DONE, FAILED, MISSING, Lease, Seen, Settled, Value, Via, Writer
+from ._consistency_run import Driver, Patience, run, run_one
+from .consistent_servers import ConsistentServers, Request
+from .storage import Storage
+
+__all__ = [
+    "CommitUncertain",
+    "ConsistencyOptions",
+    "ConsistencyStatistics",
+    "ConsistentCacheOnStorage",
+    "WriteRefused",
+]
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+
+_MONTH: Final = 30 * 24 * 60 * 60  # memcached takes more seconds than that for a Unix time
+
+
+class WriteRefused(DropboxError):  # noqa: N818  # it says what happened, as CommitUncertain does
+    """The write did not take place: a server that must know of it could not be told in time.
+
+    The storage was not touched; `keys` are those written. Try again, perhaps later.
+    """
+
+    def __init__(self, message: str, keys: Iterable[Any] = (), **more: Any) -> None:
+        super().__init__(message, **more)
+        self.keys = list(keys)
+
+
+class CommitUncertain(DropboxError):  # noqa: N818  # it is no error, but the truth
+    """The write is not acknowledged, and may have taken place; `keys` are those in doubt.
+
+    `committed` is None if the storage did not say whether it was written: no reader fills the
+    cache until the sentinels expire, and whoever reads the storage after that knows. It is True
+    if the storage was written, but a cache server could not be told so: until that server loses
+    the entry, an old value may be read there. Write again, or ``invalidate``.
+    """
+
+    def __init__(
+        self, message: str, keys: Iterable[Any] = (), committed: bool | None = None, **more: Any
+    ) -> None:
+        super().__init__(message, **more)
+        self.keys = list(keys)
+        self.committed = committed
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistencyOptions:
+    """How a ``ConsistentCacheOnStorage`` works.
+
+    - `value_life`, `lease_life`, `sentinel_life`: whole seconds in [1, 30 days] that an entry of
+      that kind may stay; a `value_life` of 0 is for ever.
+    - `storage_limit`: seconds within which a write of the storage takes effect or never will,
+      which is the storage's to keep; a write is begun only while the sentinel has that much left.
+    - `clock_drift`: by how much of a second per second the clocks of clients and servers differ.
+    - `settle_limit`: seconds for which a server that does not answer is asked again.
+    - `keep_written`: whether the value of a write may stay in the cache.
+    - `cache_key`: makes the key in the cache of a key of the storage.
+    - `encode`, `decode`: values to bytes and back.
+    - `not_committed`: exceptions of the storage that say for certain that nothing was written,
+      nor ever will be. Any other leaves that open.
+    """
+
+    value_life: int = 0
+    lease_life: int = 10
+    sentinel_life: int = 30
+    storage_limit: float = 10.0
+    clock_drift: float = 0.01
+    settle_limit: float = 5.0
+    keep_written: bool = True
+    cache_key: Callable[[Any], str | bytes] = lambda key: key
+    encode: Callable[[Any], bytes] = lambda value: value
+    decode: Callable[[bytes], Any] = lambda data: data
+    not_committed: tuple[type[Exception], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("value_life", "lease_life", "sentinel_life"):
+            life, least = getattr(self, name), 0 if name == "value_life" else 1
+            if not isinstance(life, int) or not least <= life <= _MONTH:
+                raise ValueError(
+                    f"{name} must be an int in [{least}, {_MONTH}] seconds, got {life!r}"
+                )
+        if not 0 <= self.clock_drift < 1:
+            raise ValueError(f"clock_drift must be in [0, 1), got {self.clock_drift!r}")
+        if not 0 <= self.settle_limit < 1e9:
+            raise ValueError(f"settle_limit must be in [0, 1e9) seconds, got {self.settle_limit!r}")
+        if not 0 < self.storage_limit <= self.shielded:
+            raise ValueError(
+                f"storage_limit must be in (0, {self.shielded}] seconds, which is what a "
+                f"sentinel_life of {self.sentinel_life} is sure to give, got {self.storage_limit!r}"
+            )
+
+    @property
+    def shielded(self) -> float:
+        """Seconds for which a sentinel is sure to stay, if it is not lost.
+
+        memcached's clock ticks once a second, so that an entry may go up to one second early.
+        """
+        return (self.sentinel_life - 1) * (1 - self.clock_drift)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistencyStatistics:
+    """What a cache has done so far: how many keys were read and written, and how that went.
+
+    Reads are `hits`, or of the storage: `fills`, `fills_lost` (the lease was lost, or there was
+    nothing to fill with), `shielded` (a write was under way, or another reader had the lease) and
+    `failed_looks` (the cache failed). Writes are `acknowledged`, `refused`, `aborted` by the
+    storage, `unknown` (the storage did not say) or `unsettled` (a server could not be told);
+    `sentinels_lost` counts those that were gone when their write was done.
+    """
+
+    hits: int = 0
+    fills: int = 0
+    fills_lost: int = 0
+    shielded: int = 0
+    failed_looks: int = 0
+    acknowledged: int = 0
+    refused: int = 0
+    aborted: int = 0
+    unknown: int = 0
+    unsettled: int = 0
+    sentinels_lost: int = 0
+
+
+_OF_READS: Final = {
+    Via.HIT: "hits",
+    Via.FILLED: "fills",
+    Via.LOST: "fills_lost",
+    Via.SHIELDED: "shielded",
+    Via.FAILED: "failed_looks",
+}
+
+
+class ConsistentCacheOnStorage(Generic[K, V]):
+    """A storage with a cache over it that is never stale after an acknowledged write.
+
+    `cache` are the servers, which nobody else writes the same keys to. `storage` must show a write
+    to every read that begins after the write returned: a replica that lags does not. `clock`,
+    `wall_clock`, `pause` and `random` are for tests. Threads may share it.
+
+    A write that returns is acknowledged. Otherwise it raises ``WriteRefused`` (nothing was done),
+    ``CommitUncertain``, or what `options` know as ``not_committed``, as the storage raised it.
+    """
+
+    def __init__(
+        self,
+        cache: ConsistentServers,
+        storage: Storage[K, V],
+        options: ConsistencyOptions | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        pause: Callable[[float], object] = time.sleep,
+        random: Callable[[int], bytes] = token_bytes,
+    ) -> None:
+        self._servers = cache
+        self._storage = storage
+        self._options = options = options or ConsistencyOptions()
+        self._cache_key = options.cache_key
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._pause = pause
+        self._random = random
+        self._lives = {
+            protocol.Value: options.value_life,
+            protocol.Lease: options.lease_life,
+            protocol.Sentinel: options.sentinel_life,
+        }
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def statistics(self) -> ConsistencyStatistics:
+        """Return what was done so far."""
+        with self._lock:
+            return ConsistencyStatistics(**self._counts)
+
+    # Reading
+
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: D) -> V | D: ...
+    def get(self, key: K, default: Any = None) -> Any:
+        """Return the value of `key`, or `default` if the storage has none."""
+        value = self._read([key])[key]
+        return default if value is MISSING else value
+
+    def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
+        """Return the values of those of `keys` that are there, by key.
+
+        All hits of a server take one round trip, and all misses one read of the storage.
+        """
+        found = self._read(list(dict.fromkeys(keys)))
+        return {key: value for key, value in found.items() if value is not MISSING}
+
+    def _read(self, keys: list[K]) -> dict[K, Any]:
+        errors: list[Exception] = []
+
+        def load(missed: list[K]) -> Mapping[K, Any]:
+            try:
+                if len(missed) == 1:
+                    return {missed[0]: self._storage.get(missed[0], MISSING)}
+                found = self._storage.get_multi(missed)
+            except Exception as error:
+                errors.append(error)
+                return dict.fromkeys(missed, FAILED)
+            return {key: found.get(key, MISSING) for key in missed}
+
+        # Hits need no further steps.
+        found: dict[K, Any] = {}
+        steps: dict[K, protocol.Steps] = {}
+        for key, seen in zip(keys, self._ask([(key, protocol.LOOK) for key in keys]), strict=True):
+            if type(seen) is Seen and type(seen.entry) is Value:
+                found[key] = seen.entry.data
+            else:
+                steps[key] = protocol.read_on(seen, self._new_lease)
+        self._count(_OF_READS[Via.HIT], len(found))
+        for key, reading in self._run(steps, load).items():
+            found[key] = reading.data
+            self._count(_OF_READS[reading.via])
+        if errors:
+            raise errors[0]
+        return found if len(found) == 1 else {key: found[key] for key in keys}
+
+    def _new_lease(self) -> Lease:
+        return Lease(self._random(16))
+
+    # Writing
+
+    def set(self, key: K, value: V) -> None:
+        """Write `value` under `key`; once this returns, no read returns anything older."""
+        self._write({key: self._kept(value)}, lambda: self._storage.set(key, value))
+
+    def set_multi(self, items: Mapping[K, V]) -> None:
+        """Write all of `items`, or, if one of them cannot be told to its server, none."""
+        given = dict(items)
+        kept = {key: self._kept(value) for key, value in given.items()}
+        self._write(kept, lambda: self._storage.set_multi(given))
+
+    def delete(self, key: K) -> None:
+        """Delete `key`; once this returns, no read returns what was there."""
+        self._write({key: None}, lambda: self._storage.delete(key))
+
+    def delete_multi(self, keys: Iterable[K]) -> None:
+        """Delete all of `keys`, or, if one of them cannot be told to its server, none."""
+        given = list(dict.fromkeys(keys))
+        self._write(dict.fromkeys(given), lambda: self._storage.delete_multi(given))
+
+    def invalidate(self, key: K) -> None:
+        """Have reads that start from now on return what the storage has now, or later.
+
+        For what was written past this cache, and after ``CommitUncertain``. Raises
+        ``CommitUncertain`` itself if that cannot be had.
+        """
+        self.invalidate_multi([key])
+
+    def invalidate_multi(self, keys: Iterable[K]) -> None:
+        """Invalidate all of `keys`."""
+        steps = {key: protocol.erase() for key in keys}
+        results = self._run(steps, lambda keys: {})  # these steps want nothing of it
+        self._raise_unsettled(results)
+
+    def flush(self) -> None:
+        """Have nothing in the storage, and nothing in the cache.
+
+        A sentinel that is flushed away costs its writer an invalidation. Raises
+        ``CommitUncertain`` if the storage fails, or a server does not say that it was flushed.
+        """
+        try:
+            self._storage.flush()
+        except Exception as error:
+            raise CommitUncertain("the storage did not say that it was flushed") from error
+        patience = self._patience()
+        while not self._servers.flush():
+            if not patience.again():
+                raise CommitUncertain("a server did not say that it was flushed", (), True)
+
+    def _kept(self, value: V) -> Value | None:
+        """Return the entry that may stay in the cache; raises what ``encode`` raises."""
+        data = self._options.encode(value)
+        if not isinstance(data, bytes):
+            raise TypeError(f"encode must return bytes, got {data!r:.80}")
+        return Value(value) if self._options.keep_written else None
+
+    def _write(self, values: Mapping[K, Value | None], write: Callable[[], object]) -> None:
+        options = self._options
+        latest = self._clock() + options.shielded - options.storage_limit
+        now = int(self._wall_clock())
+        me = Writer(int.from_bytes(self._random(8)), now + options.sentinel_life + 1)
+        errors: list[Exception] = []
+        steps = {key: protocol.write(me, now, value) for key, value in values.items()}
+
+        def commit(waiting: list[K]) -> Mapping[K, Any]:
+            outcome: Any = DONE
+            if len(waiting) < len(steps) or self._clock() > latest:
+                outcome = ABORTED
+            else:
+                try:
+                    write()
+                except options.not_committed as error:
+                    errors.append(error)
+                    outcome = ABORTED
+                except Exception as error:
+                    errors.append(error)
+                    outcome = FAILED
+            return dict.fromkeys(waiting, outcome)
+
+        results = self._run(steps, commit)
+        for result in results.values():
+            self._count(result.settled.name.lower())
+            self._count("sentinels_lost", result.lost)
+        self._raise_unwritten(results, errors)
+        self._raise_unsettled(results)
+
+    def _raise_unwritten(self, results: Mapping[K, Any], errors: list[Exception]) -> None:
+        by = {settled: _keys(results, settled) for settled in Settled}
+        if by[Settled.UNKNOWN]:
+            keys = by[Settled.UNKNOWN]
+            raise CommitUncertain(
+                f"the storage did not say whether it wrote {keys!r:.200}", keys
+            ) from errors[0]
+        if errors:
+            raise errors[0]
+        if by[Settled.REFUSED]:
+            raise WriteRefused(
+                f"a server could not be told of a write of {by[Settled.REFUSED]!r:.200}", results
+            )
+        if by[Settled.ABORTED]:
+            raise WriteRefused(
+                f"it took too long to tell of a write of {by[Settled.ABORTED]!r:.200}", results
+            )
+
+    def _raise_unsettled(self, results: Mapping[K, Any]) -> None:
+        keys = _keys(results, Settled.UNSETTLED)
+        if keys:
+            raise CommitUncertain(
+                f"the storage was written, but a server could not be told so: {keys!r:.200}",
+                keys,
+                True,
+            )
+
+    # What the steps are run against
+
+    def _run(
+        self, steps: Mapping[K, protocol.Steps], storage: Callable[[list[K]], Mapping[K, Any]]
+    ) -> dict[K, Any]:
+        if not steps:
+            return {}
+        driver = Driver(self._places, self._ask, storage, self._patience)
+        if len(steps) == 1:
+            ((key, one),) = steps.items()
+            return {key: run_one(key, one, driver)}
+        return run(steps, driver)
+
+    def _places(self, key: K) -> tuple[protocol.Place, ...]:
+        return self._servers.places(self._cache_key(key))
+
+    def _patience(self) -> Patience:
+        return Patience(self._options.settle_limit, self._clock, self._pause)
+
+    def _ask(self, asked: Sequence[tuple[K, protocol.CacheStep]]) -> list[Any]:
+        """Run steps against the servers, where a value is bytes."""
+        answers = self._servers.run([self._request(key, step) for key, step in asked])
+        return [self._decoded(answer) for answer in answers]
+
+    def _request(self, key: K, step: protocol.CacheStep) -> Request:
+        if not isinstance(step, protocol.Add | protocol.Swap):
+            return Request(self._cache_key(key), step)
+        if isinstance(step.entry, Value):
+            step = replace(step, entry=Value(self._options.encode(step.entry.data)))
+        return Request(self._cache_key(key), step, self._lives[type(step.entry)])
+
+    def _decoded(self, answer: Any) -> Any:
+        """Return what a step came to, with its value decoded; what cannot be is FOREIGN."""
+        if type(answer) is not Seen or type(answer.entry) is not Value:
+            return answer
+        try:
+            return Seen(Value(self._options.decode(answer.entry.data)), answer.token)
+        except Exception:
+            return Seen(protocol.FOREIGN, answer.token)
+
+    def _count(self, name: str, by: int = 1) -> None:
+        with self._lock:
+            self._counts[name] += by
+
+
+def _keys(results: Mapping[K, Any], settled: Settled) -> list[K]:
+    return [key for key, result in results.items() if result.settled is settled]
