@@ -36,6 +36,11 @@ DUE = caching.FreshCacheOnStorage(
     DictStorage(dict(DATA)),
     caching.Freshness(ttl=1, jitter=0, stale=1e6, clock=functools.partial(next, NUMBERS)),
 )
+UNREACHED = caching.ConsistentCacheOnStorage(
+    caching.MetaServers([broken]),
+    DictStorage({1: b"1"}),
+    caching.ConsistencyOptions(settle_limit=0.0, cache_key=str),
+)
 FLIGHTS = caching.SingleFlight()
 MEMCACHED = caching.MemcacheStorage(memcache.Client.over(MockClient()), ttl=60)
 LIMITED = caching.RateLimitedStorage(DictStorage({1: 1}), 1)
@@ -106,6 +111,8 @@ CACHING = (
     Case("FreshCacheOnStorage.get of none", lambda: FRESH.get(99), share=0.5),
     Case("FreshCacheOnStorage.get_multi", lambda: FRESH.get_multi(KEYS), share=0.2),
     Case("FreshCacheOnStorage: due", lambda: DUE.get(1), share=0.1),
+    Case("ConsistentCacheOnStorage, no server", lambda: UNREACHED.get_multi([1, 2]), share=0.05),
+    fails(caching.WriteRefused, UNREACHED.set, 1, b"new"),
     Case("SingleFlight.run", lambda: FLIGHTS.run("k", int)),
     Case("SingleFlight.run_multi", flown, share=0.3),
     Case("SingleFlight.run within itself", again, share=0.2),
