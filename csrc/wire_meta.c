@@ -98,6 +98,8 @@ int gdbx_wire_meta(struct gdbx_wire_reader *reader, const uint8_t *data, size_t 
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
     if (!read_flags(data, at, end, record, &opaque, &has_opaque))
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
+    if (reader->options & GDBX_WIRE_BARE && (code == VA || record->marks & GDBX_WIRE_KEY))
+        return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
     if (length > GDBX_WIRE_MAX_VALUE) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_SIZE);
     index = (uint32_t) opaque - reader->first;
     if (!has_opaque || index >= reader->count

@@ -8,6 +8,7 @@ in ``test_leaks``:
 
 import argparse
 import atexit
+import dataclasses
 import functools
 import gc
 import os
@@ -18,6 +19,8 @@ from array import array
 from collections.abc import Callable
 from decimal import Decimal
 
+from support.leak_caching import CACHING
+from support.leak_client import CLIENT
 from support.leak_memcache import MEMCACHE, PLACEMENT
 from support.leaking import Case, fails
 
@@ -212,7 +215,7 @@ POOLS = (
     Case("pool: stats", POOL.stats),
     fails(resource_pool.OpenError, DOWN.get),
     fails(resource_pool.PoolExhaustedError, FULL.get),
-    fails(resource_pool.PoolTimeoutError, FULL.get, 1e-9),
+    dataclasses.replace(fails(resource_pool.PoolTimeoutError, FULL.get, 1e-9), share=0.03),
     fails(resource_pool.ForeignHandleError, POOL.release, HELD),
     fails(resource_pool.UnknownLocationError, MANY.get, "c"),
     fails(ValueError, POOL.get, -1),
@@ -243,7 +246,8 @@ SQLBUILDER = (
     fails(TypeError, PREPARED.sql, name=5),
 )
 
-CASES = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS, *PLACEMENT, *MEMCACHE)
+BELOW = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS)
+CASES = (*BELOW, *PLACEMENT, *MEMCACHE, *CLIENT, *CACHING)
 
 
 def resident() -> int:

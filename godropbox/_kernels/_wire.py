@@ -8,6 +8,7 @@ import operator
 from ._args import bad_int, shown
 
 __all__ = [
+    "BARE",
     "FAILED",
     "HAS_KEY",
     "HAS_VALUE",
@@ -44,6 +45,7 @@ META = 4
 STRICT = 1
 QUIET = 2
 SERIES = 4
+BARE = 8
 
 WORDS = {
     "STORED": 1,

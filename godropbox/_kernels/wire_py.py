@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from . import _wire as codes
 from ._args import bad_buffer
 from ._wire import (
+    BARE,
     FAILED,
     HAS_KEY,
     HAS_VALUE,
@@ -75,9 +76,11 @@ class _MoreError(Exception):
 
 
 def _number(text: bytes, most: int) -> int:
-    if not text.isdigit() or int(text) > most:
+    # Python refuses to read some thousand digits, in words of its own.
+    digits = text.lstrip(b"0")[:21] or b"0"
+    if not text.isdigit() or int(digits) > most:
         raise _BadError(_BAD_LINE)
-    return int(text)
+    return int(digits)
 
 
 def _starts(line: bytes, word: bytes) -> bool:
@@ -219,8 +222,8 @@ class Reply:
         else:
             # decr leaves the spaces of the longer number that it wrote over
             digits = line.rstrip(b" ")
-            if self._words & WORDS["NUMBER"] and digits.isdigit() and not int(digits) >> 64:
-                status, number = 0, int(digits)
+            if self._words & WORDS["NUMBER"] and digits.isdigit():
+                status, number = 0, _number(digits, (1 << 64) - 1)
             elif line in _STATUSES and self._words & WORDS[line.decode()]:
                 status = _STATUSES[line]
             else:
@@ -365,6 +368,8 @@ class Reply:
                 key, marks = rest, marks | HAS_KEY
             else:
                 marks |= _MARKS.get(letter, 0)
+        if self._options & BARE and (code == b"VA" or marks & HAS_KEY):
+            raise _BadError(_BAD_LINE)
         if size > MAX_VALUE:
             raise _BadError(_BAD_SIZE)
         index = -1 if opaque is None else (opaque - self._first) & 0xFFFFFFFF

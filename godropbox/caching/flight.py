@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from .._forks import begin_again_in_child
 from .._kernels._args import shown
+from .options import require_number
 from .storage import MISSING
 
 __all__ = ["Flight", "Lead", "SingleFlight"]
@@ -22,6 +23,9 @@ _FLYING: Final = 0
 _LANDED: Final = 1
 _FAILED: Final = 2
 _ABANDONED: Final = 3
+
+# Under another name, since the compiler tests and converts a plain float before we see it.
+_Float = float
 
 
 class Flight:
@@ -138,11 +142,13 @@ class SingleFlight:
     def __init__(
         self,
         *,
-        patience: float | None = None,
+        patience: _Float | None = None,
         cancellations: tuple[type[BaseException], ...] = (),
     ) -> None:
-        if patience is not None and not patience > 0:
-            raise ValueError(f"patience must be over 0 seconds or None, got {shown(patience)}")
+        if patience is not None:
+            require_number("patience", patience, "over 0 seconds or None")
+            if not patience > 0:
+                raise ValueError(f"patience must be over 0 seconds or None, got {shown(patience)}")
         self._patience = patience
         self._cancellations = cancellations
         self._forked()

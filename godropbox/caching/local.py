@@ -15,8 +15,13 @@ from time import monotonic
 from typing import Any, Literal
 
 from .._kernels._args import checked_int, shown
+from .options import require_number
 
 __all__ = ["Held", "LocalStorage", "OrderedMap"]
+
+# Under other names, since the compiler tests and converts a plain int or float before we see it.
+_Int = int
+_Float = float
 
 
 class Held:
@@ -118,18 +123,21 @@ class LocalStorage:
 
     def __init__(
         self,
-        maxsize: int,
+        maxsize: _Int,
         *,
-        ttl: float | None = None,
-        jitter: float = 0.1,
+        ttl: _Float | None = None,
+        jitter: _Float = 0.1,
         engine: Literal["auto", "cachebox", "ordered"] = "auto",
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] = uniform,
     ) -> None:
         if checked_int("maxsize", "[1, 2**31)", maxsize, 1 << 31) < 1:
             raise ValueError(f"maxsize must be an int in [1, 2**31), got {maxsize}")
-        if ttl is not None and not ttl > 0:
-            raise ValueError(f"ttl must be over 0 seconds or None, got {shown(ttl)}")
+        if ttl is not None:
+            require_number("ttl", ttl, "over 0 seconds or None")
+            if not ttl > 0:
+                raise ValueError(f"ttl must be over 0 seconds or None, got {shown(ttl)}")
+        require_number("jitter", jitter, "in [0, 1]")
         if not 0 <= jitter <= 1:
             raise ValueError(f"jitter must be in [0, 1], got {shown(jitter)}")
         self._engine, self._map = _new_map(engine, maxsize)

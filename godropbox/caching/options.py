@@ -9,13 +9,18 @@ from typing import Any, Literal
 
 from .._kernels._args import checked_int, shown
 
-__all__ = ["CacheOptions", "CacheStats", "Freshness"]
+__all__ = ["CacheOptions", "CacheStats", "Freshness", "require_number"]
+
+
+def require_number(name: str, value: object, allowed: str) -> None:
+    """Raise a ``TypeError`` that says what is `allowed` if `value` is no int and no float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be {allowed}, got {shown(value)}")
 
 
 def _seconds(name: str, value: Any, least: str) -> None:
     """Raise unless `value` is a finite number, of at least 0 or over 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, got {shown(value)}")
+    require_number(name, value, "a number of seconds")
     is_allowed = value >= 0 if least == "at least" else value > 0
     if not is_allowed or math.isinf(value):
         raise ValueError(f"{name} must be {least} 0 seconds, got {shown(value)}")

@@ -1,8 +1,10 @@
 """memcached: a client for values, and below it a sharded one, raw ones and three protocols.
 
-``Client`` is what most programs use; its options are a ``ClientOptions``. Below it,
-``connect`` makes a channel; ``RawAsciiClient``, ``RawBinaryClient`` and ``RawMetaClient`` speak
-over it, with one set of operations. ``memcache.testing`` has a client that is all in memory.
+``Client`` is what most programs use; its options are a ``ClientOptions``. ``ShardedClient`` has the
+operations of the raw clients over a fleet, which a ``ShardManager`` keeps and over which a
+``ShardFunction`` (``Hash2``, ``Ketama``, ...) shares out the keys. ``connect`` makes a channel;
+``RawAsciiClient``, ``RawBinaryClient`` and ``RawMetaClient`` speak over it, with one set of
+operations. ``memcache.testing`` has a client that is all in memory.
 """
 
 from .ascii import AsciiProtocol
@@ -46,11 +48,36 @@ from .responses import (
     StatsResponse,
     VersionResponse,
 )
+from .shard_manager import (
+    BaseShardManager,
+    Fleet,
+    Shard,
+    ShardManager,
+    ShardOptions,
+    ShardState,
+    ShardStatus,
+    StaticShardManager,
+)
 from .sharded_client import ShardedClient
+from .sharding import (
+    NOT_A_KEY,
+    UNMAPPED,
+    Crc32,
+    Custom,
+    Hash2,
+    Jump,
+    Ketama,
+    Placement,
+    Rendezvous,
+    ShardFunction,
+)
 from .types import Capabilities, Item, Key, ResponseStatus
 
 __all__ = [
+    "NOT_A_KEY",
+    "UNMAPPED",
     "AsciiProtocol",
+    "BaseShardManager",
     "BinaryProtocol",
     "Capabilities",
     "Channel",
@@ -60,15 +87,21 @@ __all__ = [
     "ConnectionLostError",
     "ConnectionUnusableError",
     "CountResponse",
+    "Crc32",
     "Credentials",
+    "Custom",
     "DeadlineExceededError",
     "Event",
     "Exchange",
     "FailedKeys",
+    "Fleet",
     "GetResponse",
+    "Hash2",
     "InvalidArgumentError",
     "InvalidTypeError",
     "Item",
+    "Jump",
+    "Ketama",
     "Key",
     "LeaseTimeoutError",
     "MetaProtocol",
@@ -79,15 +112,24 @@ __all__ = [
     "PartialNetworkError",
     "PartialResultError",
     "PartialServerError",
+    "Placement",
     "RawAsciiClient",
     "RawBinaryClient",
     "RawClient",
     "RawMetaClient",
+    "Rendezvous",
     "ReplyError",
     "Response",
     "ResponseStatus",
     "ServerError",
+    "Shard",
+    "ShardFunction",
+    "ShardManager",
+    "ShardOptions",
+    "ShardState",
+    "ShardStatus",
     "ShardedClient",
+    "StaticShardManager",
     "StatsResponse",
     "UnmappedKeyError",
     "UnreadableValueError",

@@ -10,7 +10,7 @@ from .._kernels import wire, wire_request
 from .errors import InvalidArgumentError
 from .exchange import Exchange, MutateExchange
 from .protocol import Protocol, Request
-from .types import Capabilities, Key
+from .types import Capabilities, Int, Key
 
 __all__ = ["AsciiProtocol"]
 
@@ -52,7 +52,7 @@ class AsciiProtocol(Protocol):
 
     __slots__ = ()
 
-    def __init__(self, prefix: Key = b"", shard_id: int = 0) -> None:
+    def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:

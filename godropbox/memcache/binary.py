@@ -12,7 +12,7 @@ from .._kernels import wire, wire_request
 from .errors import InvalidArgumentError
 from .exchange import Exchange, MutateExchange
 from .protocol import Protocol, Request
-from .types import Capabilities, Key
+from .types import Capabilities, Int, Key
 
 __all__ = ["BinaryProtocol"]
 
@@ -61,7 +61,7 @@ class BinaryProtocol(Protocol):
 
     __slots__ = ("_opaque",)
 
-    def __init__(self, prefix: Key = b"", shard_id: int = 0) -> None:
+    def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
         self._opaque = 0
 

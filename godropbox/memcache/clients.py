@@ -8,7 +8,7 @@ from .connection import Channel
 from .meta import MetaProtocol
 from .raw import RawClient
 from .responses import GetResponse, MetaResponse, MutateResponse
-from .types import Item, Key
+from .types import Int, Item, Key
 
 __all__ = ["RawAsciiClient", "RawBinaryClient", "RawMetaClient"]
 
@@ -21,7 +21,7 @@ class RawAsciiClient(RawClient):
     def __init__(
         self,
         channel: Channel,
-        shard_id: int = 0,
+        shard_id: Int = 0,
         *,
         timeout: float | None = None,
         prefix: Key = b"",
@@ -45,7 +45,7 @@ class RawBinaryClient(RawClient):
     def __init__(
         self,
         channel: Channel,
-        shard_id: int = 0,
+        shard_id: Int = 0,
         *,
         timeout: float | None = None,
         prefix: Key = b"",
@@ -64,7 +64,7 @@ class RawMetaClient(RawClient):
     def __init__(
         self,
         channel: Channel,
-        shard_id: int = 0,
+        shard_id: Int = 0,
         *,
         timeout: float | None = None,
         prefix: Key = b"",
@@ -78,9 +78,9 @@ class RawMetaClient(RawClient):
         key: Key,
         *,
         value: bool = True,
-        expire: int | None = None,
-        lease: int | None = None,
-        recache: int | None = None,
+        expire: Int | None = None,
+        lease: Int | None = None,
+        recache: Int | None = None,
         details: bool = False,
     ) -> MetaResponse:
         """Get one item and what is known of it; see ``MetaProtocol.meta_get``."""
@@ -96,7 +96,7 @@ class RawMetaClient(RawClient):
         return response
 
     def meta_set(
-        self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
+        self, item: Item, *, invalidate: bool = False, new_cas: Int | None = None
     ) -> MutateResponse:
         """Store an item with a token of one's own, or stale; see ``MetaProtocol.meta_set``."""
         make = partial(self._meta.meta_set, invalidate=invalidate, new_cas=new_cas)
@@ -104,7 +104,7 @@ class RawMetaClient(RawClient):
         return response
 
     def meta_delete(
-        self, key: Key, *, cas: int = 0, stale: bool = False, expire: int | None = None
+        self, key: Key, *, cas: Int = 0, stale: bool = False, expire: Int | None = None
     ) -> MutateResponse:
         """Delete an item, or mark it stale; see ``MetaProtocol.meta_delete``."""
         make = partial(self._meta.meta_delete, cas=cas, stale=stale, expire=expire)

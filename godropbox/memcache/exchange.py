@@ -179,9 +179,15 @@ class MetaGetExchange(GetExchange):
         for token in row.line.split(b" ")[1:]:
             name = _DETAILS.get(token[:1])
             if name is not None:
-                details[name] = int(token[1:])
+                details[name] = _detail(name, token[1:])
         held = value if row.marks & wire.codes.HAS_VALUE else None
         return MetaResponse(self.key, _STATUSES[number], held, flags, cas, details)
+
+
+def _detail(name: str, text: bytes) -> int:
+    if len(text) > 20 or not text.removeprefix(b"-").isdigit():
+        raise ValueError(f"{name} is not a number of at most 20 bytes: {text!r:.80}")
+    return int(text)
 
 
 class GetManyExchange(Exchange):
@@ -313,8 +319,10 @@ class CountExchange(Exchange):
             return CountResponse(self.key, _STATUSES[row.status])
         if not self.in_value:
             return CountResponse(self.key, _OK, row.number)
-        if not row.value.isdigit() or int(row.value) >> 64:
-            raise ValueError(f"a count is not a number: {row.value!r}")
+        if row.marks & wire.codes.HAS_KEY:
+            raise ValueError(f"the reply names a key that was not asked for: {row.key!r}")
+        if len(row.value) > 20 or not row.value.isdigit() or int(row.value) >> 64:
+            raise ValueError(f"a count is not a number below 2**64: {row.value!r:.80}")
         return CountResponse(self.key, _OK, int(row.value))
 
 

@@ -13,7 +13,7 @@ from .ascii import AsciiProtocol
 from .errors import InvalidArgumentError, InvalidTypeError
 from .exchange import MetaGetExchange, MutateExchange, as_caller_error
 from .protocol import Protocol, Request, expiry, ranged
-from .types import Capabilities, Item, Key, WireKey
+from .types import Capabilities, Int, Item, Key, WireKey
 
 __all__ = ["MetaProtocol"]
 
@@ -24,6 +24,8 @@ _STORES = {
     "cas or add": (b" c", b" c ME"),
 }
 _GET_FLAGS = b" v f c k"
+_QUIET = wire.codes.QUIET
+_BARE = wire.codes.BARE
 _TOKEN = "[0, 2**64)"
 
 
@@ -42,7 +44,7 @@ class MetaProtocol(AsciiProtocol):
 
     __slots__ = ("_opaque",)
 
-    def __init__(self, prefix: Key = b"", shard_id: int = 0, binary_keys: bool = False) -> None:
+    def __init__(self, prefix: Key = b"", shard_id: Int = 0, binary_keys: bool = False) -> None:
         self._opaque = 0
         Protocol.__init__(self, _capabilities(binary_keys), b"", shard_id, binary_keys)
         if binary_keys:
@@ -67,19 +69,20 @@ class MetaProtocol(AsciiProtocol):
         return _Encoded(b2a_base64(raw, newline=False))
 
     def _keyed(
-        self, command: bytes, keys: list[Any], flags: bytes, prefix: bytes, quiet: bool = False
+        self, command: bytes, keys: list[Any], flags: bytes, prefix: bytes, options: int = 0
     ) -> Request:
         first = self._opaque
         if self.encodes:
             keys = [self._wire_key(key, prefix) for key in keys]
             prefix, flags = b"", flags + b" b"
+        quiet = options == _QUIET
         request = wire_request.meta_keys(command, keys, flags, first, prefix, quiet)
-        return [request], self._reply(len(keys), first, wire.codes.QUIET if quiet else 0)
+        return [request], self._reply(len(keys), first, options)
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
         if not keys:
             return [], wire.Reply(wire.codes.LINES, 0)
-        return self._keyed(b"mg ", keys, _GET_FLAGS, prefix, many)
+        return self._keyed(b"mg ", keys, _GET_FLAGS, prefix, _QUIET if many else 0)
 
     def _gat(self, key: Key, expire: int) -> Request:
         return self._keyed(b"mg ", [key], b"%b T%d" % (_GET_FLAGS, expire), self.prefix)
@@ -98,13 +101,13 @@ class MetaProtocol(AsciiProtocol):
             items = [item._replace(key=self._wire_key(item.key, prefix)) for item in items]
             with_token, without, prefix = with_token + b" b", without + b" b", b""
         request = wire_request.meta_stores(with_token, without, items, first, prefix)
-        return request, self._reply(len(items), first, wire.codes.STRICT)
+        return request, self._reply(len(items), first, wire.codes.STRICT | _BARE)
 
     def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
-        return self._keyed(b"md ", keys, b"", prefix)
+        return self._keyed(b"md ", keys, b"", prefix, _BARE)
 
     def _touch(self, key: Key, expire: int) -> Request:
-        return self._keyed(b"mg ", [key], b" T%d" % expire, self.prefix)
+        return self._keyed(b"mg ", [key], b" T%d" % expire, self.prefix, _BARE)
 
     def _count(self, down: bool, key: Key, delta: int, initial: int, expire: int | None) -> Request:
         flags = b" v %b D%d" % (b"MD" if down else b"MI", delta)
@@ -119,9 +122,9 @@ class MetaProtocol(AsciiProtocol):
         key: Key,
         *,
         value: bool = True,
-        expire: int | None = None,
-        lease: int | None = None,
-        recache: int | None = None,
+        expire: Int | None = None,
+        lease: Int | None = None,
+        recache: Int | None = None,
         details: bool = False,
     ) -> MetaGetExchange:
         """Get one item and what is known of it.
@@ -148,7 +151,7 @@ class MetaProtocol(AsciiProtocol):
         return MetaGetExchange(request, reply, key, named, b"")
 
     def meta_set(
-        self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
+        self, item: Item, *, invalidate: bool = False, new_cas: Int | None = None
     ) -> MutateExchange:
         """Store an item as ``set`` would.
 
@@ -165,7 +168,7 @@ class MetaProtocol(AsciiProtocol):
         return MutateExchange(request, reply, item.key)
 
     def meta_delete(
-        self, key: Key, *, cas: int = 0, stale: bool = False, expire: int | None = None
+        self, key: Key, *, cas: Int = 0, stale: bool = False, expire: Int | None = None
     ) -> MutateExchange:
         """Delete an item, only if its token is `cas` where that is not 0.
 
@@ -180,7 +183,7 @@ class MetaProtocol(AsciiProtocol):
                 raise InvalidArgumentError("expire needs stale: an item that is deleted has none")
             flags += b" T%d" % expiry(expire)
         try:
-            request, reply = self._keyed(b"md ", [key], flags, self.prefix)
+            request, reply = self._keyed(b"md ", [key], flags, self.prefix, _BARE)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
         return MutateExchange(request, reply, key)

@@ -22,7 +22,7 @@ from .exchange import (
     as_caller_error,
 )
 from .responses import MutateResponse, failed_get, failed_mutate
-from .types import Capabilities, Item, Key, ResponseStatus, WireKey
+from .types import Capabilities, Int, Item, Key, ResponseStatus, Text, WireKey
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -60,7 +60,7 @@ class Protocol:
         self,
         capabilities: Capabilities,
         prefix: Key = b"",
-        shard_id: int = 0,
+        shard_id: Int = 0,
         encodes: bool = False,
     ) -> None:
         self.capabilities = capabilities
@@ -118,7 +118,7 @@ class Protocol:
             raise as_caller_error(error) from None
         return self._get_exchange(request, reply, key)
 
-    def gat(self, key: Key, expire: int) -> GetExchange:
+    def gat(self, key: Key, expire: Int) -> GetExchange:
         """Get one item and give it a new expiry."""
         seconds = expiry(expire)
         try:
@@ -252,7 +252,7 @@ class Protocol:
         request, reply = self._deletes(wire_keys, b"")
         return MutateManyExchange(request, reply, good, faulty)
 
-    def touch(self, key: Key, expire: int) -> MutateExchange:
+    def touch(self, key: Key, expire: Int) -> MutateExchange:
         """Give an item a new expiry."""
         seconds = expiry(expire)
         try:
@@ -264,19 +264,19 @@ class Protocol:
     # Counting
 
     def increment(
-        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
     ) -> CountExchange:
         """Add to a counter, modulo 2**64; `expire` None leaves a missing counter missing."""
         return self._counting(False, key, delta, initial, expire)
 
     def decrement(
-        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
     ) -> CountExchange:
         """Take from a counter, to 0 at the least."""
         return self._counting(True, key, delta, initial, expire)
 
     def _counting(
-        self, down: bool, key: Key, delta: int, initial: int, expire: int | None
+        self, down: bool, key: Key, delta: Int, initial: Int, expire: Int | None
     ) -> CountExchange:
         by = ranged("delta", delta, 0, 1 << 64, "[0, 2**64)")
         start = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
@@ -291,12 +291,12 @@ class Protocol:
 
     # The server as a whole
 
-    def flush(self, expire: int = 0) -> ResponseExchange:
+    def flush(self, expire: Int = 0) -> ResponseExchange:
         """Invalidate every item, `expire` seconds from now."""
         seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
         return ResponseExchange(*self._plain("flush", seconds))
 
-    def verbosity(self, level: int) -> ResponseExchange:
+    def verbosity(self, level: Int) -> ResponseExchange:
         """Set how much the server logs."""
         number = ranged("level", level, 0, 1 << 31, "[0, 2**31)")
         if not self.capabilities.verbosity:
@@ -311,7 +311,7 @@ class Protocol:
         """Ask for the server's version."""
         return VersionExchange(*self._version(), self.shard_id)
 
-    def stats(self, name: str = "") -> StatsExchange:
+    def stats(self, name: Text = "") -> StatsExchange:
         """Ask for the server's statistics, of the group `name` if one is given."""
         if not isinstance(name, str):
             raise InvalidTypeError(f"name must be a str, got {name!r}")

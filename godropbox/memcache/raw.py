@@ -19,7 +19,7 @@ from .responses import (
     StatsResponse,
     VersionResponse,
 )
-from .types import Capabilities, Item, Key
+from .types import Capabilities, Int, Item, Key, Text
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -93,7 +93,7 @@ class RawClient(Connection):
         )
         return responses
 
-    def gat(self, key: Key, expire: int) -> GetResponse:
+    def gat(self, key: Key, expire: Int) -> GetResponse:
         """Get one item and give it a new expiry."""
         response: GetResponse = self._run(self._protocol.gat, key, expire)
         return response
@@ -153,13 +153,13 @@ class RawClient(Connection):
         responses: list[MutateResponse] = self._run_batch(make, things, self._mutation_parts)
         return responses
 
-    def touch(self, key: Key, expire: int) -> MutateResponse:
+    def touch(self, key: Key, expire: Int) -> MutateResponse:
         """Give an item a new expiry."""
         response: MutateResponse = self._run(self._protocol.touch, key, expire)
         return response
 
     def increment(
-        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
     ) -> CountResponse:
         """Add `delta` to a counter, modulo 2**64.
 
@@ -170,18 +170,18 @@ class RawClient(Connection):
         return response
 
     def decrement(
-        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
     ) -> CountResponse:
         """Take `delta` from a counter, to 0 at the least; otherwise like ``increment``."""
         response: CountResponse = self._run(self._protocol.decrement, key, delta, initial, expire)
         return response
 
-    def flush(self, expire: int = 0) -> Response:
+    def flush(self, expire: Int = 0) -> Response:
         """Invalidate every item, `expire` seconds from now."""
         response: Response = self._run(self._protocol.flush, expire)
         return response
 
-    def stats(self, name: str = "") -> StatsResponse:
+    def stats(self, name: Text = "") -> StatsResponse:
         """Ask for the server's statistics, of the group `name` if one is given."""
         response: StatsResponse = self._run(self._protocol.stats, name)
         return response
@@ -191,7 +191,7 @@ class RawClient(Connection):
         response: VersionResponse = self._run(self._protocol.version)
         return response
 
-    def verbosity(self, level: int) -> Response:
+    def verbosity(self, level: Int) -> Response:
         """Set how much the server logs, where the protocol has ``verbosity``."""
         response: Response = self._run(self._protocol.verbosity, level)
         return response

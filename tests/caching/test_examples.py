@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.memcached import running
+
 import godropbox
 
 ROOT = Path(__file__).parent.parent.parent
@@ -38,3 +40,8 @@ read from the cache again: 'Anna' (3 hits, 6 misses, 4 cache failures, 0 in doub
 
 def test_with_a_cache_in_the_process() -> None:
     assert run() == EXPECTED
+
+
+def test_with_a_cache_in_memcached(tmp_path: Path) -> None:
+    with running("tcp", tmp_path) as server:
+        assert run("--memcached", server.address) == EXPECTED

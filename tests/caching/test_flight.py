@@ -384,6 +384,8 @@ def test_nobody_waits_for_a_claim_that_is_not_begun() -> None:
 def test_patience_is_some_time(patience: float) -> None:
     with pytest.raises(ValueError, match="patience must be over 0 seconds or None, got"):
         SingleFlight(patience=patience)
+    with pytest.raises(TypeError, match="patience must be over 0 seconds or None, got '1'"):
+        SingleFlight(patience="1")  # type: ignore[arg-type]
 
 
 GEVENT = """

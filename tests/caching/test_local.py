@@ -130,6 +130,14 @@ def test_bad_arguments() -> None:
         LocalStorage(1, ttl=0)
     with pytest.raises(ValueError, match=r"jitter must be in \[0, 1\], got 1.5"):
         LocalStorage(1, ttl=1, jitter=1.5)
+    for wrong in (1.5, "1", None):
+        with pytest.raises(TypeError, match=r"maxsize must be an int in \[1, 2\*\*31\), got"):
+            LocalStorage(wrong)  # type: ignore[arg-type]
+    for wrong in ("1", True):
+        with pytest.raises(TypeError, match="ttl must be over 0 seconds or None, got"):
+            LocalStorage(1, ttl=wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"jitter must be in \[0, 1\], got"):
+            LocalStorage(1, ttl=1, jitter=wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="engine must be 'auto', 'cachebox' or 'ordered', got 'x'"):
         LocalStorage(1, engine="x")  # type: ignore[arg-type]
 

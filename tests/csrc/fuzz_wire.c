@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     once.reader.kind = data[0] % 5;
 #endif
     once.reader.count = 1 + data[1] % 8;
-    once.reader.options = data[2] % 8;
+    once.reader.options = data[2] % 16;
     once.reader.words = once.reader.kind == GDBX_WIRE_PACKETS
                             ? (uint64_t)0xff << (data[4] % 57)
                             : (uint64_t)data[4] * 3;

@@ -73,6 +73,36 @@ static void check_full(void)
     CHECK(used == 2, "%zu records", used);
 }
 
+static void check_bare(void)
+{
+    static const struct {
+        const char *reply;
+        int asked, bare; /* what is made of it where a value was asked for, and where none was */
+    } rows[] = {
+        {"HD c5 O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
+        {"NF O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
+        {"SERVER_ERROR out of memory\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
+        {"VA 1 O0\r\nx\r\n", GDBX_WIRE_DONE, GDBX_WIRE_BAD},
+        {"VA 1 O0\r\n", GDBX_WIRE_MORE, GDBX_WIRE_BAD},
+        {"HD kb O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_BAD},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        for (int bare = 0; bare < 2; bare++) {
+            struct gdbx_wire_reader reader = {.kind = GDBX_WIRE_META, .count = 1};
+            struct gdbx_wire_record records[ROOM];
+            size_t used = 0;
+            int result;
+
+            reader.options = bare ? GDBX_WIRE_BARE : 0;
+            result = gdbx_wire_scan(&reader, (const uint8_t *)rows[i].reply,
+                                    strlen(rows[i].reply), records, ROOM, &used);
+            CHECK(result == (bare ? rows[i].bare : rows[i].asked), "%s", rows[i].reply);
+            CHECK(result != GDBX_WIRE_BAD || reader.reason == GDBX_WIRE_BAD_LINE, "its reason");
+        }
+    }
+}
+
 struct exchange {
     struct gdbx_wire_reader reader;
     struct gdbx_wire_record records[ROOM];
@@ -298,6 +328,7 @@ int main(int argc, char **argv)
     check_values();
     check_keys();
     check_full();
+    check_bare();
     check_late();
     check_unasked_and_closed();
     check_many_end_each_in_its_way();

@@ -1,6 +1,7 @@
 """``get_or_set``: one load among all who miss, against real servers."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 from support import leases
 from support.memcached import Server
 
+import godropbox
 from godropbox import memcache
 from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Item, NotSupportedError
 from godropbox.memcache.client import Client
@@ -336,7 +338,9 @@ def test_a_loader_that_is_killed_hands_the_lease_on(servers: Callable[[str], Ser
     client = Client([address], timeout=10.0)
     client.flush_all()
     command = [sys.executable, str(Path(leases.__file__)), address]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    folder = str(Path(godropbox.__file__).parent.parent)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, env=os.environ | {"PYTHONPATH": folder}) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"loading\n"
         process.kill()

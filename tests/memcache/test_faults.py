@@ -77,7 +77,7 @@ class Soak:
 
     def fault(self) -> Fault:
         kinds = ("none", "none", "split", "split", "hang", "truncate", "reset", "duplicate")
-        weights = (8, 8, 8, 8, 1, 4, 4, 4)
+        weights = (8, 8, 8, 8, 3, 4, 4, 4)
         kind = self.random.choices(kinds, weights)[0]
         return Fault(kind, self.random.randrange(4000))  # type: ignore[arg-type]
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 __all__ = ["Case", "fails"]
 
+FAILING = 0.3
+"""The share of a path that fails: an exception is slow to make, and large if it leaks."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -35,4 +38,4 @@ def fails(
     shown = [_shown(each) for each in arguments]
     shown += [f"{key}={_shown(value)}" for key, value in named.items()]
     name = f"{function.__name__}({', '.join(shown)}): {error.__name__}"
-    return Case(name, call)
+    return Case(name, call, FAILING)

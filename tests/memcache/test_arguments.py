@@ -1,0 +1,113 @@
+"""Arguments of the wrong type or size: our own words, from every protocol and raw client."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from godropbox import memcache
+from godropbox.memcache import AsciiProtocol, BinaryProtocol, Item, MetaProtocol
+from godropbox.memcache.testing import MockClient
+
+
+class Unused:
+    """A channel over which nothing may go."""
+
+    def sendall(self, data: object, /) -> None:
+        raise AssertionError(f"{data!r} was sent")
+
+    def recv_into(self, buffer: Any, /) -> int:
+        raise AssertionError("something was awaited")
+
+    def settimeout(self, seconds: float | None, /) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+MAKERS: dict[str, Callable[[], Any]] = {
+    "AsciiProtocol": AsciiProtocol,
+    "BinaryProtocol": BinaryProtocol,
+    "MetaProtocol": MetaProtocol,
+    "RawAsciiClient": lambda: memcache.RawAsciiClient(Unused()),
+    "RawBinaryClient": lambda: memcache.RawBinaryClient(Unused()),
+    "RawMetaClient": lambda: memcache.RawMetaClient(Unused()),
+    "MockClient": MockClient,
+}
+EXPIRY = r"expire must be an int in \[-2\*\*31, 2\*\*32\)"
+LEVEL = r"level must be an int in \[0, 2\*\*31\)"
+COUNT = r"must be an int in \[0, 2\*\*64\)"
+# What is asked with each of the wrong values, and what is said of it.
+CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "gat": (lambda to, wrong: to.gat("a", wrong), EXPIRY),
+    "touch": (lambda to, wrong: to.touch("a", wrong), EXPIRY),
+    "increment": (lambda to, wrong: to.increment("a", wrong), f"delta {COUNT}"),
+    "decrement": (lambda to, wrong: to.decrement("a", wrong), f"delta {COUNT}"),
+    "initial": (lambda to, wrong: to.increment("a", 1, wrong), f"initial {COUNT}"),
+    "flush": (lambda to, wrong: to.flush(wrong), r"expire must be an int in \[0, 2\*\*32\)"),
+}
+META: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "expire": (lambda to, wrong: to.meta_get("a", expire=wrong), EXPIRY),
+    "lease": (lambda to, wrong: to.meta_get("a", lease=wrong), EXPIRY),
+    "recache": (
+        lambda to, wrong: to.meta_get("a", recache=wrong),
+        r"recache must be an int in \[0, 2\*\*31\)",
+    ),
+    "new_cas": (lambda to, wrong: to.meta_set(Item("a", b""), new_cas=wrong), f"new_cas {COUNT}"),
+    "cas": (lambda to, wrong: to.meta_delete("a", cas=wrong), f"cas {COUNT}"),
+    "stale": (lambda to, wrong: to.meta_delete("a", stale=True, expire=wrong), EXPIRY),
+}
+WRONG = [1.5, 1.0, "1", b"1", []]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_number_of_another_type(maker: str, call: str) -> None:
+    ask, words = CALLS[call]
+    for wrong in WRONG:
+        with pytest.raises(memcache.InvalidTypeError, match=f"{words}, got "):
+            ask(MAKERS[maker](), wrong)
+
+
+@pytest.mark.parametrize("maker", ["MetaProtocol", "RawMetaClient"])
+@pytest.mark.parametrize("call", META)
+def test_a_number_of_another_type_for_meta(maker: str, call: str) -> None:
+    ask, words = META[call]
+    for wrong in WRONG:
+        with pytest.raises(memcache.InvalidTypeError, match=f"{words}, got "):
+            ask(MAKERS[maker](), wrong)
+
+
+@pytest.mark.parametrize("maker", ["AsciiProtocol", "MetaProtocol", "RawMetaClient"])
+def test_a_level_of_another_type(maker: str) -> None:
+    for wrong in WRONG:
+        with pytest.raises(memcache.InvalidTypeError, match=f"{LEVEL}, got "):
+            MAKERS[maker]().verbosity(wrong)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_numbers_out_of_range(maker: str) -> None:
+    to = MAKERS[maker]()
+    for wrong in (-(2**31) - 1, 2**32, 2**100):
+        with pytest.raises(memcache.InvalidArgumentError, match=f"{EXPIRY}, got {wrong}"):
+            to.gat("a", wrong)
+    for wrong in (-1, 2**64, -(2**100)):
+        with pytest.raises(memcache.InvalidArgumentError, match=f"delta {COUNT}, got {wrong}"):
+            to.increment("a", wrong)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_group_of_statistics_of_another_type(maker: str) -> None:
+    with pytest.raises(memcache.InvalidTypeError, match="name must be a str, got 5"):
+        MAKERS[maker]().stats(5)
+
+
+@pytest.mark.parametrize("protocol", [AsciiProtocol, BinaryProtocol, MetaProtocol])
+def test_what_counts_as_an_int_is_taken(protocol: Callable[[], Any]) -> None:
+    class Three:
+        def __index__(self) -> int:
+            return 3
+
+    assert protocol().increment("a", Three()).request == protocol().increment("a", 3).request
+    assert protocol().touch("a", Three()).request == protocol().touch("a", 3).request
