@@ -31,7 +31,7 @@ cdef class Reply:
     """The reply to one request, as it comes in.
 
     `kind` is what to expect, `count` how many answers, `words` which words or opcodes, `first` the
-    opaque of the first request, `options` a sum of STRICT, QUIET and SERIES.
+    opaque of the first request, `options` a sum of STRICT, QUIET, SERIES and BARE.
     """
 
     def __cinit__(self, uint32_t kind, uint32_t count, uint64_t words=0, uint32_t first=0,

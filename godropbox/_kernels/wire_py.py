@@ -108,7 +108,7 @@ class Reply:
     """The reply to one request, as it comes in.
 
     `kind` is what to expect, `count` how many answers, `words` which words or opcodes, `first` the
-    opaque of the first request, `options` a sum of STRICT, QUIET and SERIES.
+    opaque of the first request, `options` a sum of STRICT, QUIET, SERIES and BARE.
     """
 
     def __init__(

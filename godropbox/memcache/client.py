@@ -24,7 +24,7 @@ from .protocol import ranged
 from .responses import CountResponse, GetResponse
 from .shard_manager import ShardManager, StaticShardManager
 from .sharded_client import ShardedClient
-from .types import Item, Key, ResponseStatus
+from .types import Item, Key, ResponseStatus, Text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -455,7 +455,7 @@ class Client:
 
     # The servers as a whole
 
-    def stats(self, name: str = "") -> dict[int, Mapping[str, str]]:
+    def stats(self, name: Text = "") -> dict[int, Mapping[str, str]]:
         """Return each server's statistics, of the group `name` if one is given, by shard id.
 
         If a server fails, this raises; with ``failures="miss"`` that server is left out.

@@ -4,7 +4,7 @@ from functools import partial
 
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
-from .connection import Channel
+from .connection import Channel, Seconds
 from .meta import MetaProtocol
 from .raw import RawClient
 from .responses import GetResponse, MetaResponse, MutateResponse
@@ -23,7 +23,7 @@ class RawAsciiClient(RawClient):
         channel: Channel,
         shard_id: Int = 0,
         *,
-        timeout: float | None = None,
+        timeout: Seconds = None,
         prefix: Key = b"",
     ) -> None:
         ascii_protocol = AsciiProtocol(prefix, shard_id)
@@ -47,7 +47,7 @@ class RawBinaryClient(RawClient):
         channel: Channel,
         shard_id: Int = 0,
         *,
-        timeout: float | None = None,
+        timeout: Seconds = None,
         prefix: Key = b"",
     ) -> None:
         RawClient.__init__(self, channel, BinaryProtocol(prefix, shard_id), timeout)
@@ -66,7 +66,7 @@ class RawMetaClient(RawClient):
         channel: Channel,
         shard_id: Int = 0,
         *,
-        timeout: float | None = None,
+        timeout: Seconds = None,
         prefix: Key = b"",
         binary_keys: bool = False,
     ) -> None:

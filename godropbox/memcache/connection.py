@@ -25,6 +25,7 @@ from .errors import (
     ConnectionUnusableError,
     DeadlineExceededError,
     InvalidArgumentError,
+    InvalidTypeError,
     NetworkError,
     ReplyError,
 )
@@ -38,10 +39,22 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["Channel", "Connection", "network_error"]
+__all__ = ["Channel", "Connection", "Seconds", "check_timeout", "network_error"]
 
+# Under a name of its own, since the compiler takes a plain ``float`` for a C type.
+Seconds = float | None
 _SLICE = 16384  # bytes sent between two looks at the clock
 _RECEIVE = 65536
+
+
+def check_timeout(timeout: Any) -> None:
+    """Raise what is wrong with the seconds for an operation: a number, or None for no limit."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise InvalidTypeError(f"timeout must be a number in (0, 1e9) or None, got {timeout!r}")
+    if not 0 < timeout < 1e9:
+        raise InvalidArgumentError(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
 
 
 class Channel(Interface):
@@ -93,11 +106,10 @@ class Connection:
         "_timeout",
     )
 
-    def __init__(self, channel: Channel, timeout: float | None = None) -> None:
+    def __init__(self, channel: Channel, timeout: Seconds = None) -> None:
         if timeout is None and hasattr(channel, "gettimeout"):
             timeout = channel.gettimeout()
-        if timeout is not None and not 0 < timeout < 1e9:
-            raise InvalidArgumentError(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
+        check_timeout(timeout)
         self._channel = channel
         self._timeout = timeout
         self._lock = threading.Lock()

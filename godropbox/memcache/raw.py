@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .connection import Channel, Connection
+from .connection import Channel, Connection, Seconds
 from .parts import key_parts, mutation_parts
 from .protocol import Protocol
 from .responses import (
@@ -32,7 +32,7 @@ class RawClient(Connection):
 
     __slots__ = ("_protocol",)
 
-    def __init__(self, channel: Channel, protocol: Protocol, timeout: float | None = None) -> None:
+    def __init__(self, channel: Channel, protocol: Protocol, timeout: Seconds = None) -> None:
         Connection.__init__(self, channel, timeout)
         self._protocol = protocol
 

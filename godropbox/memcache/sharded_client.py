@@ -16,10 +16,9 @@ from ._errands import borrow, located
 from ._multi import FLEETS, ask_all, get_many, mutate_many, takes
 from ._quick import get_quickly
 from .ascii import AsciiProtocol
-from .connection import Connection
+from .connection import Connection, Seconds, check_timeout
 from .errors import (
     ConnectionUnusableError,
-    InvalidArgumentError,
     NetworkError,
     ReplyError,
     UsageError,
@@ -35,7 +34,7 @@ from .responses import (
     VersionResponse,
 )
 from .shard_manager import Shard, ShardManager
-from .types import Capabilities, Item, Key
+from .types import Capabilities, Int, Item, Key, Text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -59,11 +58,8 @@ class ShardedClient:
 
     __slots__ = ("__weakref__", "_is_ascii", "_manager", "_prefix", "_protocol", "_timeout")
 
-    def __init__(
-        self, manager: ShardManager, protocol: Protocol, timeout: float | None = None
-    ) -> None:
-        if timeout is not None and not 0 < timeout < 1e9:
-            raise InvalidArgumentError(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
+    def __init__(self, manager: ShardManager, protocol: Protocol, timeout: Seconds = None) -> None:
+        check_timeout(timeout)
         self._manager = manager
         self._protocol = protocol
         self._timeout = timeout
@@ -234,7 +230,7 @@ class ShardedClient:
         handle.release()
         return response
 
-    def gat(self, key: Key, expire: int) -> GetResponse:
+    def gat(self, key: Key, expire: Int) -> GetResponse:
         """Get one item and give it a new expiry."""
         response: GetResponse = self._one(key, self._protocol.gat(key, expire), False)
         return response
@@ -274,13 +270,13 @@ class ShardedClient:
         response: MutateResponse = self._one(key, self._protocol.delete(key), False)
         return response
 
-    def touch(self, key: Key, expire: int) -> MutateResponse:
+    def touch(self, key: Key, expire: Int) -> MutateResponse:
         """Give an item a new expiry."""
         response: MutateResponse = self._one(key, self._protocol.touch(key, expire), False)
         return response
 
     def increment(
-        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
     ) -> CountResponse:
         """Add `delta` to a counter, modulo 2**64; as ``RawClient.increment``."""
         exchange = self._protocol.increment(key, delta, initial, expire)
@@ -288,7 +284,7 @@ class ShardedClient:
         return response
 
     def decrement(
-        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
+        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
     ) -> CountResponse:
         """Take `delta` from a counter, to 0 at the least; otherwise like ``increment``."""
         exchange = self._protocol.decrement(key, delta, initial, expire)
@@ -378,12 +374,12 @@ class ShardedClient:
 
     # The servers as a whole: all that are not DOWN, at once
 
-    def flush(self, expire: int = 0) -> Response:
+    def flush(self, expire: Int = 0) -> Response:
         """Invalidate every item of every server, `expire` seconds from now."""
         _, status, error = self._ask(lambda: self._protocol.flush(expire))
         return Response(status, error)
 
-    def verbosity(self, level: int) -> Response:
+    def verbosity(self, level: Int) -> Response:
         """Set how much the servers log, where the protocol has ``verbosity``."""
         _, status, error = self._ask(lambda: self._protocol.verbosity(level))
         return Response(status, error)
@@ -394,7 +390,7 @@ class ShardedClient:
         versions = {shard: text for shard, answer in answers for text in answer.versions.values()}
         return VersionResponse(status, versions, error)
 
-    def stats(self, name: str = "") -> StatsResponse:
+    def stats(self, name: Text = "") -> StatsResponse:
         """Ask for the servers' statistics; those of servers that failed are missing."""
         answers, status, error = self._ask(lambda: self._protocol.stats(name))
         entries = {
@@ -403,6 +399,7 @@ class ShardedClient:
         return StatsResponse(status, entries, error)
 
     def _ask(self, make: Callable[[], Any]) -> Any:
+        make()  # what is wrong with the arguments is raised, and before anything is sent
         return ask_all(self._manager, self._timeout, make)
 
 

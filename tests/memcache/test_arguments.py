@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from godropbox import memcache
-from godropbox.memcache import AsciiProtocol, BinaryProtocol, Item, MetaProtocol
+from godropbox.memcache import (
+    AsciiProtocol,
+    BaseShardManager,
+    BinaryProtocol,
+    Item,
+    MetaProtocol,
+    ShardedClient,
+)
 from godropbox.memcache.testing import MockClient
 
 
@@ -34,6 +41,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "RawBinaryClient": lambda: memcache.RawBinaryClient(Unused()),
     "RawMetaClient": lambda: memcache.RawMetaClient(Unused()),
     "MockClient": MockClient,
+    "ShardedClient": lambda: ShardedClient(BaseShardManager(), MetaProtocol()),
 }
 EXPIRY = r"expire must be an int in \[-2\*\*31, 2\*\*32\)"
 LEVEL = r"level must be an int in \[0, 2\*\*31\)"
@@ -111,3 +119,12 @@ def test_what_counts_as_an_int_is_taken(protocol: Callable[[], Any]) -> None:
 
     assert protocol().increment("a", Three()).request == protocol().increment("a", 3).request
     assert protocol().touch("a", Three()).request == protocol().touch("a", 3).request
+
+
+@pytest.mark.parametrize("wrong", ["1", b"1", [], True])
+def test_a_timeout_of_another_type(wrong: Any) -> None:
+    words = r"timeout must be a number in \(0, 1e9\) or None, got "
+    with pytest.raises(memcache.InvalidTypeError, match=words):
+        memcache.RawMetaClient(Unused(), timeout=wrong)
+    with pytest.raises(memcache.InvalidTypeError, match=words):
+        ShardedClient(BaseShardManager(), MetaProtocol(), wrong)
