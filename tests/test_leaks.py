@@ -17,14 +17,18 @@ from leaks import CALLS, CASES, Case, fails
 import godropbox
 from godropbox import hash2, murmur3
 
+# Where a process of its own finds the package that is tested here, and the tests' own modules.
+FOLDERS = os.pathsep.join(
+    str(folder) for folder in (Path(godropbox.__file__).parent.parent, Path(leaks.__file__).parent)
+)
+
 
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, str]:
     """What the command says of each case: its line, by the case's name."""
-    folder = str(Path(godropbox.__file__).parent.parent)
     done = subprocess.run(
         [sys.executable, leaks.__file__, "--calls", str(CALLS)],
-        env=os.environ | {"PYTHONPATH": folder, "GODROPBOX_IMPL": godropbox.IMPLEMENTATION},
+        env=os.environ | {"PYTHONPATH": FOLDERS, "GODROPBOX_IMPL": godropbox.IMPLEMENTATION},
         capture_output=True,
         text=True,
     )
@@ -45,10 +49,9 @@ print(leaks.growth(lambda: held.append(bytes(2000)), 10_000) > leaks.ALLOWED)
 
 
 def test_a_leak_is_seen() -> None:
-    folders = [Path(godropbox.__file__).parent.parent, Path(leaks.__file__).parent]
     done = subprocess.run(
         [sys.executable, "-c", LEAK],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))},
+        env=os.environ | {"PYTHONPATH": FOLDERS},
         capture_output=True,
         text=True,
     )
