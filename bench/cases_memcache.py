@@ -147,17 +147,18 @@ Maker = Callable[[list[Any]], Names]
 Check = Callable[[Any, Names], None]
 
 
-def stored(case: str, label: str, way: Way) -> Maker:
+def stored(case: str, label: str, way: Way, plain: Callable[[list[Any]], Any] = Plain) -> Maker:
     """Return the maker of a row that reads what its own client has stored.
 
-    So each client finds the flags by which it tells bytes from text.
+    So each client finds the flags by which it tells bytes from text. `plain` makes the witness of
+    what the server, or the servers, hold.
     """
 
     def make(address: list[Any]) -> Names:
         items = items_of(case, label)
         names = {"found": dict, "batch": dict, **way(address)}
         names["set_many"](names["batch"](items))
-        witness = Plain(address)
+        witness = plain(address)
         held = witness.read(items)
         witness.close()
         if held != items:
@@ -167,13 +168,13 @@ def stored(case: str, label: str, way: Way) -> Maker:
     return make
 
 
-def unstored(case: str, label: str, way: Way) -> Maker:
+def unstored(case: str, label: str, way: Way, plain: Callable[[list[Any]], Any] = Plain) -> Maker:
     """Return the maker of a row that sets keys which are not there yet."""
 
     def make(address: list[Any]) -> Names:
         items = items_of(case, label)
         names = {"batch": dict, **way(address)}
-        witness = Plain(address)
+        witness = plain(address)
         witness.delete(items)
         if witness.read(items):
             raise WrongError("a key is there before it is set")

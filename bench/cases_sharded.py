@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from .cases_memcache import FLOOR, OURS, Check, items_of, right_mapping, right_sets
+from .cases_memcache import (
+    FLOOR,
+    OURS,
+    Check,
+    Maker,
+    Way,
+    items_of,
+    right_mapping,
+    right_sets,
+    stored,
+    unstored,
+)
 from .memcached import Plain, Plains, eight_servers, set_request
 from .model import Case, Faster, Group, Names, Row, Target, WrongError
 from .ours import PURE, load
@@ -17,7 +28,6 @@ from .ours import PURE, load
 __all__ = ["GROUPS"]
 
 GETS, SETS = "get of 100 keys, 8 servers", "set of 100 keys, 8 servers"
-Way = Callable[[list[list[Any]]], Mapping[str, Any]]
 
 
 def names_of(addresses: list[list[Any]]) -> list[str]:
@@ -70,45 +80,6 @@ PEERS: tuple[tuple[str, str, Way], ...] = (
     ("libmc", "libmc", libmc_way),
     ("pymemcache HashClient", "pymemcache", pymemcache_way),
 )
-Maker = Callable[[list[list[Any]]], Names]
-
-
-def stored(case: str, label: str, way: Way) -> Maker:
-    """Return the maker of a row that reads what its own client has stored."""
-
-    def make(addresses: list[list[Any]]) -> Names:
-        items = items_of(case, label)
-        names = {"found": dict, "batch": dict, **way(addresses)}
-        names["set_many"](names["batch"](items))
-        witness = Plains(addresses)
-        held = witness.read(items)
-        witness.close()
-        if held != items:
-            raise WrongError("the servers do not hold what is to be read")
-        return names | {"keys": list(items), "items": items}
-
-    return make
-
-
-def unstored(case: str, label: str, way: Way) -> Maker:
-    """Return the maker of a row that sets keys which are not there yet."""
-
-    def make(addresses: list[list[Any]]) -> Names:
-        items = items_of(case, label)
-        names = {"batch": dict, **way(addresses)}
-        witness = Plains(addresses)
-        witness.delete(items)
-        if witness.read(items):
-            raise WrongError("a key is there before it is set")
-
-        def close() -> None:
-            witness.close()
-            names.get("close", int)()
-
-        given = names["batch"](items)
-        return names | {"items": items, "given": given, "witness": witness, "close": close}
-
-    return make
 
 
 def a_floor(case: str, reads: bool) -> Row:
@@ -147,18 +118,18 @@ def right_bytes(result: Any, names: Names) -> None:
 
 
 def rows(
-    case: str, to_maker: Callable[[str, str, Way], Maker], call: str, check: Check, target: Target
+    case: str, to_maker: Callable[..., Maker], call: str, check: Check, target: Target
 ) -> Iterator[Row]:
     """Yield ours and the peers'; the target is on ASCII."""
     for protocol, words in (("Ascii", "ASCII"), ("Binary", "binary"), ("Meta", "meta")):
         label = f"native, {words}"
-        maker = to_maker(case, label, ours(protocol, "native"))
+        maker = to_maker(case, label, ours(protocol, "native"), Plains)
         aim = target if label == OURS else None
         yield Row(label, call, maker, kind="native", check=check, target=aim)
-    maker = to_maker(case, "pure, ASCII", ours("Ascii", "pure"))
+    maker = to_maker(case, "pure, ASCII", ours("Ascii", "pure"), Plains)
     yield Row("pure, ASCII", call, maker, kind="pure", check=check, env=PURE)
     for label, peer, way in PEERS:
-        yield Row(label, call, to_maker(case, label, way), check=check, peer=peer)
+        yield Row(label, call, to_maker(case, label, way, Plains), check=check, peer=peer)
 
 
 CASES = (
