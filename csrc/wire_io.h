@@ -2,13 +2,12 @@
  *
  * The caller owns every buffer. A call returns when the reply is complete, or when only the caller
  * can go on: a buffer is full, a signal came, the deadline passed. After the first two he calls
- * again with the same structure. POSIX only; elsewhere the file is empty. */
+ * again with the same structure. POSIX only: elsewhere GDBX_HAS_WIRE_IO is 0, and the calls are
+ * there to be compiled, not to be made. */
 #ifndef GDBX_WIRE_IO_H
 #define GDBX_WIRE_IO_H
 
 #include "wire.h"
-
-#ifndef _WIN32
 
 /* Beyond enum gdbx_wire_result; GDBX_WIRE_MORE means here that the buffer must grow. */
 enum gdbx_wire_io_result {
@@ -38,6 +37,17 @@ struct gdbx_wire_io {
     int armed; /* a blocking receive on fd gives up by itself, near enough to the deadline */
     int begun, error;
 };
+
+#ifdef _WIN32
+
+#define GDBX_HAS_WIRE_IO 0
+#define gdbx_wire_now() 0
+#define gdbx_wire_arm(fd, nanoseconds) 0
+#define gdbx_wire_exchange(io) 0
+
+#else
+
+#define GDBX_HAS_WIRE_IO 1
 
 int64_t gdbx_wire_now(void); /* monotonic nanoseconds */
 

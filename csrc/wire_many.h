@@ -2,13 +2,11 @@
  *
  * Each is started with a send of what its socket takes; to finish one is to go on with all, so
  * that requests go out and replies come in on every socket whoever is waited for. The caller owns
- * every buffer. POSIX only; elsewhere the file is empty. */
+ * every buffer. POSIX only, as wire_io.h is. */
 #ifndef GDBX_WIRE_MANY_H
 #define GDBX_WIRE_MANY_H
 
 #include "wire_io.h"
-
-#ifndef _WIN32
 
 struct gdbx_wire_many {
     struct gdbx_wire_io *ios; /* `deadline`, `armed` and `begun` are not looked at */
@@ -17,6 +15,17 @@ struct gdbx_wire_many {
     void *room;               /* gdbx_wire_many_room of all there will be, aligned for a pointer */
     int64_t deadline;         /* gdbx_wire_now() at which to give up; INT64_MAX for never */
 };
+
+#ifdef _WIN32
+
+#define gdbx_wire_many_room(count) 0
+#define gdbx_wire_many_unfit(fds, count, room, marks) 0
+#define gdbx_wire_many_start(many) ((void) 0)
+#define gdbx_wire_many_look(many, at) ((void) 0)
+#define gdbx_wire_many_finish(many, at) 0
+#define gdbx_wire_many_rescan(many, at) ((void) 0)
+
+#else
 
 size_t gdbx_wire_many_room(size_t count);
 

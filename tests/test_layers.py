@@ -32,7 +32,7 @@ LAYERS = [
     (r"godropbox\.__main__", r"godropbox|godropbox\._kernels"),
     (r"godropbox\._kernels", rf"godropbox\._kernels\.\w+_(c|py)|{SHARED}"),
     # The two that receive replies know the kernel that reads them.
-    (r"godropbox\._kernels\.(line|scatter)_c", rf"{SHARED}|godropbox\._kernels\.wire_c"),
+    (r"godropbox\._kernels\.(line|scatter)_c", rf"{SHARED}|godropbox\._kernels\.wire_(c|io)"),
     (r"godropbox\._kernels\.(line|scatter)_py", rf"{SHARED}|godropbox\._kernels\.wire_py"),
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._args)?"),

@@ -17,8 +17,18 @@ from .wire_c cimport (
     GDBX_WIRE_MORE,
     GDBX_WIRE_VALUES,
     Reply,
-    gdbx_wire_reader,
-    gdbx_wire_record,
+)
+from .wire_io cimport (
+    GDBX_HAS_WIRE_IO,
+    GDBX_WIRE_CLOSED,
+    GDBX_WIRE_LATE,
+    GDBX_WIRE_SIGNAL,
+    GDBX_WIRE_UNASKED,
+    gdbx_wire_arm,
+    gdbx_wire_exchange,
+    gdbx_wire_io,
+    gdbx_wire_now,
+    gdbx_wire_part,
 )
 
 __all__ = ["open_line"]
@@ -28,49 +38,6 @@ cdef extern from "Python.h":
 
 cdef extern from "wire.h":
     int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
-
-cdef extern from *:
-    """
-    #include "wire_io.h"
-    #ifdef _WIN32
-    /* There the exchange is left to the generic driver, and these are never called. */
-    #define GDBX_HAS_WIRE_IO 0
-    enum { GDBX_WIRE_SIGNAL = 16, GDBX_WIRE_LATE, GDBX_WIRE_CLOSED, GDBX_WIRE_UNASKED };
-    struct gdbx_wire_part { const uint8_t *data; size_t size; };
-    struct gdbx_wire_io {
-        struct gdbx_wire_reader *reader; const struct gdbx_wire_part *parts; size_t part_count;
-        uint8_t *data; size_t capacity, size; struct gdbx_wire_record *records;
-        size_t record_capacity, record_count; int64_t deadline; int fd, armed, begun, error;
-    };
-    #define gdbx_wire_now() 0
-    #define gdbx_wire_arm(fd, nanoseconds) 0
-    #define gdbx_wire_exchange(io) 0
-    #else
-    #define GDBX_HAS_WIRE_IO 1
-    #endif
-    """
-    enum:
-        GDBX_HAS_WIRE_IO
-        GDBX_WIRE_SIGNAL
-        GDBX_WIRE_LATE
-        GDBX_WIRE_CLOSED
-        GDBX_WIRE_UNASKED
-    struct gdbx_wire_part:
-        const uint8_t *data
-        size_t size
-    struct gdbx_wire_io:
-        gdbx_wire_reader *reader
-        const gdbx_wire_part *parts
-        size_t part_count
-        uint8_t *data
-        size_t capacity, size
-        gdbx_wire_record *records
-        size_t record_capacity, record_count
-        int64_t deadline
-        int fd, armed, begun, error
-    int64_t gdbx_wire_now() noexcept nogil
-    int gdbx_wire_arm(int, int64_t) noexcept nogil
-    int gdbx_wire_exchange(gdbx_wire_io *) noexcept nogil
 
 cdef enum:
     MOST_KEY = 250

@@ -19,8 +19,17 @@ from .wire_c cimport (
     GDBX_WIRE_MORE,
     GDBX_WIRE_VALUES,
     Reply,
-    gdbx_wire_reader,
     gdbx_wire_record,
+)
+from .wire_io cimport (
+    GDBX_HAS_WIRE_IO,
+    GDBX_WIRE_CLOSED,
+    GDBX_WIRE_GO_ON,
+    GDBX_WIRE_LATE,
+    GDBX_WIRE_SIGNAL,
+    gdbx_wire_io,
+    gdbx_wire_now,
+    gdbx_wire_part,
 )
 
 __all__ = ["gather", "open_scatter", "unfit"]
@@ -31,58 +40,13 @@ cdef extern from "Python.h":
 cdef extern from "wire.h":
     int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
 
-cdef extern from *:
-    """
-    #include "wire_many.h"
-    #ifdef _WIN32
-    /* There are no lines there, and these are never called. */
-    #define GDBX_HAS_WIRE_MANY 0
-    enum { GDBX_WIRE_GO_ON = -1, GDBX_WIRE_SIGNAL = 16, GDBX_WIRE_LATE, GDBX_WIRE_CLOSED };
-    struct gdbx_wire_part { const uint8_t *data; size_t size; };
-    struct gdbx_wire_io {
-        struct gdbx_wire_reader *reader; const struct gdbx_wire_part *parts; size_t part_count;
-        uint8_t *data; size_t capacity, size; struct gdbx_wire_record *records;
-        size_t record_capacity, record_count; int fd, error;
-    };
-    struct gdbx_wire_many {
-        struct gdbx_wire_io *ios; int *results; size_t count; void *room; int64_t deadline;
-    };
-    #define gdbx_wire_now() 0
-    #define gdbx_wire_many_unfit(fds, count, room, marks) 0
-    #define gdbx_wire_many_room(count) 0
-    #define gdbx_wire_many_start(many) 0
-    #define gdbx_wire_many_look(many, at) 0
-    #define gdbx_wire_many_finish(many, at) 0
-    #define gdbx_wire_many_rescan(many, at) 0
-    #else
-    #define GDBX_HAS_WIRE_MANY 1
-    #endif
-    """
-    enum:
-        GDBX_HAS_WIRE_MANY
-        GDBX_WIRE_GO_ON
-        GDBX_WIRE_SIGNAL
-        GDBX_WIRE_LATE
-        GDBX_WIRE_CLOSED
-    struct gdbx_wire_part:
-        const uint8_t *data
-        size_t size
-    struct gdbx_wire_io:
-        gdbx_wire_reader *reader
-        const gdbx_wire_part *parts
-        size_t part_count
-        uint8_t *data
-        size_t capacity, size
-        gdbx_wire_record *records
-        size_t record_capacity, record_count
-        int fd, error
+cdef extern from "wire_many.h":
     struct gdbx_wire_many:
         gdbx_wire_io *ios
         int *results
         size_t count
         void *room
         int64_t deadline
-    int64_t gdbx_wire_now() noexcept nogil
     size_t gdbx_wire_many_unfit(const int *, size_t, void *, uint8_t *) noexcept nogil
     size_t gdbx_wire_many_room(size_t) noexcept nogil
     void gdbx_wire_many_start(gdbx_wire_many *) noexcept nogil
@@ -268,7 +232,7 @@ def open_scatter(size_t most, seconds):
 
     None means that there are no lines on this system.
     """
-    return Scatter(most, seconds) if GDBX_HAS_WIRE_MANY else None
+    return Scatter(most, seconds) if GDBX_HAS_WIRE_IO else None
 
 
 def unfit(list fds not None):
@@ -282,7 +246,7 @@ def unfit(list fds not None):
     cdef char *memory
     cdef int *held
     cdef uint8_t *marks
-    if not GDBX_HAS_WIRE_MANY:
+    if not GDBX_HAS_WIRE_IO:
         return None
     memory = <char *> PyMem_RawCalloc(1, room + count * (sizeof(int) + 1) + 1)
     if memory == NULL:
@@ -444,7 +408,7 @@ def gather(list fds not None, list keys not None, list places not None, bytes ve
     if len(places) != count:
         raise ValueError(f"places must be {count}, one a key, got {len(places)}")
     errand = Errand(count, len(fds), prefix)
-    if not GDBX_HAS_WIRE_MANY or not errand.take(keys, places):
+    if not GDBX_HAS_WIRE_IO or not errand.take(keys, places):
         return None
     under_way = [i for i in range(len(fds)) if errand.servers[i].number]
     if unfit([fds[i] for i in under_way]):
