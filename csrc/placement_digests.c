@@ -1,12 +1,40 @@
 #include "placement_impl.h"
 
+#define FNV_OFFSET UINT64_C(0xcbf29ce484222325)
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
+static inline uint64_t fnv1a(uint64_t hash, const uint8_t *key, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ key[i]) * FNV_PRIME;
+    return hash;
+}
+
 uint64_t gdbx_placement_fnv1a(const uint8_t *key, size_t size)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    return fnv1a(FNV_OFFSET, key, size);
+}
 
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ key[i]) * 0x100000001b3u;
-    return h;
+/* A key's bytes wait for one another, those of four keys do not. */
+void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t *out)
+{
+    size_t i = 0;
+
+    for (; i + 4 <= n; i += 4) {
+        const struct gdbx_text *four = keys + i;
+        uint64_t hash[4] = {FNV_OFFSET, FNV_OFFSET, FNV_OFFSET, FNV_OFFSET};
+        size_t size = four[0].size;
+
+        for (int lane = 1; lane < 4; lane++)
+            size = four[lane].size < size ? four[lane].size : size;
+        for (size_t at = 0; at < size; at++)
+            for (int lane = 0; lane < 4; lane++)
+                hash[lane] = (hash[lane] ^ four[lane].data[at]) * FNV_PRIME;
+        for (int lane = 0; lane < 4; lane++)
+            out[i + (size_t)lane] = fnv1a(hash[lane], four[lane].data + size, four[lane].size - size);
+    }
+    for (; i < n; i++)
+        out[i] = gdbx_placement_fnv1a(keys[i].data, keys[i].size);
 }
 
 /* The remainders of the bytes by the polynomial 0xedb88320, low bit first. */

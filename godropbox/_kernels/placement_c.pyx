@@ -48,32 +48,10 @@ cdef extern from "simd.h":
     gdbx_simd gdbx_simd_best() noexcept nogil
 
 cdef extern from "placement.h":
-    struct gdbx_hash2_set:
-        const uint8_t *bitmap
-        uint32_t lowest
-        uint32_t highest
-    enum gdbx_placement_rule:
-        GDBX_PLACEMENT_HASH2
-        GDBX_PLACEMENT_HASH2_SET
-        GDBX_PLACEMENT_CRC32
-        GDBX_PLACEMENT_JUMP
-        GDBX_PLACEMENT_KETAMA
-        GDBX_PLACEMENT_JENKINS
-        GDBX_PLACEMENT_RENDEZVOUS
-    struct gdbx_placement_point:
-        uint32_t value
-        uint16_t shard
-    struct gdbx_placement_node:
-        pass
-    struct gdbx_placement:
-        gdbx_placement_rule rule
-        uint32_t num_shards
-        gdbx_hash2_set set
-        const gdbx_placement_point *points
-        size_t num_points
-        const gdbx_placement_node *nodes
-        size_t num_nodes
     uint64_t gdbx_placement_fnv1a(const uint8_t *, size_t) noexcept nogil
+    void gdbx_placement_fnv1a_many(
+        const gdbx_text *, size_t, uint64_t *
+    ) noexcept nogil
     uint32_t gdbx_placement_jenkins(const uint8_t *, size_t) noexcept nogil
     gdbx_placement_node gdbx_placement_make_node(const uint8_t *, size_t, uint16_t) noexcept nogil
     uint16_t gdbx_placement_one(const gdbx_placement *, const uint8_t *, size_t) noexcept nogil
@@ -83,32 +61,39 @@ cdef extern from "placement.h":
 
 cdef enum:
     NONE = -2  # NOT_A_KEY
-    FEW = 256  # keys of a batch that need no memory of their own
+    FEW = 256  # keys that are placed at once
+    WIDE = 1 << 14  # keys times shards from which the widest registers are worth it: to use them at
+    # all slows down what comes next, by more than they save a batch of a hundred keys on a few shards
     LONG = 1 << 17  # keys times shards that take longer than handing the interpreter lock over
 
-# The path that GODROPBOX_SIMD names, which hash2_c has checked, or else the widest. Set once, at
-# import, before any other thread can see it.
-cdef gdbx_simd PATH = {
+# The path that GODROPBOX_SIMD names, which hash2_c has checked, or else the widest, and the one for
+# little work. Set once, at import, before any other thread can see them.
+cdef dict PATHS = {
     "portable": GDBX_SIMD_PORTABLE,
     "neon": GDBX_SIMD_NEON,
     "avx2": GDBX_SIMD_AVX2,
     "avx512": GDBX_SIMD_AVX512,
-}.get(os.environ.get("GODROPBOX_SIMD"), gdbx_simd_best())
+}
+cdef gdbx_simd PATH = PATHS.get(os.environ.get("GODROPBOX_SIMD"), gdbx_simd_best())
+cdef gdbx_simd NARROW = PATH
+if PATH == GDBX_SIMD_AVX512 and "GODROPBOX_SIMD" not in os.environ:
+    NARROW = GDBX_SIMD_AVX2
 
 
-cdef inline int _text(object key, const uint8_t **text, Py_ssize_t *size) except -1:
+cdef inline bint _text(object key, gdbx_text *text) except -1:
     """Find the bytes of a key, which live as long as it does; return whether there are any."""
+    cdef Py_ssize_t size
     if isinstance(key, str):
         try:
-            text[0] = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, size)
+            text.data = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, &size)
         except UnicodeEncodeError:
-            return 0
-        return 1
+            return False
+        text.size = size
+        return True
     if isinstance(key, bytes):
-        text[0] = <const uint8_t *> PyBytes_AS_STRING(key)
-        size[0] = PyBytes_GET_SIZE(key)
-        return 1
-    return 0
+        text.data, text.size = <const uint8_t *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
+        return True
+    return False
 
 
 def fnv1a(key):
@@ -116,11 +101,10 @@ def fnv1a(key):
 
     `key` is bytes, or str for its UTF-8. Raises ``TypeError`` or ``ValueError`` for what is none.
     """
-    cdef const uint8_t *text
-    cdef Py_ssize_t size
-    if not _text(key, &text, &size):
+    cdef gdbx_text text
+    if not _text(key, &text):
         raise bad_key(key)
-    return gdbx_placement_fnv1a(text, size)
+    return gdbx_placement_fnv1a(text.data, text.size)
 
 
 def one_at_a_time(key):
@@ -128,11 +112,10 @@ def one_at_a_time(key):
 
     The key and the errors are those of ``fnv1a``.
     """
-    cdef const uint8_t *text
-    cdef Py_ssize_t size
-    if not _text(key, &text, &size):
+    cdef gdbx_text text
+    if not _text(key, &text):
         raise bad_key(key)
-    return gdbx_placement_jenkins(text, size)
+    return gdbx_placement_jenkins(text.data, text.size)
 
 
 cdef class Placement:
@@ -142,9 +125,6 @@ cdef class Placement:
     what is neither or cannot be encoded. ``of_many(keys)`` is a list, a shard a key, with
     ``NOT_A_KEY`` for what ``of`` would raise at, so that one of them costs no other its place.
     """
-    cdef gdbx_placement placement
-    cdef bytes bitmap  # what placement.set points into
-    cdef void *memory  # what placement.points or placement.nodes points to
 
     def __init__(self, *args, **kwargs):
         raise TypeError("a Placement is made by the functions of its module")
@@ -153,13 +133,12 @@ cdef class Placement:
         PyMem_RawFree(self.memory)
 
     cdef int place(self, object key) except? -1:
-        cdef const uint8_t *text
-        cdef Py_ssize_t size
-        if not _text(key, &text, &size):
+        cdef gdbx_text text
+        if not _text(key, &text):
             return NONE
-        if self.placement.rule == GDBX_PLACEMENT_RENDEZVOUS and not _is_ascii(text, size):
+        if self.placement.rule == GDBX_PLACEMENT_RENDEZVOUS and not _is_ascii(&text):
             return self.place_low(low_bytes(key))
-        return gdbx_placement_one(&self.placement, text, size)
+        return gdbx_placement_one(&self.placement, text.data, text.size)
 
     cdef int place_low(self, bytes key) except? -1:
         return gdbx_placement_one(
@@ -182,53 +161,56 @@ cdef class Placement:
         return [self.place(key) for key in held]
 
     cdef list by_hash2(self, tuple keys):
-        cdef uint64_t few[FEW]
-        cdef uint16_t few_shards[FEW]
-        cdef size_t n = len(keys)
-        if n <= FEW:
-            return self.by_numbers(keys, few, few_shards)
-        cdef void *memory = PyMem_RawMalloc(n * (sizeof(uint64_t) + sizeof(uint16_t)))
-        if memory == NULL:
-            raise MemoryError
-        try:
-            return self.by_numbers(keys, <uint64_t *> memory, <uint16_t *> (<uint64_t *> memory + n))
-        finally:
-            PyMem_RawFree(memory)
-
-    cdef list by_numbers(self, tuple keys, uint64_t *numbers, uint16_t *shards):
-        cdef const uint8_t *text
-        cdef Py_ssize_t size, n = len(keys), i, unplaced = 0
-        cdef size_t width = self.placement.num_shards
-        cdef list result
+        cdef gdbx_text texts[FEW]
+        cdef uint16_t shards[FEW]
+        cdef Py_ssize_t n = len(keys), start, size, i
+        cdef list result = PyList_New(n)
         cdef object shard  # not the C number that would be inferred
-        for i in range(n):
-            if _text(keys[i], &text, &size):
-                numbers[i] = gdbx_placement_fnv1a(text, size)
-            else:
-                numbers[i] = 0
-                unplaced += 1
-        if n * width < LONG:
-            gdbx_placement_many(PATH, &self.placement, numbers, n, shards)
-        else:
-            with nogil:
-                gdbx_placement_many(PATH, &self.placement, numbers, n, shards)
-        result = PyList_New(n)
-        for i in range(n):
-            shard = shards[i]
-            Py_INCREF(shard)
-            PyList_SET_ITEM(result, i, shard)
-        if unplaced:
-            for i in range(n):
-                if not _text(keys[i], &text, &size):
-                    result[i] = NOT_A_KEY
+        for start in range(0, n, FEW):
+            size = min(n - start, <Py_ssize_t> FEW)
+            for i in range(size):
+                if not _text(keys[start + i], &texts[i]):
+                    texts[i].data, texts[i].size = NULL, 0
+            self.by_text(texts, size, shards)
+            for i in range(size):
+                shard = NONE if texts[i].data == NULL else shards[i]
+                Py_INCREF(shard)
+                PyList_SET_ITEM(result, start + i, shard)
         return result
 
+    cdef bint by_text(self, const gdbx_text *texts, size_t n, uint16_t *shards) noexcept:
+        """Place keys by their bytes; return whether that can be done."""
+        cdef uint64_t numbers[FEW]
+        cdef size_t start, size, work = n * self.placement.num_shards
+        cdef gdbx_simd path = PATH if work >= WIDE else NARROW
+        if self.placement.rule > GDBX_PLACEMENT_HASH2_SET:
+            return self.by_each_text(texts, n, shards)
+        for start in range(0, n, FEW):
+            size = min(n - start, <size_t> FEW)
+            gdbx_placement_fnv1a_many(texts + start, size, numbers)
+            if work >= LONG:
+                with nogil:
+                    gdbx_placement_many(path, &self.placement, numbers, size, shards + start)
+            else:
+                gdbx_placement_many(path, &self.placement, numbers, size, shards + start)
+        return True
 
-cdef inline bint _is_ascii(const uint8_t *text, Py_ssize_t size) noexcept:
+    cdef bint by_each_text(self, const gdbx_text *texts, size_t n,
+                           uint16_t *shards) noexcept:
+        cdef size_t i
+        cdef bint by_characters = self.placement.rule == GDBX_PLACEMENT_RENDEZVOUS
+        for i in range(n):
+            if by_characters and not _is_ascii(&texts[i]):
+                return False
+            shards[i] = gdbx_placement_one(&self.placement, texts[i].data, texts[i].size)
+        return True
+
+
+cdef inline bint _is_ascii(const gdbx_text *text) noexcept:
     cdef uint8_t any = 0
-    cdef Py_ssize_t i
-    for i in range(size):
-        any |= text[i]
+    cdef size_t i
+    for i in range(text.size):
+        any |= text.data[i]
     return any < 0x80
 
 

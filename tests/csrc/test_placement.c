@@ -61,6 +61,27 @@ static uint8_t *text(size_t size, uint64_t number)
     return made;
 }
 
+/* Four keys at once, of any lengths, are as they are one by one. */
+static void check_many_sums(void)
+{
+    struct gdbx_text keys[23];
+    uint64_t numbers[COUNT(keys)], state = 7;
+
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        keys[i].size = random64(&state) % 40;
+        keys[i].data = text(keys[i].size, i);
+    }
+    for (size_t n = 0; n <= COUNT(keys); n++) {
+        memset(numbers, 0, sizeof numbers);
+        gdbx_placement_fnv1a_many(keys, n, numbers);
+        for (size_t i = 0; i < COUNT(keys); i++)
+            CHECK(numbers[i] == (i < n ? gdbx_placement_fnv1a(keys[i].data, keys[i].size) : 0),
+                  "%zu of %zu", i, n);
+    }
+    for (size_t i = 0; i < COUNT(keys); i++)
+        free((void *)(uintptr_t)keys[i].data);
+}
+
 static void check_hash2(void)
 {
     uint8_t bitmap[GDBX_HASH2_BITMAP_SIZE] = {0xb6, 0x01}; /* 1, 2, 4, 5, 7, 8 */
@@ -189,6 +210,7 @@ int main(int argc, char **argv)
     CHECK(argc == 2, "usage: test_placement FOLDER_OF_VECTORS, got %s", argv[0]);
     check_md5();
     check_sums();
+    check_many_sums();
     check_hash2();
     check_modulo();
     check_jump();
