@@ -10,6 +10,8 @@ cdef class ManagedHandle(Slot):
     cdef object _loan
     cdef SimpleResourcePool _pool
 
+    cdef _begin(self, SimpleResourcePool pool)
+
 
 cdef class SimpleResourcePool(Ledger):
     cdef object __weakref__
@@ -18,6 +20,8 @@ cdef class SimpleResourcePool(Ledger):
     cdef list _inherited
     cdef bint _tracks
 
+    @cython.locals(handle=ManagedHandle)
+    cpdef get_idle(self)
     cdef _get_in_turn(self, ManagedHandle handle, double seconds)
     @cython.locals(unfit=Entry, waiter=Waiter)
     cdef int _admit(self, ManagedHandle handle, double seconds) except -1

@@ -61,7 +61,8 @@ class ManagedHandle(Slot):
 
     __slots__ = ("__weakref__", "_loan", "_pool")
 
-    def __init__(self, pool: "SimpleResourcePool") -> None:
+    def _begin(self, pool: "SimpleResourcePool") -> None:
+        """Be a pool's, and hold nothing yet: an ``__init__`` would take a third of a whole get."""
         self._entry = None
         self._may_open = False
         self._generation = pool._generation
@@ -182,7 +183,8 @@ class SimpleResourcePool(Ledger):
         ``PoolTimeoutError`` if there is none to be had, ``LameDuckError``, and what opening
         raises: an error of this package as it is, another ``Exception`` as an ``OpenError``.
         """
-        handle = ManagedHandle(self)
+        handle: ManagedHandle = ManagedHandle.__new__(ManagedHandle)
+        handle._begin(self)
         if not self._take_idle(handle, self._clock() if self._timed else 0.0):
             seconds = self._options.timeout if timeout is UNSET else timeout
             self._get_in_turn(handle, checked_timeout("timeout", seconds))
@@ -192,7 +194,8 @@ class SimpleResourcePool(Ledger):
 
     def get_idle(self) -> ManagedHandle | None:
         """Return an idle handle, if one can be had with no wait, no check and no opening."""
-        handle = ManagedHandle(self)
+        handle: ManagedHandle = ManagedHandle.__new__(ManagedHandle)
+        handle._begin(self)
         if not self._take_idle(handle, self._clock() if self._timed else 0.0):
             return None
         if self._tracks:
