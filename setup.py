@@ -14,6 +14,15 @@ from setuptools.errors import CCompilerError, PlatformError
 
 # One row a kernel: its stem in godropbox/_kernels, and the C files of csrc that it wraps.
 KERNELS = {
+    "batch": [
+        "wire.c",
+        "wire_batch.c",
+        "wire_binary.c",
+        "wire_io.c",
+        "wire_key.c",
+        "wire_many.c",
+        "wire_meta.c",
+    ],
     "hash2": ["hash2.c", "hash2_avx2.c", "hash2_avx512.c", "hash2_neon.c", "simd.c"],
     "line": ["wire.c", "wire_binary.c", "wire_io.c", "wire_key.c", "wire_meta.c"],
     "murmur3": ["murmur3.c"],

@@ -113,12 +113,20 @@ static int number_line(const uint8_t *data, size_t from, size_t end, uint64_t *n
 static int plain_line(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
                       struct gdbx_wire_record *record) {
     size_t start = reader->position, end, length;
-    int result = gdbx_wire_line(reader, data, size, &end);
-    if (result != GDBX_WIRE_DONE) return result;
-    length = end - start;
+    int result;
     record->value = start;
-    record->value_size = length;
     record->index = reader->next;
+    /* What nearly every line is, of a batch that is stored. */
+    if ((reader->words & GDBX_WIRE_STORED) && size - start >= 8
+        && memcmp(data + start, "STORED\r\n", 8) == 0) {
+        record->value_size = 6;
+        reader->position = start + 8;
+        reader->done = ++reader->next == reader->count;
+        return GDBX_WIRE_DONE;
+    }
+    result = gdbx_wire_line(reader, data, size, &end);
+    if (result != GDBX_WIRE_DONE) return result;
+    record->value_size = length = end - start;
     if (gdbx_wire_error(data + start, length, &record->status)) {
         if ((reader->options & GDBX_WIRE_STRICT) && is_refusal(record->status))
             return gdbx_wire_fail(reader, GDBX_WIRE_REFUSED);
@@ -175,32 +183,35 @@ static uint8_t few_digits(const uint8_t *data, size_t *at, uint64_t *out) {
 /* Read a VALUE line as servers write it, in one pass and with no look at where the data ends: the
  * caller has seen that PLENTY is there. Whatever is unusual is left to the slow way: returns 0. */
 enum { PLENTY = 6 + 251 + 3 * 19 + 2 };
-static int quick_line(const uint8_t *data, size_t start, struct gdbx_wire_record *record,
+static int quick_line(const uint8_t *data, size_t start, int bare, struct gdbx_wire_record *record,
                       uint64_t *length, size_t *end) {
     size_t at = start + 6, last = at + 250;
     uint64_t flags;
+    uint8_t next;
     if (memcmp(data + start, "VALUE ", 6) != 0) return 0;
     record->key = at;
     while (at < last && data[at] > ' ') at++;
     record->key_size = at - record->key;
     if (record->key_size == 0 || data[at++] != ' ') return 0;
     if (few_digits(data, &at, &flags) != ' ' || flags > UINT32_MAX) return 0;
-    if (few_digits(data, &at, length) != ' ' || *length > GDBX_WIRE_MAX_VALUE) return 0;
-    if (few_digits(data, &at, &record->cas) != '\r' || data[at] != '\n') return 0;
+    next = few_digits(data, &at, length);
+    if (*length > GDBX_WIRE_MAX_VALUE) return 0;
+    if (!bare) next = next == ' ' ? few_digits(data, &at, &record->cas) : 0;
+    if (next != '\r' || data[at] != '\n') return 0;
     record->flags = (uint32_t) flags;
     *end = at - 1;
     return 1;
 }
 
-/* VALUE <key> <flags> <bytes> <cas>: always with a cas, since gets and gats are what is sent. */
+/* VALUE <key> <flags> <bytes> <cas>, without the cas where only get was sent. */
 static int value_block(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
                        struct gdbx_wire_record *record, int *made) {
     size_t at = reader->position + 6, end;
     uint64_t flags, length;
-    int result;
+    int result, bare = (reader->options & GDBX_WIRE_BARE) != 0;
     *made = 1;
     if (size - reader->position < PLENTY
-        || !quick_line(data, reader->position, record, &length, &end)) {
+        || !quick_line(data, reader->position, bare, record, &length, &end)) {
         result = gdbx_wire_line(reader, data, size, &end);
         if (result != GDBX_WIRE_DONE) return result;
         if (!starts(data + reader->position, end - reader->position, "VALUE "))
@@ -210,8 +221,10 @@ static int value_block(struct gdbx_wire_reader *reader, const uint8_t *data, siz
         record->key_size = at - record->key;
         if (record->key_size == 0 || at++ == end
             || !gdbx_wire_number(data, &at, end, UINT32_MAX, &flags) || at++ == end
-            || !gdbx_wire_number(data, &at, end, UINT32_MAX, &length) || at++ == end
-            || !gdbx_wire_number(data, &at, end, UINT64_MAX, &record->cas) || at != end)
+            || !gdbx_wire_number(data, &at, end, UINT32_MAX, &length)
+            || (!bare && (at++ == end
+                          || !gdbx_wire_number(data, &at, end, UINT64_MAX, &record->cas)))
+            || at != end)
             return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
         record->flags = (uint32_t) flags;
     }

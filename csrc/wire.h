@@ -25,7 +25,7 @@ enum gdbx_wire_option {
     GDBX_WIRE_STRICT = 1, /* a refused command carried data, so nothing after it can be trusted */
     GDBX_WIRE_QUIET = 2,  /* replies may be left out; MN or a NOOP packet ends them */
     GDBX_WIRE_SERIES = 4, /* packets with one opaque, ended by one with no key */
-    GDBX_WIRE_BARE = 8,   /* meta replies without a value and a key, since none was asked for */
+    GDBX_WIRE_BARE = 8,   /* without what was not asked for: meta's value and key, a VALUE's cas */
 };
 
 enum gdbx_wire_word {

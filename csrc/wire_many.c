@@ -11,7 +11,7 @@ typedef int gdbx_wire_many_is_posix_only;
 #include <errno.h>
 #include <poll.h>
 
-enum { GO_ON = GDBX_WIRE_GO_ON };
+enum { GO_ON = GDBX_WIRE_GO_ON, MOMENT = 1 /* millisecond */ };
 
 size_t gdbx_wire_many_room(size_t count) { return count * sizeof(struct pollfd); }
 
@@ -53,18 +53,20 @@ void gdbx_wire_many_rescan(struct gdbx_wire_many *many, size_t at) {
     keep(many, at, gdbx_wire_rescan(&many->ios[at]));
 }
 
-/* List what is waited for; returns whether an exchange wants more room. */
-static int list(const struct gdbx_wire_many *many, struct pollfd *polls) {
-    int wants_room = 0;
+/* List what is waited for; returns how many exchanges are under way. */
+static size_t list(const struct gdbx_wire_many *many, struct pollfd *polls, int *has_all_sent) {
+    size_t under_way = 0;
+    *has_all_sent = 1;
     for (size_t i = 0; i < many->count; i++) {
         const struct gdbx_wire_io *io = &many->ios[i];
-        int ended = many->results[i];
-        wants_room |= ended == GDBX_WIRE_MORE || ended == GDBX_WIRE_FULL;
-        polls[i].fd = ended == GO_ON ? io->fd : -1; /* which poll passes over */
-        polls[i].events = io->part < io->part_count ? POLLIN | POLLOUT : POLLIN;
+        int goes_on = many->results[i] == GO_ON, is_sent = io->part == io->part_count;
+        polls[i].fd = goes_on ? io->fd : -1; /* which poll passes over */
+        polls[i].events = is_sent ? POLLIN : POLLIN | POLLOUT;
         polls[i].revents = 0;
+        under_way += (size_t) goes_on;
+        if (goes_on && !is_sent) *has_all_sent = 0;
     }
-    return wants_room;
+    return under_way;
 }
 
 static int end_all(struct gdbx_wire_many *many, int result, int error) {
@@ -76,24 +78,48 @@ static int end_all(struct gdbx_wire_many *many, int result, int error) {
     return GDBX_WIRE_DONE;
 }
 
-int gdbx_wire_many_finish(struct gdbx_wire_many *many, size_t at) {
+int gdbx_wire_many_wait(struct gdbx_wire_many *many, size_t at) {
     struct pollfd *polls = many->room;
-    int left = -1;
+    int left, has_all_sent, ready = 0;
+    if (!list(many, polls, &has_all_sent)) return GDBX_WIRE_DONE;
+    /* What has come by the deadline is taken: the last look does not wait. */
+    if (many->is_late) return end_all(many, GDBX_WIRE_LATE, 0);
+    left = gdbx_wire_left(many->deadline);
+    if (left && has_all_sent && at != GDBX_WIRE_ANY && many->results[at] == GO_ON) {
+        ready = poll(&polls[at], 1, MOMENT);
+        /* Of the others it is not known: a receive will tell, which is no dearer than a poll. */
+        for (size_t i = 0; ready > 0 && i < many->count; i++)
+            if (i != at) polls[i].revents = POLLIN;
+    }
+    if (ready == 0) ready = poll(polls, (nfds_t) many->count, left);
+    if (ready < 0) {
+        if (errno == EINTR) return GDBX_WIRE_SIGNAL;
+        return end_all(many, GDBX_WIRE_BROKEN, errno);
+    }
+    many->is_late = left == 0;
+    return GO_ON;
+}
+
+void gdbx_wire_many_step(struct gdbx_wire_many *many, size_t at) {
+    const struct pollfd *polls = many->room;
+    if (many->results[at] == GO_ON && polls[at].revents)
+        keep(many, at, gdbx_wire_step(&many->ios[at], polls[at].revents));
+}
+
+static int wants_room(const struct gdbx_wire_many *many) {
+    for (size_t i = 0; i < many->count; i++)
+        if (many->results[i] == GDBX_WIRE_MORE || many->results[i] == GDBX_WIRE_FULL) return 1;
+    return 0;
+}
+
+int gdbx_wire_many_finish(struct gdbx_wire_many *many, size_t at) {
     for (;;) {
-        if (list(many, polls)) return GDBX_WIRE_MORE;
+        int result;
+        if (wants_room(many)) return GDBX_WIRE_MORE;
         if (many->results[at] != GO_ON) return GDBX_WIRE_DONE;
-        /* What has come by the deadline is taken: the last look does not wait. */
-        if (left == 0) return end_all(many, GDBX_WIRE_LATE, 0);
-        left = gdbx_wire_left(many->deadline);
-        if (poll(polls, (nfds_t) many->count, left) < 0) {
-            if (errno == EINTR) return GDBX_WIRE_SIGNAL;
-            return end_all(many, GDBX_WIRE_BROKEN, errno);
-        }
-        for (size_t i = 0; i < many->count; i++)
-            if (polls[i].revents) {
-                int result = gdbx_wire_step(&many->ios[i], polls[i].revents);
-                many->results[i] = result == GDBX_WIRE_SIGNAL ? GO_ON : result;
-            }
+        result = gdbx_wire_many_wait(many, at);
+        if (result == GDBX_WIRE_SIGNAL) return result;
+        for (size_t i = 0; i < many->count; i++) gdbx_wire_many_step(many, i);
     }
 }
 

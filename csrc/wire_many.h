@@ -14,7 +14,10 @@ struct gdbx_wire_many {
     size_t count;             /* how many were started */
     void *room;               /* gdbx_wire_many_room of all there will be, aligned for a pointer */
     int64_t deadline;         /* gdbx_wire_now() at which to give up; INT64_MAX for never */
+    int is_late;              /* the deadline has passed, and what had come by then was looked at */
 };
+
+#define GDBX_WIRE_ANY SIZE_MAX
 
 #ifdef _WIN32
 
@@ -22,6 +25,8 @@ struct gdbx_wire_many {
 #define gdbx_wire_many_unfit(fds, count, room, marks) 0
 #define gdbx_wire_many_start(many) ((void) 0)
 #define gdbx_wire_many_look(many, at) ((void) 0)
+#define gdbx_wire_many_wait(many, at) 0
+#define gdbx_wire_many_step(many, at) ((void) 0)
 #define gdbx_wire_many_finish(many, at) 0
 #define gdbx_wire_many_rescan(many, at) ((void) 0)
 
@@ -38,6 +43,14 @@ void gdbx_wire_many_start(struct gdbx_wire_many *many);
 
 /* Receive what is there for exchange `at`, without waiting. */
 void gdbx_wire_many_look(struct gdbx_wire_many *many, size_t at);
+
+/* Wait until steps can be made: at most a moment for exchange `at` alone, which spares the waking
+ * for each of the others, then for any; `at` may be GDBX_WIRE_ANY. Returns GDBX_WIRE_GO_ON when there
+ * are steps to make; GDBX_WIRE_SIGNAL; GDBX_WIRE_DONE when all are over, ended here if need be. */
+int gdbx_wire_many_wait(struct gdbx_wire_many *many, size_t at);
+
+/* Send and receive for exchange `at` what the last wait said can be, without waiting. */
+void gdbx_wire_many_step(struct gdbx_wire_many *many, size_t at);
 
 /* Go on until exchange `at` is over. Returns GDBX_WIRE_DONE then; GDBX_WIRE_SIGNAL; or
  * GDBX_WIRE_MORE when `results` of some are GDBX_WIRE_MORE or GDBX_WIRE_FULL: they are to be given

@@ -31,8 +31,12 @@ LAYERS = [
     (r"godropbox", r"godropbox\._kernels"),
     (r"godropbox\.__main__", r"godropbox|godropbox\._kernels"),
     (r"godropbox\._kernels", rf"godropbox\._kernels\.\w+_(c|py)|{SHARED}"),
-    # The two that receive replies know the kernel that reads them.
+    # Those that receive replies know the kernel that reads them, and the batch where keys are.
     (r"godropbox\._kernels\.(line|scatter)_c", rf"{SHARED}|godropbox\._kernels\.wire_(c|io)"),
+    (
+        r"godropbox\._kernels\.batch_c",
+        rf"{SHARED}|godropbox\._kernels\.(placement_c|wire_(batch|c|io))",
+    ),
     (r"godropbox\._kernels\.(line|scatter)_py", rf"{SHARED}|godropbox\._kernels\.wire_py"),
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._args)?"),

@@ -20,6 +20,7 @@ __all__ = [
     "KERNELS",
     "MODULES",
     "REASON",
+    "batch",
     "hash2",
     "line",
     "murmur3",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KERNELS = (
+    "batch",
     "hash2",
     "line",
     "murmur3",
@@ -161,6 +163,7 @@ if IMPLEMENTATION == "pure":
     sys.meta_path.insert(0, _SourceOnly)
 
 if TYPE_CHECKING:
+    from . import batch_py as batch
     from . import hash2_py as hash2
     from . import line_py as line
     from . import murmur3_py as murmur3

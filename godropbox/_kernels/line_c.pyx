@@ -20,13 +20,12 @@ from .wire_c cimport (
 )
 from .wire_io cimport (
     GDBX_HAS_WIRE_IO,
-    GDBX_WIRE_CLOSED,
-    GDBX_WIRE_LATE,
     GDBX_WIRE_SIGNAL,
-    GDBX_WIRE_UNASKED,
+    failure_of,
     gdbx_wire_arm,
     gdbx_wire_exchange,
     gdbx_wire_io,
+    gdbx_wire_key_ok,
     gdbx_wire_now,
     gdbx_wire_part,
 )
@@ -35,9 +34,6 @@ __all__ = ["open_line"]
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
-
-cdef extern from "wire.h":
-    int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
 
 cdef enum:
     MOST_KEY = 250
@@ -155,7 +151,7 @@ cdef class Line:
             self.begun = io.begun
         if result == GDBX_WIRE_DONE:
             return 0
-        raise_failure(io, reply, result)
+        raise reply.bad() if result == GDBX_WIRE_BAD else failure_of(io, result)
 
 
 cdef int run(gdbx_wire_io *io, Reply reply) except -1:
@@ -176,20 +172,6 @@ cdef int run(gdbx_wire_io *io, Reply reply) except -1:
             reply.grow_records(2 * reply.record_capacity)
         else:
             return result
-
-
-cdef int raise_failure(gdbx_wire_io *io, Reply reply, int result) except -1:
-    if result == GDBX_WIRE_BAD:
-        raise reply.bad()
-    if result == GDBX_WIRE_LATE:
-        raise TimeoutError("the deadline passed")
-    if result == GDBX_WIRE_CLOSED:
-        raise ConnectionResetError(
-            f"the server closed the connection after {reply.size} bytes of the reply"
-        )
-    if result == GDBX_WIRE_UNASKED:
-        raise ValueError("bytes were waiting before the request was sent")
-    raise OSError(io.error, os.strerror(io.error))
 
 
 def open_line(int fd, double seconds):

@@ -1,12 +1,11 @@
-from array import array
-from typing import Any, Self
+from typing import Self
 
 from _typeshed import ReadableBuffer
 from typing_extensions import disjoint_base
 
 from .wire_c import Reply
 
-__all__ = ["gather", "open_scatter", "unfit"]
+__all__ = ["open_scatter", "unfit"]
 
 @disjoint_base
 class Scatter:
@@ -16,11 +15,3 @@ class Scatter:
 
 def open_scatter(most: int, seconds: float | None) -> Scatter | None: ...
 def unfit(fds: list[int]) -> list[int] | None: ...
-def gather(
-    fds: list[int],
-    keys: list[Any],
-    places: list[int],
-    verb: bytes,
-    prefix: bytes,
-    seconds: float | None,
-) -> tuple[list[bytes | None], array[int], array[int], dict[int, Any]] | None: ...

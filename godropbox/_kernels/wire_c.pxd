@@ -4,8 +4,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from "wire.h":
     enum:
+        GDBX_WIRE_LINES
         GDBX_WIRE_VALUES
         GDBX_WIRE_STATS
+        GDBX_WIRE_STRICT
+        GDBX_WIRE_BARE
         GDBX_WIRE_DONE
         GDBX_WIRE_MORE
         GDBX_WIRE_FULL
@@ -23,6 +26,9 @@ cdef extern from "wire.h":
         int done, reason
     int gdbx_wire_scan(gdbx_wire_reader *, const uint8_t *, size_t, gdbx_wire_record *, size_t,
                        size_t *) noexcept nogil
+
+cdef enum:
+    MOST_TRUSTED = 1 << 22  # how much memory a length that a server claims may cost at once
 
 
 cdef class Reply:

@@ -20,7 +20,6 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
 
 cdef enum:
-    MOST_TRUSTED = 1 << 22  # how much memory a length that a server claims may cost at once
     MOST_KEPT = 1 << 16  # how much room is kept for the next reply
 
 cdef c_array.array FLAGS = array("I")

@@ -250,11 +250,12 @@ class Reply:
             self._last(line)
             return
         fields = line[6:].split(b" ")
-        if len(fields) != 4 or not fields[0]:
+        bare = self._options & BARE != 0
+        if len(fields) != (3 if bare else 4) or not fields[0]:
             raise _BadError(_BAD_LINE)
         flags = _number(fields[1], 0xFFFFFFFF)
         size = _number(fields[2], 0xFFFFFFFF)
-        cas = _number(fields[3], (1 << 64) - 1)
+        cas = 0 if bare else _number(fields[3], (1 << 64) - 1)
         if size > MAX_VALUE:
             raise _BadError(_BAD_SIZE)
         if self._next == self._count:

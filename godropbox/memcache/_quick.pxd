@@ -2,13 +2,25 @@
 
 cimport cython
 
+from ..resource_pool._ledger cimport Entry
+from ..resource_pool._simple cimport ManagedHandle, SimpleResourcePool
 from .connection cimport Connection
 
 
-@cython.locals(connection=Connection)
-cpdef _borrowed(shards, places, sentinel)
+@cython.locals(pool=SimpleResourcePool, handle=ManagedHandle, connection=Connection)
+cdef list _borrowed(fleet, list places, sentinel)
 
-@cython.locals(connection=Connection)
-cpdef _give_back(list handles)
+@cython.locals(entry=Entry, connection=Connection)
+cdef Connection _lent(ManagedHandle handle)
 
-cpdef _asked_alone(manager, shard, protocol, list keys, Connection connection, of_values)
+@cython.locals(handle=ManagedHandle, connection=Connection)
+cdef list _begun(list handles)
+
+@cython.locals(handle=ManagedHandle, connection=Connection, at=Py_ssize_t)
+cdef _end(list handles, list places, dict failures)
+
+@cython.locals(handle=ManagedHandle, connection=Connection)
+cdef _give_back(list handles)
+
+@cython.locals(handle=ManagedHandle, connection=Connection)
+cdef _limit(list handles, timeout)

@@ -1,33 +1,41 @@
-"""The short way of a batch of gets: one call of a kernel for all shards.
+"""The short way of a batch: two calls of a kernel for all shards, one to sort it, one to do it.
 
 That is where nothing stands in it: the ASCII protocol, over idle connections that are plain
 sockets, to shards that serve. All else is left to ``_multi``, before anything is sent. Compiled as
 it stands (``_quick.pxd``).
 """
 
+from array import array
 from typing import Any
 
-from .._kernels import scatter as kernel
+from .._kernels import batch as kernel
 from .._kernels import wire_request
 from ..errors import NetworkError
+from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
 from ._answers import status_of
 from ._errands import located
+from .ascii import STORE_WORDS
 from .connection import Connection
 from .errors import ReplyError
-from .exchange import GetManyExchange, ValuesExchange, fill_values, server_error
+from .exchange import GetManyExchange, ValuesExchange, server_error
 from .protocol import Protocol
-from .responses import GetResponse, failed_get, fill_gets
+from .responses import (
+    failed_get,
+    failed_mutate,
+    fill_gets,
+    list_mutations,
+    one_get,
+)
 from .scatter import told
-from .shard_manager import Shard, ShardManager
-from .types import Key
+from .shard_manager import Fleet, Shard, ShardManager
+from .types import Item, Key, ResponseStatus
 
-__all__ = ["get_quickly"]
+__all__ = ["get_quickly", "set_quickly", "store_quickly"]
 
 # Under names of their own, since the compiler takes the plain ones for C types.
 _Seconds = float | None
 _Flag = bool
-_Shards = tuple[Shard, ...]
-_Places = set[int]
+_Places = list[int]
 
 
 def get_quickly(
@@ -40,46 +48,143 @@ def get_quickly(
 ) -> Any:
     """Return an answer for every key, or None: nothing was sent, and it takes the long way.
 
-    With `of_values` it is the values without flags and the rest, as ``fill_values`` has them.
+    With `of_values` it is the values without flags, and a dict of the other answers but misses,
+    which have no tokens.
     """
     fleet = manager.fleet()
-    if not keys or wire_request.has_repeats(keys):
+    if fleet.sole is not None:
+        if not keys or wire_request.has_repeats(keys):
+            return None
+        return _asked_alone(manager, fleet, protocol, timeout, keys, sentinel, of_values)
+    shards = fleet.shards
+    plan: Any = kernel.plan(keys, fleet.placement, len(shards), protocol.prefix)
+    if plan is None:
         return None
-    places: list[int] = [0] if fleet.sole is not None else fleet.of_many(keys)
-    used = set(places)
-    handles = _borrowed(fleet.shards, used, sentinel)
+    places: _Places = plan.places
+    handles = _borrowed(fleet, places, sentinel)
     if handles is None:
         return None
     try:
-        if len(used) == 1:
-            connection = handles[places[0]].handle
-            if timeout is not None and timeout != connection.timeout:
-                return None
-            shard = fleet.shards[places[0]]
-            return _asked_alone(manager, shard, protocol, keys, connection, of_values)
-        prefix = protocol.prefix
-        return _gathered(manager, fleet.shards, prefix, timeout, keys, places, handles, of_values)
+        gathered: Any = plan.get(_begun(handles), _limit(handles, timeout), of_values)
+        failures: dict[int, Any] = {} if gathered is None else gathered[2 if of_values else 3]
+        _end(handles, places, failures)
+    finally:
+        _give_back(handles)
+    if gathered is None:
+        return None
+    found: dict[Key, Any]
+    rest: Any
+    if of_values:
+        found, given, _ = gathered
+        rest = {}
+        for key, value, flags in given:
+            rest[key] = one_get(key, value, flags, 0)
+    else:
+        values, all_flags, all_cas, _ = gathered
+        rest = found = wire_request.roomy_dict(len(keys))
+        fill_gets(found, keys, values, all_flags, all_cas)
+    for place, (failure, indices) in failures.items():
+        status, error = _told(manager, shards[place], failure)
+        for index in indices:
+            rest[keys[index]] = failed_get(keys[index], status, error)
+    return (found, rest) if of_values else found
+
+
+def store_quickly(
+    manager: ShardManager, protocol: Protocol, timeout: _Seconds, verb: bytes, items: list[Any]
+) -> Any:
+    """Return an answer for every item, in their order, or None: nothing was sent."""
+    fleet = manager.fleet()
+    plan: Any = kernel.plan(items, fleet.placement, len(fleet.shards), protocol.prefix, Item)
+    stored = _stored(fleet, plan, verb, timeout)
+    if stored is None:
+        return None
+    keys: list[Any] = [item[0] for item in items]
+    return _answers(manager, fleet, keys, *stored)
+
+
+def set_quickly(
+    manager: ShardManager,
+    protocol: Protocol,
+    timeout: _Seconds,
+    keys: list[Any],
+    values: list[Any],
+    flags: Any,
+    expire: Any,
+) -> Any:
+    """Set values, `flags` being None for 0 each; as ``store_quickly``, but an empty list if all
+    were stored.
+    """
+    fleet = manager.fleet()
+    plan: Any = kernel.plan_values(
+        keys, values, flags, expire, fleet.placement, len(fleet.shards), protocol.prefix
+    )
+    stored: Any = _stored(fleet, plan, b"set ", timeout)
+    if stored is None:
+        return None
+    statuses, refusals, failures = stored
+    if not refusals and not failures and not statuses.strip(b"\0"):
+        return []
+    return _answers(manager, fleet, keys, statuses, refusals, failures)
+
+
+def _stored(fleet: Fleet, plan: Any, verb: bytes, timeout: _Seconds) -> Any:
+    """Return what is made of a plan to store: statuses, refusals, failures; None if nothing is."""
+    if plan is None:
+        return None
+    places: _Places = plan.places
+    handles = _borrowed(fleet, places, False)
+    if handles is None:
+        return None
+    try:
+        stored: Any = plan.store(_begun(handles), verb, STORE_WORDS, _limit(handles, timeout))
+        failures: dict[int, Any] = {} if stored is None else stored[2]
+        _end(handles, places, failures)
+        return stored
     finally:
         _give_back(handles)
 
 
-def _borrowed(shards: _Shards, places: _Places, sentinel: _Flag) -> Any:
-    """Return an idle connection's handle for each place, None for the others; or None."""
-    handles: list[Any] = [None] * len(shards)
+def _answers(
+    manager: ShardManager,
+    fleet: Fleet,
+    keys: list[Any],
+    statuses: bytes,
+    refusals: dict[int, Any],
+    failures: dict[int, Any],
+) -> list[Any]:
+    answers: list[Any] = list_mutations(keys, statuses, array("Q", bytes(8 * len(keys))))
+    for index, (number, text) in refusals.items():
+        answers[index] = failed_mutate(keys[index], *server_error(number, text))
+    for place, (failure, indices) in failures.items():
+        status, error = _told(manager, fleet.shards[place], failure)
+        for index in indices:
+            answers[index] = failed_mutate(keys[index], status, error)
+    return answers
+
+
+def _borrowed(fleet: Fleet, places: _Places, sentinel: _Flag) -> Any:
+    """Return an idle connection's handle for each place; None if one has none, or cannot do."""
+    handles: list[ManagedHandle] = []
     is_fit = False
+    pools: Any = fleet.pools
     try:
         for place in places:
-            if place < 0:
-                return None
-            shard = shards[place]
-            if not (shard.takes_sentinels if sentinel else shard.serves) or shard.failures:
-                return None
-            handle = shard.pool.get_idle()
+            if pools is None:
+                shard = fleet.shards[place]
+                if not (shard.takes_sentinels if sentinel else shard.serves):
+                    return None
+                if shard.is_watched and shard.failures:
+                    return None
+                pool: SimpleResourcePool = shard.pool
+            else:
+                pool = pools[place]
+            handle = pool.get_idle()
             if handle is None:
                 return None
-            handles[place] = handle
-            connection: Connection = handle.handle
-            if connection.line is None or not connection.is_valid:
+            handles.append(handle)
+            connection = _lent(handle)
+            if connection._line is None or not (connection._is_valid and connection._is_mine):
                 return None
         is_fit = True
     finally:
@@ -88,117 +193,103 @@ def _borrowed(shards: _Shards, places: _Places, sentinel: _Flag) -> Any:
     return handles
 
 
-def _give_back(handles: list[Any]) -> None:
+def _lent(handle: ManagedHandle) -> Connection:
+    """Return the connection that a handle holds, without the looks that ``handle`` takes."""
+    entry = handle._entry
+    assert entry is not None
+    connection: Connection = entry.raw
+    return connection
+
+
+def _begun(handles: list[Any]) -> list[int]:
+    """Have the connections count as broken until they end well; return their sockets."""
+    handle: ManagedHandle
+    fds: list[int] = []
     for handle in handles:
-        if handle is not None:
-            connection: Connection = handle.handle
-            if connection.is_valid:
-                handle.release()
-            else:
-                handle.discard()
+        connection = _lent(handle)
+        connection.begin()
+        fds.append(connection._fd)
+    return fds
+
+
+def _end(handles: list[Any], places: _Places, failures: dict[int, Any]) -> None:
+    """Have those connections count as usable that did not fail."""
+    handle: ManagedHandle
+    at = 0
+    for handle in handles:
+        connection = _lent(handle)
+        if not failures or not isinstance(failures.get(places[at], (None,))[0], Exception):
+            connection.end()
+        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
+
+
+def _give_back(handles: list[Any]) -> None:
+    handle: ManagedHandle
+    for handle in handles:
+        connection = _lent(handle)
+        if connection._is_valid and connection._is_mine:
+            handle._pool._put(handle)
+        else:
+            handle._pool._drop(handle)
+
+
+def _limit(handles: list[Any], timeout: _Seconds) -> _Seconds:
+    """Return the seconds for a batch: the client's, or the least of the connections'."""
+    if timeout is not None:
+        return timeout
+    handle: ManagedHandle
+    limit: _Seconds = None
+    for handle in handles:
+        connection = _lent(handle)
+        seconds = connection._timeout
+        if seconds is not None and (limit is None or seconds < limit):
+            limit = seconds
+    return limit
+
+
+def _told(manager: ShardManager, shard: Shard, failure: Any) -> tuple[ResponseStatus, Exception]:
+    """Return the status and the error of all keys of a server that failed; tell the manager."""
+    if not isinstance(failure, Exception):
+        return server_error(*failure)
+    error = told(failure)
+    if isinstance(error, (NetworkError, ReplyError)):
+        manager.failed(shard, error)
+    error = located(shard, error)
+    return status_of(error), error
 
 
 def _asked_alone(
     manager: ShardManager,
-    shard: Shard,
+    fleet: Fleet,
     protocol: Protocol,
-    keys: list[Any],
-    connection: Connection,
-    of_values: _Flag,
-) -> Any:
-    """Ask the only shard that has any of the keys, as a raw client does."""
-    try:
-        request, reply = protocol._gets(keys, protocol.prefix, True)
-    except (TypeError, ValueError):
-        return None  # of a key that is bad
-    kind = ValuesExchange if of_values else GetManyExchange
-    try:
-        return connection._see_through(
-            kind(request, reply, wire_request.roomy_dict(len(keys)), keys, protocol.prefix), None
-        )
-    except (NetworkError, ReplyError) as error:
-        if not connection.has_begun:
-            return None  # the connection was stale, and is given back to be closed
-        manager.failed(shard, error)
-        wrong = located(shard, error)
-        failed = _failed(keys, wrong)
-        return ({}, failed) if of_values else failed
-
-
-def _failed(keys: list[Any], error: Exception) -> dict[Key, GetResponse]:
-    return {key: failed_get(key, status_of(error), error) for key in keys}
-
-
-def _gathered(
-    manager: ShardManager,
-    shards: _Shards,
-    prefix: bytes,
     timeout: _Seconds,
     keys: list[Any],
-    places: list[int],
-    handles: list[Any],
+    sentinel: _Flag,
     of_values: _Flag,
 ) -> Any:
-    fds = [-1] * len(handles)
-    connections: list[Any] = []
-    at = 0
-    limit: _Seconds = None
-    connection: Connection | None
-    for handle in handles:
-        connection = None if handle is None else handle.handle
-        connections.append(connection)
-        if connection is not None:
-            fds[at] = connection.line.fd
-            if connection.timeout is not None and (limit is None or connection.timeout < limit):
-                limit = connection.timeout
-        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
-    for connection in connections:
-        if connection is not None:
-            connection.begin()
-    gathered = kernel.gather(
-        fds, keys, places, b"gets", prefix, limit if timeout is None else timeout
-    )
-    if gathered is None:
-        for connection in connections:
-            if connection is not None:
-                connection.end()
+    """Ask the only shard that there is, as a raw client does."""
+    handles = _borrowed(fleet, [0], sentinel)
+    if handles is None:
         return None
-    values, flags, cas, failures = gathered
-    at = 0
-    for connection in connections:
-        if connection is not None and not isinstance(failures.get(at), Exception):
-            connection.end()
-        at += 1  # noqa: SIM113  # as above
-    found: dict[Key, Any] = wire_request.roomy_dict(len(keys))
-    answers = found
-    if of_values:
-        answers = fill_values(found, keys, values, flags, cas)
-    else:
-        fill_gets(found, keys, values, flags, cas)
-    if failures:
-        _tell(manager, shards, keys, places, failures, answers)
-    return (found, answers) if of_values else found
-
-
-def _tell(
-    manager: ShardManager,
-    shards: _Shards,
-    keys: list[Any],
-    places: list[int],
-    failures: dict[int, Any],
-    found: dict[Key, GetResponse],
-) -> None:
-    """Answer the keys of the servers that failed or refused, and tell the manager."""
-    failed: dict[int, Any] = {}
-    for place, failure in failures.items():
-        if isinstance(failure, Exception):
-            error = told(failure)
-            if isinstance(error, (NetworkError, ReplyError)):
-                manager.failed(shards[place], error)
-            error = located(shards[place], error)
-            failed[place] = status_of(error), error
-        else:
-            failed[place] = server_error(*failure)
-    for key, place in zip(keys, places, strict=True):
-        if place in failed:
-            found[key] = failed_get(key, *failed[place])
+    try:
+        connection = _lent(handles[0])
+        if timeout is not None and timeout != connection.timeout:
+            return None
+        try:
+            request, reply = protocol._gets(keys, protocol.prefix, True)
+        except (TypeError, ValueError):
+            return None  # of a key that is bad
+        kind = ValuesExchange if of_values else GetManyExchange
+        try:
+            return connection._see_through(
+                kind(request, reply, wire_request.roomy_dict(len(keys)), keys, protocol.prefix),
+                None,
+            )
+        except (NetworkError, ReplyError) as error:
+            if not connection.has_begun:
+                return None  # the connection was stale, and is given back to be closed
+            status, wrong = _told(manager, fleet.shards[0], error)
+            failed = {key: failed_get(key, status, wrong) for key in keys}
+            return ({}, failed) if of_values else failed
+    finally:
+        _give_back(handles)

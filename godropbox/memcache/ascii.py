@@ -12,7 +12,7 @@ from .exchange import Exchange, MutateExchange
 from .protocol import Protocol, Request
 from .types import Capabilities, Int, Key
 
-__all__ = ["AsciiProtocol"]
+__all__ = ["STORE_WORDS", "AsciiProtocol"]
 
 CAPABILITIES = Capabilities(
     protocol="ASCII",
@@ -27,7 +27,7 @@ CAPABILITIES = Capabilities(
 _LINES = wire.codes.LINES
 _VALUES = wire.codes.VALUES
 _STRICT = wire.codes.STRICT
-_STORE_WORDS = (
+STORE_WORDS = (
     wire.codes.WORDS["STORED"]
     | wire.codes.WORDS["NOT_STORED"]
     | wire.codes.WORDS["EXISTS"]
@@ -67,7 +67,7 @@ class AsciiProtocol(Protocol):
     def _stores(self, verb: str, items: list[Any], prefix: bytes) -> Request:
         command, tokens = _VERBS[verb]
         request = wire_request.ascii_stores(command, items, prefix, tokens)
-        return request, wire.Reply(_LINES, len(items), _STORE_WORDS, 0, _STRICT)
+        return request, wire.Reply(_LINES, len(items), STORE_WORDS, 0, _STRICT)
 
     def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
         request = wire_request.ascii_each(b"delete ", keys, b"\r\n", prefix)

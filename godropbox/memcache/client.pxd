@@ -9,7 +9,7 @@ from .responses cimport GetResponse
 cdef class Client:
     cdef object __weakref__
     cdef object _add, _get, _get_multi, _get_values, _leases, _operations, _options, _owned, _room, _set
-    cdef object _set_multi
+    cdef object _set_multi, _set_values
     cdef Codec _codec
     cdef bint _forgives, _hashes, _skips
 

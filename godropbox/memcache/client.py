@@ -81,6 +81,7 @@ class Client:
         "_room",
         "_set",
         "_set_multi",
+        "_set_values",
         "_skips",
     )
 
@@ -135,6 +136,7 @@ class Client:
         self._get_multi = operations.get_multi
         # Hooks are told of the answers, and so need those.
         self._get_values = None if options.hooks else getattr(operations, "get_values", None)
+        self._set_values = None if options.hooks else getattr(operations, "set_values", None)
         self._set = operations.set
         self._set_multi = operations.set_multi
         self._add = operations.add
@@ -349,12 +351,15 @@ class Client:
         if not hasattr(values, "items"):
             raise InvalidTypeError(f"values must be a mapping of keys, got {shown(values)}")
         until = self._expiry(expire)
-        items = []
-        for key, value in values.items():
-            data, flags = self._codec.encode(value)
-            name = self._named(key) if self._hashes else key
-            items.append(_new(Item, (name, data, flags, 0, until)))
-        return self._failed(list(values), self._set_multi(items), False)
+        given: list[Any] = list(values)
+        data, flags = self._codec.encode_many(values.values())
+        names = [self._named(key) for key in given] if self._hashes else given
+        if self._set_values is None:
+            triples = zip(names, data, flags or [0] * len(given), strict=True)
+            items = [Item(*three, 0, until) for three in triples]
+            return self._failed(given, self._set_multi(items), False)
+        answers = self._set_values(names, data, flags, until)
+        return self._failed(given if answers else [], answers, False)
 
     def _failed(self, keys: list[Key], answers: list[Any], missing: bool) -> FailedKeys:
         """Return the keys whose answer is no success; with `missing`, one that is not there is."""

@@ -5,6 +5,7 @@ and is refused without one. A value that is large enough is compressed, if that 
 Compiled as it stands (``codec.pxd``).
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from .._kernels._args import shown
@@ -117,6 +118,22 @@ class Codec:
             if len(smaller) < len(data):
                 return smaller, flags | self._zipped
         return data, flags
+
+    def encode_many(self, values: Iterable[Any]) -> tuple[list[bytes], list[int] | None]:
+        """Return the bytes and the flags for each value; None is for all flags 0."""
+        given: list[Any] = list(values)
+        packs = self._compress is not None
+        for value in given:
+            # Most often nothing is to be done.
+            if type(value) is not bytes or not value:
+                break
+            data: bytes = value
+            if packs and len(data) >= self._compress_from:
+                break
+        else:
+            return given, None
+        pairs = list(map(self.encode, given))
+        return [each for each, _ in pairs], [flag for _, flag in pairs]
 
     def _digits(self, value: int) -> bytes:
         try:

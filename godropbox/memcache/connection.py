@@ -94,6 +94,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_channel",
+        "_fd",
         "_has_begun",
         "_is_mine",
         "_is_valid",
@@ -121,11 +122,13 @@ class Connection:
         self._plain = _is_plain(channel)
         self._pending = getattr(channel, "pending", None)
         self._line: Any = None
+        self._fd = -1  # of the line
         if self._plain:
             line = kernel.open_line(channel.fileno(), timeout or 0.0)  # type: ignore[attr-defined]
             if line is not None:
                 channel.settimeout(None)
                 self._line = line
+                self._fd = line.fd
         begin_again_in_child(self)
 
     def _forked(self) -> None:

@@ -122,17 +122,23 @@ class Fleet:
     """An immutable snapshot of the servers: `shards`, in the order of their ids.
 
     ``of(key)`` is the id of the key's shard, ``of_many(keys)`` a list of them, one a key; the
-    arguments, what is raised and the negative numbers are those of ``sharding.Placement``. `sole`
-    is the shard of every key, where there is one alone and its shard function leaves none out.
+    arguments, what is raised and the negative numbers are those of ``sharding.Placement``, which
+    `placement` is. `sole` is the shard of every key, where there is one alone and its shard
+    function leaves none out. `pools` are those of the shards, where all of them serve and none is
+    watched; else None.
     """
 
-    __slots__ = ("of", "of_many", "shards", "sole")
+    __slots__ = ("of", "of_many", "placement", "pools", "shards", "sole")
 
     def __init__(
         self, shards: tuple[Shard, ...], placement: Placement, has_all: bool = False
     ) -> None:
         self.shards: Final = shards
         self.sole: Final = shards[0] if has_all and len(shards) == 1 else None
+        self.placement: Final = placement
+        # Where every shard serves and none is watched, nothing but its pool is to be looked at.
+        plain = all(shard.serves and not shard.is_watched for shard in shards)
+        self.pools: Final = tuple(shard.pool for shard in shards) if plain else None
         # The placement's own methods: to go through one more would cost as much as they do.
         self.of: Final = placement.of
         self.of_many: Final = placement.of_many

@@ -14,11 +14,12 @@ from ..resource_pool import LameDuckError, ManagedHandle
 from ._answers import failed, forgiven, skipped, unmapped
 from ._errands import borrow, located
 from ._multi import FLEETS, ask_all, get_many, mutate_many, takes
-from ._quick import get_quickly
+from ._quick import get_quickly, set_quickly, store_quickly
 from .ascii import AsciiProtocol
 from .connection import Connection, Seconds, check_timeout
 from .errors import (
     ConnectionUnusableError,
+    InvalidArgumentError,
     NetworkError,
     ReplyError,
     UsageError,
@@ -301,7 +302,7 @@ class ShardedClient:
         """Get many items in the least time: the values without flags, and the rest.
 
         The rest are the answers for keys whose values have flags or are empty, and for those that
-        failed; a miss is in neither.
+        failed; they may lack their tokens. A miss is in neither.
         """
         given = list(keys)
         quick: tuple[dict[Key, bytes], dict[Key, GetResponse]] | None = None
@@ -324,7 +325,46 @@ class ShardedClient:
 
     def set_multi(self, items: Iterable[Item]) -> list[MutateResponse]:
         """Store many items, each as ``set`` would; the answers are in the order of the items."""
-        return self._mutate_many(self._protocol.set_multi, items, True, False)
+        given = list(items)
+        if self._is_ascii:
+            answers: list[MutateResponse] | None = store_quickly(
+                self._manager, self._protocol, self._timeout, b"set ", given
+            )
+            if answers is not None:
+                return answers
+        return self._mutate_many(self._protocol.set_multi, given, True, False)
+
+    def set_values(
+        self,
+        keys: Iterable[Key],
+        values: Iterable[bytes],
+        flags: Iterable[int] | None = None,
+        expire: Int = 0,
+    ) -> list[MutateResponse]:
+        """Set many values in the least time; return an empty list if all were stored.
+
+        `flags` are one a key, or None for 0 each; `expire` is for all. If not all were stored, the
+        answers are in the order of the keys.
+        """
+        names, given = list(keys), list(values)
+        marks = None if flags is None else list(flags)
+        if len(given) != len(names) or (marks is not None and len(marks) != len(names)):
+            raise InvalidArgumentError(
+                f"values and flags must be {len(names)}, one a key, got {len(given)}"
+                + ("" if marks is None else f" and {len(marks)}")
+            )
+        answers: list[MutateResponse] | None = None
+        if self._is_ascii:
+            answers = set_quickly(
+                self._manager, self._protocol, self._timeout, names, given, marks, expire
+            )
+        if answers is None:
+            each = [0] * len(names) if marks is None else marks
+            items = [Item(*three, 0, expire) for three in zip(names, given, each, strict=True)]
+            answers = self._mutate_many(self._protocol.set_multi, items, True, False)
+            if all(answer.ok for answer in answers):
+                answers = []
+        return answers
 
     def set_sentinels(self, items: Iterable[Item]) -> list[MutateResponse]:
         """Store many items, on shards that are WRITE_ONLY or WARM_UP too.

@@ -75,21 +75,35 @@ static void check_full(void)
 
 static void check_bare(void)
 {
+#define META GDBX_WIRE_META
+#define VALUES GDBX_WIRE_VALUES
+#define PLENTY "0123456789012345678901234567890123456789012345678901234567890123456789012345678"
     static const struct {
+        uint32_t kind;
         const char *reply;
-        int asked, bare; /* what is made of it where a value was asked for, and where none was */
+        int asked, bare; /* what is made of it where all was asked for, and where not */
     } rows[] = {
-        {"HD c5 O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
-        {"NF O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
-        {"SERVER_ERROR out of memory\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
-        {"VA 1 O0\r\nx\r\n", GDBX_WIRE_DONE, GDBX_WIRE_BAD},
-        {"VA 1 O0\r\n", GDBX_WIRE_MORE, GDBX_WIRE_BAD},
-        {"HD kb O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_BAD},
+        {META, "HD c5 O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
+        {META, "NF O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
+        {META, "SERVER_ERROR out of memory\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
+        {META, "VA 1 O0\r\nx\r\n", GDBX_WIRE_DONE, GDBX_WIRE_BAD},
+        {META, "VA 1 O0\r\n", GDBX_WIRE_MORE, GDBX_WIRE_BAD},
+        {META, "HD kb O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_BAD},
+        {VALUES, "END\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
+        {VALUES, "VALUE k 0 1 9\r\nx\r\nEND\r\n", GDBX_WIRE_DONE, GDBX_WIRE_BAD},
+        {VALUES, "VALUE k 0 1\r\nx\r\nEND\r\n", GDBX_WIRE_BAD, GDBX_WIRE_DONE},
+        {VALUES, "VALUE k 0 1 \r\nx\r\nEND\r\n", GDBX_WIRE_BAD, GDBX_WIRE_BAD},
+        {VALUES, "VALUE k 0\r\nx\r\nEND\r\n", GDBX_WIRE_BAD, GDBX_WIRE_BAD},
+        /* So long that the line is read in one pass. */
+        {VALUES, "VALUE k 0 395 9\r\n" PLENTY PLENTY PLENTY PLENTY PLENTY "\r\nEND\r\n",
+         GDBX_WIRE_DONE, GDBX_WIRE_BAD},
+        {VALUES, "VALUE k 0 395\r\n" PLENTY PLENTY PLENTY PLENTY PLENTY "\r\nEND\r\n",
+         GDBX_WIRE_BAD, GDBX_WIRE_DONE},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         for (int bare = 0; bare < 2; bare++) {
-            struct gdbx_wire_reader reader = {.kind = GDBX_WIRE_META, .count = 1};
+            struct gdbx_wire_reader reader = {.kind = rows[i].kind, .count = 1};
             struct gdbx_wire_record records[ROOM];
             size_t used = 0;
             int result;
@@ -243,6 +257,33 @@ static void check_many_share_a_deadline(void)
     close_many(&all);
 }
 
+static void check_many_wait_for_one_and_then_for_any(void)
+{
+    struct many all;
+
+    open_many(&all, sizeof all.exchanges[0].buffer);
+    answer(&all, 0, "OK\r\n");
+    answer(&all, 2, "OK\r\n");
+    CHECK(gdbx_wire_many_wait(&all.many, 2) == GDBX_WIRE_GO_ON, "the one has answered");
+    for (size_t i = 0; i < SIDES; i++)
+        gdbx_wire_many_step(&all.many, i);
+    CHECK(all.results[2] == GDBX_WIRE_DONE && all.results[0] == GDBX_WIRE_DONE, "both are taken");
+    CHECK(all.results[1] == GDBX_WIRE_GO_ON, "one has not answered");
+    answer(&all, 1, "O");
+    CHECK(gdbx_wire_many_wait(&all.many, 1) == GDBX_WIRE_GO_ON, "a part came");
+    gdbx_wire_many_step(&all.many, 1);
+    CHECK(all.results[1] == GDBX_WIRE_GO_ON && all.ios[1].size == 1, "and was taken");
+    all.many.deadline = gdbx_wire_now() + 5000000;
+    CHECK(gdbx_wire_many_wait(&all.many, 1) == GDBX_WIRE_GO_ON, "neither it nor any came");
+    gdbx_wire_many_step(&all.many, 1);
+    answer(&all, 1, "K\r\n");
+    CHECK(gdbx_wire_many_wait(&all.many, GDBX_WIRE_ANY) == GDBX_WIRE_GO_ON, "the last look");
+    gdbx_wire_many_step(&all.many, 1);
+    CHECK(all.results[1] == GDBX_WIRE_DONE, "was in time");
+    CHECK(gdbx_wire_many_wait(&all.many, GDBX_WIRE_ANY) == GDBX_WIRE_DONE, "all are over");
+    close_many(&all);
+}
+
 static void check_many_want_room(void)
 {
     struct many all;
@@ -296,6 +337,7 @@ static void check_many_send_and_receive_by_turns(void)
             ssize_t got = recv(all.exchanges[i].ends[1], taken, sizeof taken, MSG_DONTWAIT);
             if (got > 0) left[i] -= (size_t)got;
             if (all.results[i] == GDBX_WIRE_LATE) all.results[i] = GDBX_WIRE_GO_ON;
+            all.many.is_late = 0;
             CHECK(gdbx_wire_many_finish(&all.many, i) == GDBX_WIRE_DONE, "a round");
         }
     }
@@ -333,6 +375,7 @@ int main(int argc, char **argv)
     check_unasked_and_closed();
     check_many_end_each_in_its_way();
     check_many_share_a_deadline();
+    check_many_wait_for_one_and_then_for_any();
     check_many_want_room();
     check_many_send_and_receive_by_turns();
     check_peek();

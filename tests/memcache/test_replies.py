@@ -231,6 +231,7 @@ def test_the_twins_agree_on_anything() -> None:
         (_wire.LINES, 2, 511, 0, 0),
         (_wire.LINES, 1, 15, 0, _wire.STRICT),
         (_wire.VALUES, 3, 0, 0, 0),
+        (_wire.VALUES, 3, 0, 0, _wire.BARE),
         (_wire.STATS, 1, 0, 0, 0),
         (_wire.PACKETS, 2, 1 << 0 | 1 << 1 | 1 << 5, 0, 0),
         (_wire.PACKETS, 2, 1 << 0x0D, 0, _wire.QUIET),

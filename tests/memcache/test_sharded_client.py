@@ -93,6 +93,54 @@ def test_answers_come_in_the_order_asked(client: ShardedClient) -> None:
     assert statuses == [MISS if at % 3 == 0 else ResponseStatus.OK for at in range(200)]
 
 
+def test_values_are_set_in_the_least_time(client: ShardedClient) -> None:
+    values = [key.encode() for key in KEYS]
+    assert client.set_values(KEYS, values) == []
+    found, rest = client.get_values([*KEYS, "none"])
+    assert list(found.items()) == list(zip(KEYS, values, strict=True))
+    assert not rest
+    assert client.set_values(iter(["a", "b", "c"]), [b"1", b"", b"3"], [0, 0, 7], 60) == []
+    found, rest = client.get_values(["c", "a", "b", "a"])
+    assert found == {"a": b"1"}
+    assert {key: (each.value, each.flags) for key, each in rest.items()} == {
+        "b": (b"", 0),
+        "c": (b"3", 7),
+    }
+    assert client.set_values(["a", "b"], [b"2", b"2"], None, -1) == []
+    assert client.get_values(["a", "b"]) == ({}, {})
+    assert client.set_values([], []) == []
+    large = [b"x" * 100_000, b"y" * 16_383]  # of which one is sent from where it lies
+    assert client.set_values(["x", "y"], large) == []
+    assert [each.value for each in client.get_multi(["x", "y"]).values()] == large
+
+
+def test_what_was_not_set_has_answers_for_all(client: ShardedClient) -> None:
+    answers = client.set_values(["a", "a b", "c"], [b"1", b"2", b"3" * 2_000_000])
+    assert [answer.key for answer in answers] == ["a", "a b", "c"]
+    assert [answer.ok for answer in answers] == [True, False, False]
+    assert isinstance(answers[1].error, memcache.InvalidArgumentError)
+    assert isinstance(answers[2].error, memcache.ServerError)
+    answers = client.set_values(["a", "b"], [b"1", "text"])  # type: ignore[list-item]
+    assert [answer.ok for answer in answers] == [True, False]
+    for flags, words in (([0], "got 1 and 1"), (None, "got 1"), ([0, 0], "got 1 and 2")):
+        with pytest.raises(
+            memcache.InvalidArgumentError, match=f"flags must be 2, one a key, {words}"
+        ):
+            client.set_values(["a", "b"], [b"1"], flags)
+
+
+def test_tokens_are_heeded_in_a_batch(client: ShardedClient) -> None:
+    client.set_multi([Item(key, b"1") for key in KEYS])
+    tokens = {key: answer.cas for key, answer in client.get_multi(KEYS).items()}
+    client.set(Item(KEYS[3], b"changed"))
+    answers = client.set_multi([Item(key, b"2", 5, tokens[key], 60) for key in KEYS])
+    assert [answer.ok for answer in answers] == [key != KEYS[3] for key in KEYS]
+    assert answers[3].status is ResponseStatus.KEY_EXISTS
+    now = client.get_multi(KEYS)
+    assert now[KEYS[3]].value == b"changed"
+    assert all(now[key].value == b"2" and now[key].flags == 5 for key in KEYS if key != KEYS[3])
+
+
 def test_bad_and_double_keys_have_answers_in_their_places(client: ShardedClient) -> None:
     items = [Item("a", b"1"), Item("b c", b"2"), Item("d", b"3"), Item("a", b"4"), Item(5, b"")]  # type: ignore[arg-type]
     answers = client.set_multi([*items, "no item", Item("e", "text")])  # type: ignore[list-item,arg-type]

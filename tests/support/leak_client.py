@@ -33,21 +33,31 @@ NUMBERS = itertools.count()
 def answered(request: bytes) -> bytes:
     """Return what a server of the ASCII protocol says that has every key, and stores everything."""
     lines = [line for line in request.split(b"\r\n") if line]
-    if lines[0].startswith(b"gets "):
-        found = [b"VALUE %b 16 1 7\r\nx\r\n" % key for key in lines[0].split()[1:]]
+    verb, *keys = lines[0].split()
+    if verb == b"gets":
+        return b"".join(b"VALUE %b 16 1 7\r\nx\r\n" % key for key in keys) + b"END\r\n"
+    if verb == b"get":  # every other one is text
+        found = [b"VALUE %b %d 1\r\nx\r\n" % (key, at % 2 * 16) for at, key in enumerate(keys)]
         return b"".join(found) + b"END\r\n"
     if lines[0].startswith(b"delete "):
         return b"DELETED\r\n" * len(lines)
     return b"STORED\r\n" * sum(line.startswith(b"set ") for line in lines)
 
 
-def served(address: str) -> memcache.RawAsciiClient:
-    """Return a client of a thread that answers as ``answered`` says."""
+def refusing(request: bytes) -> bytes:
+    """Return what a server says that refuses every store, and has what nobody asked for."""
+    if request.startswith(b"get"):
+        return b"VALUE mine 0 1 7\r\nx\r\nEND\r\n"
+    return b"SERVER_ERROR out of memory\r\n" * request.count(b"set ")
+
+
+def served(address: str, answer: Callable[[bytes], bytes] = answered) -> memcache.RawAsciiClient:
+    """Return a client of a thread that answers."""
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
         while request := theirs.recv(65536):
-            theirs.sendall(answered(request))
+            theirs.sendall(answer(request))
         theirs.close()
 
     threading.Thread(target=serve, daemon=True).start()
@@ -92,6 +102,11 @@ def fleet() -> memcache.ShardedClient:
 @functools.cache
 def over_fleet() -> memcache.Client:
     return memcache.Client.over(fleet())
+
+
+@functools.cache
+def refusing_fleet() -> memcache.ShardedClient:
+    return sharded(functools.partial(served, answer=refusing))
 
 
 DOWN = sharded(refused)
@@ -176,6 +191,9 @@ SHARDED = (
     Case("Client over a fleet: get", lambda: over_fleet().get("user:1"), share=0.1),
     Case("Client over a fleet: get_many", lambda: over_fleet().get_many(KEYS), share=0.1),
     Case("Client over a fleet: set_many", lambda: over_fleet().set_many({"a": 1}), share=0.1),
+    Case("ShardedClient: all refuse", lambda: refusing_fleet().set_multi(ITEMS), share=0.1),
+    Case("ShardedClient: all lie", lambda: refusing_fleet().get_multi(KEYS), share=0.02),
+    Case("ShardedClient.set_values", lambda: fleet().set_values(KEYS, [b"1"] * 12), share=0.1),
     Case("ShardedClient: none connects", lambda: DOWN.get_multi(KEYS), share=0.1),
     Case("ShardedClient: all break", lambda: LOST.set_multi(ITEMS), share=0.1),
     Case("ShardedClient: all ejected", lambda: EJECTING.get_multi(KEYS), share=0.2),

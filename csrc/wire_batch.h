@@ -1,0 +1,63 @@
+/* A batch in the ASCII protocol: keys in a list for each server, and what is written for them.
+ *
+ * The caller owns every array, and has seen to it that the keys may go on the wire. No I/O. */
+#ifndef GDBX_WIRE_BATCH_H
+#define GDBX_WIRE_BATCH_H
+
+#include "text.h"
+#include "wire_io.h"
+
+enum {
+    GDBX_WIRE_NONE = -1,
+    GDBX_WIRE_VERB = 8,    /* the most bytes of a verb, with the space behind it */
+    GDBX_WIRE_AROUND = 96, /* the most bytes of a store besides prefix, key and value */
+};
+
+struct gdbx_wire_asked {
+    void *found;            /* the caller's */
+    struct gdbx_text value; /* to be stored */
+    uint64_t cas;
+    int64_t expire;
+    uint32_t flags;
+    int32_t next; /* the next key of the same server, or GDBX_WIRE_NONE */
+};
+
+struct gdbx_wire_server {
+    struct gdbx_wire_reader reader;
+    struct gdbx_wire_part request;
+    int32_t first, last, next; /* of its keys; `next` is the one whose answer comes next */
+    uint32_t shard;
+    size_t number, size; /* of its keys, and the bytes of them and their values */
+    uint8_t *own;        /* the caller's */
+};
+
+struct gdbx_wire_batch {
+    struct gdbx_text prefix;     /* goes before every key */
+    const struct gdbx_text *keys;
+    struct gdbx_wire_asked *asked; /* one a key */
+    size_t count;
+    struct gdbx_wire_server *servers; /* those that have any of the keys, by their first */
+    size_t used;
+};
+
+/* Put every key into the list of its server: shards[i] is key i's, and `places` has room for one
+ * number for each of num_shards. Returns 0 if a shard is out of range. */
+int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, uint16_t *places,
+                         size_t num_shards);
+
+/* Write the request to a server, at `out`, where there is room for GDBX_WIRE_VERB + 2 bytes and for
+ * every key with the prefix and one byte, or every item with the prefix and GDBX_WIRE_AROUND. It
+ * is `verb`, such as "gets", with all the keys behind it, or a command for each item: `verb`, such
+ * as "set ", or cas for one with a token. Returns its end. */
+uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
+                             struct gdbx_text verb, uint8_t *out);
+uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
+                               struct gdbx_text verb, uint8_t *out);
+
+/* Return which key of a server a record of `data` names, or GDBX_WIRE_NONE: the next, one behind
+ * it, or one before it. */
+int32_t gdbx_wire_batch_named(const struct gdbx_wire_batch *batch,
+                              const struct gdbx_wire_server *server, const uint8_t *data,
+                              const struct gdbx_wire_record *record);
+
+#endif

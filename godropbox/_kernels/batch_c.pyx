@@ -1,0 +1,465 @@
+"""Batches in the ASCII protocol over many plain sockets, in C. The twin of ``batch_py``.
+
+A batch is two calls, with the borrowing of connections in between: ``plan`` sorts keys by server,
+``Plan.get`` or ``Plan.store`` sends all requests and answers all keys. Replies are received into
+one buffer, and parsed there while they are in the cache; only a reply that comes in pieces gets a
+buffer of its own.
+"""
+
+cimport cython
+from cpython cimport array as c_array
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_SetItem
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_GET_ITEM
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from array import array
+
+from ._wire import bad_reply
+from .placement_c cimport Placement, gdbx_text
+from .wire_batch cimport (
+    GDBX_WIRE_AROUND,
+    GDBX_WIRE_NONE,
+    GDBX_WIRE_VERB,
+    gdbx_wire_asked,
+    gdbx_wire_batch,
+    gdbx_wire_batch_get,
+    gdbx_wire_batch_named,
+    gdbx_wire_batch_sort,
+    gdbx_wire_batch_store,
+    gdbx_wire_server,
+)
+from .wire_c cimport (
+    GDBX_WIRE_BAD,
+    GDBX_WIRE_BARE,
+    GDBX_WIRE_DONE,
+    GDBX_WIRE_FAILED,
+    GDBX_WIRE_FULL,
+    GDBX_WIRE_LINES,
+    GDBX_WIRE_MORE,
+    GDBX_WIRE_STRICT,
+    GDBX_WIRE_VALUES,
+    MOST_TRUSTED,
+    gdbx_wire_record,
+)
+from .wire_io cimport (
+    GDBX_HAS_WIRE_IO,
+    GDBX_WIRE_ANY,
+    GDBX_WIRE_GO_ON,
+    GDBX_WIRE_SIGNAL,
+    failure_of,
+    gdbx_wire_io,
+    gdbx_wire_key_ok,
+    gdbx_wire_many,
+    gdbx_wire_many_look,
+    gdbx_wire_many_rescan,
+    gdbx_wire_many_room,
+    gdbx_wire_many_start,
+    gdbx_wire_many_step,
+    gdbx_wire_many_unfit,
+    gdbx_wire_many_wait,
+    gdbx_wire_now,
+)
+
+__all__ = ["plan", "plan_values"]
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
+    int PyLong_CheckExact(object) noexcept
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+
+cdef extern from *:
+    # What Cython makes its own large dicts with: the interpreter's way to do so, where it has one.
+    dict __Pyx_PyDict_NewPresized(Py_ssize_t)
+
+cdef enum:
+    MOST_KEYS = 1 << 30
+    FEW = 256  # sockets that are looked at in one call
+    RECORDS = 32  # answers that are parsed before they are looked at
+    MOST_KEPT = 1 << 20  # the most memory that is kept for the next batch
+
+include "batch_sort.pxi"
+
+cdef c_array.array FLAGS = array("I")
+cdef c_array.array TOKENS = array("Q")
+
+
+@cython.final
+cdef class Plan(Sorted):
+    """What is to be asked of which servers: `places`, in the order of their first keys.
+
+    It is for one thread, and for one ``get`` or ``store``.
+    """
+
+    cdef uint8_t *out  # the requests
+    cdef uint8_t *scratch  # where replies are received
+    cdef size_t out_size
+    cdef gdbx_wire_record records[RECORDS]
+    cdef dict failures, refusals
+    cdef char *statuses
+
+    def __cinit__(self):
+        self.scratch = <uint8_t *> PyMem_RawMalloc(HELD)
+        if self.scratch == NULL:
+            raise MemoryError
+
+    def __init__(self):
+        raise TypeError("a Plan is made by plan()")
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.out)
+        PyMem_RawFree(self.scratch)
+
+    @property
+    def places(self):
+        cdef size_t i
+        cdef list places = []
+        for i in range(self.batch.used):
+            places.append(self.batch.servers[i].shard)
+        return places
+
+    # Asking
+
+    def get(self, list fds not None, seconds, bint plain):
+        """Ask the servers at `places` over these sockets for their keys.
+
+        With `plain` it returns a dict of the values that have no flags and are not empty, and a
+        list of key, value and flags of the others. Otherwise a list of values, None for a miss, and
+        arrays of flags and tokens. Then, with either, a dict of what went wrong, by place: an
+        exception, or the status and the words of a refusal, and the indices of the keys. All of it
+        is None if nothing was sent, because a socket is unfit.
+        """
+        cdef size_t i
+        cdef uint8_t *at
+        cdef bytes verb = b"get" if plain else b"gets"
+        if not self.open(fds, seconds, 1):
+            return None
+        at = self.out
+        for i in range(self.batch.used):
+            at = gdbx_wire_batch_get(&self.batch, &self.batch.servers[i], _text(verb), at)
+        self.start(GDBX_WIRE_VALUES, 0, GDBX_WIRE_BARE if plain else 0)
+        self.see_through()
+        return (*(self.plain_values() if plain else self.all_values()), self.ended())
+
+    def store(self, list fds not None, bytes verb not None, uint64_t words, seconds):
+        """Store the items with `verb`, or with cas those that have a token; answered by `words`.
+
+        Returns the status of each in bytes, a dict of the refusals by index, status and words, and
+        a dict of what went wrong as ``get`` does; or None.
+        """
+        cdef size_t i
+        cdef uint8_t *at
+        cdef bytes statuses
+        cdef dict refusals
+        if PyBytes_GET_SIZE(verb) > GDBX_WIRE_VERB:
+            raise ValueError(f"verb must be at most {<int> GDBX_WIRE_VERB} bytes, got {len(verb)}")
+        if not self.open(fds, seconds, GDBX_WIRE_AROUND):
+            return None
+        refusals = self.refusals
+        statuses = PyBytes_FromStringAndSize(NULL, self.batch.count)
+        self.statuses = PyBytes_AS_STRING(statuses)
+        memset(self.statuses, 0, self.batch.count)
+        at = self.out
+        for i in range(self.batch.used):
+            at = gdbx_wire_batch_store(&self.batch, &self.batch.servers[i], _text(verb), at)
+        self.start(GDBX_WIRE_LINES, words, GDBX_WIRE_STRICT)
+        self.see_through()
+        return statuses, refusals, self.ended()
+
+    cdef bint open(self, list fds, object seconds, size_t around) except -1:
+        """Take the sockets; return whether all are fit to be used, and have room to write."""
+        cdef uint8_t marks[FEW]
+        cdef size_t used = self.batch.used, i, start, unfit = 0, size = 0
+        if self.failures is not None or not used:
+            raise RuntimeError("the plan was carried out before")
+        if len(fds) != <Py_ssize_t> used:
+            raise ValueError(f"fds must be {used}, one a place, got {len(fds)}")
+        around += self.batch.prefix.size
+        for i in range(used):
+            self.sockets[i] = fds[i]
+            size += self.batch.servers[i].size + self.batch.servers[i].number * around
+        for start in range(0, used, FEW):
+            unfit += gdbx_wire_many_unfit(
+                self.sockets + start, min(used - start, <size_t> FEW), self.many.room, marks
+            )
+        if unfit:
+            return False
+        _room(<void **> &self.out, &self.out_size, size + used * (GDBX_WIRE_VERB + 2))
+        self.failures, self.refusals = {}, {}
+        self.many.deadline = INT64_MAX
+        if seconds is not None:
+            self.many.deadline = gdbx_wire_now() + <int64_t> (<double> seconds * 1e9)
+        return True
+
+    cdef int start(self, uint32_t kind, uint64_t words, uint32_t options) except -1:
+        """Send what is written for the servers, as far as their sockets take it."""
+        cdef size_t i
+        cdef gdbx_wire_server *to
+        cdef gdbx_wire_io *io
+        memset(self.many.ios, 0, self.batch.used * sizeof(gdbx_wire_io))
+        for i in range(self.batch.used):
+            to, io = &self.batch.servers[i], &self.many.ios[i]
+            to.reader.kind, to.reader.words, to.reader.options = kind, words, options
+            to.reader.count = to.number
+            io.fd, io.reader, io.parts, io.part_count = self.sockets[i], &to.reader, &to.request, 1
+            if to.request.size > HELD:
+                with nogil:
+                    gdbx_wire_many_start(&self.many)
+            else:
+                gdbx_wire_many_start(&self.many)
+        return 0
+
+    # Receiving
+
+    cdef int see_through(self) except -1:
+        """Go on with all until all are over, and keep what went wrong."""
+        # The one that was asked last is waited for first: by then most of the others have answered.
+        cdef size_t alone = self.batch.used - 1, i
+        cdef int result
+        for i in range(self.batch.used):
+            self.advance(i, False)
+            if self.many.results[i] == GDBX_WIRE_GO_ON:
+                break
+        while True:
+            with nogil:
+                result = gdbx_wire_many_wait(&self.many, alone)
+            if result == GDBX_WIRE_DONE:
+                break
+            if result == GDBX_WIRE_SIGNAL:
+                PyErr_CheckSignals()
+                continue
+            for i in range(self.batch.used):
+                if self.many.results[i] == GDBX_WIRE_GO_ON:
+                    self.advance(i, True)
+            alone = GDBX_WIRE_ANY
+        for i in range(self.batch.used):
+            result = self.many.results[i]
+            if result != GDBX_WIRE_DONE:
+                self.failures.setdefault(self.batch.servers[i].shard, self.failure(i, result))
+        return 0
+
+    cdef object failure(self, size_t i, int result):
+        cdef gdbx_wire_io *io = &self.many.ios[i]
+        if result != GDBX_WIRE_BAD:
+            return failure_of(io, result)
+        return bad_reply(io.reader.reason, io.data[:io.size], io.reader.position)
+
+    cdef int advance(self, size_t i, bint is_told) except -1:
+        """Send and receive what can be, and answer the keys that were answered."""
+        cdef gdbx_wire_server *to = &self.batch.servers[i]
+        cdef gdbx_wire_io *io = &self.many.ios[i]
+        cdef int *result = &self.many.results[i]
+        if to.own == NULL:
+            io.data, io.capacity, io.size = self.scratch, HELD, 0
+        io.records, io.record_capacity, io.record_count = self.records, RECORDS, 0
+        if io.capacity > HELD:
+            with nogil:
+                gdbx_wire_many_step(&self.many, i)
+        elif is_told:
+            gdbx_wire_many_step(&self.many, i)
+        else:
+            gdbx_wire_many_look(&self.many, i)
+        while True:
+            if to.reader.kind == GDBX_WIRE_LINES:
+                self.answer_stores(to, io)
+            else:
+                self.answer_gets(to, io)
+            io.record_count = 0
+            if result[0] == GDBX_WIRE_FULL:
+                gdbx_wire_many_rescan(&self.many, i)
+            elif result[0] == GDBX_WIRE_MORE:
+                self.grow(to, io)
+                result[0] = GDBX_WIRE_GO_ON
+                gdbx_wire_many_look(&self.many, i)
+            else:
+                break
+        if result[0] == GDBX_WIRE_GO_ON and io.size and to.own == NULL:
+            self.grow(to, io)
+        return 0
+
+    cdef int grow(self, gdbx_wire_server *to, gdbx_wire_io *io) except -1:
+        """Give a reply that is in pieces a buffer of its own, or a larger one."""
+        cdef size_t wanted = min(<size_t> to.reader.needed, io.size + MOST_TRUSTED) + 4096
+        cdef size_t capacity = max(2 * io.size, wanted)
+        cdef void *memory = PyMem_RawRealloc(to.own, capacity)
+        if memory == NULL:
+            raise MemoryError
+        if to.own == NULL:
+            memcpy(memory, io.data, io.size)
+        to.own = io.data = <uint8_t *> memory
+        io.capacity = capacity
+        return 0
+
+    cdef int answer_gets(self, gdbx_wire_server *to, gdbx_wire_io *io) except -1:
+        cdef gdbx_wire_record *record
+        cdef gdbx_wire_asked *one
+        cdef int32_t at
+        cdef size_t i
+        cdef object value
+        for i in range(io.record_count):
+            record = &self.records[i]
+            value = PyBytes_FromStringAndSize(
+                <const char *> io.data + record.value, record.value_size
+            )
+            if record.marks & GDBX_WIRE_FAILED:
+                self.failures[to.shard] = record.status, value
+                return 0
+            at = gdbx_wire_batch_named(&self.batch, to, io.data, record)
+            if at == GDBX_WIRE_NONE or self.batch.asked[at].found != NULL:
+                self.failures.setdefault(to.shard, ValueError(
+                    "the reply names a key that was not asked for: "
+                    f"{io.data[record.key:record.key + record.key_size]!r}"
+                ))
+                return 0
+            one = &self.batch.asked[at]
+            Py_INCREF(value)
+            one.found, one.flags, one.cas = <void *> value, record.flags, record.cas
+            to.next = one.next
+        return 0
+
+    cdef int answer_stores(self, gdbx_wire_server *to, gdbx_wire_io *io) except -1:
+        cdef gdbx_wire_record *record
+        cdef size_t i
+        for i in range(io.record_count):
+            record = &self.records[i]
+            if record.marks & GDBX_WIRE_FAILED:
+                self.refusals[to.next] = record.status, PyBytes_FromStringAndSize(
+                    <const char *> io.data + record.value, record.value_size
+                )
+            else:
+                self.statuses[to.next] = <char> record.status
+            to.next = self.batch.asked[to.next].next
+        return 0
+
+    # What comes of it
+
+    cdef tuple plain_values(self):
+        cdef dict found = __Pyx_PyDict_NewPresized(self.batch.count)
+        cdef list rest = []
+        cdef gdbx_wire_asked *one
+        cdef size_t i
+        cdef object key, value
+        for i in range(self.batch.count):
+            one = &self.batch.asked[i]
+            if one.found == NULL:
+                continue
+            key, value = <object> PyList_GET_ITEM(self.things, i), <object> one.found
+            if one.flags == 0 and PyBytes_GET_SIZE(value):
+                PyDict_SetItem(found, key, value)
+            else:
+                rest.append((key, value, one.flags))
+        return found, rest
+
+    cdef tuple all_values(self):
+        cdef list values = [None] * <Py_ssize_t> self.batch.count
+        cdef c_array.array flags = c_array.clone(FLAGS, self.batch.count, True)
+        cdef c_array.array cas = c_array.clone(TOKENS, self.batch.count, True)
+        cdef gdbx_wire_asked *one
+        cdef size_t i
+        for i in range(self.batch.count):
+            one = &self.batch.asked[i]
+            if one.found != NULL:
+                values[i] = <object> one.found
+                flags.data.as_uints[i] = one.flags
+                (<uint64_t *> cas.data.as_ulonglongs)[i] = one.cas
+        return values, flags, cas
+
+    cdef list things_of(self, gdbx_wire_server *to):
+        cdef list indices = []
+        cdef int32_t at = to.first
+        while at != GDBX_WIRE_NONE:
+            indices.append(at)
+            at = self.batch.asked[at].next
+        return indices
+
+    cdef dict ended(self):
+        """Return what went wrong and for which things, and leave the room to the next batch."""
+        cdef dict failures = {}
+        cdef gdbx_wire_server *to
+        cdef size_t i
+        for i in range(self.batch.used if self.failures else 0):
+            to = &self.batch.servers[i]
+            if to.shard in self.failures:
+                failures[to.shard] = self.failures[to.shard], self.things_of(to)
+        self.failures = self.refusals = None
+        self.let_go()
+        if self.held_size + self.out_size <= MOST_KEPT:
+            KEEPER.keep(self)
+        return failures
+
+
+@cython.final
+cdef class Keeper:
+    """Keeps one plan's room for the next batch."""
+
+    cdef Plan spare
+
+    @cython.critical_section
+    cdef int keep(self, Plan plan) except -1:
+        self.spare = plan
+        return 0
+
+    @cython.critical_section
+    cdef Plan take(self):
+        cdef Plan spare = self.spare
+        self.spare = None
+        return spare
+
+
+cdef Keeper KEEPER = Keeper()
+
+
+cdef Plan _loaded(list things, bytes prefix, size_t num_shards):
+    cdef Plan made
+    if not GDBX_HAS_WIRE_IO or not 0 < len(things) < MOST_KEYS:
+        return None
+    made = KEEPER.take()
+    if made is None:
+        made = Plan.__new__(Plan)
+    made.load(things, prefix, num_shards)
+    return made
+
+
+cdef Plan _placed(Plan made, bint is_fit, placement, size_t num_shards, bint of_items):
+    if (
+        is_fit
+        and made.place(placement, num_shards, of_items)
+        and gdbx_wire_batch_sort(&made.batch, made.shards, made.by_shard, num_shards)
+    ):
+        return made
+    made.ended()
+    return None
+
+
+def plan(list things not None, placement, size_t num_shards, bytes prefix not None,
+         type kind=None):
+    """Return the plan of a batch in the ASCII protocol, or None where it needs the long way.
+
+    `things` are keys, or items of a `kind` of tuple: key, value, flags, token and expiry. They must
+    not change any more. `placement` says on which of `num_shards` servers each is. None means that
+    a key or an item is not as plain as can be, that one is on no server, or that there are no lines
+    on this system.
+    """
+    cdef Plan made = _loaded(things, prefix, num_shards)
+    if made is None:
+        return None
+    is_fit = made.take_keys() if kind is None else made.take_items(kind)
+    return _placed(made, is_fit, placement, num_shards, kind is not None)
+
+
+def plan_values(list keys not None, list values not None, list flags, expire, placement,
+                size_t num_shards, bytes prefix not None):
+    """Return the plan of a batch of values to be stored without tokens, as ``plan`` does.
+
+    `flags` are one a value, or None for 0 each; `expire` is for all. No list may change any more.
+    """
+    cdef Plan made = _loaded(keys, prefix, num_shards)
+    if made is None:
+        return None
+    return _placed(made, made.take_values(values, flags, expire), placement, num_shards, False)
