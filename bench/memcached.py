@@ -11,7 +11,7 @@ from typing import Any
 
 from .model import MissingError
 
-__all__ = ["Plain", "Plains", "a_server", "eight_servers", "set_request"]
+__all__ = ["Plain", "Plains", "a_server", "servers", "set_request"]
 
 
 def set_request(key: str, value: bytes) -> bytes:
@@ -129,24 +129,24 @@ def _pinned(core: int) -> Iterator[None]:
 
 
 @contextmanager
-def a_server(apart: bool = False) -> Iterator[list[Any]]:
-    """Run a memcached with one thread on loopback; give its host and port.
+def servers(count: int, apart: bool = False) -> Iterator[list[list[Any]]]:
+    """Run memcacheds with one thread each on loopback; give their hosts and ports.
 
-    It is on one core with us, where what a client does adds to the time whole, or `apart`, where
+    They are on one core with us, where what a client does adds to the time whole, or `apart`, where
     each is woken by the other, as in most places where a server is not the client's own.
     """
     with ExitStack() as stack:
         with _pinned(1 if apart else 0):
-            address = stack.enter_context(_running())
+            addresses = [stack.enter_context(_running()) for _ in range(count)]
         with _pinned(0):
-            yield address
+            yield addresses
 
 
 @contextmanager
-def eight_servers() -> Iterator[list[list[Any]]]:
-    """Run eight of them, and leave it to the kernel which cores they are on, and which we."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(_running()) for _ in range(8)]
+def a_server(apart: bool = False) -> Iterator[list[Any]]:
+    """Run one of ``servers``; give its host and port."""
+    with servers(1, apart) as addresses:
+        yield addresses[0]
 
 
 @contextmanager

@@ -239,16 +239,24 @@ cdef class Plan(Sorted):
                     self.advance(i, True)
             alone = GDBX_WIRE_ANY
         for i in range(self.batch.used):
-            result = self.many.results[i]
-            if result != GDBX_WIRE_DONE:
-                self.failures.setdefault(self.batch.servers[i].shard, self.failure(i, result))
+            if self.many.results[i] != GDBX_WIRE_DONE:
+                self.note_failure(i)
         return 0
 
-    cdef object failure(self, size_t i, int result):
+    cdef int note_failure(self, size_t i) except -1:
+        """Keep what went wrong with a server, if nothing did before."""
         cdef gdbx_wire_io *io = &self.many.ios[i]
-        if result != GDBX_WIRE_BAD:
-            return failure_of(io, result)
-        return bad_reply(io.reader.reason, io.data[:io.size], io.reader.position)
+        cdef int result = self.many.results[i]
+        place = self.batch.servers[i].shard
+        if place in self.failures:
+            return 0
+        if result == GDBX_WIRE_BAD:
+            self.failures[place] = bad_reply(
+                io.reader.reason, io.data[:io.size], io.reader.position
+            )
+        else:
+            self.failures[place] = failure_of(io, result)
+        return 0
 
     cdef int advance(self, size_t i, bint is_told) except -1:
         """Send and receive what can be, and answer the keys that were answered."""
@@ -279,7 +287,9 @@ cdef class Plan(Sorted):
                 gdbx_wire_many_look(&self.many, i)
             else:
                 break
-        if result[0] == GDBX_WIRE_GO_ON and io.size and to.own == NULL:
+        if result[0] == GDBX_WIRE_BAD:
+            self.note_failure(i)  # while the bytes are there
+        elif result[0] == GDBX_WIRE_GO_ON and io.size and to.own == NULL:
             self.grow(to, io)
         return 0
 

@@ -17,7 +17,7 @@ from ._errands import located
 from .ascii import STORE_WORDS
 from .connection import Connection
 from .errors import ReplyError
-from .exchange import GetManyExchange, ValuesExchange, server_error
+from .exchange import server_error
 from .protocol import Protocol
 from .responses import (
     failed_get,
@@ -52,10 +52,6 @@ def get_quickly(
     which have no tokens.
     """
     fleet = manager.fleet()
-    if fleet.sole is not None:
-        if not keys or wire_request.has_repeats(keys):
-            return None
-        return _asked_alone(manager, fleet, protocol, timeout, keys, sentinel, of_values)
     shards = fleet.shards
     plan: Any = kernel.plan(keys, fleet.placement, len(shards), protocol.prefix)
     if plan is None:
@@ -256,40 +252,3 @@ def _told(manager: ShardManager, shard: Shard, failure: Any) -> tuple[ResponseSt
         manager.failed(shard, error)
     error = located(shard, error)
     return status_of(error), error
-
-
-def _asked_alone(
-    manager: ShardManager,
-    fleet: Fleet,
-    protocol: Protocol,
-    timeout: _Seconds,
-    keys: list[Any],
-    sentinel: _Flag,
-    of_values: _Flag,
-) -> Any:
-    """Ask the only shard that there is, as a raw client does."""
-    handles = _borrowed(fleet, [0], sentinel)
-    if handles is None:
-        return None
-    try:
-        connection = _lent(handles[0])
-        if timeout is not None and timeout != connection.timeout:
-            return None
-        try:
-            request, reply = protocol._gets(keys, protocol.prefix, True)
-        except (TypeError, ValueError):
-            return None  # of a key that is bad
-        kind = ValuesExchange if of_values else GetManyExchange
-        try:
-            return connection._see_through(
-                kind(request, reply, wire_request.roomy_dict(len(keys)), keys, protocol.prefix),
-                None,
-            )
-        except (NetworkError, ReplyError) as error:
-            if not connection.has_begun:
-                return None  # the connection was stale, and is given back to be closed
-            status, wrong = _told(manager, fleet.shards[0], error)
-            failed = {key: failed_get(key, status, wrong) for key in keys}
-            return ({}, failed) if of_values else failed
-    finally:
-        _give_back(handles)

@@ -1,8 +1,5 @@
 # What the compiler is told about exchange.py: the fields of the classes that every call makes.
 
-cimport cython
-from libc.stdint cimport uint32_t, uint64_t
-
 
 cdef class Exchange:
     cdef public list request
@@ -25,10 +22,6 @@ cdef class GetManyExchange(Exchange):
     cdef public list keys
     cdef public bytes prefix
     cdef public dict aliases
-
-
-cdef class ValuesExchange(GetManyExchange):
-    pass
 
 
 cdef class MutateExchange(Exchange):
@@ -55,6 +48,3 @@ cdef class VersionExchange(Exchange):
 
 cdef class StatsExchange(Exchange):
     cdef public object shard_id
-
-@cython.locals(at=Py_ssize_t, rest=dict)
-cpdef dict fill_values(dict found, list keys, list values, const uint32_t[::1] flags, const uint64_t[::1] cas)

@@ -5,7 +5,6 @@ until that returns True, and then asks for ``result``. An exchange is used once.
 of it means that the connection must not be used again. Compiled as it stands (``exchange.pxd``).
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._kernels import wire
@@ -39,10 +38,8 @@ __all__ = [
     "MutateManyExchange",
     "ResponseExchange",
     "StatsExchange",
-    "ValuesExchange",
     "VersionExchange",
     "as_caller_error",
-    "fill_values",
     "get_response",
     "server_error",
 ]
@@ -76,32 +73,6 @@ def get_response(key: Key, hit: tuple[int, bytes | None, int, int]) -> GetRespon
         return one_get(key, value, flags, cas)
     status, error = server_error(number, value or b"")
     return failed_get(key, status, error)
-
-
-def fill_values(
-    found: dict[Key, bytes],
-    keys: list[Key],
-    values: list[Any],
-    flags: Sequence[int],
-    cas: Sequence[int],
-) -> dict[Key, GetResponse]:
-    """Put the values without flags into `found`; return a response for what else there is.
-
-    A miss is in neither, and an empty value is among the rest.
-    """
-    if not len(keys) == len(values) == len(flags) == len(cas):
-        raise ValueError("keys, values, flags and cas must be of one length")
-    rest: dict[Key, GetResponse] = {}
-    at = 0
-    for key in keys:
-        value = values[at]
-        if value is not None:
-            if flags[at] == 0 and value:
-                found[key] = value
-            else:
-                rest[key] = one_get(key, value, flags[at], cas[at])
-        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
-    return rest
 
 
 class Exchange:
@@ -228,21 +199,6 @@ class GetManyExchange(Exchange):
                 for key in given:
                     self.found[key] = _renamed(found[wire_key], key)
         return self.found
-
-
-class ValuesExchange(GetManyExchange):
-    """A get of many keys that gives the values without flags, and responses for what else is."""
-
-    __slots__ = ()
-
-    def _result(self) -> tuple[dict[Key, bytes], dict[Key, GetResponse]]:
-        values, flags, cas, failures = self.reply.hits(self.keys, self.prefix)
-        found: dict[Key, Any] = self.found
-        rest: dict[Key, GetResponse] = fill_values(found, self.keys, values, flags, cas)
-        if failures is not None:
-            for at, (number, text) in failures.items():
-                rest[self.keys[at]] = failed_get(self.keys[at], *server_error(number, text))
-        return found, rest
 
 
 def _renamed(response: GetResponse, key: Key) -> GetResponse:

@@ -169,7 +169,7 @@ def test_answers_may_come_in_any_order(
         (value(b"x", b"1") + END, "a key that was not asked for: b'x'"),
         (value(b"b", b"1") + END, "a key that was not asked for: b'b'"),  # another server's
         (value(b"a", b"1") + value(b"a", b"2") + END, "a key that was not asked for: b'a'"),
-        (b"HUH\r\n", "a line is not one that answers the request"),
+        (b"HUH\r\n", "a line is not one that answers the request: b'HUH\\r\\n' at byte 0"),
         (END + b"END\r\n", "after the end of the reply"),
     ],
 )
