@@ -1,10 +1,11 @@
 from array import array
-from typing import Any, Never
+from typing import Any, Never, final
 
 from .batch_py import Placement
 
 __all__ = ["plan", "plan_values"]
 
+@final
 class Plan:
     def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
