@@ -11,6 +11,8 @@ from typing import Any
 from .._kernels import batch as kernel
 from .._kernels import wire_request
 from ..errors import NetworkError
+
+# By their fields, since eight properties a batch, eight times over, would take longer than sending.
 from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
 from ._answers import status_of
 from ._errands import located
@@ -35,6 +37,7 @@ __all__ = ["get_quickly", "set_quickly", "store_quickly"]
 # Under names of their own, since the compiler takes the plain ones for C types.
 _Seconds = float | None
 _Flag = bool
+_Verb = bytes | None
 _Places = list[int]
 
 
@@ -52,35 +55,23 @@ def get_quickly(
     which have no tokens.
     """
     fleet = manager.fleet()
-    shards = fleet.shards
-    plan: Any = kernel.plan(keys, fleet.placement, len(shards), protocol.prefix)
-    if plan is None:
-        return None
-    places: _Places = plan.places
-    handles = _borrowed(fleet, places, sentinel)
-    if handles is None:
-        return None
-    try:
-        gathered: Any = plan.get(_begun(handles), _limit(handles, timeout), of_values)
-        failures: dict[int, Any] = {} if gathered is None else gathered[2 if of_values else 3]
-        _end(handles, places, failures)
-    finally:
-        _give_back(handles)
+    plan: Any = kernel.plan(keys, fleet.placement, len(fleet.shards), protocol.prefix)
+    gathered: Any = _carried_out(plan, fleet, timeout, None, sentinel, of_values)
     if gathered is None:
         return None
     found: dict[Key, Any]
     rest: Any
     if of_values:
-        found, given, _ = gathered
+        found, given, failures = gathered
         rest = {}
         for key, value, flags in given:
             rest[key] = one_get(key, value, flags, 0)
     else:
-        values, all_flags, all_cas, _ = gathered
+        values, all_flags, all_cas, failures = gathered
         rest = found = wire_request.roomy_dict(len(keys))
         fill_gets(found, keys, values, all_flags, all_cas)
     for place, (failure, indices) in failures.items():
-        status, error = _told(manager, shards[place], failure)
+        status, error = _told(manager, fleet.shards[place], failure)
         for index in indices:
             rest[keys[index]] = failed_get(keys[index], status, error)
     return (found, rest) if of_values else found
@@ -92,7 +83,7 @@ def store_quickly(
     """Return an answer for every item, in their order, or None: nothing was sent."""
     fleet = manager.fleet()
     plan: Any = kernel.plan(items, fleet.placement, len(fleet.shards), protocol.prefix, Item)
-    stored = _stored(fleet, plan, verb, timeout)
+    stored = _carried_out(plan, fleet, timeout, verb, False, False)
     if stored is None:
         return None
     keys: list[Any] = [item[0] for item in items]
@@ -115,7 +106,7 @@ def set_quickly(
     plan: Any = kernel.plan_values(
         keys, values, flags, expire, fleet.placement, len(fleet.shards), protocol.prefix
     )
-    stored: Any = _stored(fleet, plan, b"set ", timeout)
+    stored: Any = _carried_out(plan, fleet, timeout, b"set ", False, False)
     if stored is None:
         return None
     statuses, refusals, failures = stored
@@ -124,19 +115,28 @@ def set_quickly(
     return _answers(manager, fleet, keys, statuses, refusals, failures)
 
 
-def _stored(fleet: Fleet, plan: Any, verb: bytes, timeout: _Seconds) -> Any:
-    """Return what is made of a plan to store: statuses, refusals, failures; None if nothing is."""
+def _carried_out(
+    plan: Any, fleet: Fleet, timeout: _Seconds, verb: _Verb, sentinel: _Flag, plain: _Flag
+) -> Any:
+    """Return what ``Plan.store`` makes of a plan, or ``Plan.get`` without a verb.
+
+    It is None if nothing was sent: there is no plan, or a connection that cannot do.
+    """
     if plan is None:
         return None
     places: _Places = plan.places
-    handles = _borrowed(fleet, places, False)
+    handles = _borrowed(fleet, places, sentinel)
     if handles is None:
         return None
     try:
-        stored: Any = plan.store(_begun(handles), verb, STORE_WORDS, _limit(handles, timeout))
-        failures: dict[int, Any] = {} if stored is None else stored[2]
-        _end(handles, places, failures)
-        return stored
+        fds, limit = _begun(handles), _limit(handles, timeout)
+        outcome: Any
+        if verb is None:
+            outcome = plan.get(fds, limit, plain)
+        else:
+            outcome = plan.store(fds, verb, STORE_WORDS, limit)
+        _end(handles, places, {} if outcome is None else outcome[len(outcome) - 1])
+        return outcome
     finally:
         _give_back(handles)
 
