@@ -63,6 +63,7 @@ MODULES = [
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
     "godropbox.memcache._errands",
+    "godropbox.memcache._fleet",
     "godropbox.memcache._multi",
     "godropbox.memcache._quick",
     "godropbox.memcache.ascii",

@@ -1,4 +1,5 @@
 #include "wire.h"
+#include "wire_impl.h"
 
 #include <string.h>
 
@@ -170,16 +171,6 @@ static int last_line(struct gdbx_wire_reader *reader, const uint8_t *data, size_
     return GDBX_WIRE_DONE;
 }
 
-/* Read at most 18 digits, which cannot overflow; returns what follows them, 0 if there are none. */
-static uint8_t few_digits(const uint8_t *data, size_t *at, uint64_t *out) {
-    size_t start = *at, i = start;
-    uint64_t number = 0;
-    while (i < start + 18 && (uint8_t) (data[i] - '0') < 10) number = number * 10 + data[i++] - '0';
-    *at = i + 1;
-    *out = number;
-    return i == start ? 0 : data[i];
-}
-
 /* Read a VALUE line as servers write it, in one pass and with no look at where the data ends: the
  * caller has seen that PLENTY is there. Whatever is unusual is left to the slow way: returns 0. */
 enum { PLENTY = 6 + 251 + 3 * 19 + 2 };
@@ -193,10 +184,10 @@ static int quick_line(const uint8_t *data, size_t start, int bare, struct gdbx_w
     while (at < last && data[at] > ' ') at++;
     record->key_size = at - record->key;
     if (record->key_size == 0 || data[at++] != ' ') return 0;
-    if (few_digits(data, &at, &flags) != ' ' || flags > UINT32_MAX) return 0;
-    next = few_digits(data, &at, length);
+    if (gdbx_wire_few_digits(data, &at, &flags) != ' ' || flags > UINT32_MAX) return 0;
+    next = gdbx_wire_few_digits(data, &at, length);
     if (*length > GDBX_WIRE_MAX_VALUE) return 0;
-    if (!bare) next = next == ' ' ? few_digits(data, &at, &record->cas) : 0;
+    if (!bare) next = next == ' ' ? gdbx_wire_few_digits(data, &at, &record->cas) : 0;
     if (next != '\r' || data[at] != '\n') return 0;
     record->flags = (uint32_t) flags;
     *end = at - 1;

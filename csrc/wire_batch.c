@@ -1,4 +1,5 @@
 #include "wire_batch.h"
+#include "wire_impl.h"
 
 #include <string.h>
 
@@ -19,7 +20,8 @@ int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, 
             server = &batch->servers[batch->used];
             memset(server, 0, sizeof *server);
             server->shard = (uint32_t) shard;
-            server->first = server->next = (int32_t) i;
+            server->batch = batch;
+            server->first = server->next = server->taken = (int32_t) i;
             places[shard] = (uint16_t) ++batch->used;
         }
         server->last = (int32_t) i;
@@ -102,6 +104,78 @@ uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_batch *batch, struct gdbx_
         out = put(out, "\r\n", 2);
     }
     return end_request(server, start, out);
+}
+
+/* The most bytes behind the key of a VALUE line: three numbers, none with more digits than
+ * gdbx_wire_few_digits() reads, with a byte before and behind each, and the last of the line. */
+enum { NUMBERS = 3 * 19 + 2 };
+
+/* Read what is behind the key of a VALUE line; returns where the value starts, 0 if unusual. */
+static size_t numbers(const uint8_t *data, size_t at, int bare, struct gdbx_wire_asked *key,
+                      size_t *length) {
+    uint64_t number;
+    uint8_t next;
+    if (data[at] == '0' && data[at + 1] == ' ') {
+        key->flags = 0;
+        at += 2;
+    } else {
+        if (gdbx_wire_few_digits(data, &at, &number) != ' ' || number > UINT32_MAX) return 0;
+        key->flags = (uint32_t) number;
+    }
+    next = gdbx_wire_few_digits(data, &at, &number);
+    *length = (size_t) number;
+    if (number > GDBX_WIRE_MAX_VALUE) return 0;
+    if (!bare) next = next == ' ' ? gdbx_wire_few_digits(data, &at, &key->cas) : 0;
+    return next == '\r' && data[at] == '\n' ? at + 1 : 0;
+}
+
+void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
+    struct gdbx_wire_reader *reader = io->reader;
+    struct gdbx_wire_server *server = (struct gdbx_wire_server *) reader;
+    const struct gdbx_wire_batch *batch = server->batch;
+    const uint8_t *data = io->data;
+    size_t at = reader->position, size = io->size, before = 6 + batch->prefix.size;
+    int bare = (reader->options & GDBX_WIRE_BARE) != 0;
+    if (size < reader->needed) return;
+    for (int32_t i = server->next; i != NONE; i = batch->asked[i].next) {
+        struct gdbx_wire_asked *key = &batch->asked[i];
+        size_t name = batch->keys[i].size, start, length;
+        if (size - at < before + name + 1 + NUMBERS || memcmp(data + at, "VALUE ", 6) != 0) break;
+        if (before > 6 && memcmp(data + at + 6, batch->prefix.data, before - 6) != 0) break;
+        /* Another key's: this one is not there. */
+        if (data[at + before + name] != ' '
+            || !gdbx_wire_same(data + at + before, batch->keys[i].data, name))
+            continue;
+        if (key->found) break; /* a key that was answered before */
+        start = numbers(data, at + before + name + 1, bare, key, &length);
+        if (!start || start + length + 2 > size || memcmp(data + start + length, "\r\n", 2) != 0)
+            break;
+        key->value.data = data + start;
+        key->value.size = length;
+        at = start + length + 2;
+        reader->next++;
+        server->next = key->next;
+    }
+    if (size - at >= 5 && memcmp(data + at, "END\r\n", 5) == 0) {
+        at += 5;
+        reader->done = 1;
+    }
+    reader->position = at;
+}
+
+void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io) {
+    struct gdbx_wire_reader *reader = io->reader;
+    struct gdbx_wire_server *server = (struct gdbx_wire_server *) reader;
+    size_t at = reader->position;
+    int32_t key = server->next;
+    while (key != NONE && io->size - at >= 8 && memcmp(io->data + at, "STORED\r\n", 8) == 0) {
+        at += 8;
+        reader->next++;
+        key = server->batch->asked[key].next;
+    }
+    server->next = key;
+    reader->position = at;
+    reader->done = reader->next == reader->count;
 }
 
 static int is_named(const struct gdbx_wire_batch *batch, int32_t at, const uint8_t *name,

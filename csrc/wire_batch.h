@@ -15,7 +15,7 @@ enum {
 
 struct gdbx_wire_asked {
     void *found;            /* the caller's */
-    struct gdbx_text value; /* to be stored */
+    struct gdbx_text value; /* to be stored, or taken from a reply, where it lies still */
     uint64_t cas;
     int64_t expire;
     uint32_t flags;
@@ -23,9 +23,11 @@ struct gdbx_wire_asked {
 };
 
 struct gdbx_wire_server {
-    struct gdbx_wire_reader reader;
+    struct gdbx_wire_reader reader; /* first, so that who has it has the server */
     struct gdbx_wire_part request;
+    const struct gdbx_wire_batch *batch;
     int32_t first, last, next; /* of its keys; `next` is the one whose answer comes next */
+    int32_t taken;             /* from here to `next`, values were taken from the reply */
     uint32_t shard;
     size_t number, size; /* of its keys, and the bytes of them and their values */
     uint8_t *own;        /* the caller's */
@@ -53,6 +55,12 @@ uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_batch *batch, struct gdbx_wi
                              struct gdbx_text verb, uint8_t *out);
 uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
                                struct gdbx_text verb, uint8_t *out);
+
+/* For gdbx_wire_io.take: VALUE blocks of keys in the order in which they were asked for, which are
+ * as good as all there are, and lines that say STORED. What has anything unusual about it, and all
+ * behind that, is left to the scan. The values taken are pointed to by their keys. */
+void gdbx_wire_batch_take_values(struct gdbx_wire_io *io);
+void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io);
 
 /* Return which key of a server a record of `data` names, or GDBX_WIRE_NONE: the next, one behind
  * it, or one before it. */

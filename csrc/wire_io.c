@@ -105,7 +105,9 @@ int gdbx_wire_receive_some(struct gdbx_wire_io *io, int waits) {
 
 /* Go on with what was received, now that there is room for its records. */
 int gdbx_wire_rescan(struct gdbx_wire_io *io) {
-    int result = gdbx_wire_scan(io->reader, io->data, io->size, io->records, io->record_capacity,
+    int result;
+    if (io->take) io->take(io);
+    result = gdbx_wire_scan(io->reader, io->data, io->size, io->records, io->record_capacity,
                                 &io->record_count);
     return result == GDBX_WIRE_MORE ? GO_ON : result;
 }

@@ -36,6 +36,8 @@ struct gdbx_wire_io {
     int fd;
     int armed; /* a blocking receive on fd gives up by itself, near enough to the deadline */
     int begun, error;
+    /* Takes what is as usual off the front, before the scan sees it; NULL for none such. */
+    void (*take)(struct gdbx_wire_io *io);
 };
 
 #ifdef _WIN32

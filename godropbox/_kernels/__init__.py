@@ -70,6 +70,7 @@ MODULES = (
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
     "godropbox.memcache._errands",
+    "godropbox.memcache._fleet",
     "godropbox.memcache._multi",
     "godropbox.memcache._quick",
     "godropbox.memcache.ascii",

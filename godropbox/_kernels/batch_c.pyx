@@ -33,6 +33,8 @@ from .wire_batch cimport (
     gdbx_wire_batch_named,
     gdbx_wire_batch_sort,
     gdbx_wire_batch_store,
+    gdbx_wire_batch_take_stored,
+    gdbx_wire_batch_take_values,
     gdbx_wire_server,
 )
 from .wire_c cimport (
@@ -43,6 +45,7 @@ from .wire_c cimport (
     GDBX_WIRE_FULL,
     GDBX_WIRE_LINES,
     GDBX_WIRE_MORE,
+    GDBX_WIRE_STORED,
     GDBX_WIRE_STRICT,
     GDBX_WIRE_VALUES,
     MOST_TRUSTED,
@@ -55,7 +58,7 @@ from .wire_io cimport (
     GDBX_WIRE_SIGNAL,
     failure_of,
     gdbx_wire_io,
-    gdbx_wire_key_ok,
+    gdbx_wire_key_fits,
     gdbx_wire_many,
     gdbx_wire_many_look,
     gdbx_wire_many_rescan,
@@ -71,6 +74,9 @@ __all__ = ["plan", "plan_values"]
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
+    bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
+    void *PyUnicode_DATA(object) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
     int PyLong_CheckExact(object) noexcept
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
 
@@ -208,6 +214,10 @@ cdef class Plan(Sorted):
             to.reader.kind, to.reader.words, to.reader.options = kind, words, options
             to.reader.count = to.number
             io.fd, io.reader, io.parts, io.part_count = self.sockets[i], &to.reader, &to.request, 1
+            if kind == GDBX_WIRE_VALUES:
+                io.take = gdbx_wire_batch_take_values
+            elif words & GDBX_WIRE_STORED:
+                io.take = gdbx_wire_batch_take_stored
             if to.request.size > HELD:
                 with nogil:
                     gdbx_wire_many_start(&self.many)
@@ -222,10 +232,6 @@ cdef class Plan(Sorted):
         # The one that was asked last is waited for first: by then most of the others have answered.
         cdef size_t alone = self.batch.used - 1, i
         cdef int result
-        for i in range(self.batch.used):
-            self.advance(i, False)
-            if self.many.results[i] == GDBX_WIRE_GO_ON:
-                break
         while True:
             with nogil:
                 result = gdbx_wire_many_wait(&self.many, alone)
@@ -277,6 +283,7 @@ cdef class Plan(Sorted):
             if to.reader.kind == GDBX_WIRE_LINES:
                 self.answer_stores(to, io)
             else:
+                self.answer_taken(to)
                 self.answer_gets(to, io)
             io.record_count = 0
             if result[0] == GDBX_WIRE_FULL:
@@ -306,6 +313,19 @@ cdef class Plan(Sorted):
         io.capacity = capacity
         return 0
 
+    cdef int answer_taken(self, gdbx_wire_server *to) except -1:
+        """Copy the values that were taken, before the bytes are gone."""
+        cdef gdbx_wire_asked *one
+        cdef object value
+        while to.taken != to.next:
+            one = &self.batch.asked[to.taken]
+            if one.value.data != NULL:
+                value = PyBytes_FromStringAndSize(<const char *> one.value.data, one.value.size)
+                Py_INCREF(value)
+                one.found, one.value.data = <void *> value, NULL
+            to.taken = one.next
+        return 0
+
     cdef int answer_gets(self, gdbx_wire_server *to, gdbx_wire_io *io) except -1:
         cdef gdbx_wire_record *record
         cdef gdbx_wire_asked *one
@@ -330,7 +350,7 @@ cdef class Plan(Sorted):
             one = &self.batch.asked[at]
             Py_INCREF(value)
             one.found, one.flags, one.cas = <void *> value, record.flags, record.cas
-            to.next = one.next
+            to.next = to.taken = one.next
         return 0
 
     cdef int answer_stores(self, gdbx_wire_server *to, gdbx_wire_io *io) except -1:

@@ -110,7 +110,10 @@ cdef class Sorted:
         cdef gdbx_wire_asked *one = &self.batch.asked[i]
         cdef gdbx_text *text = <gdbx_text *> &self.batch.keys[i]
         cdef Py_ssize_t size
-        if isinstance(key, str):
+        if isinstance(key, str) and PyUnicode_IS_COMPACT_ASCII(key):
+            text.data = <const uint8_t *> PyUnicode_DATA(key)
+            text.size = <size_t> PyUnicode_GET_LENGTH(key)
+        elif isinstance(key, str):
             try:
                 text.data = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, &size)
             except UnicodeEncodeError:
@@ -120,11 +123,11 @@ cdef class Sorted:
             text[0] = _text(key)
         else:
             return False
-        one.found, one.value.size = NULL, 0
+        one.found, one.value.data, one.value.size = NULL, NULL, 0
         self.batch.count = i + 1
         return (
             self.batch.prefix.size + text.size <= MOST_KEY
-            and gdbx_wire_key_ok(text.data, text.size)
+            and gdbx_wire_key_fits(text.data, text.size)
         )
 
     cdef bint take_items(self, type kind) except -1:

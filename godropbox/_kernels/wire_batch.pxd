@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from .placement_c cimport gdbx_text
 from .wire_c cimport gdbx_wire_reader, gdbx_wire_record
-from .wire_io cimport gdbx_wire_part
+from .wire_io cimport gdbx_wire_io, gdbx_wire_part
 
 
 cdef extern from "wire_batch.h":
@@ -22,7 +22,7 @@ cdef extern from "wire_batch.h":
     struct gdbx_wire_server:
         gdbx_wire_reader reader
         gdbx_wire_part request
-        int32_t first, next
+        int32_t first, next, taken
         uint32_t shard
         size_t number, size
         uint8_t *own
@@ -40,6 +40,8 @@ cdef extern from "wire_batch.h":
     uint8_t *gdbx_wire_batch_store(
         const gdbx_wire_batch *, gdbx_wire_server *, gdbx_text, uint8_t *
     ) noexcept
+    void gdbx_wire_batch_take_values(gdbx_wire_io *) noexcept nogil
+    void gdbx_wire_batch_take_stored(gdbx_wire_io *) noexcept nogil
     int32_t gdbx_wire_batch_named(
         const gdbx_wire_batch *, const gdbx_wire_server *, const uint8_t *, const gdbx_wire_record *
     ) noexcept

@@ -7,6 +7,7 @@ cdef extern from "wire.h":
         GDBX_WIRE_LINES
         GDBX_WIRE_VALUES
         GDBX_WIRE_STATS
+        GDBX_WIRE_STORED
         GDBX_WIRE_STRICT
         GDBX_WIRE_BARE
         GDBX_WIRE_DONE

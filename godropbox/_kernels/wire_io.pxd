@@ -9,6 +9,9 @@ from .wire_c cimport gdbx_wire_reader, gdbx_wire_record
 cdef extern from "wire.h":
     int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
 
+cdef extern from "wire_impl.h":
+    bint gdbx_wire_key_fits(const uint8_t *, size_t) noexcept nogil
+
 cdef extern from "wire_io.h":
     enum:
         GDBX_HAS_WIRE_IO
@@ -30,6 +33,7 @@ cdef extern from "wire_io.h":
         size_t record_capacity, record_count
         int64_t deadline
         int fd, armed, begun, error
+        void (*take)(gdbx_wire_io *) noexcept nogil
     int64_t gdbx_wire_now() noexcept nogil
     int gdbx_wire_arm(int, int64_t) noexcept nogil
     int gdbx_wire_exchange(gdbx_wire_io *) noexcept nogil

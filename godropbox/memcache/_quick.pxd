@@ -4,23 +4,16 @@ cimport cython
 
 from ..resource_pool._ledger cimport Entry
 from ..resource_pool._simple cimport ManagedHandle, SimpleResourcePool
+from ._fleet cimport Fleet
 from .connection cimport Connection
 
 
-@cython.locals(pool=SimpleResourcePool, handle=ManagedHandle, connection=Connection)
-cdef list _borrowed(fleet, list places, sentinel)
+@cython.locals(places=list, handles=list, fds=list, handle=ManagedHandle, connection=Connection,
+               lent=Py_ssize_t)
+cdef _carried_out(plan, Fleet fleet, timeout, verb, sentinel, plain)
 
-@cython.locals(entry=Entry, connection=Connection)
-cdef Connection _lent(ManagedHandle handle)
+@cython.locals(entry=Entry, connection=Connection, pool=SimpleResourcePool)
+cdef Connection _lent(Fleet fleet, Py_ssize_t place, ManagedHandle handle, sentinel)
 
-@cython.locals(handle=ManagedHandle, connection=Connection)
-cdef list _begun(list handles)
-
-@cython.locals(handle=ManagedHandle, connection=Connection, at=Py_ssize_t)
-cdef _end(list handles, list places, dict failures)
-
-@cython.locals(handle=ManagedHandle, connection=Connection)
-cdef _give_back(list handles)
-
-@cython.locals(handle=ManagedHandle, connection=Connection)
-cdef _limit(list handles, timeout)
+@cython.locals(entry=Entry, handle=ManagedHandle, connection=Connection, at=Py_ssize_t)
+cdef _give_back(list handles, Py_ssize_t lent, list places, failures)

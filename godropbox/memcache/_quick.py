@@ -17,6 +17,7 @@ from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
 from ._answers import status_of
 from ._errands import located
 from .ascii import STORE_WORDS
+from ._fleet import Fleet
 from .connection import Connection
 from .errors import ReplyError
 from .exchange import server_error
@@ -29,7 +30,7 @@ from .responses import (
     one_get,
 )
 from .scatter import told
-from .shard_manager import Fleet, Shard, ShardManager
+from .shard_manager import Shard, ShardManager
 from .types import Item, Key, ResponseStatus
 
 __all__ = ["get_quickly", "set_quickly", "store_quickly"]
@@ -37,8 +38,12 @@ __all__ = ["get_quickly", "set_quickly", "store_quickly"]
 # Under names of their own, since the compiler takes the plain ones for C types.
 _Seconds = float | None
 _Flag = bool
+_Int = int
 _Verb = bytes | None
 _Places = list[int]
+
+_ALL = object()  # every connection of a batch failed, as it was not seen through
+_FINE = (None,)
 
 
 def get_quickly(
@@ -54,7 +59,7 @@ def get_quickly(
     With `of_values` it is the values without flags, and a dict of the other answers but misses,
     which have no tokens.
     """
-    fleet = manager.fleet()
+    fleet: Fleet = manager.fleet()
     plan: Any = kernel.plan(keys, fleet.placement, len(fleet.shards), protocol.prefix)
     gathered: Any = _carried_out(plan, fleet, timeout, None, sentinel, of_values)
     if gathered is None:
@@ -81,7 +86,7 @@ def store_quickly(
     manager: ShardManager, protocol: Protocol, timeout: _Seconds, verb: bytes, items: list[Any]
 ) -> Any:
     """Return an answer for every item, in their order, or None: nothing was sent."""
-    fleet = manager.fleet()
+    fleet: Fleet = manager.fleet()
     plan: Any = kernel.plan(items, fleet.placement, len(fleet.shards), protocol.prefix, Item)
     stored = _carried_out(plan, fleet, timeout, verb, False, False)
     if stored is None:
@@ -102,7 +107,7 @@ def set_quickly(
     """Set values, `flags` being None for 0 each; as ``store_quickly``, but an empty list if all
     were stored.
     """
-    fleet = manager.fleet()
+    fleet: Fleet = manager.fleet()
     plan: Any = kernel.plan_values(
         keys, values, flags, expire, fleet.placement, len(fleet.shards), protocol.prefix
     )
@@ -125,20 +130,36 @@ def _carried_out(
     if plan is None:
         return None
     places: _Places = plan.places
-    handles = _borrowed(fleet, places, sentinel)
-    if handles is None:
-        return None
+    handles = fleet._handles()
+    lent = 0
+    # Until they end well the connections count as broken.
+    failures: Any = _ALL
     try:
-        fds, limit = _begun(handles), _limit(handles, timeout)
+        fds: list[int] = []
+        limit = timeout
+        for place in places:
+            if lent == len(handles):
+                handles.append(ManagedHandle.__new__(ManagedHandle))
+            handle = handles[lent]
+            connection = _lent(fleet, place, handle, sentinel)
+            if connection is None:
+                failures = None
+                return None
+            lent += 1
+            fds.append(connection._fd)
+            if timeout is None and connection._timeout is not None:
+                seconds = connection._timeout
+                limit = seconds if limit is None or seconds < limit else limit
         outcome: Any
         if verb is None:
             outcome = plan.get(fds, limit, plain)
         else:
             outcome = plan.store(fds, verb, STORE_WORDS, limit)
-        _end(handles, places, {} if outcome is None else outcome[len(outcome) - 1])
+        failures = None if outcome is None else outcome[len(outcome) - 1]
         return outcome
     finally:
-        _give_back(handles)
+        _give_back(handles, lent, places, failures)
+        fleet._keep(handles)
 
 
 def _answers(
@@ -159,88 +180,51 @@ def _answers(
     return answers
 
 
-def _borrowed(fleet: Fleet, places: _Places, sentinel: _Flag) -> Any:
-    """Return an idle connection's handle for each place; None if one has none, or cannot do."""
-    handles: list[ManagedHandle] = []
-    is_fit = False
-    pools: Any = fleet.pools
-    try:
-        for place in places:
-            if pools is None:
-                shard = fleet.shards[place]
-                if not (shard.takes_sentinels if sentinel else shard.serves):
-                    return None
-                if shard.is_watched and shard.failures:
-                    return None
-                pool: SimpleResourcePool = shard.pool
-            else:
-                pool = pools[place]
-            handle = pool.get_idle()
-            if handle is None:
-                return None
-            handles.append(handle)
-            connection = _lent(handle)
-            if connection._line is None or not (connection._is_valid and connection._is_mine):
-                return None
-        is_fit = True
-    finally:
-        if not is_fit:
-            _give_back(handles)
-    return handles
+def _lent(fleet: Fleet, place: _Int, handle: ManagedHandle, sentinel: _Flag) -> Connection | None:
+    """Put an idle connection to a shard into a handle, and begin on it.
 
-
-def _lent(handle: ManagedHandle) -> Connection:
-    """Return the connection that a handle holds, without the looks that ``handle`` takes."""
+    None if there is none idle, or none that will do: then the handle is empty.
+    """
+    if fleet.pools is None:
+        shard = fleet.shards[place]
+        if not (shard.takes_sentinels if sentinel else shard.serves):
+            return None
+        if shard.is_watched and shard.failures:
+            return None
+        pool: SimpleResourcePool = shard.pool
+    else:
+        pool = fleet.pools[place]
+    if not pool._lend_idle(handle):
+        return None
     entry = handle._entry
     assert entry is not None
     connection: Connection = entry.raw
+    if not (connection._is_valid and connection._is_mine):
+        pool._drop(handle)
+        return None
+    if connection._line is None:
+        pool._put(handle)
+        return None
+    connection._is_valid = False
     return connection
 
 
-def _begun(handles: list[Any]) -> list[int]:
-    """Have the connections count as broken until they end well; return their sockets."""
+def _give_back(handles: list[Any], lent: _Int, places: _Places, failures: Any) -> None:
+    """Have the connections of those places count as usable that did not fail; end all the loans."""
     handle: ManagedHandle
-    fds: list[int] = []
-    for handle in handles:
-        connection = _lent(handle)
-        connection.begin()
-        fds.append(connection._fd)
-    return fds
-
-
-def _end(handles: list[Any], places: _Places, failures: dict[int, Any]) -> None:
-    """Have those connections count as usable that did not fail."""
-    handle: ManagedHandle
-    at = 0
-    for handle in handles:
-        connection = _lent(handle)
-        if not failures or not isinstance(failures.get(places[at], (None,))[0], Exception):
-            connection.end()
-        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
-
-
-def _give_back(handles: list[Any]) -> None:
-    handle: ManagedHandle
-    for handle in handles:
-        connection = _lent(handle)
-        if connection._is_valid and connection._is_mine:
+    for at in range(lent):
+        handle = handles[at]
+        entry = handle._entry
+        assert entry is not None
+        connection: Connection = entry.raw
+        if failures is None or (
+            failures is not _ALL
+            and (not failures or not isinstance(failures.get(places[at], _FINE)[0], Exception))
+        ):
+            connection._is_valid = True
             handle._pool._put(handle)
         else:
             handle._pool._drop(handle)
-
-
-def _limit(handles: list[Any], timeout: _Seconds) -> _Seconds:
-    """Return the seconds for a batch: the client's, or the least of the connections'."""
-    if timeout is not None:
-        return timeout
-    handle: ManagedHandle
-    limit: _Seconds = None
-    for handle in handles:
-        connection = _lent(handle)
-        seconds = connection._timeout
-        if seconds is not None and (limit is None or seconds < limit):
-            limit = seconds
-    return limit
 
 
 def _told(manager: ShardManager, shard: Shard, failure: Any) -> tuple[ResponseStatus, Exception]:

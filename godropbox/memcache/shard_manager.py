@@ -20,6 +20,7 @@ from .._kernels._args import shown
 from ..errors import NetworkError
 from ..resource_pool import LameDuckError, MultiResourcePool, SimpleResourcePool
 from ._ejection import Ejection, Health
+from ._fleet import Fleet
 from ._shard_options import ShardOptions
 from .channel import parse_address
 from .errors import InvalidArgumentError, InvalidTypeError
@@ -116,35 +117,6 @@ class Shard:
     def __repr__(self) -> str:
         ejected = ", ejected" if self.is_ejected else ""
         return f"<Shard {self.id} at {self.address}: {self.state.name}{ejected}>"
-
-
-class Fleet:
-    """An immutable snapshot of the servers: `shards`, in the order of their ids.
-
-    ``of(key)`` is the id of the key's shard, ``of_many(keys)`` a list of them, one a key; the
-    arguments, what is raised and the negative numbers are those of ``sharding.Placement``, which
-    `placement` is. `sole` is the shard of every key, where there is one alone and its shard
-    function leaves none out. `pools` are those of the shards, where all of them serve and none is
-    watched; else None.
-    """
-
-    __slots__ = ("of", "of_many", "placement", "pools", "shards", "sole")
-
-    def __init__(
-        self, shards: tuple[Shard, ...], placement: Placement, has_all: bool = False
-    ) -> None:
-        self.shards: Final = shards
-        self.sole: Final = shards[0] if has_all and len(shards) == 1 else None
-        self.placement: Final = placement
-        # Where every shard serves and none is watched, nothing but its pool is to be looked at.
-        plain = all(shard.serves and not shard.is_watched for shard in shards)
-        self.pools: Final = tuple(shard.pool for shard in shards) if plain else None
-        # The placement's own methods: to go through one more would cost as much as they do.
-        self.of: Final = placement.of
-        self.of_many: Final = placement.of_many
-
-    def __repr__(self) -> str:
-        return f"<Fleet of {len(self.shards)} shards>"
 
 
 class ShardManager(Protocol):

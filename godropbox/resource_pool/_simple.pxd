@@ -22,6 +22,7 @@ cdef class SimpleResourcePool(Ledger):
 
     @cython.locals(handle=ManagedHandle)
     cpdef get_idle(self)
+    cdef bint _lend_idle(self, ManagedHandle handle) except -1
     cdef _get_in_turn(self, ManagedHandle handle, double seconds)
     @cython.locals(unfit=Entry, waiter=Waiter)
     cdef int _admit(self, ManagedHandle handle, double seconds) except -1

@@ -195,12 +195,16 @@ class SimpleResourcePool(Ledger):
     def get_idle(self) -> ManagedHandle | None:
         """Return an idle handle, if one can be had with no wait, no check and no opening."""
         handle: ManagedHandle = ManagedHandle.__new__(ManagedHandle)
+        return handle if self._lend_idle(handle) else None
+
+    def _lend_idle(self, handle: ManagedHandle) -> bool:
+        """Put an idle handle into one that holds nothing, if ``get_idle`` would return one."""
         handle._begin(self)
         if not self._take_idle(handle, self._clock() if self._timed else 0.0):
-            return None
+            return False
         if self._tracks:
             self._track(handle)
-        return handle
+        return True
 
     def _get_in_turn(self, handle: ManagedHandle, seconds: float) -> None:
         """Wait for a turn, and put into `handle` what is then to be had, checked or opened."""

@@ -1,0 +1,10 @@
+# What the compiler is told about _fleet.py.
+
+
+cdef class Fleet:
+    cdef readonly tuple shards, pools
+    cdef readonly object of, of_many, placement, sole
+    cdef list _spare
+
+    cdef list _handles(self)
+    cdef _keep(self, list handles)
