@@ -23,15 +23,19 @@ void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t 
     for (; i + 4 <= n; i += 4) {
         const struct gdbx_text *four = keys + i;
         uint64_t hash[4] = {FNV_OFFSET, FNV_OFFSET, FNV_OFFSET, FNV_OFFSET};
-        size_t size = four[0].size;
+        size_t size = four[0].size, most = size;
 
-        for (int lane = 1; lane < 4; lane++)
+        for (int lane = 1; lane < 4; lane++) {
             size = four[lane].size < size ? four[lane].size : size;
+            most = four[lane].size > most ? four[lane].size : most;
+        }
         for (size_t at = 0; at < size; at++)
             for (int lane = 0; lane < 4; lane++)
                 hash[lane] = (hash[lane] ^ four[lane].data[at]) * FNV_PRIME;
-        for (int lane = 0; lane < 4; lane++)
-            out[i + (size_t)lane] = fnv1a(hash[lane], four[lane].data + size, four[lane].size - size);
+        for (size_t lane = 0; lane < 4; lane++)
+            out[i + lane] = hash[lane];
+        for (size_t lane = 0; size < most && lane < 4; lane++)
+            out[i + lane] = fnv1a(hash[lane], four[lane].data + size, four[lane].size - size);
     }
     for (; i < n; i++)
         out[i] = gdbx_placement_fnv1a(keys[i].data, keys[i].size);

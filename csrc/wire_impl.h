@@ -50,12 +50,15 @@ static inline int gdbx_wire_same(const uint8_t *one, const uint8_t *other, size_
 /* Read at most 18 digits, which cannot overflow, with no look at where the data ends; returns what
  * follows them, and steps past that. It is 0 if there are no digits. */
 static inline uint8_t gdbx_wire_few_digits(const uint8_t *data, size_t *at, uint64_t *out) {
-    size_t start = *at, i = start;
-    uint64_t number = 0;
-    while (i < start + 18 && (uint8_t) (data[i] - '0') < 10) number = number * 10 + data[i++] - '0';
-    *at = i + 1;
+    const uint8_t *start = data + *at, *next = start;
+    uint64_t number = 0, digit;
+    while ((digit = (uint64_t) *next - '0') < 10 && next < start + 18) {
+        number = number * 10 + digit;
+        next++;
+    }
+    *at = (size_t) (next - data) + 1;
     *out = number;
-    return i == start ? 0 : data[i];
+    return next == start ? 0 : *next;
 }
 
 #endif

@@ -74,9 +74,10 @@ __all__ = ["plan", "plan_values"]
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
-    bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
-    void *PyUnicode_DATA(object) noexcept
-    Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
+    bint PyUnicode_Check(PyObject *) noexcept
+    bint PyUnicode_IS_COMPACT_ASCII(PyObject *) noexcept
+    void *PyUnicode_DATA(PyObject *) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject *) noexcept
     int PyLong_CheckExact(object) noexcept
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
 
@@ -242,7 +243,7 @@ cdef class Plan(Sorted):
                 continue
             for i in range(self.batch.used):
                 if self.many.results[i] == GDBX_WIRE_GO_ON:
-                    self.advance(i, True)
+                    self.advance(i)
             alone = GDBX_WIRE_ANY
         for i in range(self.batch.used):
             if self.many.results[i] != GDBX_WIRE_DONE:
@@ -264,7 +265,7 @@ cdef class Plan(Sorted):
             self.failures[place] = failure_of(io, result)
         return 0
 
-    cdef int advance(self, size_t i, bint is_told) except -1:
+    cdef int advance(self, size_t i) except -1:
         """Send and receive what can be, and answer the keys that were answered."""
         cdef gdbx_wire_server *to = &self.batch.servers[i]
         cdef gdbx_wire_io *io = &self.many.ios[i]
@@ -275,10 +276,8 @@ cdef class Plan(Sorted):
         if io.capacity > HELD:
             with nogil:
                 gdbx_wire_many_step(&self.many, i)
-        elif is_told:
-            gdbx_wire_many_step(&self.many, i)
         else:
-            gdbx_wire_many_look(&self.many, i)
+            gdbx_wire_many_step(&self.many, i)
         while True:
             if to.reader.kind == GDBX_WIRE_LINES:
                 self.answer_stores(to, io)
@@ -371,19 +370,19 @@ cdef class Plan(Sorted):
 
     cdef tuple plain_values(self):
         cdef dict found = __Pyx_PyDict_NewPresized(self.batch.count)
-        cdef list rest = []
+        cdef list rest = [], keys = self.things
         cdef gdbx_wire_asked *one
         cdef size_t i
-        cdef object key, value
+        cdef object value
         for i in range(self.batch.count):
             one = &self.batch.asked[i]
             if one.found == NULL:
                 continue
-            key, value = <object> PyList_GET_ITEM(self.things, i), <object> one.found
+            value = <object> one.found
             if one.flags == 0 and PyBytes_GET_SIZE(value):
-                PyDict_SetItem(found, key, value)
+                PyDict_SetItem(found, <object> PyList_GET_ITEM(keys, i), value)
             else:
-                rest.append((key, value, one.flags))
+                rest.append((<object> PyList_GET_ITEM(keys, i), value, one.flags))
         return found, rest
 
     cdef tuple all_values(self):
@@ -413,10 +412,11 @@ cdef class Plan(Sorted):
         cdef dict failures = {}
         cdef gdbx_wire_server *to
         cdef size_t i
-        for i in range(self.batch.used if self.failures else 0):
-            to = &self.batch.servers[i]
-            if to.shard in self.failures:
-                failures[to.shard] = self.failures[to.shard], self.things_of(to)
+        if self.failures:
+            for i in range(self.batch.used):
+                to = &self.batch.servers[i]
+                if to.shard in self.failures:
+                    failures[to.shard] = self.failures[to.shard], self.things_of(to)
         self.failures = self.refusals = None
         self.let_go()
         if self.held_size + self.out_size <= MOST_KEPT:

@@ -96,32 +96,24 @@ cdef class Sorted:
 
     cdef bint take_keys(self) except -1:
         """Find the bytes of the keys; return whether they need no one's attention."""
-        cdef size_t i, n = len(self.things)
-        cdef bint is_text = isinstance(self.things[0], str)
-        cdef object key
-        for i in range(n):
-            key = <object> PyList_GET_ITEM(self.things, i)
+        cdef list things = self.things
+        cdef size_t i
+        cdef bint is_text = isinstance(things[0], str)
+        cdef PyObject *key
+        for i in range(<size_t> len(things)):
+            key = PyList_GET_ITEM(things, i)
             # In a mixture of str and bytes two keys may be the same on the wire.
-            if isinstance(key, str) is not is_text or not self.take_key(i, key):
+            if PyUnicode_Check(key) != is_text or not self.take_key(i, key):
                 return False
         return True
 
-    cdef inline bint take_key(self, size_t i, object key) except -1:
+    cdef inline bint take_key(self, size_t i, PyObject *key) except -1:
         cdef gdbx_wire_asked *one = &self.batch.asked[i]
         cdef gdbx_text *text = <gdbx_text *> &self.batch.keys[i]
-        cdef Py_ssize_t size
-        if isinstance(key, str) and PyUnicode_IS_COMPACT_ASCII(key):
+        if PyUnicode_Check(key) and PyUnicode_IS_COMPACT_ASCII(key):
             text.data = <const uint8_t *> PyUnicode_DATA(key)
             text.size = <size_t> PyUnicode_GET_LENGTH(key)
-        elif isinstance(key, str):
-            try:
-                text.data = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, &size)
-            except UnicodeEncodeError:
-                return False
-            text.size = size
-        elif isinstance(key, bytes):
-            text[0] = _text(key)
-        else:
+        elif not self.take_other(text, <object> key):
             return False
         one.found, one.value.data, one.value.size = NULL, NULL, 0
         self.batch.count = i + 1
@@ -129,6 +121,20 @@ cdef class Sorted:
             self.batch.prefix.size + text.size <= MOST_KEY
             and gdbx_wire_key_fits(text.data, text.size)
         )
+
+    cdef bint take_other(self, gdbx_text *text, object key) except -1:
+        cdef Py_ssize_t size
+        if isinstance(key, bytes):
+            text[0] = _text(key)
+        elif isinstance(key, str):
+            try:
+                text.data = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, &size)
+            except UnicodeEncodeError:
+                return False
+            text.size = size
+        else:
+            return False
+        return True
 
     cdef bint take_items(self, type kind) except -1:
         """The same for items, of which none has a value that is better sent from where it lies."""
@@ -141,7 +147,7 @@ cdef class Sorted:
             if not isinstance(item, kind) or PyTuple_GET_SIZE(item) != 5:
                 return False
             value = <object> PyTuple_GET_ITEM(item, 1)
-            if not self.take_key(i, <object> PyTuple_GET_ITEM(item, 0)):
+            if not self.take_key(i, PyTuple_GET_ITEM(item, 0)):
                 return False
             if type(value) is not bytes or PyBytes_GET_SIZE(value) >= LARGE:
                 return False
@@ -160,7 +166,8 @@ cdef class Sorted:
 
     cdef bint take_values(self, list values, list flags, object expire) except -1:
         """The same for keys with a value and flags each, None for 0, and one expiry."""
-        cdef size_t i, n = len(self.things)
+        cdef list keys = self.things
+        cdef size_t i, n = len(keys)
         cdef object value
         cdef gdbx_wire_asked *one
         cdef bint is_fit = True
@@ -170,7 +177,7 @@ cdef class Sorted:
         self.values = values
         for i in range(n):
             value = <object> PyList_GET_ITEM(values, i)
-            if not self.take_key(i, <object> PyList_GET_ITEM(self.things, i)):
+            if not self.take_key(i, PyList_GET_ITEM(keys, i)):
                 return False
             if type(value) is not bytes or PyBytes_GET_SIZE(value) >= LARGE:
                 return False

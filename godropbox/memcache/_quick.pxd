@@ -6,7 +6,17 @@ from ..resource_pool._ledger cimport Entry
 from ..resource_pool._simple cimport ManagedHandle, SimpleResourcePool
 from ._fleet cimport Fleet
 from .connection cimport Connection
+from .protocol cimport Protocol
 
+
+@cython.locals(fleet=Fleet)
+cpdef get_quickly(manager, Protocol protocol, timeout, list keys, sentinel, of_values)
+
+@cython.locals(fleet=Fleet)
+cpdef store_quickly(manager, Protocol protocol, timeout, bytes verb, list items)
+
+@cython.locals(fleet=Fleet)
+cpdef set_quickly(manager, Protocol protocol, timeout, list keys, list values, flags, expire)
 
 @cython.locals(places=list, handles=list, fds=list, handle=ManagedHandle, connection=Connection,
                lent=Py_ssize_t)

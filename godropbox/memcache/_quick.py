@@ -52,7 +52,7 @@ def get_quickly(
     timeout: _Seconds,
     keys: list[Any],
     sentinel: _Flag,
-    of_values: _Flag = False,
+    of_values: _Flag,
 ) -> Any:
     """Return an answer for every key, or None: nothing was sent, and it takes the long way.
 
@@ -115,7 +115,7 @@ def set_quickly(
     if stored is None:
         return None
     statuses, refusals, failures = stored
-    if not refusals and not failures and not statuses.strip(b"\0"):
+    if not refusals and not failures and statuses == bytes(len(keys)):
         return []
     return _answers(manager, fleet, keys, statuses, refusals, failures)
 

@@ -28,11 +28,17 @@ class FailedKeys(list[Key]):
     `errors` has the error of each; a key without one was not sent, as no server takes it now.
     """
 
-    __slots__ = ("errors",)
+    # Made when it is wanted: most often nothing failed.
+    __slots__ = ("_errors",)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.errors: dict[Key, Exception] = {}
+    @property
+    def errors(self) -> dict[Key, Exception]:
+        """The errors, by key."""
+        try:
+            return self._errors
+        except AttributeError:
+            self._errors: dict[Key, Exception] = {}
+            return self._errors
 
     def add(self, key: Key, error: Exception | None) -> None:
         """Add a key."""

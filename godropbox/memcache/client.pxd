@@ -4,12 +4,14 @@ cimport cython
 
 from .codec cimport Codec
 from .responses cimport GetResponse
+from .sharded_client cimport ShardedClient
 
 
 cdef class Client:
     cdef object __weakref__
-    cdef object _add, _get, _get_multi, _get_values, _leases, _operations, _options, _owned, _room, _set
-    cdef object _set_multi, _set_values
+    cdef object _add, _get, _get_multi, _leases, _operations, _options, _owned, _room, _set
+    cdef object _set_multi
+    cdef ShardedClient _quick
     cdef Codec _codec
     cdef bint _forgives, _hashes, _skips
 

@@ -72,16 +72,15 @@ class Client:
         "_forgives",
         "_get",
         "_get_multi",
-        "_get_values",
         "_hashes",
         "_leases",
         "_operations",
         "_options",
         "_owned",
+        "_quick",
         "_room",
         "_set",
         "_set_multi",
-        "_set_values",
         "_skips",
     )
 
@@ -135,8 +134,7 @@ class Client:
         self._get = operations.get
         self._get_multi = operations.get_multi
         # Hooks are told of the answers, and so need those.
-        self._get_values = None if options.hooks else getattr(operations, "get_values", None)
-        self._set_values = None if options.hooks else getattr(operations, "set_values", None)
+        self._quick = operations if isinstance(operations, ShardedClient) else None
         self._set = operations.set
         self._set_multi = operations.set_multi
         self._add = operations.add
@@ -239,12 +237,12 @@ class Client:
         ``failures="miss"`` and ``unreadable="miss"`` they are what is returned. A key that cannot
         be sent raises ``InvalidArgumentError`` or ``InvalidTypeError``.
         """
-        given = keys if type(keys) is list else _listed(keys)
+        given = list(keys) if type(keys) is list else _listed(keys)
         if self._hashes:
             return self._get_long(given)
-        if self._get_values is None:
+        if self._quick is None:
             return self._found(self._get_multi(given), {}, len(given))
-        plain, rest = self._get_values(given)
+        plain, rest = self._quick._get_listed(given)
         if not rest:
             return cast("dict[_Key, Any]", plain)
         found = self._found(rest, plain, len(given))
@@ -351,15 +349,14 @@ class Client:
         if not hasattr(values, "items"):
             raise InvalidTypeError(f"values must be a mapping of keys, got {shown(values)}")
         until = self._expiry(expire)
-        given: list[Any] = list(values)
-        data, flags = self._codec.encode_many(values.values())
+        given, data, flags = self._codec.encode_items(values)
         names = [self._named(key) for key in given] if self._hashes else given
-        if self._set_values is None:
+        if self._quick is None:
             triples = zip(names, data, flags or [0] * len(given), strict=True)
             items = [Item(*three, 0, until) for three in triples]
             return self._failed(given, self._set_multi(items), False)
-        answers = self._set_values(names, data, flags, until)
-        return self._failed(given if answers else [], answers, False)
+        answers = self._quick._set_listed(names, data, flags, until)
+        return self._failed(given, answers, False) if answers else FailedKeys()
 
     def _failed(self, keys: list[Key], answers: list[Any], missing: bool) -> FailedKeys:
         """Return the keys whose answer is no success; with `missing`, one that is not there is."""

@@ -5,7 +5,8 @@ and is refused without one. A value that is large enough is compressed, if that 
 Compiled as it stands (``codec.pxd``).
 """
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from .._kernels._args import shown
@@ -119,21 +120,31 @@ class Codec:
                 return smaller, flags | self._zipped
         return data, flags
 
-    def encode_many(self, values: Iterable[Any]) -> tuple[list[bytes], list[int] | None]:
-        """Return the bytes and the flags for each value; None is for all flags 0."""
-        given: list[Any] = list(values)
-        packs = self._compress is not None
-        for value in given:
-            # Most often nothing is to be done.
-            if type(value) is not bytes or not value:
-                break
-            data: bytes = value
-            if packs and len(data) >= self._compress_from:
-                break
-        else:
-            return given, None
-        pairs = list(map(self.encode, given))
-        return [each for each, _ in pairs], [flag for _, flag in pairs]
+    def encode_items(
+        self, values: Mapping[Any, Any]
+    ) -> tuple[list[Any], list[bytes], list[int] | None]:
+        """Return the keys, the bytes and the flags of a mapping; None is for all flags 0."""
+        keys: list[Any] = []
+        given: list[Any] = []
+        least = self._compress_from if self._compress is not None else sys.maxsize
+        is_plain = type(values) is dict
+        if is_plain:
+            # Most often nothing is to be done: there are bytes, and no more than a few.
+            known: dict[Any, Any] = values  # type: ignore[assignment]
+            for key, value in known.items():
+                if type(value) is not bytes:
+                    is_plain = False
+                    break
+                data: bytes = value
+                if not 0 < len(data) < least:
+                    is_plain = False
+                    break
+                keys.append(key)
+                given.append(data)
+        if is_plain:
+            return keys, given, None
+        pairs = list(map(self.encode, values.values()))
+        return list(values), [each for each, _ in pairs], [flag for _, flag in pairs]
 
     def _digits(self, value: int) -> bytes:
         try:

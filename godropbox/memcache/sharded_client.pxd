@@ -2,6 +2,7 @@
 
 cimport cython
 
+from ._quick cimport get_quickly, set_quickly, store_quickly
 from .connection cimport Connection
 
 
@@ -12,4 +13,6 @@ cdef class ShardedClient:
 
     @cython.locals(connection=Connection)
     cpdef _fetched(self, key)
+    cpdef tuple _get_listed(self, list keys)
+    cpdef list _set_listed(self, list keys, list values, list flags, expire)
     cpdef _fetched_over(self, shard, handle, Connection connection, key)

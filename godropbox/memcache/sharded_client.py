@@ -304,14 +304,20 @@ class ShardedClient:
         The rest are the answers for keys whose values have flags or are empty, and for those that
         failed; they may lack their tokens. A miss is in neither.
         """
-        given = list(keys)
+        return self._get_listed(list(keys))
+
+    def _get_listed(
+        self, keys: list[Key]
+    ) -> tuple[dict[Key, bytes], Mapping[Key, GetResponse]]:
+        """``get_values`` of a list that nobody else has."""
         quick: tuple[dict[Key, bytes], dict[Key, GetResponse]] | None = None
         if self._is_ascii:
-            quick = get_quickly(self._manager, self._protocol, self._timeout, given, False, True)
+            quick = get_quickly(self._manager, self._protocol, self._timeout, keys, False, True)
         if quick is not None:
             return quick
-        answers = self._get_many(given, False)
-        found, rest = {}, {}
+        answers = self._get_many(keys, False)
+        found: dict[Key, bytes] = {}
+        rest: dict[Key, GetResponse] = {}
         for key, answer in answers.items():
             if answer.value and not answer.flags:
                 found[key] = answer.value
@@ -353,18 +359,26 @@ class ShardedClient:
                 f"values and flags must be {len(names)}, one a key, got {len(given)}"
                 + ("" if marks is None else f" and {len(marks)}")
             )
+        return self._set_listed(names, given, marks, expire)
+
+    def _set_listed(
+        self, keys: list[Any], values: list[Any], flags: list[Any] | None, expire: Int
+    ) -> list[MutateResponse]:
+        """``set_values`` of as many of each, in lists that nobody else has."""
         answers: list[MutateResponse] | None = None
         if self._is_ascii:
             answers = set_quickly(
-                self._manager, self._protocol, self._timeout, names, given, marks, expire
+                self._manager, self._protocol, self._timeout, keys, values, flags, expire
             )
-        if answers is None:
-            each = [0] * len(names) if marks is None else marks
-            items = [Item(*three, 0, expire) for three in zip(names, given, each, strict=True)]
-            answers = self._mutate_many(self._protocol.set_multi, items, True, False)
-            if all(answer.ok for answer in answers):
-                answers = []
-        return answers
+        return self._set_items(keys, values, flags, expire) if answers is None else answers
+
+    def _set_items(
+        self, keys: list[Key], values: list[bytes], flags: list[int] | None, expire: Int
+    ) -> list[MutateResponse]:
+        each = [0] * len(keys) if flags is None else flags
+        items = [Item(*three, 0, expire) for three in zip(keys, values, each, strict=True)]
+        answers = self._mutate_many(self._protocol.set_multi, items, True, False)
+        return [] if all(answer.ok for answer in answers) else answers
 
     def set_sentinels(self, items: Iterable[Item]) -> list[MutateResponse]:
         """Store many items, on shards that are WRITE_ONLY or WARM_UP too.
@@ -393,7 +407,7 @@ class ShardedClient:
         given = list(keys)
         if self._is_ascii:
             answers: Mapping[Key, GetResponse] | None = get_quickly(
-                self._manager, self._protocol, self._timeout, given, sentinel
+                self._manager, self._protocol, self._timeout, given, sentinel, False
             )
             if answers is not None:
                 return answers
