@@ -34,7 +34,7 @@ def names_of(addresses: list[list[Any]]) -> list[str]:
 
 def values(addresses: list[list[Any]]) -> Mapping[str, Any]:
     """Return what ``Client`` does: values in and out, as the peers have it."""
-    client = load("memcache", "native").Client(names_of(addresses), protocol="ascii")
+    client = load("memcache", "native").Client(names_of(addresses))
     return {"get_many": client.get_many, "set_many": client.set_many, "close": client.close}
 
 
@@ -124,8 +124,8 @@ def right_bytes(result: Any, names: Names) -> None:
 def rows(
     case: str, to_maker: Callable[..., Maker], call: str, check: Check, target: Target
 ) -> Iterator[Row]:
-    """Yield ours and the peers'; the target is on ASCII, for values and for answers."""
-    label = "Client, ASCII"
+    """Yield ours and the peers'; the target is on values, and on answers in ASCII."""
+    label = "Client"
     maker = to_maker(case, label, values, Plains)
     yield Row(label, call, maker, kind="native", check=check, target=target)
     for protocol, words in (("Ascii", "ASCII"), ("Binary", "binary"), ("Meta", "meta")):

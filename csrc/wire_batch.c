@@ -146,7 +146,7 @@ void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
     const uint8_t *data = io->data;
     size_t at = reader->position, size = io->size, before = 6 + batch->prefix.size;
     int bare = (reader->options & GDBX_WIRE_BARE) != 0;
-    if (size < reader->needed) return;
+    if (reader->done || size < reader->needed) return;
     for (int32_t i = server->next; i != NONE; i = batch->asked[i].next) {
         struct gdbx_wire_asked *key = &batch->asked[i];
         size_t name = batch->keys[i].size, start, length;
@@ -178,6 +178,7 @@ void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io) {
     struct gdbx_wire_server *server = (struct gdbx_wire_server *) reader;
     size_t at = reader->position;
     int32_t key = server->next;
+    if (reader->done) return;
     while (key != NONE && io->size - at >= 8 && memcmp(io->data + at, "STORED\r\n", 8) == 0) {
         at += 8;
         reader->next++;

@@ -16,8 +16,8 @@ from ..errors import NetworkError
 from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
 from ._answers import status_of
 from ._errands import located
-from .ascii import STORE_WORDS
 from ._fleet import Fleet
+from .ascii import STORE_WORDS
 from .connection import Connection
 from .errors import ReplyError
 from .exchange import server_error

@@ -8,8 +8,8 @@ from .connection cimport Connection
 
 cdef class ShardedClient:
     cdef object __weakref__
-    cdef object _manager, _prefix, _protocol, _timeout
-    cdef bint _is_ascii
+    cdef object _manager, _plain, _prefix, _protocol, _timeout
+    cdef bint _is_ascii, _is_text
 
     @cython.locals(connection=Connection)
     cpdef _fetched(self, key)

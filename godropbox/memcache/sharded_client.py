@@ -25,6 +25,7 @@ from .errors import (
     UsageError,
 )
 from .exchange import Exchange, MutateExchange
+from .meta import MetaProtocol
 from .protocol import Protocol
 from .responses import (
     CountResponse,
@@ -57,7 +58,16 @@ class ShardedClient:
     (``skipped``), and is a miss, or not stored.
     """
 
-    __slots__ = ("__weakref__", "_is_ascii", "_manager", "_prefix", "_protocol", "_timeout")
+    __slots__ = (
+        "__weakref__",
+        "_is_ascii",
+        "_is_text",
+        "_manager",
+        "_plain",
+        "_prefix",
+        "_protocol",
+        "_timeout",
+    )
 
     def __init__(self, manager: ShardManager, protocol: Protocol, timeout: Seconds = None) -> None:
         check_timeout(timeout)
@@ -66,6 +76,13 @@ class ShardedClient:
         self._timeout = timeout
         self._prefix = protocol.prefix
         self._is_ascii = type(protocol) is AsciiProtocol
+        # A server that has meta commands takes ASCII's too, on the same connection. They do where
+        # nothing is asked for that only meta has, in a get and where values are set: they are
+        # shorter, and a get does not take away from a stale item that the first is to load it.
+        self._plain = protocol
+        if type(protocol) is MetaProtocol and not protocol.encodes:
+            self._plain = AsciiProtocol(protocol.prefix, protocol.shard_id)
+        self._is_text = type(self._plain) is AsciiProtocol
 
     @property
     def manager(self) -> ShardManager:
@@ -181,10 +198,10 @@ class ShardedClient:
     def get(self, key: Key) -> GetResponse:
         """Get one item; a miss is an answer, not an error."""
         response: GetResponse
-        if self._is_ascii:
+        if self._is_text:
             response = self._fetched(key)
         else:
-            response = self._one(key, self._protocol.get(key), False)
+            response = self._one(key, self._plain.get(key), False)
         return response
 
     def _fetched(self, key: Key) -> Any:
@@ -196,7 +213,7 @@ class ShardedClient:
             try:
                 place = fleet.of(key)
             except (TypeError, ValueError):
-                self._protocol.get(key)  # which raises the same as an error of the caller
+                self._plain.get(key)  # which raises the same as an error of the caller
             if place >= 0:
                 shard = fleet.shards[place]
         if shard is not None and shard.serves and not (shard.is_watched and shard.failures):
@@ -212,7 +229,7 @@ class ShardedClient:
                         return response
                 else:
                     handle.release()
-        return self._one(key, self._protocol.get(key), False)
+        return self._one(key, self._plain.get(key), False)
 
     def _fetched_over(
         self, shard: Shard, handle: ManagedHandle, connection: Connection, key: Key
@@ -306,16 +323,15 @@ class ShardedClient:
         """
         return self._get_listed(list(keys))
 
-    def _get_listed(
-        self, keys: list[Key]
-    ) -> tuple[dict[Key, bytes], Mapping[Key, GetResponse]]:
+    def _get_listed(self, keys: list[Key]) -> tuple[dict[Key, bytes], dict[Key, GetResponse]]:
         """``get_values`` of a list that nobody else has."""
         quick: tuple[dict[Key, bytes], dict[Key, GetResponse]] | None = None
-        if self._is_ascii:
-            quick = get_quickly(self._manager, self._protocol, self._timeout, keys, False, True)
+        if self._is_text:
+            quick = get_quickly(self._manager, self._plain, self._timeout, keys, False, True)
         if quick is not None:
             return quick
-        answers = self._get_many(keys, False)
+        asked: dict[Key, Any] = dict.fromkeys(keys)
+        answers = get_many(self._manager, self._plain, self._timeout, asked, False)
         found: dict[Key, bytes] = {}
         rest: dict[Key, GetResponse] = {}
         for key, answer in answers.items():
@@ -350,7 +366,7 @@ class ShardedClient:
         """Set many values in the least time; return an empty list if all were stored.
 
         `flags` are one a key, or None for 0 each; `expire` is for all. If not all were stored, the
-        answers are in the order of the keys.
+        answers are in the order of the keys, and may lack their tokens.
         """
         names, given = list(keys), list(values)
         marks = None if flags is None else list(flags)
@@ -366,9 +382,9 @@ class ShardedClient:
     ) -> list[MutateResponse]:
         """``set_values`` of as many of each, in lists that nobody else has."""
         answers: list[MutateResponse] | None = None
-        if self._is_ascii:
+        if self._is_text:
             answers = set_quickly(
-                self._manager, self._protocol, self._timeout, keys, values, flags, expire
+                self._manager, self._plain, self._timeout, keys, values, flags, expire
             )
         return self._set_items(keys, values, flags, expire) if answers is None else answers
 
@@ -377,7 +393,7 @@ class ShardedClient:
     ) -> list[MutateResponse]:
         each = [0] * len(keys) if flags is None else flags
         items = [Item(*three, 0, expire) for three in zip(keys, values, each, strict=True)]
-        answers = self._mutate_many(self._protocol.set_multi, items, True, False)
+        answers = self._mutate_many(self._plain.set_multi, items, True, False)
         return [] if all(answer.ok for answer in answers) else answers
 
     def set_sentinels(self, items: Iterable[Item]) -> list[MutateResponse]:
@@ -405,14 +421,14 @@ class ShardedClient:
 
     def _get_many(self, keys: Iterable[Key], sentinel: bool) -> Mapping[Key, GetResponse]:
         given = list(keys)
-        if self._is_ascii:
+        if self._is_text:
             answers: Mapping[Key, GetResponse] | None = get_quickly(
-                self._manager, self._protocol, self._timeout, given, sentinel, False
+                self._manager, self._plain, self._timeout, given, sentinel, False
             )
             if answers is not None:
                 return answers
         found: dict[Key, Any] = dict.fromkeys(given)
-        return get_many(self._manager, self._protocol, self._timeout, found, sentinel)
+        return get_many(self._manager, self._plain, self._timeout, found, sentinel)
 
     def _mutate_many(
         self,

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from support.memcache_suite import CHECKS
-from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
+from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded, unverified
 
 from godropbox import memcache
 from godropbox.memcache import Item, MetaProtocol, ResponseStatus, ShardedClient
-from godropbox.memcache.shard_manager import BaseShardManager, ShardState
+from godropbox.memcache.shard_manager import BaseShardManager, ShardState, StaticShardManager
 
 MISS = ResponseStatus.KEY_NOT_FOUND
 NOT_STORED = ResponseStatus.ITEM_NOT_STORED
@@ -127,6 +127,37 @@ def test_what_was_not_set_has_answers_for_all(client: ShardedClient) -> None:
             memcache.InvalidArgumentError, match=f"flags must be 2, one a key, {words}"
         ):
             client.set_values(["a", "b"], [b"1"], flags)
+
+
+@pytest.mark.parametrize("kind", ["plain", "secure"])
+def test_a_get_leaves_the_loading_of_a_stale_item_to_who_asks_for_it(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    fleet: ServerFleet = request.getfixturevalue(kind)
+    tls = unverified() if kind == "secure" else None
+    with sharded(fleet, "meta", tls=tls is not None) as client:
+        where = fleet.addresses[owner(client, "a")]
+        with memcache.RawMetaClient(memcache.connect(where, tls=tls)) as raw:
+            client.set(Item("a", b"old", flags=4))
+            for _ in range(2):
+                assert raw.meta_delete("a", stale=True, expire=30).ok
+                for answer in (
+                    client.get("a"),
+                    client.get_multi(["a"])["a"],
+                    client.get_values(["a"])[1]["a"],
+                ):
+                    assert (answer.value, answer.flags, answer.error) == (b"old", 4, None)
+                assert raw.meta_get("a").won
+
+
+def test_keys_of_any_bytes_go_over_meta(plain: ServerFleet) -> None:
+    manager = StaticShardManager(plain.addresses)
+    with ShardedClient(manager, MetaProtocol(binary_keys=True)) as client:
+        keys = [b"a b", b"\r\n", b"\x00\xff"]
+        assert client.set_values(keys, [b"1", b"2", b"3"]) == []
+        assert client.get_values(keys) == (dict(zip(keys, [b"1", b"2", b"3"], strict=True)), {})
+        assert client.get(b"a b").value == b"1"
+        assert client.get_multi(keys)[b"\r\n"].value == b"2"
 
 
 def test_tokens_are_heeded_in_a_batch(client: ShardedClient) -> None:

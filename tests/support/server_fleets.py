@@ -12,7 +12,7 @@ from godropbox.memcache import AsciiProtocol, BinaryProtocol, MetaProtocol, Shar
 from godropbox.memcache.shard_manager import BaseShardManager, ShardOptions, StaticShardManager
 from support.memcached import Server, running
 
-__all__ = ["PROTOCOLS", "ServerFleet", "loans", "owner", "sharded"]
+__all__ = ["PROTOCOLS", "ServerFleet", "loans", "owner", "sharded", "unverified"]
 
 PROTOCOLS = {"ascii": AsciiProtocol, "binary": BinaryProtocol, "meta": MetaProtocol}
 
