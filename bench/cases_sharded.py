@@ -168,6 +168,16 @@ GROUPS = (
         resource=partial(servers, 8),
     ),
     Group(
+        "sharded-processor",
+        "Eight servers, the client's processor time",
+        ABOUT + "The time is the processor's that the client's own process takes, in its code and "
+        "in the kernel: what a caller pays where the servers are other machines.",
+        "call",
+        cases(", processor time"),
+        resource=partial(servers, 8),
+        clock="process_time",
+    ),
+    Group(
         "sharded-apart",
         "Eight servers, on a core of their own",
         ABOUT + "On another core than the clients: to send to eight sleeping servers is to wake "

@@ -144,7 +144,8 @@ class Group:
     """Cases of one subject: a table and a chart each.
 
     `unit` is what one operation is. `resource` opens what all cases share (a server, say) and
-    gives something JSON can carry to a worker: an address.
+    gives something JSON can carry to a worker: an address. `clock` is what the rows are timed by: a
+    clock's name in the module ``time``.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Group:
     unit: str
     cases: tuple[Case, ...]
     resource: Callable[[], AbstractContextManager[Any]] = nullcontext
+    clock: str = "perf_counter"
 
     def case(self, name: str) -> Case:
         """Return the case of that name."""

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import timeit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -95,10 +96,11 @@ class Lane(Protocol):
 class Local:
     """A row in this process."""
 
-    def __init__(self, row: Row, resource: Any) -> None:
+    def __init__(self, group: Group, row: Row, resource: Any) -> None:
         self._row = row
         self._names: Names = dict(row.make(resource))
-        self._timer = timeit.Timer(row.statement, globals=dict(self._names))
+        clock: Callable[[], float] = getattr(time, group.clock)
+        self._timer = timeit.Timer(row.statement, timer=clock, globals=dict(self._names))
         self.operations: int = eval(row.operations, dict(self._names))
 
     def check(self) -> None:
@@ -204,7 +206,7 @@ def _ready(
     """Make the row, check it and see how long it takes; it is out if any of that fails."""
     row = outcome.row
     try:
-        lane: Lane = Remote(group, case, row, resource) if row.env else Local(row, resource)
+        lane: Lane = Remote(group, case, row, resource) if row.env else Local(group, row, resource)
         stack.callback(lane.close)
         lane.check()
         outcome.operations = lane.operations

@@ -28,7 +28,8 @@ def main() -> None:
         try:
             answer: object = 0
             if lane is None:
-                lane = Local(group_named(group).case(case).row(label), resource)
+                known = group_named(group)
+                lane = Local(known, known.case(case).row(label), resource)
                 gc.collect()
                 gc.disable()
                 answer = lane.operations
