@@ -159,7 +159,8 @@ def _carried_out(
         return outcome
     finally:
         _give_back(handles, lent, places, failures)
-        fleet._keep(handles)
+        if failures is not _ALL:  # else one may hold what it was being lent
+            fleet._keep(handles)
 
 
 def _answers(

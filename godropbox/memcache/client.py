@@ -134,7 +134,7 @@ class Client:
         self._get = operations.get
         self._get_multi = operations.get_multi
         # Hooks are told of the answers, and so need those.
-        self._quick = operations if isinstance(operations, ShardedClient) else None
+        self._quick = operations if type(operations) is ShardedClient else None
         self._set = operations.set
         self._set_multi = operations.set_multi
         self._add = operations.add

@@ -373,3 +373,26 @@ def test_a_server_that_leaves_the_fleet_is_not_asked(fleet: ServerFleet) -> None
         fleet.kill(7)
         assert all(r.error is None for r in client.get_multi(KEYS).values())
         assert loans(manager) == 0
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_a_batch_that_fails_while_it_borrows_lends_nothing_for_good(
+    fleet: ServerFleet, protocol: str
+) -> None:
+    looks = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks -= 1
+        if looks == 0:
+            raise ZeroDivisionError("no time")
+        return time.monotonic()
+
+    with sharded(fleet, protocol, max_idle_time=60.0, clock=clock) as client:
+        assert client.set_values(KEYS, [b"1"] * len(KEYS)) == []
+        for looks in (1, 4, 8):
+            with pytest.raises(ZeroDivisionError):
+                client.get_values(KEYS)
+            looks = 0
+            assert loans(client.manager) == 0
+            assert len(client.get_values(KEYS)[0]) == len(KEYS)
