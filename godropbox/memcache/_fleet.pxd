@@ -1,6 +1,12 @@
 # What the compiler is told about _fleet.py.
 
 
+cdef class Shard:
+    cdef readonly object address, id, pool, state
+    cdef readonly bint is_warming_up, is_watched, serves, takes_sentinels
+    cdef readonly object _health
+
+
 cdef class Fleet:
     cdef readonly tuple shards, pools
     cdef readonly object of, of_many, placement, sole

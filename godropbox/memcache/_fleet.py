@@ -1,16 +1,97 @@
-"""A snapshot of the servers, as every operation of a sharded client takes one.
+"""A snapshot of the servers, as every operation of a sharded client takes one, and what is in it.
 
 Compiled as it stands (``_fleet.pxd``): so its fields cost those that are compiled too nothing.
 """
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from ..resource_pool import ManagedHandle, SimpleResourcePool
+from ._ejection import Health
+
 if TYPE_CHECKING:
-    from ..resource_pool import ManagedHandle
-    from .shard_manager import Shard
     from .sharding import Placement
 
-__all__ = ["Fleet"]
+__all__ = ["Fleet", "Shard", "ShardState"]
+
+# Under names of their own, since the compiler takes the plain ones for C types.
+_Int = int
+_Text = str
+_Flag = bool
+
+
+class ShardState(IntEnum):
+    """What a server is used for; the numbers are those of Dropbox's Go library.
+
+    ``ACTIVE``: for everything. ``WRITE_ONLY``: for sentinel operations alone. ``DOWN``: for
+    nothing. ``WARM_UP``: for sentinel operations, whose failures count as success.
+    """
+
+    ACTIVE = 0
+    WRITE_ONLY = 1
+    DOWN = 2
+    WARM_UP = 4
+
+
+class Shard:
+    """One server of a fleet.
+
+    Of its place and state, which never change: `id`, its index in the fleet; `address`; `state`;
+    and what follows from that: `serves` reads and ordinary writes, `takes_sentinels`,
+    `is_warming_up`. `is_watched` tells whether its failures are counted. `pool` lends connections
+    to it, and goes on when the fleet changes.
+    """
+
+    __slots__ = (
+        "_health",
+        "address",
+        "id",
+        "is_warming_up",
+        "is_watched",
+        "pool",
+        "serves",
+        "state",
+        "takes_sentinels",
+    )
+
+    def __init__(
+        self,
+        index: _Int,
+        address: _Text,
+        state: ShardState,
+        pool: SimpleResourcePool,
+        health: Health,
+    ) -> None:
+        self.id: Final = index
+        self.address: Final = address
+        self.state: Final = state
+        self.pool: Final = pool
+        self.serves: Final = state is ShardState.ACTIVE
+        self.takes_sentinels: Final = state is not ShardState.DOWN
+        self.is_warming_up: Final = state is ShardState.WARM_UP
+        self.is_watched: Final = health.is_watched
+        self._health: Final = health
+
+    @property
+    def failures(self) -> int:
+        """How many of its operations failed in a row; always 0 where nothing is ejected."""
+        return self._health.failures
+
+    @property
+    def is_ejected(self) -> bool:
+        """Whether it failed so often that it is left alone for now."""
+        return self._health.is_ejected
+
+    def admits(self) -> bool:
+        """Tell whether an operation may go there now; to be asked where it ``is_ejected``.
+
+        That is False, but for one operation after each back-off: the one that tries it again.
+        """
+        return self._health.lets_through()
+
+    def __repr__(self) -> str:
+        ejected = ", ejected" if self.is_ejected else ""
+        return f"<Shard {self.id} at {self.address}: {self.state.name}{ejected}>"
 
 
 class Fleet:
@@ -26,7 +107,7 @@ class Fleet:
     __slots__ = ("_spare", "of", "of_many", "placement", "pools", "shards", "sole")
 
     def __init__(
-        self, shards: "tuple[Shard, ...]", placement: "Placement", has_all: bool = False
+        self, shards: tuple[Shard, ...], placement: "Placement", has_all: _Flag = False
     ) -> None:
         self.shards: Final = shards
         self.sole: Final = shards[0] if has_all and len(shards) == 1 else None
@@ -39,7 +120,7 @@ class Fleet:
         self.of_many: Final = placement.of_many
         self._spare: list[list[ManagedHandle]] = []
 
-    def _handles(self) -> "list[ManagedHandle]":
+    def _handles(self) -> list[ManagedHandle]:
         """Return a list of handles that hold nothing, for one batch: to make them takes as long as
         to borrow what they are to hold.
         """
@@ -48,7 +129,7 @@ class Fleet:
         except IndexError:
             return []
 
-    def _keep(self, handles: "list[ManagedHandle]") -> None:
+    def _keep(self, handles: list[ManagedHandle]) -> None:
         """Take back such a list, of which again none holds anything."""
         self._spare.append(handles)
 

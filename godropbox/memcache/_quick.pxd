@@ -4,7 +4,7 @@ cimport cython
 
 from ..resource_pool._ledger cimport Entry
 from ..resource_pool._simple cimport ManagedHandle, SimpleResourcePool
-from ._fleet cimport Fleet
+from ._fleet cimport Fleet, Shard
 from .connection cimport Connection
 from .protocol cimport Protocol
 
@@ -22,7 +22,7 @@ cpdef set_quickly(manager, Protocol protocol, timeout, list keys, list values, f
                lent=Py_ssize_t)
 cdef _carried_out(plan, Fleet fleet, timeout, verb, sentinel, plain)
 
-@cython.locals(entry=Entry, connection=Connection, pool=SimpleResourcePool)
+@cython.locals(entry=Entry, connection=Connection, pool=SimpleResourcePool, shard=Shard)
 cdef Connection _lent(Fleet fleet, Py_ssize_t place, ManagedHandle handle, sentinel)
 
 @cython.locals(entry=Entry, handle=ManagedHandle, connection=Connection, at=Py_ssize_t)

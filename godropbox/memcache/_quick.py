@@ -16,7 +16,7 @@ from ..errors import NetworkError
 from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
 from ._answers import status_of
 from ._errands import located
-from ._fleet import Fleet
+from ._fleet import Fleet, Shard
 from .ascii import STORE_WORDS
 from .connection import Connection
 from .errors import ReplyError
@@ -30,7 +30,7 @@ from .responses import (
     one_get,
 )
 from .scatter import told
-from .shard_manager import Shard, ShardManager
+from .shard_manager import ShardManager
 from .types import Item, Key, ResponseStatus
 
 __all__ = ["get_quickly", "set_quickly", "store_quickly"]

@@ -12,15 +12,14 @@ fleet, who takes it afterwards with all of the new. No I/O is done here: the con
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from enum import IntEnum
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 from .._forks import begin_again_in_child
 from .._kernels._args import shown
 from ..errors import NetworkError
-from ..resource_pool import LameDuckError, MultiResourcePool, SimpleResourcePool
-from ._ejection import Ejection, Health
-from ._fleet import Fleet
+from ..resource_pool import LameDuckError, MultiResourcePool
+from ._ejection import Ejection
+from ._fleet import Fleet, Shard, ShardState
 from ._shard_options import ShardOptions
 from .channel import parse_address
 from .errors import InvalidArgumentError, InvalidTypeError
@@ -43,80 +42,11 @@ _HASH2: Final = Hash2()
 _DEFAULT: Final = ShardOptions()
 
 
-class ShardState(IntEnum):
-    """What a server is used for; the numbers are those of Dropbox's Go library.
-
-    ``ACTIVE``: for everything. ``WRITE_ONLY``: for sentinel operations alone. ``DOWN``: for
-    nothing. ``WARM_UP``: for sentinel operations, whose failures count as success.
-    """
-
-    ACTIVE = 0
-    WRITE_ONLY = 1
-    DOWN = 2
-    WARM_UP = 4
-
-
 class ShardStatus(NamedTuple):
     """A server and its state, as ``BaseShardManager.update_shard_states`` is told of them."""
 
     address: str
     state: ShardState = ShardState.ACTIVE
-
-
-class Shard:
-    """One server of a fleet.
-
-    Of its place and state, which never change: `id`, its index in the fleet; `address`; `state`;
-    and what follows from that: `serves` reads and ordinary writes, `takes_sentinels`,
-    `is_warming_up`. `is_watched` tells whether its failures are counted. `pool` lends connections
-    to it, and goes on when the fleet changes.
-    """
-
-    __slots__ = (
-        "_health",
-        "address",
-        "id",
-        "is_warming_up",
-        "is_watched",
-        "pool",
-        "serves",
-        "state",
-        "takes_sentinels",
-    )
-
-    def __init__(
-        self, index: int, address: str, state: ShardState, pool: SimpleResourcePool, health: Health
-    ) -> None:
-        self.id: Final = index
-        self.address: Final = address
-        self.state: Final = state
-        self.pool: Final = pool
-        self.serves: Final = state is ShardState.ACTIVE
-        self.takes_sentinels: Final = state is not ShardState.DOWN
-        self.is_warming_up: Final = state is ShardState.WARM_UP
-        self.is_watched: Final = health.is_watched
-        self._health: Final = health
-
-    @property
-    def failures(self) -> int:
-        """How many of its operations failed in a row; always 0 where nothing is ejected."""
-        return self._health.failures
-
-    @property
-    def is_ejected(self) -> bool:
-        """Whether it failed so often that it is left alone for now."""
-        return self._health.is_ejected
-
-    def admits(self) -> bool:
-        """Tell whether an operation may go there now; to be asked where it ``is_ejected``.
-
-        That is False, but for one operation after each back-off: the one that tries it again.
-        """
-        return self._health.lets_through()
-
-    def __repr__(self) -> str:
-        ejected = ", ejected" if self.is_ejected else ""
-        return f"<Shard {self.id} at {self.address}: {self.state.name}{ejected}>"
 
 
 class ShardManager(Protocol):

@@ -145,11 +145,13 @@ def test_no_snapshot_is_half_changed() -> None:
     for thread in threads:
         thread.start()
     seen.wait()
-    for i in range(300):
-        manager.update_shard_states([(address, 0) for address in fleets[i % 2]])
-    done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for i in range(300):
+            manager.update_shard_states([(address, 0) for address in fleets[i % 2]])
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
     assert wrong == []
 
 

@@ -394,5 +394,6 @@ def test_a_batch_that_fails_while_it_borrows_lends_nothing_for_good(
             with pytest.raises(ZeroDivisionError):
                 client.get_values(KEYS)
             looks = 0
+            assert isinstance(client.manager, BaseShardManager)
             assert loans(client.manager) == 0
             assert len(client.get_values(KEYS)[0]) == len(KEYS)
