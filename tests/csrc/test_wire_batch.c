@@ -125,12 +125,91 @@ static void check_names(void)
     }
 }
 
+/* Show the first server's reader so much of a reply, in a block of that size, and take. */
+static void take(struct made *made, void (*how)(struct gdbx_wire_io *), const char *reply,
+                 size_t size)
+{
+    struct gdbx_wire_io io = {.reader = &made->servers[0].reader, .size = size};
+
+    io.data = block(size);
+    memcpy(io.data, reply, size);
+    how(&io);
+    for (size_t i = 0; i < KEYS; i++) {
+        struct gdbx_text *value = &made->asked[i].value;
+
+        if (value->data == NULL)
+            continue;
+        CHECK(value->data >= io.data && value->data + value->size <= io.data + size, "within");
+        made->asked[i].found = made;
+        value->data = NULL;
+    }
+    free(io.data);
+}
+
+static void check_taken_values(void)
+{
+    static const char first[] = "VALUE pa 0 3\r\nabc\r\n";
+    static const char reply[] = "VALUE pa 0 3\r\nabc\r\nVALUE peeeeeeeeeeeeeeee 4294967295 60\r\n"
+                                "012345678901234567890123456789012345678901234567890123456789\r\n"
+                                "END\r\n";
+    struct made made;
+    struct gdbx_wire_reader *reader = &made.servers[0].reader;
+
+    /* The first ends too near the end to be taken before more is there. */
+    for (size_t size = 0; size < sizeof reply; size++) {
+        make(&made, "p");
+        for (size_t i = 0; i < KEYS; i++)
+            made.asked[i].value.data = NULL;
+        reader->options = GDBX_WIRE_BARE;
+        take(&made, gdbx_wire_batch_take_values, reply, size);
+        CHECK(reader->position == 0 || reader->position == sizeof first - 1
+                  || reader->position == sizeof reply - 6 || reader->position == sizeof reply - 1,
+              "a part of %zu", reader->position);
+        CHECK(!made.asked[2].found, "a key that is not there");
+        CHECK(reader->done == (size == sizeof reply - 1), "%zu bytes are all", size);
+    }
+    CHECK(made.asked[0].found && made.asked[0].flags == 0 && made.asked[0].value.size == 3, "a");
+    CHECK(made.asked[4].found && made.asked[4].flags == UINT32_MAX, "the long one");
+    CHECK(made.asked[4].value.size == 60 && reader->next == 2, "%zu", made.asked[4].value.size);
+    CHECK(made.servers[0].next == GDBX_WIRE_NONE, "no more");
+    take(&made, gdbx_wire_batch_take_values, reply, sizeof reply - 1);
+    CHECK(reader->position == sizeof reply - 1, "nothing behind the end");
+}
+
+static void check_taken_lines(void)
+{
+    static const char reply[] = "STORED\r\nSTORED\r\nNOT_STORED\r\n";
+    struct made made;
+    struct gdbx_wire_server *server = &made.servers[0];
+
+    for (size_t size = 0; size < sizeof reply; size++) {
+        size_t whole = size < 16 ? size / 8 : 2;
+
+        make(&made, "");
+        server->reader.count = 3;
+        for (size_t i = 0; i < KEYS; i++)
+            made.asked[i].value.data = NULL;
+        take(&made, gdbx_wire_batch_take_stored, reply, size);
+        CHECK(server->reader.position == 8 * whole && server->reader.next == whole, "%zu", size);
+        CHECK(server->next == (whole == 0 ? 0 : whole == 1 ? 2 : 4), "%d", server->next);
+        CHECK(!server->reader.done, "one is left");
+    }
+    make(&made, "");
+    server->reader.count = 3;
+    for (size_t i = 0; i < KEYS; i++)
+        made.asked[i].value.data = NULL;
+    take(&made, gdbx_wire_batch_take_stored, "STORED\r\nSTORED\r\nSTORED\r\n", 24);
+    CHECK(server->reader.done && server->next == GDBX_WIRE_NONE, "all three");
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2, "usage: %s FOLDER_OF_VECTORS", argv[0]);
     check_sorted();
     check_requests();
     check_names();
+    check_taken_values();
+    check_taken_lines();
     printf("%d keys on %d servers\n", KEYS, 2);
     return 0;
 }
