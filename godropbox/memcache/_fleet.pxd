@@ -12,5 +12,5 @@ cdef class Fleet:
     cdef readonly object of, of_many, placement, sole
     cdef list _spare
 
-    cdef list _handles(self)
-    cdef _keep(self, list handles)
+    cdef list _take_handles(self)
+    cdef _keep_handles(self, list handles)

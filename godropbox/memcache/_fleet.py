@@ -120,7 +120,7 @@ class Fleet:
         self.of_many: Final = placement.of_many
         self._spare: list[list[ManagedHandle]] = []
 
-    def _handles(self) -> list[ManagedHandle]:
+    def _take_handles(self) -> list[ManagedHandle]:
         """Return a list of handles that hold nothing, for one batch: to make them takes as long as
         to borrow what they are to hold.
         """
@@ -129,7 +129,7 @@ class Fleet:
         except IndexError:
             return []
 
-    def _keep(self, handles: list[ManagedHandle]) -> None:
+    def _keep_handles(self, handles: list[ManagedHandle]) -> None:
         """Take back such a list, of which again none holds anything."""
         self._spare.append(handles)
 

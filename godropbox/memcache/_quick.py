@@ -130,7 +130,7 @@ def _carried_out(
     if plan is None:
         return None
     places: _Places = plan.places
-    handles = fleet._handles()
+    handles = fleet._take_handles()
     lent = 0
     # Until they end well the connections count as broken.
     failures: Any = _ALL
@@ -160,7 +160,7 @@ def _carried_out(
     finally:
         _give_back(handles, lent, places, failures)
         if failures is not _ALL:  # else one may hold what it was being lent
-            fleet._keep(handles)
+            fleet._keep_handles(handles)
 
 
 def _answers(

@@ -13,7 +13,7 @@ cdef class Codec:
     @cython.locals(flags=cython.ulong, data=bytes)
     cpdef tuple encode(self, value)
 
-    @cython.locals(least=Py_ssize_t, is_plain=bint, known=dict, data=bytes)
+    @cython.locals(least=Py_ssize_t, known=dict, data=bytes)
     cpdef tuple encode_items(self, values)
 
     @cython.locals(packed=cython.ulong)

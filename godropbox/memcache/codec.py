@@ -127,22 +127,19 @@ class Codec:
         keys: list[Any] = []
         given: list[Any] = []
         least = self._compress_from if self._compress is not None else sys.maxsize
-        is_plain = type(values) is dict
-        if is_plain:
-            # Most often nothing is to be done: there are bytes, and no more than a few.
-            known: dict[Any, Any] = values  # type: ignore[assignment]
+        if type(values) is dict:
+            known: dict[Any, Any] = values
             for key, value in known.items():
+                # Most often nothing is to be done: there are bytes, and no more than a few.
                 if type(value) is not bytes:
-                    is_plain = False
                     break
                 data: bytes = value
                 if not 0 < len(data) < least:
-                    is_plain = False
                     break
                 keys.append(key)
                 given.append(data)
-        if is_plain:
-            return keys, given, None
+            else:
+                return keys, given, None
         pairs = list(map(self.encode, values.values()))
         return list(values), [each for each, _ in pairs], [flag for _, flag in pairs]
 

@@ -77,7 +77,7 @@ class ShardedClient:
         self._prefix = protocol.prefix
         self._is_ascii = type(protocol) is AsciiProtocol
         # A server that has meta commands takes ASCII's too, on the same connection. They do where
-        # nothing is asked for that only meta has, in a get and where values are set: they are
+        # nothing is asked for that only meta has, in a get and in set_values: they are
         # shorter, and a get does not take away from a stale item that the first is to load it.
         self._plain = protocol
         if type(protocol) is MetaProtocol and not protocol.encodes:

@@ -125,6 +125,12 @@ static void check_names(void)
     }
 }
 
+static void forget_values(struct made *made)
+{
+    for (size_t i = 0; i < KEYS; i++)
+        made->asked[i].value.data = NULL;
+}
+
 /* Show the first server's reader so much of a reply, in a block of that size, and take. */
 static void take(struct made *made, void (*how)(struct gdbx_wire_io *), const char *reply,
                  size_t size)
@@ -158,8 +164,7 @@ static void check_taken_values(void)
     /* The first ends too near the end to be taken before more is there. */
     for (size_t size = 0; size < sizeof reply; size++) {
         make(&made, "p");
-        for (size_t i = 0; i < KEYS; i++)
-            made.asked[i].value.data = NULL;
+        forget_values(&made);
         reader->options = GDBX_WIRE_BARE;
         take(&made, gdbx_wire_batch_take_values, reply, size);
         CHECK(reader->position == 0 || reader->position == sizeof first - 1
@@ -187,8 +192,7 @@ static void check_taken_lines(void)
 
         make(&made, "");
         server->reader.count = 3;
-        for (size_t i = 0; i < KEYS; i++)
-            made.asked[i].value.data = NULL;
+        forget_values(&made);
         take(&made, gdbx_wire_batch_take_stored, reply, size);
         CHECK(server->reader.position == 8 * whole && server->reader.next == whole, "%zu", size);
         CHECK(server->next == (whole == 0 ? 0 : whole == 1 ? 2 : 4), "%d", server->next);
@@ -196,8 +200,7 @@ static void check_taken_lines(void)
     }
     make(&made, "");
     server->reader.count = 3;
-    for (size_t i = 0; i < KEYS; i++)
-        made.asked[i].value.data = NULL;
+    forget_values(&made);
     take(&made, gdbx_wire_batch_take_stored, "STORED\r\nSTORED\r\nSTORED\r\n", 24);
     CHECK(server->reader.done && server->next == GDBX_WIRE_NONE, "all three");
 }
