@@ -19,7 +19,6 @@ KERNELS = {
         "wire_batch.c",
         "wire_binary.c",
         "wire_io.c",
-        "wire_key.c",
         "wire_many.c",
         "wire_meta.c",
     ],

@@ -15,98 +15,69 @@ from cpython.list cimport PyList_GET_ITEM
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from array import array
 
 from ._wire import bad_reply
-from .placement_c cimport Placement, gdbx_text
+from .batch_things cimport (
+    indices_of, place, room_for, take_items, take_keys, take_values, text_of,
+)
+from .placement_c cimport gdbx_text
 from .wire_batch cimport (
-    GDBX_WIRE_AROUND,
-    GDBX_WIRE_NONE,
-    GDBX_WIRE_VERB,
-    gdbx_wire_asked,
-    gdbx_wire_batch,
-    gdbx_wire_batch_get,
-    gdbx_wire_batch_named,
-    gdbx_wire_batch_sort,
-    gdbx_wire_batch_store,
-    gdbx_wire_batch_take_stored,
-    gdbx_wire_batch_take_values,
-    gdbx_wire_server,
+    GDBX_WIRE_AROUND, GDBX_WIRE_NONE, GDBX_WIRE_VERB, gdbx_wire_asked, gdbx_wire_batch,
+    gdbx_wire_batch_get, gdbx_wire_batch_named, gdbx_wire_batch_sort, gdbx_wire_batch_store,
+    gdbx_wire_batch_take_stored, gdbx_wire_batch_take_values, gdbx_wire_server,
 )
 from .wire_c cimport (
-    GDBX_WIRE_BAD,
-    GDBX_WIRE_BARE,
-    GDBX_WIRE_DONE,
-    GDBX_WIRE_FAILED,
-    GDBX_WIRE_FULL,
-    GDBX_WIRE_LINES,
-    GDBX_WIRE_MORE,
-    GDBX_WIRE_STORED,
-    GDBX_WIRE_STRICT,
-    GDBX_WIRE_VALUES,
-    MOST_TRUSTED,
-    gdbx_wire_record,
+    GDBX_WIRE_BAD, GDBX_WIRE_BARE, GDBX_WIRE_DONE, GDBX_WIRE_FAILED, GDBX_WIRE_FULL,
+    GDBX_WIRE_LINES, GDBX_WIRE_MORE, GDBX_WIRE_STORED, GDBX_WIRE_STRICT, GDBX_WIRE_VALUES,
+    MOST_TRUSTED, gdbx_wire_record,
 )
 from .wire_io cimport (
-    GDBX_HAS_WIRE_IO,
-    GDBX_WIRE_ANY,
-    GDBX_WIRE_GO_ON,
-    GDBX_WIRE_SIGNAL,
-    failure_of,
-    gdbx_wire_io,
-    gdbx_wire_key_fits,
-    gdbx_wire_many,
-    gdbx_wire_many_look,
-    gdbx_wire_many_rescan,
-    gdbx_wire_many_room,
-    gdbx_wire_many_start,
-    gdbx_wire_many_step,
-    gdbx_wire_many_unfit,
-    gdbx_wire_many_wait,
+    GDBX_HAS_WIRE_IO, GDBX_WIRE_ANY, GDBX_WIRE_GO_ON, GDBX_WIRE_SIGNAL, failure_of, gdbx_wire_io,
+    gdbx_wire_many, gdbx_wire_many_look, gdbx_wire_many_rescan, gdbx_wire_many_room,
+    gdbx_wire_many_start, gdbx_wire_many_step, gdbx_wire_many_unfit, gdbx_wire_many_wait,
     gdbx_wire_now,
 )
 
 __all__ = ["plan", "plan_values"]
-
-cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
-    bint PyUnicode_Check(PyObject *) noexcept
-    bint PyUnicode_IS_COMPACT_ASCII(PyObject *) noexcept
-    void *PyUnicode_DATA(PyObject *) noexcept
-    Py_ssize_t PyUnicode_GET_LENGTH(PyObject *) noexcept
-    int PyLong_CheckExact(object) noexcept
-    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
 
 cdef extern from *:
     # What Cython makes its own large dicts with: the interpreter's way to do so, where it has one.
     dict __Pyx_PyDict_NewPresized(Py_ssize_t)
 
 cdef enum:
+    HELD = 1 << 16  # bytes that are copied with the interpreter locked, as that is quicker
     MOST_KEYS = 1 << 30
     FEW = 256  # sockets that are looked at in one call
     RECORDS = 32  # answers that are parsed before they are looked at
     MOST_KEPT = 1 << 20  # the most memory that is kept for the next batch
-
-include "batch_sort.pxi"
 
 cdef c_array.array FLAGS = array("I")
 cdef c_array.array TOKENS = array("Q")
 
 
 @cython.final
-cdef class Plan(Sorted):
+cdef class Plan:
     """What is to be asked of which servers: `places`, in the order of their first keys.
 
     It is for one thread, and for one ``get`` or ``store``.
     """
 
+    cdef list things  # the keys or items, which hold what is pointed to
+    cdef list values  # what holds the values, if not the items
+    cdef bytes prefix
+    cdef gdbx_wire_batch batch
+    cdef gdbx_wire_many many
+    cdef uint16_t *shards
+    cdef uint16_t *by_shard
+    cdef int *sockets
+    cdef void *held  # the arrays
+    cdef size_t held_size, out_size
     cdef uint8_t *out  # the requests
     cdef uint8_t *scratch  # where replies are received
-    cdef size_t out_size
     cdef gdbx_wire_record records[RECORDS]
     cdef dict failures, refusals
     cdef char *statuses
@@ -120,6 +91,8 @@ cdef class Plan(Sorted):
         raise TypeError("a Plan is made by plan()")
 
     def __dealloc__(self):
+        self.let_go()
+        PyMem_RawFree(self.held)
         PyMem_RawFree(self.out)
         PyMem_RawFree(self.scratch)
 
@@ -130,6 +103,39 @@ cdef class Plan(Sorted):
         for i in range(self.batch.used):
             places.append(self.batch.servers[i].shard)
         return places
+
+    cdef int let_go(self) except -1:
+        """Give back what belongs to the batch, and keep the room."""
+        cdef size_t i
+        for i in range(self.batch.used):
+            PyMem_RawFree(self.batch.servers[i].own)
+        for i in range(self.batch.count):
+            Py_XDECREF(<PyObject *> self.batch.asked[i].found)
+        self.batch.used = self.batch.count = 0
+        self.things = self.values = None
+        return 0
+
+    cdef int load(self, list things, bytes prefix, size_t num_shards) except -1:
+        """Have room for the arrays of so many keys and servers."""
+        cdef size_t n = len(things), most = min(n, num_shards)
+        cdef size_t a_key = sizeof(gdbx_text) + sizeof(gdbx_wire_asked) + sizeof(uint16_t)
+        cdef size_t a_server = sizeof(gdbx_wire_server) + sizeof(gdbx_wire_io) + 2 * sizeof(int)
+        cdef size_t size = n * a_key + most * a_server + num_shards * sizeof(uint16_t)
+        room_for(&self.held, &self.held_size, size + gdbx_wire_many_room(most))
+        # In the order of what has to be aligned to what.
+        self.batch.keys = <gdbx_text *> self.held
+        self.batch.asked = <gdbx_wire_asked *> (self.batch.keys + n)
+        self.batch.servers = <gdbx_wire_server *> (self.batch.asked + n)
+        self.many.ios = <gdbx_wire_io *> (self.batch.servers + most)
+        self.many.room = self.many.ios + most
+        self.many.results = <int *> (<char *> self.many.room + gdbx_wire_many_room(most))
+        self.sockets = self.many.results + most
+        self.shards = <uint16_t *> (self.sockets + most)
+        self.by_shard = self.shards + n
+        self.many.count = self.many.is_late = 0
+        self.things, self.prefix = things, prefix
+        self.batch.prefix = text_of(prefix)
+        return 0
 
     # Asking
 
@@ -149,7 +155,7 @@ cdef class Plan(Sorted):
             return None
         at = self.out
         for i in range(self.batch.used):
-            at = gdbx_wire_batch_get(&self.batch, &self.batch.servers[i], _text(verb), at)
+            at = gdbx_wire_batch_get(&self.batch, &self.batch.servers[i], text_of(verb), at)
         self.start(GDBX_WIRE_VALUES, 0, GDBX_WIRE_BARE if plain else 0)
         self.see_through()
         return (*(self.plain_values() if plain else self.all_values()), self.ended())
@@ -174,7 +180,7 @@ cdef class Plan(Sorted):
         memset(self.statuses, 0, self.batch.count)
         at = self.out
         for i in range(self.batch.used):
-            at = gdbx_wire_batch_store(&self.batch, &self.batch.servers[i], _text(verb), at)
+            at = gdbx_wire_batch_store(&self.batch, &self.batch.servers[i], text_of(verb), at)
         self.start(GDBX_WIRE_LINES, words, GDBX_WIRE_STRICT)
         self.see_through()
         return statuses, refusals, self.ended()
@@ -197,7 +203,7 @@ cdef class Plan(Sorted):
             )
         if unfit:
             return False
-        _room(<void **> &self.out, &self.out_size, size + used * (GDBX_WIRE_VERB + 2))
+        room_for(<void **> &self.out, &self.out_size, size + used * (GDBX_WIRE_VERB + 2))
         self.failures, self.refusals = {}, {}
         self.many.deadline = INT64_MAX
         if seconds is not None:
@@ -399,14 +405,6 @@ cdef class Plan(Sorted):
                 (<uint64_t *> cas.data.as_ulonglongs)[i] = one.cas
         return values, flags, cas
 
-    cdef list things_of(self, gdbx_wire_server *to):
-        cdef list indices = []
-        cdef int32_t at = to.first
-        while at != GDBX_WIRE_NONE:
-            indices.append(at)
-            at = self.batch.asked[at].next
-        return indices
-
     cdef dict ended(self):
         """Return what went wrong and for which things, and leave the room to the next batch."""
         cdef dict failures = {}
@@ -416,7 +414,7 @@ cdef class Plan(Sorted):
             for i in range(self.batch.used):
                 to = &self.batch.servers[i]
                 if to.shard in self.failures:
-                    failures[to.shard] = self.failures[to.shard], self.things_of(to)
+                    failures[to.shard] = self.failures[to.shard], indices_of(&self.batch, to)
         self.failures = self.refusals = None
         self.let_go()
         if self.held_size + self.out_size <= MOST_KEPT:
@@ -459,7 +457,7 @@ cdef Plan _loaded(list things, bytes prefix, size_t num_shards):
 cdef Plan _placed(Plan made, bint is_fit, placement, size_t num_shards, bint of_items):
     if (
         is_fit
-        and made.place(placement, num_shards, of_items)
+        and place(&made.batch, made.things, of_items, placement, made.shards, num_shards)
         and gdbx_wire_batch_sort(&made.batch, made.shards, made.by_shard, num_shards)
     ):
         return made
@@ -479,7 +477,10 @@ def plan(list things not None, placement, size_t num_shards, bytes prefix not No
     cdef Plan made = _loaded(things, prefix, num_shards)
     if made is None:
         return None
-    is_fit = made.take_keys() if kind is None else made.take_items(kind)
+    if kind is None:
+        is_fit = take_keys(&made.batch, things)
+    else:
+        is_fit = take_items(&made.batch, things, kind)
     return _placed(made, is_fit, placement, num_shards, kind is not None)
 
 
@@ -492,4 +493,6 @@ def plan_values(list keys not None, list values not None, list flags, expire, pl
     cdef Plan made = _loaded(keys, prefix, num_shards)
     if made is None:
         return None
-    return _placed(made, made.take_values(values, flags, expire), placement, num_shards, False)
+    made.values = values
+    is_fit = take_values(&made.batch, keys, values, flags, expire)
+    return _placed(made, is_fit, placement, num_shards, False)
