@@ -3,6 +3,7 @@
 Every build runs on a clean copy of the tree, by the back end that pip itself would call.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -152,3 +153,53 @@ def test_the_version_is_said_the_same_everywhere() -> None:
     assert project["version"] == godropbox.__version__
     assert f"## {godropbox.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert project["dependencies"] == []
+
+
+def _programs(path: Path) -> set[str]:
+    """Return the programs a file looks for or starts by a name that it writes down.
+
+    The package stands for a program where the file says which one brings it.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="which") | ast.Name(id="which"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                found.add(name)
+            case ast.Call(
+                func=ast.Name(id="_program"), args=[_, ast.Constant(value=str(package)), *_]
+            ):
+                found.add(package)
+            case (
+                ast.Assign(
+                    targets=[ast.Name(id="command")],
+                    value=ast.List(elts=[ast.Constant(value=str(name)), *_]),
+                )
+                | ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="subprocess")),
+                    args=[ast.List(elts=[ast.Constant(value=str(name)), *_]), *_],
+                )
+            ):
+                found.add(name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "some"),
+    [("tests", {"openssl", "saslpasswd2", "mariadb-server"}), ("bench", {"memcached"})],
+)
+def test_every_program_that_is_started_is_installed_by_the_command(
+    folder: str, some: set[str]
+) -> None:
+    started = set().union(*map(_programs, (ROOT / folder).rglob("*.py")))
+    assert some <= started
+    command = (ROOT / folder / "run").read_text("utf-8")
+    installed = {
+        name
+        for line in re.findall(r"^ *need_(?:command|server) +(.+)$", command, re.MULTILINE)
+        for name in line.split()
+    }
+    # bash runs the command itself; Linux reads /proc where other systems are asked.
+    assert started - installed - {"bash", "ps", "tasklist"} == set()
