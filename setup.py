@@ -7,39 +7,28 @@ nothing, ``auto`` (the default) compiles where it can and otherwise says so in o
 import os
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, PlatformError
 
-# One row a kernel: its stem in godropbox/_kernels, and the C files of csrc that it wraps.
-KERNELS = {
-    "batch": [
-        "wire.c",
-        "wire_batch.c",
-        "wire_binary.c",
-        "wire_io.c",
-        "wire_many.c",
-        "wire_meta.c",
-    ],
-    "hash2": ["hash2.c", "hash2_avx2.c", "hash2_avx512.c", "hash2_neon.c", "simd.c"],
-    "line": ["wire.c", "wire_binary.c", "wire_io.c", "wire_key.c", "wire_meta.c"],
-    "murmur3": ["murmur3.c"],
-    "placement": [
-        "placement.c",
-        "placement_digests.c",
-        "hash2.c",
-        "hash2_avx2.c",
-        "hash2_avx512.c",
-        "hash2_neon.c",
-        "simd.c",
-    ],
-    "scatter": ["wire.c", "wire_binary.c", "wire_io.c", "wire_key.c", "wire_many.c", "wire_meta.c"],
-    "sqltext": ["sqltext.c"],
-    "stack": [],
-    "wire": ["wire.c", "wire_binary.c", "wire_meta.c"],
-    "wire_request": ["wire_key.c"],
-}
+# The kernels: stems in godropbox/_kernels. Each links what it uses of csrc, which is one library.
+KERNELS = [
+    "batch",
+    "hash2",
+    "line",
+    "murmur3",
+    "placement",
+    "scatter",
+    "sqltext",
+    "stack",
+    "wire",
+    "wire_request",
+]
 
 # Pure-Python-mode modules, compiled as they stand.
 MODULES = [
@@ -110,35 +99,79 @@ def can_compile() -> bool:
     return True
 
 
-def extensions() -> list[Extension]:
-    """Return the extensions to build, none for a pure package."""
+class BuildInParallel(build_ext):
+    """Translate and compile extensions on every core that this process may use; count them."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:
+            allowed = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
+            self.parallel = len(allowed(0)) if allowed else os.cpu_count() or 1
+        self.cython = threading.Lock()
+
+    def run(self) -> None:
+        self.run_command("build_clib")  # `setup.py build_ext` alone does not
+        super().run()
+
+    def build_extensions(self) -> None:
+        with ThreadPoolExecutor(self.parallel) as pool:
+            builds = [pool.submit(self.build_extension, ext) for ext in self.extensions]
+            for count, build in enumerate(as_completed(builds), 1):
+                try:
+                    build.result()
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+                print(f"build: {count} of {len(builds)} compiled", file=sys.stderr, flush=True)
+
+    def build_extension(self, ext: Extension) -> None:
+        from Cython.Build import cythonize
+
+        # One thread translates, as Cython wants it, while the others wait for their C compilers.
+        with self.cython:
+            [made] = cythonize([ext], build_dir="build", compiler_directives=DIRECTIVES, quiet=True)
+        ext.sources, ext.depends = made.sources, made.depends
+        super().build_extension(ext)
+
+
+def to_build() -> dict[str, Any]:
+    """Return what to compile, nothing for a pure package."""
     wanted = os.environ.get("GODROPBOX_BUILD", "auto")
     if wanted not in ("auto", "native", "pure"):
         raise SystemExit(f"GODROPBOX_BUILD must be auto, native or pure, got {wanted!r}")
     if wanted == "pure":
-        return []
+        return {}
     if wanted == "auto" and not can_compile():
         print("godropbox: no working C compiler, so the pure package is built", file=sys.stderr)
-        return []
-    from Cython.Build import cythonize
-
+        return {}
     unix_flags = ["-std=c11", "-O3", "-fvisibility=hidden"]
     flags = ["/std:c11", "/O2"] if sys.platform == "win32" else unix_flags
-    declared = [
+    sources, headers = (sorted(map(str, Path("csrc").glob(end))) for end in ("*.c", "*.h"))
+    kernels = [
         Extension(
             f"godropbox._kernels.{stem}_c",
-            [f"godropbox/_kernels/{stem}_c.pyx", *(f"csrc/{name}" for name in sources)],
+            [f"godropbox/_kernels/{stem}_c.pyx"],
             include_dirs=["csrc"],
-            depends=[str(path) for path in sorted(Path("csrc").glob("*.h"))],
+            depends=sources + headers,
             extra_compile_args=flags,
         )
-        for stem, sources in KERNELS.items()
+        for stem in KERNELS
     ]
-    declared += [
+    modules = [
         Extension(name, [name.replace(".", "/") + ".py"], extra_compile_args=flags)
         for name in MODULES
     ]
-    return list(cythonize(declared, build_dir="build", compiler_directives=DIRECTIVES))
+    csrc = {
+        "sources": sources,
+        "obj_deps": {"": headers},
+        "include_dirs": ["csrc"],
+        "cflags": flags,
+    }
+    return {
+        "libraries": [("godropbox_csrc", csrc)],
+        "ext_modules": kernels + modules,
+        "cmdclass": {"build_ext": BuildInParallel},
+    }
 
 
-setup(ext_modules=extensions())
+setup(**to_build())

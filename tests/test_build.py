@@ -115,12 +115,26 @@ def test_pure_builds_a_wheel_for_every_python(unpacked: Path) -> None:
 
 
 def test_native_builds_every_kernel_out_of_the_sdist(unpacked: Path) -> None:
-    wheel, _ = _built(unpacked, "build_wheel", GODROPBOX_BUILD="native")
+    wheel, said = _built(unpacked, "build_wheel", GODROPBOX_BUILD="native")
     assert f"-cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name
     end = sysconfig.get_config_var("EXT_SUFFIX")
     compiled = {f"godropbox/_kernels/{stem}_c{end}" for stem in _kernels.KERNELS}
     compiled |= {name.replace(".", "/") + end for name in _kernels.MODULES}
     assert _inside(wheel) == _sources() | compiled
+    counted = [line for line in said.splitlines() if line.startswith("build: ")]
+    total = len(compiled)
+    assert counted == [f"build: {count} of {total} compiled" for count in range(1, total + 1)]
+
+
+def test_a_build_stops_at_the_first_extension_that_fails(unpacked: Path) -> None:
+    with (unpacked / "godropbox" / "_kernels" / "batch_c.pyx").open("a", encoding="utf-8") as file:
+        file.write("cdef int (\n")
+    done = _build(unpacked, "build_wheel", GODROPBOX_BUILD="native")
+    assert done.returncode != 0
+    assert "batch_c.pyx" in done.stderr
+    total = len(_kernels.KERNELS) + len(_kernels.MODULES)
+    # What was begun on other cores is brought to its end.
+    assert done.stderr.count("build: ") < min(total, 1 + 2 * (os.cpu_count() or 1))
 
 
 @needs_cc
