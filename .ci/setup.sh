@@ -21,6 +21,28 @@ quietly() {
     return "$status"
 }
 
+# counting COMMAND...: run a build quietly, but say every ten seconds how far it is.
+counting() {
+    local log status=0
+    log=$(mktemp)
+    "$@" 2>&1 | tee "$log" | counts || status=$?
+    if ((status)); then tail -n 40 "$log" >&2; fi
+    rm -f "$log"
+    return "$status"
+}
+
+# counts: of setup.py's lines on stdin, "build: 12 of 47 compiled", show the last and some before.
+counts() {
+    local line next=$((SECONDS + 10))
+    while IFS= read -r line; do
+        if [[ $line =~ build:\ ([0-9]+)\ of\ ([0-9]+)\ compiled ]] &&
+            ((SECONDS >= next || BASH_REMATCH[1] == BASH_REMATCH[2])); then
+            step "${BASH_REMATCH[0]}"
+            next=$((SECONDS + 10))
+        fi
+    done
+}
+
 # need_debian PACKAGE...: install what is missing when root, else name the line to type.
 need_debian() {
     local package missing=()
@@ -113,17 +135,32 @@ make_env() {
     echo "$stamp" >"$dir/.stamp"
 }
 
-# install_package DIR: have this tree installed there as a wheel, built again when a source, the
-# requested build or the environment changed.
+# install_package DIR: have this tree installed there as a wheel.
 install_package() {
     local dir=$1 stamp
-    stamp=$(stamp_of "$(sources)" "${GODROPBOX_BUILD:-auto}" "${CFLAGS:-}" "$(<"$dir/.stamp")")
+    build_wheel "$dir"
+    stamp=$(stamp_of "$(<build/wheel/.stamp)" "$(<"$dir/.stamp")")
     if is_stamped "$dir/.package" "$stamp"; then return; fi
-    step "build godropbox and install it in $dir"
-    rm -rf build/lib* build/bdist* # a module that was deleted must not come back
+    step "install godropbox in $dir"
     quietly "$dir/bin/python" -m pip install --disable-pip-version-check --force-reinstall \
-        --no-deps . || fail "pip install . failed"
+        --no-deps build/wheel/*.whl || fail "pip install failed in $dir"
     echo "$stamp" >"$dir/.package"
+}
+
+# build_wheel DIR: have the wheel of this tree in build/wheel, by the Python of DIR; built again
+# when a source, the requested build or the Python changed, and else shared by all environments.
+build_wheel() {
+    local stamp start=$SECONDS
+    stamp=$(stamp_of "$(sources)" "${GODROPBOX_BUILD:-auto}" "${CC:-}" "${CFLAGS:-}" \
+        "$("$PYTHON" -VV)" "$PYTHON")
+    if is_stamped build/wheel/.stamp "$stamp"; then return; fi
+    step "build godropbox"
+    # A module that was deleted, or an object of other flags, must not come back.
+    rm -rf build/wheel build/lib* build/bdist* build/temp*
+    counting "$1/bin/python" -m pip wheel -v --disable-pip-version-check --no-deps \
+        --wheel-dir build/wheel . || fail "pip wheel . failed"
+    echo "$stamp" >build/wheel/.stamp
+    step "build: done in $((SECONDS - start)) s"
 }
 
 # sources: the digests of what a wheel is made from.

@@ -217,3 +217,29 @@ def test_every_program_that_is_started_is_installed_by_the_command(
     }
     # bash runs the command itself; Linux reads /proc where other systems are asked.
     assert started - installed - {"bash", "ps", "tasklist"} == set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the two commands are for bash")
+def test_the_commands_say_how_far_a_build_is() -> None:
+    lines = "".join(f"  build: {count} of 47 compiled\n" for count in range(1, 48))
+    code = '. .ci/setup.sh; counting printf %s "$1"'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", code, "bash", f"warning: old\n{lines}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "==> build: 47 of 47 compiled\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the two commands are for bash")
+def test_a_build_that_fails_shows_the_end_of_its_log() -> None:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", ". .ci/setup.sh; counting sh -c 'seq 50; exit 3'"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [str(line) for line in range(11, 51)]
