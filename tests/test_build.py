@@ -72,7 +72,9 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def unpacked(sdist: Path, tmp_path: Path) -> Path:
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        # Python 3.11.2, which Debian 12 has, knows no filters yet.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(tmp_path)
     return tmp_path / sdist.name.removesuffix(".tar.gz")
 
 
