@@ -75,16 +75,19 @@ def consistent_hash_many(
     threads share the work at the most.
 
     Raises ``TypeError`` for a buffer of another type and ``ValueError`` for one of another length
-    or for a number out of range. `out` must not overlap `keys`.
+    or for a number out of range. `out` may overlap `keys`.
     """
     view = _view("keys", keys, "QLN", 8, "unsigned 64-bit ints, such as array('Q')")
     num_shards = checked_int("num_shards", "[0, 65535]", num_shards, MAX_SHARDS + 1)
-    target, found = _output(out, len(view))
+    target, wanted = _output(out, len(view))
+    found = _apart(wanted, view)
 
     def work(start: int, stop: int) -> None:
         _kernel.hash_many(view[start:stop], num_shards, num_shards, found[start:stop], None)
 
     _share(work, len(view), num_shards, threads)
+    if found is not wanted:
+        wanted[:] = found
     return target
 
 
@@ -128,7 +131,8 @@ class ShardSet:
     def lookup_many(self, keys: "Keys", *, out: Any = None, threads: int = 1) -> Any:
         """Return the shards of many keys; arguments and errors as in ``consistent_hash_many``."""
         view = _view("keys", keys, "QLN", 8, "unsigned 64-bit ints, such as array('Q')")
-        target, found = _output(out, len(view))
+        target, wanted = _output(out, len(view))
+        found = _apart(wanted, view)
 
         def work(start: int, stop: int) -> None:
             _kernel.set_hash_many(
@@ -136,6 +140,8 @@ class ShardSet:
             )
 
         _share(work, len(view), self._highest + 1, threads)
+        if found is not wanted:
+            wanted[:] = found
         return target
 
     def with_shard(self, shard_id: int) -> "ShardSet":
@@ -283,6 +289,11 @@ def _output(out: Any, size: int) -> tuple[Any, memoryview]:
     if len(view) != size:
         raise ValueError(f"out must have as many elements as keys, {size}, got {len(view)}")
     return out, view
+
+
+def _apart(out: memoryview, keys: memoryview) -> memoryview:
+    """Return `out`, or memory of its size where writing to it could change `keys`."""
+    return memoryview(array("H", (0,)) * len(out)) if _kernel.may_overlap(keys, out) else out
 
 
 def _share(work: Callable[[int, int], None], size: int, num_shards: int, threads: int) -> None:

@@ -124,6 +124,42 @@ def test_many_into_a_given_buffer() -> None:
     assert out[10:20] == hash2.consistent_hash_many(KEYS[100:110], 7)
 
 
+OVERLAPS = [
+    ("the same place", 0),
+    ("the end of the keys", -1),
+    ("the middle", 500),
+    ("just ahead of the reading", 3),
+]
+
+
+@pytest.mark.parametrize("start", [start for _, start in OVERLAPS], ids=[n for n, _ in OVERLAPS])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["memoryview", "numpy"])
+@pytest.mark.parametrize("among", ["all", "a set"])
+def test_many_into_the_memory_of_the_keys(start: int, threads: int, kind: str, among: str) -> None:
+    many: Any = hash2.consistent_hash_many
+    if among == "a set":
+        shards = hash2.ShardSet([3, 9, 40])
+        many = lambda keys, _, **more: shards.lookup_many(keys, **more)  # noqa: E731
+    expected = many(KEYS, 300)
+    memory = array("Q", KEYS)
+    at = 4 * len(KEYS) - len(KEYS) if start < 0 else start
+    out: Any
+    if kind == "numpy":
+        out = numpy.frombuffer(memory, dtype=numpy.uint16)[at : at + len(KEYS)]
+    else:
+        out = memoryview(memory).cast("B").cast("H")[at : at + len(KEYS)]
+    assert many(memory, 300, out=out, threads=threads) is out
+    assert out.tolist() == expected.tolist()
+
+
+def test_only_what_is_written_of_shared_memory_changes() -> None:
+    memory = array("Q", KEYS)
+    out = memoryview(memory).cast("B").cast("H")[:10]
+    hash2.consistent_hash_many(memoryview(memory)[:10], 30, out=out)
+    assert memory[3:] == KEYS[3:]
+
+
 def test_many_over_numpy() -> None:
     keys = numpy.array(KEYS[:100], dtype=numpy.uint64)
     expected = hash2.consistent_hash_many(KEYS[:100], 12)

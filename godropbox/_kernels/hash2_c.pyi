@@ -2,7 +2,7 @@ from typing import Final
 
 from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["SIMD", "consistent_hash", "hash_many", "set_hash", "set_hash_many"]
+__all__ = ["SIMD", "consistent_hash", "hash_many", "may_overlap", "set_hash", "set_hash_many"]
 
 SIMD: Final[str]
 
@@ -14,6 +14,7 @@ def hash_many(
     out_few: WriteableBuffer,
     out_many: WriteableBuffer | None,
 ) -> None: ...
+def may_overlap(first: ReadableBuffer, second: ReadableBuffer) -> bool: ...
 def set_hash(key: int, bitmap: bytes, lowest: int, highest: int) -> int: ...
 def set_hash_many(
     keys: ReadableBuffer, bitmap: bytes, lowest: int, highest: int, out: WriteableBuffer

@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ._args import bad_int, checked_int
 
-__all__ = ["SIMD", "consistent_hash", "hash_many", "set_hash", "set_hash_many"]
+__all__ = ["SIMD", "consistent_hash", "hash_many", "may_overlap", "set_hash", "set_hash_many"]
 
 cdef extern from "Python.h":
     int PyLong_CheckExact(object) noexcept
@@ -142,6 +142,22 @@ def hash_many(keys, uint32_t few, uint32_t many, out_few, out_many):
             PyBuffer_Release(&first)
     finally:
         PyBuffer_Release(&held)
+
+
+def may_overlap(first, second):
+    """Tell whether two buffers may share memory; in pure Python, which sees no addresses, True."""
+    cdef Py_buffer one, other
+    PyObject_GetBuffer(first, &one, PyBUF_SIMPLE)
+    try:
+        PyObject_GetBuffer(second, &other, PyBUF_SIMPLE)
+        shared = (
+            <const char *> one.buf < <const char *> other.buf + other.len
+            and <const char *> other.buf < <const char *> one.buf + one.len
+        )
+        PyBuffer_Release(&other)
+        return shared
+    finally:
+        PyBuffer_Release(&one)
 
 
 cdef gdbx_hash2_set _set(bytes bitmap, uint32_t lowest, uint32_t highest) except *:

@@ -8,7 +8,7 @@ from array import array
 from ._args import checked_int
 from ._hashes import SHARDS, dealt, first_digits, hash2_among
 
-__all__ = ["SIMD", "consistent_hash", "hash_many", "set_hash", "set_hash_many"]
+__all__ = ["SIMD", "consistent_hash", "hash_many", "may_overlap", "set_hash", "set_hash_many"]
 
 SIMD = "none"
 
@@ -38,6 +38,11 @@ def hash_many(
         out_few[i] = best
         if out_many is not None:
             out_many[i] = dealt(hash_, best, lowest, few, many)[1]
+
+
+def may_overlap(first: memoryview, second: memoryview) -> bool:
+    """Tell whether two buffers may share memory; in pure Python, which sees no addresses, True."""
+    return True
 
 
 def set_hash(key: int, bitmap: bytes, lowest: int, highest: int) -> int:
