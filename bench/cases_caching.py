@@ -149,7 +149,6 @@ HIT = Case(
             kind="native",
             target=Within(1e-7, "see cachebox"),
         ),
-        hit("native, without cachebox", lambda: local("native", engine="ordered"), kind="native"),
         hit("pure", lambda: local("pure"), kind="pure", env=PURE),
         hit("cachebox LRU", lambda: cachebox_get("LRUCache"), peer="cachebox"),
         hit("cachebox TTL", lambda: cachebox_get("TTLCache", global_ttl=LIFE), peer="cachebox"),

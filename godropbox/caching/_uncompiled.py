@@ -7,7 +7,9 @@ handler can run another operation in the middle of any section.
 
 from typing import Any
 
-__all__ = ["critical_section"]
+__all__ = ["compiled", "critical_section"]
+
+compiled = False
 
 
 def critical_section(layer: Any) -> Any:
