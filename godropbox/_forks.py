@@ -4,6 +4,8 @@ import os
 import weakref
 from typing import Any, Final
 
+from ._calls import raised_by
+
 __all__ = ["begin_again_in_child"]
 
 # The one list in the process, because a hook of ``os`` can never be taken back. It is read in the
@@ -12,13 +14,26 @@ _HELD: Final["weakref.WeakSet[Any]"] = weakref.WeakSet()
 
 
 def begin_again_in_child(thing: Any) -> None:
-    """Have ``thing._forked()`` called in every child, as long as `thing` lives."""
+    """Have ``thing._forked()`` called in every child, as long as `thing` lives.
+
+    It may return a list of functions of the user's, such as those that free what the child has of
+    the parent's connections: they are called when everything else has begun again.
+    """
     _HELD.add(thing)
 
 
 def _forked() -> None:
-    for thing in _HELD:
-        thing._forked()
+    """Have everything begin again, whatever any of it raises; then raise that.
+
+    The interpreter reports what a hook raises (``sys.unraisablehook``), and goes on.
+    """
+    later: list[Any] = []
+    errors = raised_by(
+        lambda thing=thing: later.extend(thing._forked() or ()) for thing in list(_HELD)
+    )
+    errors += raised_by(later)
+    if errors:
+        raise BaseExceptionGroup("not all could begin again in the child of a fork", errors)
 
 
 if hasattr(os, "register_at_fork"):

@@ -19,7 +19,7 @@ SHARED = r"godropbox\._kernels\._\w+"
 BASE = r"godropbox\._kernels(\._args)?|godropbox\.errors"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
-FORKS = r"godropbox\._forks"
+FORKS = r"godropbox\._forks|godropbox\._calls"
 POOLS = r"godropbox\.resource_pool(\.\w+)*"
 NET = rf"{POOLS}|godropbox\.net2(\.\w+)*"
 HASHES = r"godropbox\.hash2|godropbox\.murmur3"
@@ -42,7 +42,8 @@ LAYERS = [
     (r"godropbox\.errors", r"godropbox\._kernels(\._args)?"),
     (r"godropbox\.database", r"(?!)"),
     (rf"{HASHES}|{SQLTYPES}", BASE),
-    (FORKS, r"(?!)"),
+    (r"godropbox\._calls", r"(?!)"),
+    (r"godropbox\._forks", r"godropbox\._calls"),
     (POOLS, rf"{BASE}|{FORKS}|{POOLS}"),
     (BUILDER, rf"{BASE}|{SQLTYPES}|{BUILDER}"),
     (r"godropbox\.net2(\.\w+)*", rf"{BASE}|{NET}"),

@@ -1,9 +1,13 @@
 """What a pool does besides lending: checks, reaping, tracking who has what, and forks."""
 
 import gc
+import logging
 import os
+import sys
 import threading
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.pools import Clock, Handle, Opener, in_child, in_line, options, until
@@ -281,3 +285,179 @@ def test_a_child_has_a_background_thread_of_its_own() -> None:
         assert closed.wait(10)
 
     assert in_child(work) == 0
+
+
+FAULTS = [OSError("it will not"), KeyboardInterrupt(), SystemExit(3)]
+
+
+def failing(done: list[int], fault: BaseException) -> Callable[[Any], None]:
+    """Return a close or an abandon that notes whose turn it is, and raises."""
+
+    def fail(handle: Handle) -> None:
+        done.append(handle.number)
+        raise fault
+
+    return fail
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork")
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_an_abandon_that_raises_keeps_nothing_of_the_parents_in_the_child(
+    fault: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opener = Opener()
+    done: list[int] = []
+    given = options(opener, abandon=failing(done, fault))
+    simple = [SimpleResourcePool(given, f"alone-{i}") for i in range(5)]
+    many = MultiResourcePool(given, ["a", "b"])
+    gets: list[Any] = [*(pool.get for pool in simple), lambda: many.get("a"), lambda: many.get("b")]
+    for get in gets:
+        first, second = get(), get()
+        first.release()
+        second.release()
+    reports: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", reports.append)
+
+    def work() -> None:
+        assert sorted(done) == list(range(1, 15))
+        (report,) = reports
+        assert list(report.exc_value.exceptions) == [fault] * 14
+        assert "begin again in the child" in str(report.exc_value)
+        for pool in (*simple, many):
+            assert (pool.num_active, pool.num_idle) == (0, 0)
+        for get in gets:
+            with get() as own:
+                assert own.handle.number > 14
+        assert opener.still_open == list(range(1, 22))
+
+    assert in_child(work) == 0
+    assert (done, reports) == ([], [])
+    assert many.num_idle == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork")
+def test_an_abandon_may_use_the_pools_that_began_again() -> None:
+    opener = Opener()
+    pools: list[SimpleResourcePool] = []
+    taken: list[int] = []
+
+    def abandon(handle: Handle) -> None:
+        for pool in pools:
+            with pool.get() as loan:
+                taken.append(loan.handle.number)
+        pools.append(SimpleResourcePool(options(opener), "made meanwhile"))
+
+    for i in range(4):
+        pools.append(SimpleResourcePool(options(opener, abandon=abandon), i))
+    for pool in list(pools):
+        pool.get().release()
+
+    def work() -> None:
+        assert len(taken) == 4 + 5 + 6 + 7
+        assert min(taken) > 4
+
+    assert in_child(work) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork")
+def test_an_abandon_that_raises_when_a_lent_handle_comes_back_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    opener = Opener()
+    done: list[int] = []
+    pool = SimpleResourcePool(options(opener, abandon=failing(done, OSError("it will not"))), "bar")
+    held, kept = pool.get(), pool.get()
+
+    def work() -> None:
+        with caplog.at_level(logging.WARNING, "godropbox.resource_pool"):
+            held.release()
+            kept.discard()
+        assert done == [1, 2]
+        assert caplog.text.count("abandoning a handle failed: OSError('it will not')") == 2
+
+    assert in_child(work) == 0
+    held.release()
+    kept.release()
+
+
+# One close that raises
+
+
+@pytest.mark.parametrize("fault", FAULTS[1:], ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("way", ["retire", "retire many", "unregister", "reap", "reap many"])
+def test_a_close_that_is_interrupted_leaves_nothing_open(way: str, fault: BaseException) -> None:
+    opener, clock = Opener(), Clock()
+    done: list[int] = []
+    given = PoolOptions(
+        open=opener, close=failing(done, fault), max_idle_time=10, reap_every=0, clock=clock
+    )
+    simple = SimpleResourcePool(given, "alone")
+    many = MultiResourcePool(given, ["a", "b", "c"])
+    is_many = way not in ("retire", "reap")
+    loans = [many.get(each) if is_many else simple.get() for each in "abcabc"]
+    for loan in loans:
+        loan.release()
+    clock.advance(10)
+    calls: dict[str, Callable[[], object]] = {
+        "retire": simple.enter_lame_duck_mode,
+        "retire many": many.enter_lame_duck_mode,
+        "unregister": lambda: many.set_locations([]),
+        "reap": simple.reap,
+        "reap many": many.reap,
+    }
+    with pytest.raises(type(fault)) as raised:
+        calls[way]()
+    assert raised.value is fault
+    assert sorted(done) == [1, 2, 3, 4, 5, 6]
+    assert simple.num_idle == many.num_idle == 0
+
+
+def test_a_get_of_many_that_is_interrupted_gives_all_back() -> None:
+    opener = Opener()
+    clock = Clock()
+    done: list[int] = []
+
+    def stop(location: Any) -> Handle:
+        if location == "c":
+            raise KeyboardInterrupt
+        return Opener.__call__(opener, location)
+
+    many = MultiResourcePool(
+        PoolOptions(
+            open=stop, close=failing(done, SystemExit(3)), max_idle=0, reap_every=0, clock=clock
+        ),
+        ["a", "b", "c"],
+    )
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        many.get_many(["a", "b", "c"])
+    assert done == [1, 2]
+    assert many.num_active == 0
+
+
+def test_the_background_thread_survives_a_clock_that_raises(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    closed = threading.Event()
+    opener = Opener()
+
+    class Faulty(Clock):
+        """Raises once, in the background thread."""
+
+        raised = False
+
+        def __call__(self) -> float:
+            if threading.current_thread().name.startswith("godropbox") and not self.raised:
+                self.raised = True
+                raise OSError("no clock")
+            return self.now
+
+    clock = Faulty()
+    given = PoolOptions(
+        open=opener, close=lambda _: closed.set(), max_idle_time=10, reap_every=0.001, clock=clock
+    )
+    pool = SimpleResourcePool(given, "bar")
+    pool.get().release()
+    until(lambda: clock.raised)
+    clock.advance(10)
+    assert closed.wait(10)
+    assert "reaping a handle failed: OSError('no clock')" in caplog.text

@@ -19,6 +19,7 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol, Self
 
+from .._calls import call_all
 from .._forks import begin_again_in_child
 from ..errors import NetworkError, ServerError, UsageError
 from ..memcache import (
@@ -111,9 +112,10 @@ class _Connections:
         self._lock = threading.Lock()
         begin_again_in_child(self)
 
-    def _forked(self) -> None:
+    def _forked(self) -> list[Callable[[], object]]:
         self._lock = threading.Lock()
-        self.close()  # they are the parent's, which goes on with them
+        idle, self._idle = self._idle, []
+        return [client.close for client in idle]  # the parent goes on with them
 
     @contextmanager
     def lent(self, moment: float) -> Iterator[RawMetaClient]:
@@ -140,8 +142,7 @@ class _Connections:
         """Close those that nobody uses."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for client in idle:
-            client.close()
+        call_all([client.close for client in idle])
 
 
 class _Servers(ABC):

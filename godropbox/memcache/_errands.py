@@ -165,16 +165,22 @@ def _renew(errands: list[Errand], start: _Start) -> None:
 
 def _give_back(errands: list[Errand]) -> None:
     errand: Errand
+    failure: BaseException | None = None
     for errand in errands:
         handle: ManagedHandle | None = errand.handle
         errand.handle = None
         if handle is None:
             continue
         connection: Connection = handle.handle
-        if connection.is_valid:
-            handle.release()
-        else:
-            handle.discard()
+        try:
+            if connection.is_valid:
+                handle.release()
+            else:
+                handle.discard()
+        except BaseException as error:  # of a clock or a close of the user's: the others go back
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 def _report(manager: ShardManager, errand: Errand) -> None:

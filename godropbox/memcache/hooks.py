@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from .._calls import call_all
 from .responses import CountResponse, GetResponse, MutateResponse
 from .serializers import package
 from .types import Item, Key, ResponseStatus
@@ -64,12 +65,15 @@ _Told = tuple[str, int, int, int, BaseException | None]
 
 
 def tell(hooks: Iterable[Hook], event: Event) -> None:
-    """Call the hooks; what they raise is logged."""
-    for hook in hooks:
+    """Call the hooks; what they raise is logged. What ends a program is raised after the last."""
+
+    def call(hook: Hook) -> None:
         try:
             hook(event)
         except Exception:
             _LOG.exception("a hook failed at %s", event.operation)
+
+    call_all([partial(call, hook) for hook in hooks])
 
 
 class Observed:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from .._calls import call_all
 from .._forks import begin_again_in_child
 from ..errors import DropboxError
 from ._options import (
@@ -88,8 +89,7 @@ class _Locations:
                         self._each, location, self._token, self._reaper
                     )
             self._replace(pools)
-        for location in gone & set(old):
-            old[location].enter_lame_duck_mode()
+        call_all([old[location].enter_lame_duck_mode for location in gone & set(old)])
         return pools.keys() != old.keys()
 
     def _replace(self, pools: Mapping[Any, SimpleResourcePool]) -> None:
@@ -107,8 +107,7 @@ class _Locations:
         with self._lock:
             self._is_lame = True
         self._reaper.stop()
-        for pool in self._pools.values():
-            pool.enter_lame_duck_mode()
+        call_all([pool.enter_lame_duck_mode for pool in self._pools.values()])
 
     # Giving back
 
@@ -160,7 +159,9 @@ class _Locations:
 
     def reap(self) -> int:
         """Close the idle handles whose time is over; return how many those were."""
-        return sum(pool.reap() for pool in self._pools.values())
+        closed: list[int] = []
+        call_all([lambda pool=pool: closed.append(pool.reap()) for pool in self._pools.values()])
+        return sum(closed)
 
     def __repr__(self) -> str:
         return (
@@ -208,9 +209,7 @@ class MultiResourcePool(_Locations):
                 except DropboxError as error:
                     found[location] = error
         except BaseException:
-            for each in found.values():
-                if isinstance(each, ManagedHandle):
-                    each.release()
+            call_all([each.release for each in found.values() if isinstance(each, ManagedHandle)])
             raise
         for location in wanted:
             if location not in found:

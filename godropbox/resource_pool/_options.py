@@ -24,6 +24,7 @@ __all__ = [
     "Timeout",
     "UnknownLocationError",
     "checked_timeout",
+    "log",
 ]
 
 # Seconds, None for ever.
@@ -72,6 +73,14 @@ def checked_timeout(name: str, value: Any) -> float:
     return float(value)
 
 
+def log(what: str, error: Exception) -> None:
+    """Tell the log of a failure that no caller is there to be told of."""
+    import logging
+
+    logger = logging.getLogger("godropbox.resource_pool")
+    logger.warning("%s a handle failed: %r", what, error, exc_info=error)
+
+
 def close_handle(handle: Any) -> None:
     """Close a handle by its own ``close`` method."""
     handle.close()
@@ -89,7 +98,9 @@ class PoolOptions:
     - `check`: takes an idle handle that is about to be lent; false, or an exception, has it closed
       and another one taken. Asked only of handles that were idle for `check_after` or longer.
     - `abandon`: takes a handle that the parent of a forked process owns, in the child: it may free
-      what the child holds of it, and must not disturb the parent. None leaves such handles alone.
+      what the child holds of it, and must not disturb the parent. None leaves such handles alone,
+      and so does an exception, which is reported when all else has begun again in the child
+      (``sys.unraisablehook``), or logged where the handle comes back later.
 
     The limits; None is none:
 

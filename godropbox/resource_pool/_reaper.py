@@ -5,6 +5,7 @@ import weakref
 from typing import Any
 
 from .._forks import begin_again_in_child
+from ._options import log
 
 __all__ = ["Reaper"]
 
@@ -65,5 +66,8 @@ def _run(reference: Any, stopped: threading.Event, interval: float) -> None:
         pool = reference()
         if pool is None:
             return
-        pool.reap()
+        try:
+            pool.reap()
+        except Exception as error:  # else the thread would end, and nothing be closed any more
+            log("reaping", error)
         del pool

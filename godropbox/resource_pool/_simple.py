@@ -7,6 +7,7 @@ that can block or run other people's code is here, outside every critical sectio
 import math
 import threading
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from .._forks import begin_again_in_child
@@ -40,6 +41,7 @@ from ._options import (
     PoolTimeoutError,
     Timeout,
     checked_timeout,
+    log,
 )
 from ._reaper import Reaper
 
@@ -277,7 +279,7 @@ class SimpleResourcePool(Ledger):
             if check(entry.raw):
                 return True
         except Exception as error:
-            _log("checking", error)
+            log("checking", error)
         except BaseException:
             self._drop(handle)
             raise
@@ -367,7 +369,7 @@ class SimpleResourcePool(Ledger):
             self._options.close(raw)
         except Exception as error:
             self._count(CLOSE_FAILED)
-            _log("closing", error)
+            log("closing", error)
 
     def _leaked(self, handle: ManagedHandle) -> None:
         """Take back the place of a handle that nobody has any more, and say so."""
@@ -387,9 +389,19 @@ class SimpleResourcePool(Ledger):
         if not self._timed or len(self._idle) == 0:
             return 0
         spare = self._take_stale(self._clock())
-        for entry in spare:
-            self._close(entry.raw)
+        self._close_all(spare)
         return len(spare)
+
+    def _close_all(self, spare: Any) -> None:
+        """Close all of these entries, though closing one of them is interrupted."""
+        failure: BaseException | None = None
+        for entry in spare:
+            try:
+                self._close(entry.raw)
+            except BaseException as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def enter_lame_duck_mode(self) -> None:
         """Retire the pool: close the idle handles now, and the others when they come back.
@@ -400,30 +412,37 @@ class SimpleResourcePool(Ledger):
         self._wake(granted)
         if self._group is None:
             self._reaper.stop()
-        for entry in spare:
-            self._close(entry.raw)
+        self._close_all(spare)
 
-    def _forked(self) -> None:
-        """Begin again, in the child of a fork, before anything else runs there."""
+    def _forked(self) -> list[Any]:
+        """Begin again, in the child of a fork; return what is to be called after all others did."""
         self._loans = {}
-        for entry in self._start_over():
-            self._leave_to_parent(entry.raw)
+        return [partial(self._leave_to_parent, entry.raw) for entry in self._start_over()]
 
     def _abandon(self, handle: ManagedHandle) -> None:
         entry = handle._entry
         handle._entry = None
         if entry is not None:
-            self._leave_to_parent(entry.raw)
+            try:
+                self._leave_to_parent(entry.raw)
+            except Exception as error:
+                log("abandoning", error)
 
     def _leave_to_parent(self, raw: Any) -> None:
         """Do to a handle of the parent's what the options say; else keep it, as it is, for good.
 
-        To let it go would have it collected, and a finalizer could talk to the other side.
+        To let it go would have it collected, and a finalizer could talk to the other side. So one
+        is kept at which the user's function fails, too.
         """
-        if self._options.abandon is None:
+        abandon = self._options.abandon
+        if abandon is None:
             self._inherited.append(raw)
-        else:
-            self._options.abandon(raw)
+            return
+        try:
+            abandon(raw)
+        except BaseException:
+            self._inherited.append(raw)
+            raise
 
     # Telling
 
@@ -488,11 +507,3 @@ class SimpleResourcePool(Ledger):
             f"<{type(self).__name__} of {self._location!r}: "
             f"{self._active} active, {len(self._idle)} idle{state}>"
         )
-
-
-def _log(what: str, error: Exception) -> None:
-    """Tell the log of a failure that no caller is there to be told of."""
-    import logging
-
-    logger = logging.getLogger("godropbox.resource_pool")
-    logger.warning("%s a handle failed: %r", what, error, exc_info=error)

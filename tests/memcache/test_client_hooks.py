@@ -112,6 +112,19 @@ def test_a_hook_that_raises_is_logged_and_costs_nothing_else(
     assert len(events) == 1
 
 
+def test_a_hook_that_ends_the_program_keeps_no_other_from_being_called() -> None:
+    told: list[str] = []
+
+    def stop(event: Event) -> None:
+        told.append("first")
+        raise KeyboardInterrupt
+
+    client = Client.over(MockClient(), hooks=(stop, lambda event: told.append("second")))
+    with pytest.raises(KeyboardInterrupt):
+        client.set("k", b"v")
+    assert told == ["first", "second"]
+
+
 def test_the_shard_of_a_key_is_told(servers: Callable[[str], Server]) -> None:
     events: list[Event] = []
     addresses = [servers("tcp").address, servers("unix").address]

@@ -1,0 +1,25 @@
+"""Calls of other people's code, of which one that raises keeps none of the others from being made."""
+
+from collections.abc import Callable, Iterable
+
+__all__ = ["call_all", "raised_by"]
+
+
+def raised_by(calls: Iterable[Callable[[], object]]) -> list[BaseException]:
+    """Make all the calls; return what was raised, of any kind."""
+    errors: list[BaseException] = []
+    for call in calls:
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+    return errors
+
+
+def call_all(calls: Iterable[Callable[[], object]]) -> None:
+    """Make all the calls, then raise the first error; the others are notes on it."""
+    errors = raised_by(calls)
+    if errors:
+        for other in errors[1:]:
+            errors[0].add_note(f"and then {other!r}")
+        raise errors[0]
