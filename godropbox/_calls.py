@@ -1,4 +1,4 @@
-"""Calls of other people's code, of which one that raises keeps none of the others from being made."""
+"""Calls of code that is not ours: one that raises keeps none of the others from being made."""
 
 from collections.abc import Callable, Iterable
 

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .._kernels._args import checked_int, shown
-from .options import require_number
+from .options import require_number, require_plausible
 
 if TYPE_CHECKING:
     import cython  # type: ignore[import-untyped]  # read by its compiler alone
@@ -268,6 +268,7 @@ class LocalStorage:
             require_number("ttl", ttl, "over 0 seconds or None")
             if not ttl > 0:
                 raise ValueError(f"ttl must be over 0 seconds or None, got {shown(ttl)}")
+            require_plausible("ttl", ttl)
         require_number("jitter", jitter, "in [0, 1]")
         if not 0 <= jitter <= 1:
             raise ValueError(f"jitter must be in [0, 1], got {shown(jitter)}")

@@ -61,8 +61,11 @@ class MemcacheStorage:
         key_of: Callable[[Any], Any] | None = None,
         random: Callable[[], float] = uniform,
     ) -> None:
-        if ttl is not None and not 1 <= ttl < 1 << 31:
-            raise ValueError(f"ttl must be in [1, 2**31) seconds or None, got {shown(ttl)}")
+        if ttl is not None and not 1 <= ttl < 10**9:
+            raise ValueError(
+                f"ttl must be in [1, 10**9) seconds or None, got {shown(ttl)}; "
+                "it counts from when a value is set"
+            )
         if not 0 <= jitter <= 1:
             raise ValueError(f"jitter must be in [0, 1], got {shown(jitter)}")
         self._client = client

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from .._kernels._args import checked_int, shown
 
-__all__ = ["CacheOptions", "CacheStats", "Freshness", "require_number"]
+__all__ = ["CacheOptions", "CacheStats", "Freshness", "require_number", "require_plausible"]
 
 
 def require_number(name: str, value: object, allowed: str) -> None:
@@ -24,6 +24,16 @@ def _seconds(name: str, value: Any, least: str) -> None:
     is_allowed = value >= 0 if least == "at least" else value > 0
     if not is_allowed or math.isinf(value):
         raise ValueError(f"{name} must be {least} 0 seconds, got {shown(value)}")
+    require_plausible(name, value)
+
+
+def require_plausible(name: str, seconds: float) -> None:
+    """Raise if a finite number of seconds must be an absolute time, taken for a duration."""
+    if 10**9 <= seconds < math.inf:
+        raise ValueError(
+            f"{name} must be under 10**9 seconds (31 years), got {shown(seconds)}: "
+            "it counts from now, and is no Unix time"
+        )
 
 
 def _ignore(operation: str, error: Exception) -> None:

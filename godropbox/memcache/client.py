@@ -62,7 +62,8 @@ class Client:
 
     A single operation raises a ``NetworkError`` or a ``ServerError`` when it fails, and a
     ``UsageError`` for a key or a value that cannot be sent; a batch goes on with the other keys.
-    `expire` is in seconds, 0 for never, or a ``timedelta``; see ``options.as_expiry``.
+    `expire` is in seconds, 0 for never, a ``timedelta``, or an aware ``datetime`` for an absolute
+    time; see ``options.as_expiry``.
     """
 
     __slots__ = (
@@ -442,6 +443,7 @@ class Client:
         first = initial
         if first is not None:
             first = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
+        until = self._expiry(expire)
         for _ in range(_COUNT_TRIES):
             response: CountResponse = call(name, delta)
             if self._done(response):
@@ -450,7 +452,7 @@ class Client:
             if first is None or response.skipped:
                 return None
             # An item of one's own, whose flags say that it is an int, which no server's would.
-            if self._done(self._add(Item(name, b"%d" % first, INT, 0, self._expiry(expire)))):
+            if self._done(self._add(Item(name, b"%d" % first, INT, 0, until))):
                 made: _Int = first
                 return made
         raise ServerError(f"the counter {key!r} came and went {_COUNT_TRIES} times", key=key)
@@ -477,13 +479,15 @@ class Client:
         if error is not None and not (self._forgives and isinstance(error, FAILURES)):
             raise error
 
-    def flush_all(self, delay: _Int = 0) -> None:
-        """Forget everything on every server, `delay` seconds from now; raise if a server fails.
+    def flush_all(self, delay: Expiry = 0) -> None:
+        """Forget everything on every server, now or after `delay`; raise if a server fails.
 
-        The other servers' entries are forgotten all the same. All that shares the servers goes,
-        whatever its prefix.
+        `delay` is seconds, a ``timedelta`` or an aware ``datetime``, as `expire` is. The other
+        servers' entries are forgotten all the same. All that shares the servers goes, whatever its
+        prefix.
         """
-        response = self._operations.flush(delay)
+        until = as_expiry(delay, self._options.wall_clock, name="delay")
+        response = self._operations.flush(until)
         if response.error is not None:
             raise response.error
 

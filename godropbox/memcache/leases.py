@@ -10,6 +10,7 @@ An empty item without flags is such a lease; ``codec`` gives b"" a flag. No I/O 
 
 import math
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter, time_ns
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from .errors import (
     NotSupportedError,
 )
 from .hooks import Event, tell
-from .options import ClientOptions, Expiry, as_expiry, as_seconds
+from .options import ClientOptions, Expiry, as_expiry, as_seconds, seconds_left
 from .responses import MetaResponse
 from .types import Item, Key
 
@@ -71,8 +72,8 @@ class Leases:
 
     def _limits(
         self, expire: Expiry, stale: Expiry, lease: float, wait: float | None
-    ) -> "tuple[int, int, int, float]":
-        """Return the item's expiry, the seconds of staleness and of the lease, and the wait."""
+    ) -> "tuple[Callable[[], int], int, int, float]":
+        """Return what tells the item's expiry, the seconds of stale and of the lease, the wait."""
         old = as_seconds("stale", stale)
         if not 0 <= old <= _MOST:
             raise InvalidArgumentError(f"stale must be in [0, {_MOST}] seconds, got {stale!r}")
@@ -81,10 +82,12 @@ class Leases:
         patience = lease + 2 if wait is None else as_seconds("wait", wait)
         if patience < 0:
             raise InvalidArgumentError(f"wait must be at least 0 seconds, got {wait!r}")
-        fresh = as_seconds("expire", expire)
+        clock = self._options.wall_clock
+        fresh = seconds_left(expire, clock)
         if old and fresh <= 0:
             raise InvalidArgumentError(f"stale needs an expire above 0, got {expire!r}")
-        until = as_expiry(fresh + old if old else expire, self._options.wall_clock)
+        # Counted from when the value is stored: the load may take long.
+        until = partial(as_expiry, expire, clock, old)
         # The server counts whole seconds, and the first of them may be nearly over.
         return until, math.ceil(old), math.ceil(lease) + 1, patience
 
@@ -139,7 +142,7 @@ class _Turn:
         leases: Leases,
         key: Key,
         load: Callable[[], Any],
-        limits: "tuple[int, int, int, float]",
+        limits: "tuple[Callable[[], int], int, int, float]",
     ) -> None:
         self.key = key
         self.outcome = "hit"
@@ -205,7 +208,7 @@ class _Turn:
         if not response.found:  # no server is to have the key now
             return value
         try:
-            item = Item(self.key, data, flags, response.cas, self._until)
+            item = Item(self.key, data, flags, response.cas, self._until())
             # It is no error if another has stored or deleted the item in the meantime.
             failure = self._leases._cas(item).error
             if failure is not None:

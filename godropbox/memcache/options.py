@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from .._kernels._args import checked_int, shown
@@ -17,13 +17,16 @@ from .serializers import Serializer
 from .sharding import Hash2, ShardFunction, as_shard_function
 from .types import Key
 
-__all__ = ["ClientOptions", "Expiry", "as_expiry", "as_seconds"]
+__all__ = ["ClientOptions", "Expiry", "as_expiry", "as_seconds", "seconds_left"]
 
-Expiry = float | timedelta
+Expiry = float | timedelta | datetime
 
 _MONTH = 60 * 60 * 24 * 30
 # What memcached 1.6 takes for a Unix time ends in January 2038.
 _LATEST = (1 << 31) - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# As seconds from now 31 years, as a Unix time the year 2001: nobody means the former.
+_IMPLAUSIBLE = 10**9
 _HASHED_SIZE = 71  # of "sha256:" and 64 hexadecimal digits
 _CHOICES = {
     "protocol": ("meta", "ascii", "binary"),
@@ -118,26 +121,60 @@ def _checked_int(name: str, value: Any) -> None:
 
 def as_seconds(name: str, value: Any) -> float:
     """Return a number of seconds or a ``timedelta`` as a finite number of seconds."""
+    return _as_seconds(name, value, "seconds or a timedelta")
+
+
+def _as_seconds(name: str, value: Any, allowed: str) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidTypeError(f"{name} must be seconds or a timedelta, got {shown(value)}")
+        raise InvalidTypeError(f"{name} must be {allowed}, got {shown(value)}")
     if not math.isfinite(value):
         raise InvalidArgumentError(f"{name} must be a finite number of seconds, got {value!r}")
     return value
 
 
-def as_expiry(expire: Expiry, now: Callable[[], float]) -> int:
-    """Return the expiry that memcached is to be given for one that a caller gave.
+def seconds_left(expire: Any, now: Callable[[], float], name: str = "expire") -> float:
+    """Return the seconds until what a caller gave as `name`: below 0 for a time that is past."""
+    if isinstance(expire, datetime):
+        return _unix_time(name, expire) - now()
+    seconds = _as_seconds(name, expire, "seconds, a timedelta or an aware datetime")
+    if seconds >= _IMPLAUSIBLE and not isinstance(expire, timedelta):
+        raise InvalidArgumentError(
+            f"{name} must be under 10**9 seconds from now (31 years), got {shown(expire)}; "
+            "write a Unix time as datetime.fromtimestamp(time, UTC)"
+        )
+    return seconds
 
-    A number of 0 is never; what is negative, and a ``timedelta`` of 0, is at once. A part of a
-    second counts as a whole one. More than 30 days go as the Unix time at which they are over,
-    since memcached would take the number itself for one; the latest it knows is in January 2038.
+
+def _unix_time(name: str, moment: datetime) -> float:
+    if moment.utcoffset() is None:
+        raise InvalidArgumentError(
+            f"{name} must be an aware datetime, got a naive one, {moment!r}: give it a tzinfo"
+        )
+    return (moment - _EPOCH).total_seconds()
+
+
+def as_expiry(
+    expire: Any, now: Callable[[], float], stale: float = 0.0, name: str = "expire"
+) -> int:
+    """Return the expiry that memcached is to be given for an ``Expiry`` that a caller gave.
+
+    A number of 0 is never; what is negative, a ``timedelta`` of 0, and an aware ``datetime`` that
+    is past, by `now`, are at once. A part of a second counts as a whole one. More than 30 days go
+    as the Unix time at which they are over, since memcached would take the number itself for one;
+    the latest it knows is in January 2038. A number of 10**9 and more is refused: it would be a
+    Unix time given for a number of seconds. `stale` is how many seconds later it is to be.
     """
-    seconds = as_seconds("expire", expire)
-    if seconds < 0 or (seconds == 0 and isinstance(expire, timedelta)):
+    seconds = seconds_left(expire, now, name)
+    if seconds == 0 and not stale and not isinstance(expire, (timedelta, datetime)):
+        return 0
+    seconds += stale
+    if seconds <= 0:
         return -1
     whole = math.ceil(seconds)
     if whole <= _MONTH:
         return whole
+    if isinstance(expire, datetime):
+        return min(math.ceil(_unix_time(name, expire) + stale), _LATEST)
     return min(math.ceil(now()) + whole, _LATEST)

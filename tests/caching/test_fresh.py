@@ -358,10 +358,18 @@ def test_the_storage_can_be_a_layer() -> None:
     assert storage.names() == ["get"]
 
 
+IMPLAUSIBLE = (
+    "{} must be under 10**9 seconds (31 years), got {}: it counts from now, and is no Unix time"
+)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"ttl": 0}, "ttl must be over 0 seconds, got 0"),
+        ({"ttl": 10**9}, IMPLAUSIBLE.format("ttl", "1000000000")),
+        ({"ttl": 1, "stale": 1.8e9}, IMPLAUSIBLE.format("stale", "1800000000.0 (float)")),
+        ({"ttl": 1, "negative_ttl": 10**12}, IMPLAUSIBLE.format("negative_ttl", "1000000000000")),
         ({"ttl": math.inf}, "ttl must be over 0 seconds, got inf (float)"),
         ({"ttl": "x"}, "ttl must be a number of seconds, got 'x' (str)"),
         ({"ttl": 1, "stale": -1}, "stale must be at least 0 seconds, got -1"),

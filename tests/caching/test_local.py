@@ -94,6 +94,8 @@ def test_bad_arguments() -> None:
             LocalStorage(maxsize)
     with pytest.raises(ValueError, match="ttl must be over 0 seconds or None, got 0"):
         LocalStorage(1, ttl=0)
+    with pytest.raises(ValueError, match=r"ttl must be under 10\*\*9 seconds \(31 years\), got 18"):
+        LocalStorage(1, ttl=1_800_000_000)
     with pytest.raises(ValueError, match=r"jitter must be in \[0, 1\], got 1.5"):
         LocalStorage(1, ttl=1, jitter=1.5)
     for wrong in (1.5, "1", None):

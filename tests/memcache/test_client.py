@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -175,6 +175,13 @@ def test_stats_version_flush(client: Client) -> None:
 
 # Expiries
 
+HOUR = timedelta(hours=1)
+
+
+def at(seconds: float) -> datetime:
+    """Return a Unix time as an aware datetime."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+
 
 @pytest.mark.parametrize(
     ("expire", "sent"),
@@ -192,16 +199,32 @@ def test_stats_version_flush(client: Client) -> None:
         (timedelta(days=30), 2_592_000),
         (timedelta(days=31), 1_000_001 + 31 * 86400),
         (2_592_001, 1_000_001 + 2_592_001),
-        (10**12, 2**31 - 1),
+        (999_999_999, 1_000_001 + 999_999_999),
+        (timedelta(days=40_000), 2**31 - 1),
+        (at(1_000_000), -1),
+        (at(1_000_000.5), -1),
+        (at(999_000), -1),
+        (at(-5), -1),
+        (at(1_000_000.7), 1),
+        (at(1_000_060), 60),
+        (at(1_000_060).astimezone(timezone(timedelta(hours=-9))), 60),
+        (at(1_000_000.5 + 2_592_000), 2_592_000),
+        (at(1_000_001.5 + 2_592_000), 1_000_002 + 2_592_000),
+        (at(2**31 - 1), 2**31 - 1),
+        (at(2**31), 2**31 - 1),
+        (datetime.max.replace(tzinfo=UTC), 2**31 - 1),
+        (datetime.min.replace(tzinfo=timezone(timedelta(hours=9))), -1),
     ],
 )
 def test_what_an_expiry_means(expire: Any, sent: int) -> None:
     assert as_expiry(expire, lambda: 1_000_000.5) == sent
 
 
-@pytest.mark.parametrize("expire", ["5", None, True, 1j])
+@pytest.mark.parametrize("expire", ["5", None, True, 1j, date(2040, 1, 1)])
 def test_an_expiry_of_a_wrong_type(expire: Any) -> None:
-    with pytest.raises(InvalidTypeError, match="expire must be seconds or a timedelta, got"):
+    with pytest.raises(
+        InvalidTypeError, match="expire must be seconds, a timedelta or an aware datetime, got"
+    ):
         Client.over(MockClient()).set("k", 1, expire)
 
 
@@ -209,6 +232,101 @@ def test_an_expiry_of_a_wrong_type(expire: Any) -> None:
 def test_an_expiry_that_is_no_number(expire: float) -> None:
     with pytest.raises(InvalidArgumentError, match="expire must be a finite number of seconds"):
         Client.over(MockClient()).touch("k", expire)
+
+
+TAKING_EXPIRIES: dict[str, Callable[[Client, Any], object]] = {
+    "expire of set": lambda client, when: client.set("k", 1, when),
+    "expire of set_many": lambda client, when: client.set_many({"k": 1}, when),
+    "expire of add": lambda client, when: client.add("absent", 1, when),
+    "expire of replace": lambda client, when: client.replace("k", 1, when),
+    "expire of cas": lambda client, when: client.cas("k", 1, 1, when),
+    "expire of touch": lambda client, when: client.touch("k", when),
+    "expire of gat": lambda client, when: client.gat("k", when),
+    "expire of incr": lambda client, when: client.incr("k", 1, 0, when),
+    "expire of decr": lambda client, when: client.decr("k", 1, 0, when),
+    "delay of flush_all": lambda client, when: client.flush_all(when),
+}
+
+
+@pytest.mark.parametrize("where", TAKING_EXPIRIES)
+@pytest.mark.parametrize("moment", [10**9, 1_800_000_000, 1_800_000_000.5, 1_800_000_000_000])
+def test_a_unix_time_is_no_number_of_seconds(where: str, moment: float) -> None:
+    name = where.split()[0]
+    client = Client.over(MockClient())
+    client.set("k", 5)
+    with pytest.raises(
+        InvalidArgumentError,
+        match=rf"{name} must be under 10\*\*9 seconds from now \(31 years\), got 1.*; "
+        r"write a Unix time as datetime.fromtimestamp\(time, UTC\)",
+    ):
+        TAKING_EXPIRIES[where](client, moment)
+    assert client.get("k") == 5
+
+
+@pytest.mark.parametrize("where", TAKING_EXPIRIES)
+def test_a_naive_datetime_is_no_absolute_time(where: str) -> None:
+    name = where.split()[0]
+    client = Client.over(MockClient())
+    client.set("k", 5)
+    with pytest.raises(
+        InvalidArgumentError, match=f"{name} must be an aware datetime, got a naive one, datetime"
+    ):
+        TAKING_EXPIRIES[where](client, datetime(2040, 1, 1))
+    assert client.get("k") == 5
+
+
+@pytest.mark.parametrize("days", [1, 40])
+def test_an_aware_datetime_is_when_it_is_over(days: int) -> None:
+    now = 1_700_000_000.0
+    raw = MockClient(clock=lambda: now)
+    client = Client.over(raw, wall_clock=lambda: now)
+    end = now + days * 86400
+    client.set("set", 1, at(end))
+    client.set_many({"set_many": 1}, at(end))
+    client.add("add", 1, at(end))
+    client.set("touch", 1)
+    client.touch("touch", at(end))
+    client.incr("incr", 1, 0, at(end))
+    client.set("past", 1, at(now - 1))
+    names = ["set", "set_many", "add", "touch", "incr"]
+    assert sorted(client.get_many([*names, "past"])) == sorted(names)
+    now = end - 1
+    assert sorted(client.get_many(names)) == sorted(names)
+    now = end
+    assert client.get_many(names) == {}
+
+
+@pytest.mark.parametrize("protocol", ["meta", "ascii", "binary"])
+def test_a_real_server_takes_every_absolute_time(
+    servers: Callable[[str], Server], protocol: Any
+) -> None:
+    with Client([servers("tcp").address], protocol=protocol, timeout=10.0) as client:
+        for moment in (at(2**31), datetime.max.replace(tzinfo=UTC), datetime.now(UTC) + HOUR):
+            assert client.set("k", 1, moment)
+            assert client.touch("k", moment)
+            assert client.gat("k", moment) == 1
+            assert client.set_many({"k": 2}, moment) == []
+            assert client.get("k") == 2
+        assert client.touch("k", datetime.now(UTC) - HOUR)
+        assert client.get("k") is None
+
+
+def test_a_delay_of_more_than_a_month_is_not_a_time_long_past() -> None:
+    now = 1_700_000_000.0
+    asked: list[int] = []
+
+    class Flushed(MockClient):
+        """Notes what it is asked."""
+
+        def flush(self, expire: int = 0) -> memcache.Response:
+            asked.append(expire)
+            return MockClient.flush(self, expire)
+
+    client = Client.over(Flushed(clock=lambda: now), wall_clock=lambda: now)
+    for delay in (0, 5, 31 * 86400, timedelta(days=31), at(now + 31 * 86400)):
+        client.flush_all(delay)
+    later = 1_700_000_000 + 31 * 86400
+    assert asked == [0, 5, later, later, later]
 
 
 def test_forty_days_are_forty_days() -> None:

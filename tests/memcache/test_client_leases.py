@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +241,27 @@ def test_a_value_marked_stale_is_waited_for_unless_stale_will_do(
     raw.close()
 
 
+def test_an_aware_datetime_is_when_the_value_is_over_however_long_the_load_takes(
+    make: Make,
+) -> None:
+    now = int(time.time())
+    client = make(wall_clock=lambda: now)
+    end = datetime.fromtimestamp(now + 100, UTC)
+
+    def load() -> int:
+        nonlocal now
+        now += 90
+        return 5
+
+    assert client.get_or_set("k", load, end) == 5
+    assert client.get("k") == 5
+    now += 10
+    assert client.get_or_set("late", lambda: 6, end) == 6
+    assert client.get("late") is None
+    with pytest.raises(InvalidArgumentError, match="stale needs an expire above 0, got datetime"):
+        client.get_or_set("late", never, end, stale=5)
+
+
 # Failures
 
 
@@ -305,7 +328,10 @@ def test_it_needs_the_meta_protocol(protocol: str) -> None:
         (0, {"stale": 5}, "stale needs an expire above 0, got 0"),
         (60, {"lease_time": 0}, r"lease_time must be in \(0, 2591999\] seconds, got 0"),
         (60, {"wait": -1}, "wait must be at least 0 seconds, got -1"),
-        ("x", {}, "expire must be seconds or a timedelta, got 'x'"),
+        ("x", {}, "expire must be seconds, a timedelta or an aware datetime, got 'x'"),
+        (1_800_000_000, {}, r"expire must be under 10\*\*9 seconds from now \(31 years\), got 18"),
+        (datetime(2040, 1, 1), {}, "expire must be an aware datetime, got a naive one, datetime"),
+        (60, {"stale": 1_800_000_000}, r"stale must be in \[0, 2591999\] seconds, got 1800000000"),
     ],
 )
 def test_arguments_out_of_their_range(
