@@ -21,6 +21,7 @@ from .clients import RawAsciiClient, RawBinaryClient, RawMetaClient
 from .codec import UnreadableValueError
 from .connection import Channel, Connection
 from .errors import (
+    ClientClosedError,
     ConnectionLostError,
     ConnectionUnusableError,
     DeadlineExceededError,
@@ -82,6 +83,7 @@ __all__ = [
     "Capabilities",
     "Channel",
     "Client",
+    "ClientClosedError",
     "ClientOptions",
     "Connection",
     "ConnectionLostError",

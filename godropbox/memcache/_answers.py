@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import NetworkError, UsageError
 from ..resource_pool import LameDuckError, PoolExhaustedError
-from .errors import InvalidTypeError, UnmappedKeyError
+from .errors import ClientClosedError, InvalidTypeError, UnmappedKeyError
 from .exchange import CountExchange, Exchange, GetExchange, MetaGetExchange, MutateExchange
 from .responses import (
     CountResponse,
@@ -25,7 +25,16 @@ from .responses import (
 )
 from .types import Key, ResponseStatus
 
-__all__ = ["failed", "forgiven", "skipped", "status_of", "together", "unmapped"]
+__all__ = [
+    "failed",
+    "forgiven",
+    "require_open",
+    "skipped",
+    "status_of",
+    "together",
+    "unmapped",
+    "was_closed",
+]
 
 _OK = ResponseStatus.OK
 
@@ -49,6 +58,20 @@ def status_of(error: Exception) -> ResponseStatus:
     if isinstance(error, UsageError):
         return ResponseStatus.INVALID_ARGUMENTS
     return ResponseStatus.INTERNAL_ERROR
+
+
+def was_closed(manager: Any) -> ClientClosedError | None:
+    """Return the error for an operation over a manager that was closed; None if it is open."""
+    if getattr(manager, "is_closed", False):
+        return ClientClosedError("the client was closed, or the shard manager that it goes over")
+    return None
+
+
+def require_open(manager: Any) -> None:
+    """Raise ``ClientClosedError`` if a manager was closed."""
+    error = was_closed(manager)
+    if error is not None:
+        raise error
 
 
 def unmapped(key: Key) -> UnmappedKeyError:

@@ -10,8 +10,9 @@ from time import monotonic
 from typing import Any
 
 from ..errors import DropboxError
-from ..resource_pool import ManagedHandle, PoolExhaustedError
+from ..resource_pool import LameDuckError, ManagedHandle, PoolExhaustedError
 from . import scatter
+from ._answers import was_closed
 from .connection import Connection
 from .errors import NetworkError, ReplyError
 from .exchange import Exchange
@@ -95,6 +96,8 @@ def run(manager: ShardManager, errands: list[Errand], make: Make, timeout: _Seco
     finally:
         _give_back(errands)
     for errand in errands:
+        if isinstance(errand.outcome, LameDuckError):
+            errand.outcome = was_closed(manager) or errand.outcome
         _report(manager, errand)
 
 

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from ..resource_pool import LameDuckError
-from ._answers import forgiven, status_of, together, unmapped
+from ._answers import forgiven, require_open, status_of, together, unmapped
 from ._errands import Errand, run
 from .errors import UsageError
 from .exchange import Exchange, GetManyExchange
@@ -75,6 +75,8 @@ def get_many(
 ) -> dict[Key, Any]:
     """Put an answer for every key into `found`, whose keys are what is asked for."""
     errand: Errand
+    if fleets == FLEETS:
+        require_open(manager)
     fleet = manager.fleet()
     given = list(found)
     errands: list[Errand] = []
@@ -157,6 +159,8 @@ def mutate_many(
 ) -> list[MutateResponse]:
     """Return an answer for each item or key, in their order."""
     errand: Errand
+    if fleets == FLEETS:
+        require_open(manager)
     fleet = manager.fleet()
     answers: list[Any] = [None] * len(things)
     errands: list[Errand] = []
@@ -233,6 +237,7 @@ def ask_all(
     Returns the answers with their shards' ids, the status of the whole, and what went wrong.
     """
     errand: Errand
+    require_open(manager)
     errands: list[Errand] = []
     for shard in manager.fleet().shards:
         if shard.state is not ShardState.DOWN:

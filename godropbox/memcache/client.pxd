@@ -13,7 +13,7 @@ cdef class Client:
     cdef object _set_multi
     cdef ShardedClient _quick
     cdef Codec _codec
-    cdef bint _forgives, _hashes, _skips
+    cdef bint _forgives, _is_closed, _looks_at_keys, _skips
 
     @cython.locals(value=bytes)
     cpdef _value(self, key, GetResponse response, default)

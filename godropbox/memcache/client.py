@@ -15,7 +15,7 @@ from .ascii import AsciiProtocol
 from .batches import FAILURES, FailedKeys, partial_error
 from .binary import BinaryProtocol
 from .codec import INT, Codec, UnreadableValueError
-from .errors import InvalidArgumentError, InvalidTypeError, ServerError
+from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
 from .hooks import Observed
 from .leases import Leases
 from .meta import MetaProtocol
@@ -46,7 +46,7 @@ _HASHED: Final = b"sha256:"
 _COUNT_TRIES: Final = 5
 # Past the function by which a named tuple is made, which takes longer than all else in a set.
 _new: Final = tuple.__new__
-_MISTAKES: Final = (InvalidArgumentError, InvalidTypeError)
+_MISTAKES: Final = (ClientClosedError, InvalidArgumentError, InvalidTypeError)
 # Under other names, since the compiler makes 1 of a 1.5 that is annotated as an int.
 _Bytes = bytes
 _Int = int
@@ -61,7 +61,8 @@ class Client:
     `overrides` are options by name: ``Client(servers, timeout=0.2)``.
 
     A single operation raises a ``NetworkError`` or a ``ServerError`` when it fails, and a
-    ``UsageError`` for a key or a value that cannot be sent; a batch goes on with the other keys.
+    ``UsageError`` for a key or a value that cannot be sent, and ``ClientClosedError``, which is
+    one, when the client or the manager was closed; a batch goes on with the other keys.
     `expire` is in seconds, 0 for never, a ``timedelta``, or an aware ``datetime`` for an absolute
     time; see ``options.as_expiry``.
     """
@@ -73,8 +74,9 @@ class Client:
         "_forgives",
         "_get",
         "_get_multi",
-        "_hashes",
+        "_is_closed",
         "_leases",
+        "_looks_at_keys",
         "_operations",
         "_options",
         "_owned",
@@ -130,7 +132,9 @@ class Client:
         self._leases = Leases(operations, self._codec, options)
         self._forgives = options.failures == "miss"
         self._skips = options.unreadable == "miss"
-        self._hashes = options.long_keys == "hash"
+        self._is_closed = False
+        # Whether keys go through ``_named``: long ones are hashed, or the client is closed.
+        self._looks_at_keys = options.long_keys == "hash"
         self._room = _MAX_KEY - options.prefix_size
         self._get = operations.get
         self._get_multi = operations.get_multi
@@ -160,14 +164,20 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections: the idle ones now, those in use as they come back."""
+        """Close the connections: the idle ones now, those in use as they come back.
+
+        Operations raise ``ClientClosedError`` from then on.
+        """
+        self._is_closed = True
+        self._looks_at_keys = True
         if self._owned is not None:
             self._owned.close()
 
     # Keys, values, failures
 
     def _named(self, key: Key) -> Key:
-        """Return the key to send for a key that may be too long."""
+        """Return the key to send for a key that may be too long, unless the client is closed."""
+        self._require_open()
         if isinstance(key, str):
             if 4 * len(key) <= self._room and not key.startswith("sha256:"):
                 return key
@@ -180,8 +190,16 @@ class Client:
             return key
         return _HASHED + sha256(raw).hexdigest().encode()
 
+    def _all_named(self, keys: list[Any]) -> list[Any]:
+        self._require_open()
+        return [self._named(key) for key in keys]
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ClientClosedError("the client was closed")
+
     def _item(self, key: Key, value: Any, cas: Any, expire: Any) -> Item:
-        if self._hashes:
+        if self._looks_at_keys:
             key = self._named(key)
         data, flags = self._codec.encode(value)
         return _new(Item, (key, data, flags, cas, self._expiry(expire)))
@@ -220,7 +238,7 @@ class Client:
 
     def get(self, key: Key, default: Any = None) -> Any:
         """Return the value of a key, or `default` if there is none."""
-        if self._hashes:
+        if self._looks_at_keys:
             key = self._named(key)
         try:
             response: GetResponse = self._get(key)
@@ -239,7 +257,7 @@ class Client:
         be sent raises ``InvalidArgumentError`` or ``InvalidTypeError``.
         """
         given = list(keys) if type(keys) is list else _listed(keys)
-        if self._hashes:
+        if self._looks_at_keys:
             return self._get_long(given)
         if self._quick is None:
             return self._found(self._get_multi(given), {}, len(given))
@@ -250,7 +268,7 @@ class Client:
         return {key: found[key] for key in given if key in found}
 
     def _get_long(self, keys: list[Any]) -> dict[Any, Any]:
-        names = {key: self._named(key) for key in keys}
+        names = dict(zip(keys, self._all_named(keys), strict=True))
         answers = self._get_multi(list(dict.fromkeys(names.values())))
         named = {key: answers[name] for key, name in names.items()}
         return self._found(named, {}, len(named))
@@ -284,7 +302,7 @@ class Client:
     def gets(self, key: Key, default: Any = None) -> tuple[Any, _Int | None]:
         """Return a key's value and the token for ``cas``; `default` and None if it has none."""
         missing = object()
-        if self._hashes:
+        if self._looks_at_keys:
             key = self._named(key)
         try:
             response: GetResponse = self._get(key)
@@ -297,7 +315,7 @@ class Client:
 
     def gat(self, key: Key, expire: Expiry, default: Any = None) -> Any:
         """Return the value of a key, and give it a new expiry; `default` if there is none."""
-        if self._hashes:
+        if self._looks_at_keys:
             key = self._named(key)
         try:
             response: GetResponse = self._operations.gat(key, self._expiry(expire))
@@ -332,7 +350,7 @@ class Client:
         If the cache fails, this raises what ``get`` would; with ``failures="miss"`` it loads, and
         returns the value even if it cannot be stored.
         """
-        name = self._named(key) if self._hashes else key
+        name = self._named(key) if self._looks_at_keys else key
         return self._leases.get_or_set(name, load, expire, stale, lease_time, wait)
 
     # Writing
@@ -351,7 +369,7 @@ class Client:
             raise InvalidTypeError(f"values must be a mapping of keys, got {shown(values)}")
         until = self._expiry(expire)
         given, data, flags = self._codec.encode_items(values)
-        names = [self._named(key) for key in given] if self._hashes else given
+        names = self._all_named(given) if self._looks_at_keys else given
         if self._quick is None:
             triples = zip(names, data, flags or [0] * len(given), strict=True)
             items = [Item(*three, 0, until) for three in triples]
@@ -399,14 +417,14 @@ class Client:
         return self._extended(self._operations.prepend, key, more)
 
     def _extended(self, call: Any, key: Key, more: Any) -> bool:
-        name = self._named(key) if self._hashes else key
+        name = self._named(key) if self._looks_at_keys else key
         return self._done(call(name, more.encode() if isinstance(more, str) else more))
 
     # Deleting, touching, counting
 
     def delete(self, key: Key) -> bool:
         """Delete the value of a key; return whether there was one."""
-        return self._done(self._operations.delete(self._named(key) if self._hashes else key))
+        return self._done(self._operations.delete(self._named(key) if self._looks_at_keys else key))
 
     def delete_many(self, keys: Iterable[Key]) -> FailedKeys:
         """Delete the values of many keys; return the keys that failed. To have none is no failure.
@@ -414,12 +432,12 @@ class Client:
         A key that cannot be sent raises after the others were.
         """
         given = _listed(keys)
-        names = [self._named(key) for key in given] if self._hashes else given
+        names = self._all_named(given) if self._looks_at_keys else given
         return self._failed(given, self._operations.delete_multi(names), True)
 
     def touch(self, key: Key, expire: Expiry) -> bool:
         """Give the value of a key a new expiry; return whether there is one."""
-        name = self._named(key) if self._hashes else key
+        name = self._named(key) if self._looks_at_keys else key
         return self._done(self._operations.touch(name, self._expiry(expire)))
 
     def incr(
@@ -439,7 +457,7 @@ class Client:
         return self._counted(self._operations.decrement, key, delta, initial, expire)
 
     def _counted(self, call: Any, key: Key, delta: Any, initial: Any, expire: Any) -> _Int | None:
-        name = self._named(key) if self._hashes else key
+        name = self._named(key) if self._looks_at_keys else key
         first = initial
         if first is not None:
             first = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
@@ -464,12 +482,14 @@ class Client:
 
         If a server fails, this raises; with ``failures="miss"`` that server is left out.
         """
+        self._require_open()
         response = self._operations.stats(name)
         self._check(response)
         return dict(response.entries)
 
     def version(self) -> dict[int, str]:
         """Return each server's version by shard id; failures are as those of ``stats``."""
+        self._require_open()
         response = self._operations.version()
         self._check(response)
         return dict(response.versions)
@@ -486,6 +506,7 @@ class Client:
         servers' entries are forgotten all the same. All that shares the servers goes, whatever its
         prefix.
         """
+        self._require_open()
         until = as_expiry(delay, self._options.wall_clock, name="delay")
         response = self._operations.flush(until)
         if response.error is not None:

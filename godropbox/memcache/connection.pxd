@@ -8,7 +8,7 @@ from .exchange cimport Exchange
 cdef class Connection:
     cdef object __weakref__
     cdef object _channel, _line, _lock, _opened, _pending, _pid, _timeout
-    cdef bint _has_begun, _is_mine, _is_valid, _plain
+    cdef bint _has_begun, _is_closed, _is_mine, _is_valid, _plain
     cdef int _fd
 
     cpdef begin(self)

@@ -21,6 +21,7 @@ from typing import Protocol as Interface
 from .._forks import begin_again_in_child
 from .._kernels import line as kernel
 from .errors import (
+    ClientClosedError,
     ConnectionLostError,
     ConnectionUnusableError,
     DeadlineExceededError,
@@ -96,6 +97,7 @@ class Connection:
         "_channel",
         "_fd",
         "_has_begun",
+        "_is_closed",
         "_is_mine",
         "_is_valid",
         "_line",
@@ -117,6 +119,7 @@ class Connection:
         self._opened = monotonic()
         self._pid = os.getpid()
         self._has_begun = False
+        self._is_closed = False
         self._is_mine = True
         self._is_valid = True
         self._plain = _is_plain(channel)
@@ -184,6 +187,7 @@ class Connection:
     def close(self) -> None:
         """Close the connection, without a word to the server."""
         self._is_valid = False
+        self._is_closed = True
         self._channel.close()
 
     # Driving
@@ -290,9 +294,9 @@ class Connection:
             return ConnectionUnusableError(
                 f"the connection belongs to process {self._pid}, which forked this one"
             )
-        return ConnectionUnusableError(
-            "the connection was closed, or broke in an earlier operation"
-        )
+        if self._is_closed:
+            return ClientClosedError("the connection was closed by its user")
+        return ConnectionUnusableError("the connection broke in an earlier operation")
 
     def _exchange_over_channel(self, exchange: Exchange, deadline: float | None) -> None:
         channel = self._channel

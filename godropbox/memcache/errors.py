@@ -8,6 +8,7 @@ its words as the message and the status in ``fields``, or answered what answers 
 from ..errors import NetworkError, ServerError, UsageError
 
 __all__ = [
+    "ClientClosedError",
     "ConnectionLostError",
     "ConnectionUnusableError",
     "DeadlineExceededError",
@@ -36,6 +37,10 @@ class NotSupportedError(UsageError):
 
 class ConnectionUnusableError(UsageError):
     """The client is invalid, was closed, or belongs to the process that forked this one."""
+
+
+class ClientClosedError(ConnectionUnusableError):
+    """The client, or the shard manager whose servers it asks, was closed by its user."""
 
 
 class UnmappedKeyError(UsageError):

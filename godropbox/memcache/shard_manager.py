@@ -50,7 +50,10 @@ class ShardStatus(NamedTuple):
 
 
 class ShardManager(Protocol):
-    """The keeper of a fleet, whom a sharded client asks at the start of every operation."""
+    """The keeper of a fleet, whom a sharded client asks at the start of every operation.
+
+    One that has an attribute ``is_closed`` tells by it that it was closed.
+    """
 
     def fleet(self) -> Fleet:
         """Return the fleet as it is now."""
@@ -153,6 +156,11 @@ class BaseShardManager:
     def succeeded(self, shard: Shard) -> None:
         """Learn that one was answered; to be told where ``shard.failures`` is not 0."""
         shard._health.succeeded()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed; operations of its clients then raise ``ClientClosedError``."""
+        return self._is_closed
 
     def close(self) -> None:
         """Close the connections: the idle ones now, those on loan as they come back.

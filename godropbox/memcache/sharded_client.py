@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..resource_pool import LameDuckError, ManagedHandle
-from ._answers import failed, forgiven, skipped, unmapped
+from ._answers import failed, forgiven, require_open, skipped, unmapped
 from ._errands import borrow, located
 from ._multi import FLEETS, ask_all, get_many, mutate_many, takes
 from ._quick import get_quickly, set_quickly, store_quickly
@@ -53,6 +53,9 @@ class ShardedClient:
     `protocol` makes the exchanges, for every shard. `timeout` is seconds for a whole operation,
     however many keys and shards it has: waiting for connections, making them, sending and
     receiving; None takes what the connections have. Closing it closes the manager.
+
+    When it is closed, or its manager is, an operation raises ``ClientClosedError``, a batch too;
+    of a batch that was under way, the keys that were not done have that error.
 
     An operation on a shard that is in no state for it is skipped: the answer says so
     (``skipped``), and is a miss, or not stored.
@@ -142,10 +145,12 @@ class ShardedClient:
                 return failed(exchange, unmapped(key))
             shard = fleet.shards[place]
             if not takes(shard, sentinel):
+                require_open(manager)
                 return skipped(exchange)
             try:
                 answer = self._through(shard, exchange)
             except LameDuckError:
+                require_open(manager)
                 if manager.fleet() is fleet:
                     raise
                 continue

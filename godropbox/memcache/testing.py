@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .errors import ConnectionUnusableError, InvalidArgumentError, InvalidTypeError, ServerError
+from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
 from .meta import MetaProtocol
 from .protocol import expiry, ranged
 from .responses import (
@@ -98,7 +98,7 @@ class MockClient:
     def _key(self, key: Key) -> bytes:
         """Return a key as a server would know it, or raise what the raw clients raise."""
         if not self.is_valid:
-            raise ConnectionUnusableError("the client was closed")
+            raise ClientClosedError("the client was closed")
         return self._protocol._wire_key(key, self._protocol.prefix)
 
     def _find(self, name: bytes) -> _Entry | None:
@@ -327,7 +327,7 @@ class MockClient:
 
     def _respond(self) -> Response:
         if not self.is_valid:
-            raise ConnectionUnusableError("the client was closed")
+            raise ClientClosedError("the client was closed")
         if self.fail_everything:
             return Response(ResponseStatus.INTERNAL_ERROR, self._failure())
         return Response(_OK)

@@ -17,7 +17,7 @@ from godropbox.memcache.batches import (
 )
 from godropbox.memcache.client import Client
 from godropbox.memcache.options import ClientOptions, as_expiry
-from godropbox.memcache.shard_manager import BaseShardManager, ShardState
+from godropbox.memcache.shard_manager import BaseShardManager, ShardState, StaticShardManager
 from godropbox.memcache.testing import MockClient
 
 from .conftest import PROTOCOLS
@@ -470,8 +470,80 @@ def test_a_client_can_be_closed_and_shown() -> None:
     with Client.over(raw) as client:
         assert repr(client).startswith("<Client of <godropbox.memcache.testing.MockClient")
     assert not raw.is_valid
-    with pytest.raises(memcache.ConnectionUnusableError):
+    with pytest.raises(memcache.ClientClosedError, match="the client was closed"):
         client.get("k")
+
+
+OPERATIONS: dict[str, Callable[[Client], object]] = {
+    "get": lambda client: client.get("k"),
+    "get_many": lambda client: client.get_many(["k", "l"]),
+    "get_many of none": lambda client: client.get_many([]),
+    "gets": lambda client: client.gets("k"),
+    "gat": lambda client: client.gat("k", 5),
+    "get_or_set": lambda client: client.get_or_set("k", lambda: 5, 5),
+    "set": lambda client: client.set("k", 5),
+    "set_many": lambda client: client.set_many({"k": 5, "l": b"6"}),
+    "set_many of none": lambda client: client.set_many({}),
+    "add": lambda client: client.add("k", 5),
+    "replace": lambda client: client.replace("k", 5),
+    "cas": lambda client: client.cas("k", 5, 1),
+    "append": lambda client: client.append("k", "5"),
+    "prepend": lambda client: client.prepend("k", "5"),
+    "delete": lambda client: client.delete("k"),
+    "delete_many": lambda client: client.delete_many(["k", "l"]),
+    "delete_many of none": lambda client: client.delete_many([]),
+    "touch": lambda client: client.touch("k", 5),
+    "incr": lambda client: client.incr("k"),
+    "decr": lambda client: client.decr("k", 1, 5),
+    "stats": lambda client: client.stats(),
+    "version": lambda client: client.version(),
+    "flush_all": lambda client: client.flush_all(),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "hooks": {"hooks": (lambda event: None,)},
+    "miss": {"failures": "miss"},
+    "hash": {"long_keys": "hash"},
+}
+
+
+def test_every_operation_is_in_the_list() -> None:
+    names = {name for name in vars(Client) if not name.startswith("_")}
+    assert names - {"close", "options", "over"} == {name.split()[0] for name in OPERATIONS}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("way", [*WAYS, "shared", "shared and closed by its owner"])
+def test_every_operation_of_a_closed_client_says_so(
+    way: str, options: str, servers: Servers
+) -> None:
+    chosen = OPTIONS[options]
+    kind, _, protocol = way.partition(" ")
+    addresses = [servers("tcp").address, servers("unix").address]
+    with StaticShardManager(addresses) as manager:
+        if kind == "mock":
+            client = Client.over(MockClient(), **chosen)
+        elif kind == "raw":
+            client = Client.over(PROTOCOLS[protocol](memcache.connect(addresses[0])), **chosen)
+        elif kind == "fleet":
+            client = Client(addresses, protocol=protocol, timeout=10.0, **chosen)
+        else:
+            client = Client(manager, timeout=10.0, **chosen)
+        client.set("k", 5)
+        client.get_many(["k"])
+        if way == "shared and closed by its owner":
+            manager.close()
+        else:
+            client.close()
+        for name, operate in OPERATIONS.items():
+            if name.endswith("of none") and manager.is_closed:
+                continue  # nothing is asked for, and the client itself is open
+            with pytest.raises(memcache.ClientClosedError, match="the client was closed"):
+                operate(client)
+        client.close()
+        assert manager.is_closed is (way == "shared and closed by its owner")
+        if not manager.is_closed:  # which others use
+            assert Client(manager, timeout=10.0).version().keys() == {0, 1}
 
 
 # A fleet of which one server is not there

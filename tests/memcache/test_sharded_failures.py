@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 from support.faultproxy import Fault, FaultProxy
+from support.pools import until
 from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
 
 from godropbox import memcache
-from godropbox.errors import DropboxError
 from godropbox.memcache import AsciiProtocol, Connection, Item, ShardedClient
 from godropbox.memcache.shard_manager import BaseShardManager, ShardOptions, StaticShardManager
-from godropbox.resource_pool import OpenError, PoolExhaustedError, PoolTimeoutError
+from godropbox.resource_pool import LameDuckError, OpenError, PoolExhaustedError, PoolTimeoutError
 
 GRACE = 0.02 if "GODROPBOX_STRICT" in os.environ else 2.0
 TIMEOUT = 0.5
@@ -355,13 +355,80 @@ def test_threads_share_a_client(fleet: ServerFleet) -> None:
     assert errors == []
 
 
-def test_a_closed_client_says_so(fleet: ServerFleet) -> None:
-    with sharded(fleet) as client:
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_a_closed_client_says_so(fleet: ServerFleet, protocol: str) -> None:
+    with sharded(fleet, protocol) as client:
         client.get_multi(KEYS)
+        client.manager.update_shard_states(
+            [  # type: ignore[attr-defined]  # a static one
+                (each, 2 if i == 7 else 0) for i, each in enumerate(fleet.addresses)
+            ]
+        )
     gc.collect()
-    with pytest.raises(DropboxError):
+    calls: list[Callable[[], object]] = [
+        *(lambda key=key: client.get(key) for key in KEYS[:20]),  # type: ignore[misc]
+        lambda: client.set(ITEMS[0]),
+        lambda: client.delete("a"),
+        lambda: client.increment("a"),
+        lambda: client.get_multi(KEYS),
+        lambda: client.get_multi([]),
+        lambda: client.get_values(KEYS),
+        lambda: client.get_sentinels(KEYS),
+        lambda: client.set_multi(ITEMS),
+        lambda: client.set_values(KEYS, [b"1"] * len(KEYS)),
+        lambda: client.set_sentinels(ITEMS),
+        lambda: client.add_multi(ITEMS),
+        lambda: client.cas_multi(ITEMS),
+        lambda: client.delete_multi(KEYS),
+        lambda: client.flush(),
+        lambda: client.stats(),
+        lambda: client.version(),
+    ]
+    for call in calls:
+        with pytest.raises(memcache.ClientClosedError, match="the client was closed"):
+            call()
+    client.close()
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_a_batch_that_is_under_way_when_it_is_closed_keeps_what_was_done(
+    fleet: ServerFleet, protocol: str
+) -> None:
+    with sharded(fleet, protocol, max_active=1, pool_timeout=10.0) as client:
+        assert all(r.ok for r in client.set_multi(ITEMS))
+        others, its = split(client, 3)
+        shard = client.manager.fleet().shards[3]
+        lent = shard.pool.get()  # so that the batch waits for this shard, the last of all
+        found: dict[Any, Any] = {}
+        thread = threading.Thread(target=lambda: found.update(client.get_multi(KEYS)))
+        thread.start()
+        until(lambda: shard.pool.stats().waiting == 1)
+        client.close()
+        thread.join(10)
+        lent.release()
+    assert list(found) == KEYS
+    assert all(found[key].value == key.encode() * 10 for key in others)
+    assert {type(found[key].error) for key in its} == {memcache.ClientClosedError}
+    assert {found[key].status for key in its} == {memcache.ResponseStatus.INVALID_ARGUMENTS}
+
+
+def test_a_manager_that_does_not_say_whether_it_was_closed_has_retired_pools(
+    fleet: ServerFleet,
+) -> None:
+    class Silent:
+        """A keeper as the protocol has it, without ``is_closed``."""
+
+        def __init__(self, manager: BaseShardManager) -> None:
+            self.fleet = manager.fleet
+            self.failed = manager.failed
+            self.succeeded = manager.succeeded
+            self.close = manager.close
+
+    client = ShardedClient(Silent(StaticShardManager(fleet.addresses)), AsciiProtocol())
+    client.close()
+    with pytest.raises(LameDuckError):
         client.get("a")
-    assert all(isinstance(r.error, DropboxError) for r in client.get_multi(KEYS).values())
+    assert {type(r.error) for r in client.get_multi(KEYS).values()} == {LameDuckError}
 
 
 def test_a_server_that_leaves_the_fleet_is_not_asked(fleet: ServerFleet) -> None:
