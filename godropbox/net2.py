@@ -19,6 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ._kernels._args import shown
+from ._kernels._identity import refuse_copies
 from .errors import DropboxError, NetworkError
 from .resource_pool import (
     ManagedHandle,
@@ -250,6 +251,7 @@ class ManagedConnection:
     """
 
     __slots__ = ("_handle", "_is_broken", "_options")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, handle: ManagedHandle, options: ConnectionOptions) -> None:
         self._handle = handle
@@ -369,6 +371,8 @@ def _dialling(options: ConnectionOptions) -> ConnectionOptions:
 class SimpleConnectionPool:
     """Lends connections to one address. `resources` is the pool behind it, for all the rest."""
 
+    __reduce_ex__ = refuse_copies
+
     def __init__(self, options: ConnectionOptions, address: Any) -> None:
         self._options = options
         self.resources: Final = SimpleResourcePool(_dialling(options), parse_address(address))
@@ -395,6 +399,8 @@ class MultiConnectionPool:
 
     `resources` is the pool behind it, whose locations are parsed addresses.
     """
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, options: ConnectionOptions, addresses: Iterable[Any] = ()) -> None:
         self._options = options

@@ -16,7 +16,7 @@ from godropbox import _kernels
 ROOT = Path(__file__).parent.parent
 
 SHARED = r"godropbox\._kernels\._\w+"
-BASE = r"godropbox\._kernels(\._args)?|godropbox\.errors"
+BASE = r"godropbox\._kernels(\._args|\._identity)?|godropbox\.errors"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
 FORKS = r"godropbox\._forks|godropbox\._calls"

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable
 from itertools import islice
 from typing import Any, Final
 
+from .._kernels._identity import refuse_copies
 from .options import CacheOptions
 from .storage import PartialFailureError
 
@@ -21,6 +22,7 @@ class Doubts:
     """
 
     __slots__ = ("_cache", "_due", "_keys", "_lock", "_options", "_trying", "owed")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, cache: Any, options: CacheOptions) -> None:
         self._cache = cache

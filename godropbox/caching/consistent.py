@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from secrets import token_bytes
 from typing import Any, Final, Generic, TypeVar, overload
 
+from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
 from . import _consistency as protocol
 from ._consistency import ABORTED, DONE, FAILED, MISSING, Lease, Seen, Settled, Value, Via, Writer
@@ -162,6 +163,8 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     A write that returns is acknowledged. Otherwise it raises ``WriteRefused`` (nothing was done),
     ``CommitUncertain``, or what `options` know as ``not_committed``, as the storage raised it.
     """
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 
 from .._calls import call_all
 from .._forks import begin_again_in_child
+from .._kernels._identity import refuse_copies
 from ..errors import NetworkError, ServerError, UsageError
 from ..memcache import (
     ConnectionLostError,
@@ -106,6 +107,8 @@ class _Token(NamedTuple):
 class _Connections:
     """The connections to one server that nobody uses just now."""
 
+    __reduce_ex__ = refuse_copies
+
     def __init__(self, dial: Callable[[], RawMetaClient]) -> None:
         self._dial = dial
         self._idle: list[RawMetaClient] = []
@@ -147,6 +150,8 @@ class _Connections:
 
 class _Servers(ABC):
     """What servers of either kind have in common: they run steps."""
+
+    __reduce_ex__ = refuse_copies
 
     @abstractmethod
     def _server(self, key: Key) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from .._forks import begin_again_in_child
 from .._kernels._args import shown
+from .._kernels._identity import refuse_copies
 from .options import require_number
 from .storage import MISSING
 
@@ -36,6 +37,7 @@ class Flight:
     """
 
     __slots__ = ("done", "forgotten", "heir", "key", "leader", "outcome", "state")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, key: Any, leader: int | None) -> None:
         self.key = key
@@ -55,6 +57,7 @@ class Lead:
     """
 
     __slots__ = ("_table", "flights", "leader")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, table: "SingleFlight", leader: int | None) -> None:
         self.flights: list[Flight] = []
@@ -138,6 +141,7 @@ class SingleFlight:
         "_patience",
         "_waits",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from functools import partial
 from math import log
 from typing import TYPE_CHECKING, Any, Final
 
+from .._kernels._identity import refuse_copies
 from .flight import Lead
 from .layers import CacheOnStorage
 from .options import CacheOptions, CacheStats, Freshness
@@ -48,6 +49,7 @@ class FreshCacheOnStorage(CacheOnStorage):
     """
 
     __slots__ = ("_freshness", "_refresh_failures", "_refreshes", "_seconds")
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

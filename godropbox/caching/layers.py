@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._kernels._args import shown
+from .._kernels._identity import refuse_copies
 from ._doubts import Doubts
 from .flight import Lead, SingleFlight
 from .options import CacheOptions, CacheStats
@@ -60,6 +61,7 @@ class CacheOnStorage:
         "_options",
         "_storage",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, cache: Any, storage: Any, options: CacheOptions | None = None) -> None:
         options = CacheOptions() if options is None else options

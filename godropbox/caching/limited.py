@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._kernels._args import checked_int, shown
+from .._kernels._identity import refuse_copies
 from .storage import StorageBusyError
 
 __all__ = ["RateLimitedStorage"]
@@ -20,6 +21,7 @@ class RateLimitedStorage:
     """
 
     __slots__ = ("_limit", "_places", "_storage", "_timeout")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, storage: Any, max_concurrency: int, *, timeout: float | None = None) -> None:
         if checked_int("max_concurrency", "[1, 2**31)", max_concurrency, 1 << 31) < 1:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .._kernels._args import checked_int, shown
+from .._kernels._identity import refuse_copies
 from .options import require_number, require_plausible
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Node:
     """An entry: its key, its value, and its place in the order of use."""
 
     __slots__ = ("key", "newer", "older", "serial", "value")
+    __reduce_ex__ = refuse_copies
 
     def _begin(self, key: Any, value: Any, serial: Any) -> None:
         """Be an entry: an ``__init__`` would take as long as a whole hit."""
@@ -67,6 +69,7 @@ class RecentMap:
     """
 
     __slots__ = ("_ends", "_maxsize", "_nodes", "_order", "_serials", "_size")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, maxsize: _Int) -> None:
         self._maxsize = maxsize
@@ -252,6 +255,7 @@ class LocalStorage:
         "_timed",
         "_ttl",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from random import random as uniform
 from typing import Any, Protocol
 
 from .._kernels._args import shown
+from .._kernels._identity import refuse_copies
 from .storage import PartialFailureError
 
 __all__ = ["CacheClient", "MemcacheStorage"]
@@ -51,6 +52,7 @@ class MemcacheStorage:
     """
 
     __slots__ = ("_client", "_jitter", "_key_of", "_random", "_ttl")
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._kernels._args import checked_int, shown
+from .._kernels._identity import refuse_copies
 from ..database import sqlbuilder
 from ..errors import DropboxError
 from ..resource_pool import PoolOptions, SimpleResourcePool
@@ -55,6 +56,7 @@ class SqlStorage:
         "_pool",
         "_table",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from .._kernels._args import shown
+from .._kernels._identity import refuse_copies
 from ..errors import DropboxError, UsageError
 
 __all__ = [
@@ -122,6 +123,7 @@ class DictStorage(Generic[K, V]):
     """
 
     __slots__ = ("data",)
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, data: dict[K, V] | None = None) -> None:
         self.data: dict[K, V] = {} if data is None else data
@@ -173,6 +175,7 @@ class FunctionStorage(Generic[K, V]):
     """
 
     __slots__ = ("_functions", "_name")
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from .._forks import begin_again_in_child
+from .._kernels._identity import refuse_copies
 
 if TYPE_CHECKING:
     from ._shard_options import ShardOptions
@@ -19,6 +20,8 @@ __all__ = ["Ejection", "Health"]
 
 class Ejection:
     """What the servers of one manager have in common: the options, a lock, how many are out."""
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, options: "ShardOptions") -> None:
         self.options: Final = options
@@ -59,6 +62,7 @@ class Health:
         "is_ejected",
         "is_watched",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, ejection: Ejection) -> None:
         self._ejection: Final = ejection

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
+from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
 from ..resource_pool import LameDuckError, ManagedHandle, PoolExhaustedError
 from . import scatter
@@ -32,6 +33,7 @@ class Errand:
     """
 
     __slots__ = ("handle", "outcome", "place", "places", "shard", "things")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, place: int) -> None:
         self.place = place

@@ -6,6 +6,7 @@ Compiled as it stands (``_fleet.pxd``): so its fields cost those that are compil
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from .._kernels._identity import refuse_copies
 from ..resource_pool import ManagedHandle, SimpleResourcePool
 from ._ejection import Health
 
@@ -53,6 +54,7 @@ class Shard:
         "state",
         "takes_sentinels",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,
@@ -105,6 +107,7 @@ class Fleet:
     """
 
     __slots__ = ("_spare", "of", "of_many", "placement", "pools", "shards", "sole")
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self, shards: tuple[Shard, ...], placement: "Placement", has_all: _Flag = False

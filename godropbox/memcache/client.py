@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from .._kernels._args import shown
+from .._kernels._identity import refuse_copies
 from .ascii import AsciiProtocol
 from .batches import FAILURES, FailedKeys, partial_error
 from .binary import BinaryProtocol
@@ -86,6 +87,7 @@ class Client:
         "_set_multi",
         "_skips",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

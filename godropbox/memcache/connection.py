@@ -20,6 +20,7 @@ from typing import Protocol as Interface
 
 from .._forks import begin_again_in_child
 from .._kernels import line as kernel
+from .._kernels._identity import refuse_copies
 from .errors import (
     ClientClosedError,
     ConnectionLostError,
@@ -108,6 +109,7 @@ class Connection:
         "_plain",
         "_timeout",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, channel: Channel, timeout: Seconds = None) -> None:
         if timeout is None and hasattr(channel, "gettimeout"):

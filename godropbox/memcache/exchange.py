@@ -8,6 +8,7 @@ of it means that the connection must not be used again. Compiled as it stands (`
 from typing import TYPE_CHECKING, Any
 
 from .._kernels import wire
+from .._kernels._identity import refuse_copies
 from .errors import InvalidArgumentError, InvalidTypeError, ReplyError, ServerError, UsageError
 from .responses import (
     CountResponse,
@@ -79,6 +80,7 @@ class Exchange:
     """One request and its reply; a subclass knows what the reply means."""
 
     __slots__ = ("reply", "request")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply) -> None:
         self.request = request

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from .._calls import call_all
+from .._kernels._identity import refuse_copies
 from .responses import CountResponse, GetResponse, MutateResponse
 from .serializers import package
 from .types import Item, Key, ResponseStatus
@@ -78,6 +79,8 @@ def tell(hooks: Iterable[Hook], event: Event) -> None:
 
 class Observed:
     """The operations of a client, with each one told to hooks when it is over."""
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

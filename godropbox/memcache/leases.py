@@ -14,6 +14,7 @@ from functools import partial
 from time import perf_counter, time_ns
 from typing import Any, Final
 
+from .._kernels._identity import refuse_copies
 from .batches import FAILURES
 from .codec import Codec, UnreadableValueError
 from .errors import (
@@ -39,6 +40,8 @@ class LeaseTimeoutError(DeadlineExceededError):
 
 class Leases:
     """``get_or_set`` over the operations of a client of the meta protocol."""
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, operations: Any, codec: Codec, options: ClientOptions) -> None:
         self._cas = operations.cas
@@ -136,6 +139,8 @@ class Leases:
 
 class _Turn:
     """One call of ``get_or_set``: it ends with a value, or by raising."""
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 
 from .._forks import begin_again_in_child
 from .._kernels._args import shown
+from .._kernels._identity import refuse_copies
 from ..errors import NetworkError
 from ..resource_pool import LameDuckError, MultiResourcePool
 from ._ejection import Ejection
@@ -74,6 +75,8 @@ class BaseShardManager:
     `shard_func` is a shard function or a callable of a key and the number of shards. Threads may
     share it. In the child of a fork it has the same fleet, and no connections yet.
     """
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,
@@ -216,6 +219,7 @@ class _Next:
     """A placement under which keys of an ejected shard go to their next one."""
 
     __slots__ = ("_addresses", "_ejection", "_function", "_placement", "_shards", "_spare")
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._kernels._identity import refuse_copies
 from ..resource_pool import LameDuckError, ManagedHandle
 from ._answers import failed, forgiven, require_open, skipped, unmapped
 from ._errands import borrow, located
@@ -71,6 +72,7 @@ class ShardedClient:
         "_protocol",
         "_timeout",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, manager: ShardManager, protocol: Protocol, timeout: Seconds = None) -> None:
         check_timeout(timeout)

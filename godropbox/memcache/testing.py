@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .._kernels._identity import refuse_copies
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
 from .meta import MetaProtocol
 from .protocol import expiry, ranged
@@ -56,6 +57,8 @@ class MockClient:
     `fail_all_sets` every store is an INTERNAL_ERROR, with `fail_everything` everything is; all
     three may be changed at any time.
     """
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from .._kernels._identity import refuse_copies
 from ._options import PoolOptions, checked_timeout
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Entry:
     """A handle that is open: until when it may be lent without a look, and until when at all."""
 
     __slots__ = ("expires", "fresh", "raw", "stale")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, raw: Any, expires: float) -> None:
         self.raw = raw
@@ -72,6 +74,7 @@ class Slot:
     """
 
     __slots__ = ("_entry", "_generation", "_may_open")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, generation: int) -> None:
         self._entry: Entry | None = None
@@ -83,6 +86,7 @@ class Waiter:
     """A get in the line, what it was told, and the lock it sleeps on."""
 
     __slots__ = ("lock", "next", "slot", "told")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
@@ -119,6 +123,7 @@ class Ledger:
         "_waiters",
         "_waits",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, options: PoolOptions) -> None:
         most = sys.maxsize

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from .._calls import call_all
 from .._forks import begin_again_in_child
+from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
 from ._options import (
     UNSET,
@@ -34,6 +35,8 @@ __all__ = ["MultiResourcePool", "RoundRobinResourcePool"]
 
 class _Locations:
     """What both pools are: locations, and what is asked of each of them or of all."""
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, options: PoolOptions, locations: Iterable[Any] = ()) -> None:
         self._options = options

@@ -5,6 +5,7 @@ import weakref
 from typing import Any
 
 from .._forks import begin_again_in_child
+from .._kernels._identity import refuse_copies
 from ._options import log
 
 __all__ = ["Reaper"]
@@ -15,6 +16,8 @@ class Reaper:
 
     It keeps no pool alive: the thread ends when the pool is gone.
     """
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, pool: Any, interval: float) -> None:
         self._interval = interval

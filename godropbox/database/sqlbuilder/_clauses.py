@@ -1,6 +1,7 @@
 # cython: annotation_typing=False
 """Parts that several statements have: lists of terms, ORDER BY, LIMIT, comments."""
 
+from ..._kernels._identity import refuse_copies
 from . import _grammar
 from ._names import shown
 from ._nodes import Expression
@@ -26,6 +27,8 @@ class Ordering:
     """A term of ORDER BY with its direction; made by ``asc`` and ``desc``."""
 
     __slots__ = ("_term", "_word")
+
+    __reduce_ex__ = refuse_copies
 
     _term: Expression
     _word: str

@@ -4,6 +4,7 @@
 Tables themselves are in ``_tables``; here is what any source of rows can do.
 """
 
+from ..._kernels._identity import refuse_copies
 from . import _grammar
 from ._base import depth_of, predicate
 from ._clauses import (
@@ -39,6 +40,8 @@ class Source:
     """What stands in FROM: a table, a join, a query with a name."""
 
     __slots__ = ("_level", "_names")
+
+    __reduce_ex__ = refuse_copies
 
     _level: int
     _names: "tuple[str, ...]"

@@ -4,6 +4,7 @@
 A table is declared once and never changes: ``alias`` and the index hints return others.
 """
 
+from ..._kernels._identity import refuse_copies
 from . import _grammar
 from ._columns import Column, bound
 from ._names import check_name, shown
@@ -24,6 +25,8 @@ __all__ = ["Columns", "Subquery", "Table", "TableSource", "cte", "subquery", "un
 
 class Columns:
     """The columns of a table by name: ``table.c.name`` or ``table.c["name"]``."""
+
+    __reduce_ex__ = refuse_copies
 
     # Of the class, which each table has of its own: a dict of the instance that is looked into
     # would cost every access its fast path.

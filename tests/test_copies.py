@@ -1,0 +1,309 @@
+"""Copies and pickles: values come back equal, and what has an identity refuses, by name."""
+
+import copy
+import enum
+import importlib
+import inspect
+import pickle
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from godropbox import caching, errors, hash2, memcache, net2, resource_pool
+from godropbox.database import sqlbuilder as sb
+from godropbox.database.sqltypes import SqlMode
+from godropbox.memcache import codec, compressors, hooks, leases, serializers, testing
+
+MODULES = [
+    "caching",
+    "database.sqlbuilder",
+    "database.sqltypes",
+    "errors",
+    "hash2",
+    "memcache",
+    "memcache.compressors",
+    "memcache.hooks",
+    "memcache.leases",
+    "memcache.options",
+    "memcache.serializers",
+    "memcache.shard_manager",
+    "memcache.sharding",
+    "memcache.testing",
+    "murmur3",
+    "net2",
+    "resource_pool",
+]
+
+WAYS: dict[str, Callable[[Any], Any]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle {protocol}": lambda value, protocol=protocol: pickle.loads(
+            pickle.dumps(value, protocol)
+        )
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+
+OK = memcache.ResponseStatus.OK
+POOL = resource_pool.PoolOptions(open=str)
+STATS = resource_pool.PoolStats.total([])
+
+# What comes back equal. One that compares by identity has to look the same.
+VALUES: list[Any] = [
+    caching.CacheOptions(),
+    caching.CacheStats(hits=1, misses=2, cache_failures=3, doubts=4, waiting=5),
+    caching.ConsistencyStatistics(),
+    caching.Freshness(ttl=5),
+    SqlMode(),
+    errors.capture_stack(),
+    errors.capture_stack().frames()[0],
+    hash2.ShardSet([1, 2]),
+    hash2.plan_reshard(memoryview(bytes(8)).cast("Q"), 1, 2),
+    memcache.AsciiProtocol("p"),
+    memcache.BinaryProtocol("p"),
+    memcache.AsciiProtocol().capabilities,
+    memcache.ClientOptions(),
+    memcache.CountResponse("k", OK, 5),
+    memcache.Crc32(),
+    memcache.Credentials("user", "password"),
+    memcache.Custom(max),
+    memcache.Event("get", ["k"], 0, 0.5, 1, "hit"),
+    memcache.FailedKeys(["k"]),
+    memcache.GetResponse("k", OK, b"v"),
+    memcache.Hash2(),
+    memcache.Item("k", b"v"),
+    memcache.Jump(),
+    memcache.Ketama(),
+    memcache.MetaProtocol("p"),
+    memcache.MetaResponse("k", OK, b"v"),
+    memcache.MutateResponse("k", OK),
+    memcache.Rendezvous(),
+    memcache.Response(OK),
+    memcache.ShardOptions(),
+    memcache.ShardStatus("a:1"),
+    memcache.StatsResponse(OK, {0: {"pid": "1"}}),
+    memcache.VersionResponse(OK, {0: "1.6"}),
+    net2.ConnectionOptions(),
+    POOL,
+    STATS,
+    resource_pool.Loan("a", 1.0, errors.capture_stack()),
+    serializers.MsgpackSerializer(),
+    serializers.PickleSerializer(),
+    compressors.ZlibCompressor(),
+]
+
+# Bases, which nobody makes; what is made is in the lists. And what a user's own rules hold.
+BASES: set[type] = {sb.Change, sb.Column, sb.Expression, sb.Query, sb.Source, sb.Statement}
+ELSEWHERE: set[type] = {
+    errors.context,  # a block of code
+    # Which copy and pickle as far as what they hold does: functions, a package's encoder.
+    caching.ConsistencyOptions,
+    compressors.ZstdCompressor,
+    serializers.JsonSerializer,
+    hooks.PrometheusHook,  # the packages' own metrics and tracers
+    hooks.OpenTelemetryHook,
+}
+
+
+USERS = sb.Table("users", sb.IntColumn("id"), sb.StrColumn("name"))
+
+OTHERS = sb.Table("others", sb.IntColumn("id"))
+
+
+class Maker:
+    """Makes one of each class that has an identity, and closes what has to be."""
+
+    def __init__(self) -> None:
+        self._ends: list[Callable[[], object]] = []
+
+    def closing(self, thing: Any) -> Any:
+        self._ends.append(thing.close)
+        return thing
+
+    def close(self) -> None:
+        for end in reversed(self._ends):
+            end()
+
+    def pair(self) -> socket.socket:
+        near, far = socket.socketpair()
+        self.closing(near)
+        self.closing(far)
+        return near
+
+    def lent(self) -> resource_pool.ManagedHandle:
+        handle = resource_pool.SimpleResourcePool(POOL, "a").get()
+        self._ends.append(handle.detach)
+        return handle
+
+    def connected(self) -> net2.ManagedConnection:
+        server = self.closing(socket.create_server(("127.0.0.1", 0)))
+        pool = net2.SimpleConnectionPool(net2.ConnectionOptions(), server.getsockname())
+        self._ends.append(pool.enter_lame_duck_mode)
+        connection = pool.get()
+        self._ends.append(connection.discard)
+        return connection
+
+    def servers(self) -> caching.MetaServers:
+        servers: caching.MetaServers = self.closing(caching.MetaServers([refuse]))
+        return servers
+
+    def manager(self) -> memcache.StaticShardManager:
+        manager: memcache.StaticShardManager = self.closing(memcache.StaticShardManager(["a:1"]))
+        return manager
+
+    def client(self) -> memcache.Client:
+        client: memcache.Client = self.closing(memcache.Client(["127.0.0.1:1"]))
+        return client
+
+
+def refuse() -> Any:
+    raise ConnectionRefusedError
+
+
+def _storage() -> caching.DictStorage[str, int]:
+    return caching.DictStorage()
+
+
+IDENTITIES: dict[str, Callable[[Maker], Any]] = {
+    "ManagedHandle": lambda made: made.lent(),
+    "SimpleResourcePool": lambda made: resource_pool.SimpleResourcePool(POOL, "a"),
+    "MultiResourcePool": lambda made: resource_pool.MultiResourcePool(POOL, ["a"]),
+    "RoundRobinResourcePool": lambda made: resource_pool.RoundRobinResourcePool(POOL, ["a"]),
+    "ManagedConnection": lambda made: made.connected(),
+    "SimpleConnectionPool": lambda made: net2.SimpleConnectionPool(net2.ConnectionOptions(), "a:1"),
+    "MultiConnectionPool": lambda made: net2.MultiConnectionPool(net2.ConnectionOptions()),
+    "Connection": lambda made: memcache.Connection(made.pair()),
+    "RawClient": lambda made: memcache.RawClient(made.pair(), memcache.AsciiProtocol()),
+    "RawAsciiClient": lambda made: memcache.RawAsciiClient(made.pair()),
+    "RawBinaryClient": lambda made: memcache.RawBinaryClient(made.pair()),
+    "RawMetaClient": lambda made: memcache.RawMetaClient(made.pair()),
+    "Client": lambda made: made.client(),
+    "ShardedClient": lambda made: memcache.ShardedClient(made.manager(), memcache.AsciiProtocol()),
+    "BaseShardManager": lambda made: made.closing(memcache.BaseShardManager()),
+    "StaticShardManager": lambda made: made.manager(),
+    "Fleet": lambda made: made.manager().fleet(),
+    "Shard": lambda made: made.manager().fleet().shards[0],
+    "Exchange": lambda made: memcache.AsciiProtocol().get("k"),
+    "MockClient": lambda made: testing.MockClient(),
+    "Observed": lambda made: hooks.Observed(testing.MockClient(), ()),
+    "Leases": lambda made: leases.Leases(
+        testing.MockClient(), codec.Codec(), memcache.ClientOptions()
+    ),
+    "CacheOnStorage": lambda made: caching.CacheOnStorage(_storage(), _storage()),
+    "FreshCacheOnStorage": lambda made: caching.FreshCacheOnStorage(
+        _storage(), _storage(), caching.Freshness(ttl=5)
+    ),
+    "RateLimitedStorage": lambda made: caching.RateLimitedStorage(_storage(), 1),
+    "LocalStorage": lambda made: caching.LocalStorage(1),
+    "DictStorage": lambda made: _storage(),
+    "FunctionStorage": lambda made: caching.FunctionStorage("none"),
+    "MemcacheStorage": lambda made: caching.MemcacheStorage(made.client()),
+    "SingleFlight": lambda made: caching.SingleFlight(),
+    "MetaServers": lambda made: made.servers(),
+    "FleetServers": lambda made: caching.FleetServers(made.manager()),
+    "ConsistentCacheOnStorage": lambda made: caching.ConsistentCacheOnStorage(
+        made.servers(), _storage()
+    ),
+    "SqlStorage": lambda made: caching.SqlStorage(
+        resource_pool.SimpleResourcePool(POOL, "a"), USERS, key="id", value="name"
+    ),
+    "Alias": lambda made: sb.alias("other", USERS.c.id),
+    "BoolColumn": lambda made: sb.BoolColumn("a"),
+    "BytesColumn": lambda made: sb.BytesColumn("a"),
+    "DateTimeColumn": lambda made: sb.DateTimeColumn("a"),
+    "DoubleColumn": lambda made: sb.DoubleColumn("a"),
+    "IntColumn": lambda made: sb.IntColumn("a"),
+    "StrColumn": lambda made: sb.StrColumn("a"),
+    "Call": lambda made: sb.count(USERS.c.id),
+    "Columns": lambda made: USERS.c,
+    "GtidNext": lambda made: sb.gtid_next(bytes(16), 1),
+    "Join": lambda made: USERS.join(OTHERS, on=USERS.c.id == OTHERS.c.id),
+    "LockTables": lambda made: sb.lock_tables(),
+    "UnlockTables": lambda made: sb.unlock_tables(),
+    "Ordering": lambda made: sb.asc(USERS.c.id),
+    "Prepared": lambda made: USERS.select(USERS.c.id).prepare("db"),
+    "Slot": lambda made: sb.slot("id", int),
+    "Subquery": lambda made: sb.subquery("sub", USERS.select(USERS.c.id)),
+    "Table": lambda made: USERS,
+    "Union": lambda made: sb.union(USERS.select(USERS.c.id), OTHERS.select(OTHERS.c.id)),
+    "Select": lambda made: USERS.select(USERS.c.id),
+    "Insert": lambda made: USERS.insert(USERS.c.id),
+    "Update": lambda made: USERS.update(),
+    "Delete": lambda made: USERS.delete(),
+}
+
+
+def public_classes() -> dict[type, str]:
+    """Return the public classes that can have instances of their own, errors and enums aside."""
+    found: dict[type, str] = {}
+    for name in MODULES:
+        module = importlib.import_module(f"godropbox.{name}")
+        for each in module.__all__:
+            kind = getattr(module, each)
+            if (
+                inspect.isclass(kind)
+                and not issubclass(kind, (BaseException, enum.Enum))
+                and not getattr(kind, "_is_protocol", False)
+            ):
+                found.setdefault(kind, each)
+    return found
+
+
+@pytest.fixture
+def made() -> Iterator[Maker]:
+    maker = Maker()
+    yield maker
+    maker.close()
+
+
+def test_every_public_class_is_in_one_of_the_lists() -> None:
+    values = {type(value) for value in VALUES}
+    missing = {
+        name
+        for kind, name in public_classes().items()
+        if kind not in values | BASES | ELSEWHERE and name not in IDENTITIES
+    }
+    assert missing == set()
+    assert not {kind.__name__ for kind in values} & set(IDENTITIES)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_a_value_comes_back_equal(value: Any, way: str) -> None:
+    again = WAYS[way](value)
+    assert type(again) is type(value)
+    assert again == value or repr(again).split(" at 0x")[0] == repr(value).split(" at 0x")[0]
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_what_has_an_identity_refuses_by_name(name: str, made: Maker) -> None:
+    thing = IDENTITIES[name](made)
+    kind = type(thing).__name__
+    words = rf"\b{kind} cannot be (copied or pickled|pickled or copied)"
+    for way, take in WAYS.items():
+        with pytest.raises(TypeError, match=words):
+            take(thing)
+        if way != "copy":
+            with pytest.raises(TypeError, match=words):
+                take([thing])
+
+
+def test_a_subclass_refuses_by_its_own_name() -> None:
+    class Mine(memcache.Client):
+        """A user's own client."""
+
+    client = Mine(["127.0.0.1:1"])
+    with pytest.raises(TypeError, match="Mine cannot be copied or pickled"):
+        copy.copy(client)
+    client.close()
+
+
+def test_a_copied_loan_cannot_lend_one_handle_to_two() -> None:
+    pool = resource_pool.SimpleResourcePool(resource_pool.PoolOptions(open=lambda _: [0]), "a")
+    loan = pool.get()
+    with pytest.raises(TypeError, match="ManagedHandle cannot be copied or pickled"):
+        copy.copy(loan)
+    loan.detach()
