@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from godropbox import caching, errors, hash2, memcache, net2, resource_pool
+from godropbox import _kernels, caching, errors, hash2, memcache, net2, resource_pool
 from godropbox.database import sqlbuilder as sb
 from godropbox.database.sqltypes import SqlMode
 from godropbox.memcache import codec, compressors, hooks, leases, serializers, testing
@@ -187,6 +187,8 @@ IDENTITIES: dict[str, Callable[[Maker], Any]] = {
     "Fleet": lambda made: made.manager().fleet(),
     "Shard": lambda made: made.manager().fleet().shards[0],
     "Exchange": lambda made: memcache.AsciiProtocol().get("k"),
+    "Reply": lambda made: memcache.AsciiProtocol().get("k").reply,
+    "Placement": lambda made: memcache.Crc32().bind(["a:1", "b:1"]),
     "MockClient": lambda made: testing.MockClient(),
     "Observed": lambda made: hooks.Observed(testing.MockClient(), ()),
     "Leases": lambda made: leases.Leases(
@@ -289,6 +291,20 @@ def test_what_has_an_identity_refuses_by_name(name: str, made: Maker) -> None:
         if way != "copy":
             with pytest.raises(TypeError, match=words):
                 take([thing])
+
+
+@pytest.mark.skipif(
+    _kernels.IMPLEMENTATION == "pure", reason="only the compiled kernels have these"
+)
+@pytest.mark.parametrize("name", ["Line", "Plan"])
+def test_what_only_the_compiled_kernels_have_refuses_too(name: str, made: Maker) -> None:
+    if name == "Line":
+        thing = memcache.Connection(made.pair()).line
+    else:
+        thing = _kernels.batch.plan(["k"], memcache.Crc32().bind(["a:1"]), 1, b"")
+    for take in WAYS.values():
+        with pytest.raises(TypeError, match=rf"\b{name} cannot be copied or pickled"):
+            take(thing)
 
 
 def test_a_subclass_refuses_by_its_own_name() -> None:

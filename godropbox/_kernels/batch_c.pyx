@@ -20,6 +20,7 @@ from libc.string cimport memcpy, memset
 
 from array import array
 
+from ._identity import refuse_copies
 from ._wire import bad_reply
 from .batch_things cimport (
     indices_of, place, room_for, take_items, take_keys, take_values, text_of,
@@ -65,6 +66,8 @@ cdef class Plan:
 
     It is for one thread, and for one ``get`` or ``store``.
     """
+
+    __reduce_ex__ = refuse_copies
 
     cdef list things  # the keys or items, which hold what is pointed to
     cdef list values  # what holds the values, if not the items
@@ -425,6 +428,8 @@ cdef class Plan:
 @cython.final
 cdef class Keeper:
     """Keeps one plan's room for the next batch."""
+
+    __reduce_ex__ = refuse_copies
 
     cdef Plan spare
 

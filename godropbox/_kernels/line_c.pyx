@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memset
 
 import os
 
+from ._identity import refuse_copies
 from ._wire import bad_key
 from .wire_c cimport (
     GDBX_WIRE_BAD,
@@ -46,6 +47,8 @@ cdef class Line:
     Not `clean` is one on which an exchange began and did not end well; `begun` tells whether the
     latest may have sent anything.
     """
+
+    __reduce_ex__ = refuse_copies
 
     cdef readonly int fd
     cdef readonly bint clean, begun

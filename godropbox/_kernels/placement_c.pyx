@@ -11,6 +11,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from ._identity import refuse_copies
 from ._placement import (
     NOT_A_KEY,
     bad_key,
@@ -125,6 +126,8 @@ cdef class Placement:
     what is neither or cannot be encoded. ``of_many(keys)`` is a list, a shard a key, with
     ``NOT_A_KEY`` for what ``of`` would raise at, so that one of them costs no other its place.
     """
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, *args, **kwargs):
         raise TypeError("a Placement is made by the functions of its module")

@@ -10,6 +10,7 @@ from bisect import bisect_left
 
 from ._hashes import SHARDS, dealt, first_digits, murmur3
 from ._hashes import hash2_among as among
+from ._identity import refuse_copies
 from ._placement import (
     NOT_A_KEY,
     bad_key,
@@ -69,6 +70,7 @@ class Placement:
     """
 
     __slots__ = ("_low", "_one")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, one: "Callable[[bytes], int]", low: bool = False) -> None:
         self._one = one

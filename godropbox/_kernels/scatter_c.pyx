@@ -5,6 +5,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 
+from ._identity import refuse_copies
 from .wire_c cimport GDBX_WIRE_BAD, GDBX_WIRE_DONE, GDBX_WIRE_FULL, GDBX_WIRE_MORE, Reply
 from .wire_io cimport (
     GDBX_HAS_WIRE_IO,
@@ -38,6 +39,8 @@ cdef struct sending:
 
 cdef class Scatter:
     """Exchanges over plain sockets, of which one thread has many under way at once."""
+
+    __reduce_ex__ = refuse_copies
 
     cdef gdbx_wire_many many
     cdef sending *sendings

@@ -12,6 +12,7 @@ from array import array
 
 from . import _wire as codes
 from ._args import bad_buffer
+from ._identity import refuse_copies
 from ._wire import Row, bad_key, bad_reply
 
 __all__ = ["Reply", "codes"]
@@ -32,6 +33,8 @@ cdef class Reply:
     `kind` is what to expect, `count` how many answers, `words` which words or opcodes, `first` the
     opaque of the first request, `options` a sum of STRICT, QUIET, SERIES and BARE.
     """
+
+    __reduce_ex__ = refuse_copies
 
     def __cinit__(self, uint32_t kind, uint32_t count, uint64_t words=0, uint32_t first=0,
                   uint32_t options=0):

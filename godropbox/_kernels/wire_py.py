@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import _wire as codes
 from ._args import bad_buffer
+from ._identity import refuse_copies
 from ._wire import (
     BARE,
     FAILED,
@@ -110,6 +111,8 @@ class Reply:
     `kind` is what to expect, `count` how many answers, `words` which words or opcodes, `first` the
     opaque of the first request, `options` a sum of STRICT, QUIET, SERIES and BARE.
     """
+
+    __reduce_ex__ = refuse_copies
 
     def __init__(
         self, kind: int, count: int, words: int = 0, first: int = 0, options: int = 0
