@@ -15,7 +15,7 @@ from .._kernels._identity import refuse_copies
 from .ascii import AsciiProtocol
 from .batches import FAILURES, FailedKeys, partial_error
 from .binary import BinaryProtocol
-from .codec import INT, Codec, UnreadableValueError
+from .codec import EMPTY, INT, TEXT, Codec, UnreadableValueError
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
 from .hooks import Observed
 from .leases import Leases
@@ -38,6 +38,7 @@ __all__ = ["Client"]
 _Key = TypeVar("_Key", bound=Key)
 
 _OK: Final = ResponseStatus.OK
+_EXISTS: Final = ResponseStatus.KEY_EXISTS
 _MISS: Final = ResponseStatus.KEY_NOT_FOUND
 _MONTH: Final = 60 * 60 * 24 * 30
 _PROTOCOLS: Final = {"meta": MetaProtocol, "ascii": AsciiProtocol, "binary": BinaryProtocol}
@@ -45,6 +46,9 @@ _DEFAULT: Final = ClientOptions()
 _MAX_KEY: Final = 250
 _HASHED: Final = b"sha256:"
 _COUNT_TRIES: Final = 5
+_EXTEND_TRIES: Final = 100
+# The flags of values that are bytes or text as they are.
+_EXTENSIBLE: Final = frozenset([0, TEXT, EMPTY])
 # Past the function by which a named tuple is made, which takes longer than all else in a set.
 _new: Final = tuple.__new__
 _MISTAKES: Final = (ClientClosedError, InvalidArgumentError, InvalidTypeError)
@@ -410,17 +414,59 @@ class Client:
     def append(self, key: Key, more: "ReadableBuffer | str") -> bool:
         """Put bytes, or text, after the value of a key; return False if it has none.
 
-        The value goes on being what it was. One that is compressed or serialised is damaged.
+        The value has to be bytes or text that is stored as it is, and goes on being that. One that
+        is compressed or serialised, or a number, would be damaged: it stays as it is, and
+        ``InvalidArgumentError`` is raised. So the item is read first. The meta and binary protocols
+        then add to it by its token. ASCII has no token for that: it is read again afterwards, and
+        deleted if another client stored a value of that kind in between, which is then damaged.
         """
-        return self._extended(self._operations.append, key, more)
+        return self._extended("append", key, more)
 
     def prepend(self, key: Key, more: "ReadableBuffer | str") -> bool:
         """Put bytes, or text, before the value of a key, like ``append``."""
-        return self._extended(self._operations.prepend, key, more)
+        return self._extended("prepend", key, more)
 
-    def _extended(self, call: Any, key: Key, more: Any) -> bool:
+    def _extended(self, verb: str, key: Key, more: Any) -> bool:
         name = self._named(key) if self._looks_at_keys else key
-        return self._done(call(name, more.encode() if isinstance(more, str) else more))
+        data = _as_bytes(more)
+        operations = self._operations
+        call = operations.append if verb == "append" else operations.prepend
+        by_token = operations.capabilities.conditional_replace
+        for _ in range(_EXTEND_TRIES):
+            seen: GetResponse = self._get(name)
+            if seen.error is not None:
+                raise seen.error
+            value = seen._value
+            if value is None or not (value or seen._flags):
+                return False  # there is none, or a lease that nobody has filled yet
+            _check_extensible(verb, key, seen._flags, data)
+            if not by_token:
+                return self._done(call(name, data)) and self._is_whole(verb, key, name, data)
+            response = call(name, data, seen.cas)
+            if response.error is not None or response.status is not _EXISTS:
+                return self._done(response)
+        raise ServerError(
+            f"the value of {key!r} was changed by others {_EXTEND_TRIES} times", key=key
+        )
+
+    def _is_whole(self, verb: str, key: Key, name: Key, data: bytes) -> bool:
+        """Return True if what was extended without a token was what was looked at.
+
+        Else another client stored a value of another kind in between, and what is there now is
+        that with `data` in it: it is deleted, as a value that is gone can be made anew.
+        """
+        seen: GetResponse = self._get(name)
+        value = seen._value
+        if value is None or seen._flags in _EXTENSIBLE:
+            return True
+        if not (value.endswith(data) if verb == "append" else value.startswith(data)):
+            return True  # it was stored afterwards
+        self._done(self._operations.delete(name))
+        raise ServerError(
+            f"another client stored a value of {key!r} that is compressed or serialised while this "
+            f"one did its {verb}: it was damaged, and deleted",
+            key=key,
+        )
 
     # Deleting, touching, counting
 
@@ -513,6 +559,35 @@ class Client:
         response = self._operations.flush(until)
         if response.error is not None:
             raise response.error
+
+
+def _as_bytes(more: Any) -> bytes:
+    """Return what is to be added to a value."""
+    if isinstance(more, str):
+        try:
+            return more.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgumentError(f"more must be text for UTF-8: {error}") from None
+    try:
+        return memoryview(more).tobytes()
+    except TypeError:
+        raise InvalidTypeError(f"more must be bytes-like or str, got {shown(more)}") from None
+
+
+def _check_extensible(verb: str, key: Key, flags: int, data: bytes) -> None:
+    """Raise unless a value with these flags is still one with `data` added to it."""
+    if flags not in _EXTENSIBLE:
+        raise InvalidArgumentError(
+            f"{verb} takes a value that is bytes or text stored as it is; that of {shown(key)} is "
+            f"compressed, serialized or a number, flags 0x{flags:x}"
+        )
+    if flags == TEXT:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidArgumentError(
+                f"more must be text for UTF-8, as the value of {shown(key)} is: {error}"
+            ) from None
 
 
 def _listed(keys: Any) -> list[Any]:

@@ -205,13 +205,13 @@ class Protocol:
         """Store an item if there is one."""
         return self._store("replace", item)
 
-    def append(self, key: Key, value: "ReadableBuffer") -> MutateExchange:
-        """Put `value` after the value that is there."""
-        return self._store("append", Item(key, value))
+    def append(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> MutateExchange:
+        """Put `value` after the value that is there; with a token, only if that is its own."""
+        return self._store("append", Item(key, value, 0, cas))
 
-    def prepend(self, key: Key, value: "ReadableBuffer") -> MutateExchange:
-        """Put `value` before the value that is there."""
-        return self._store("prepend", Item(key, value))
+    def prepend(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> MutateExchange:
+        """Put `value` before the value that is there; with a token, only if that is its own."""
+        return self._store("prepend", Item(key, value, 0, cas))
 
     def cas(self, item: Item) -> MutateExchange:
         """Store an item over the one that its token is of."""

@@ -121,14 +121,14 @@ class RawClient(Connection):
         response: MutateResponse = self._run(self._protocol.replace, item)
         return response
 
-    def append(self, key: Key, value: "ReadableBuffer") -> MutateResponse:
-        """Put `value` after the value that is there."""
-        response: MutateResponse = self._run(self._protocol.append, key, value)
+    def append(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> MutateResponse:
+        """Put `value` after the value that is there; with a token, only if that is its own."""
+        response: MutateResponse = self._run(self._protocol.append, key, value, cas)
         return response
 
-    def prepend(self, key: Key, value: "ReadableBuffer") -> MutateResponse:
-        """Put `value` before the value that is there."""
-        response: MutateResponse = self._run(self._protocol.prepend, key, value)
+    def prepend(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> MutateResponse:
+        """Put `value` before the value that is there; with a token, only if that is its own."""
+        response: MutateResponse = self._run(self._protocol.prepend, key, value, cas)
         return response
 
     def cas(self, item: Item) -> MutateResponse:

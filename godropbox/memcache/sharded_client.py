@@ -280,14 +280,14 @@ class ShardedClient:
         response: MutateResponse = self._one(item.key, exchange, False)
         return response
 
-    def append(self, key: Key, value: "ReadableBuffer") -> MutateResponse:
-        """Put `value` after the value that is there."""
-        response: MutateResponse = self._one(key, self._protocol.append(key, value), False)
+    def append(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> MutateResponse:
+        """Put `value` after the value that is there; with a token, only if that is its own."""
+        response: MutateResponse = self._one(key, self._protocol.append(key, value, cas), False)
         return response
 
-    def prepend(self, key: Key, value: "ReadableBuffer") -> MutateResponse:
-        """Put `value` before the value that is there."""
-        response: MutateResponse = self._one(key, self._protocol.prepend(key, value), False)
+    def prepend(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> MutateResponse:
+        """Put `value` before the value that is there; with a token, only if that is its own."""
+        response: MutateResponse = self._one(key, self._protocol.prepend(key, value, cas), False)
         return response
 
     def delete(self, key: Key) -> MutateResponse:

@@ -237,13 +237,13 @@ class MockClient:
         """Store an item if there is one."""
         return self._store("replace", item)
 
-    def append(self, key: Key, value: "ReadableBuffer") -> MutateResponse:
-        """Put `value` after the value that is there."""
-        return self._store("append", Item(key, value))
+    def append(self, key: Key, value: "ReadableBuffer", cas: int = 0) -> MutateResponse:
+        """Put `value` after the value that is there; with a token, only if that is its own."""
+        return self._store("append", Item(key, value, 0, cas))
 
-    def prepend(self, key: Key, value: "ReadableBuffer") -> MutateResponse:
-        """Put `value` before the value that is there."""
-        return self._store("prepend", Item(key, value))
+    def prepend(self, key: Key, value: "ReadableBuffer", cas: int = 0) -> MutateResponse:
+        """Put `value` before the value that is there; with a token, only if that is its own."""
+        return self._store("prepend", Item(key, value, 0, cas))
 
     def cas(self, item: Item) -> MutateResponse:
         """Store an item over the one that its token is of: KEY_EXISTS if that was changed."""

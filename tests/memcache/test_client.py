@@ -1,7 +1,8 @@
 """``Client``: the same operations over a mock, over raw clients and over fleets of servers."""
 
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from support.memcached import Server
 
 from godropbox import memcache
-from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Key, ServerError
+from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Item, Key, ServerError
 from godropbox.memcache.batches import (
     PartialNetworkError,
     PartialResultError,
@@ -26,17 +27,22 @@ Servers = Callable[[str], Server]
 WAYS = ["mock", *(f"raw {name}" for name in PROTOCOLS), *(f"fleet {name}" for name in PROTOCOLS)]
 
 
+def maker(way: str, servers: Servers) -> Callable[..., Client]:
+    """Return what makes clients of the same servers, over a kind of thing, with some options."""
+    kind, _, protocol = way.partition(" ")
+    if kind == "fleet":
+        addresses = [servers("tcp").address, servers("unix").address]
+        return lambda **options: Client(addresses, protocol=protocol, timeout=10.0, **options)
+    raw: Any = MockClient()
+    if kind == "raw":
+        raw = PROTOCOLS[protocol](memcache.connect(servers("tcp").address))
+    return lambda **options: Client.over(raw, **options)
+
+
 @pytest.fixture(params=WAYS)
 def client(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Client]:
     """Give a client with nothing in its servers, over each kind of thing that it goes over."""
-    way, _, protocol = request.param.partition(" ")
-    if way == "mock":
-        made = Client.over(MockClient())
-    elif way == "raw":
-        made = Client.over(PROTOCOLS[protocol](memcache.connect(servers("tcp").address)))
-    else:
-        addresses = [servers("tcp").address, servers("unix").address]
-        made = Client(addresses, protocol=protocol, timeout=10.0)
+    made = maker(request.param, servers)()
     made.flush_all()
     with made:
         yield made
@@ -73,6 +79,150 @@ def test_add_replace_append_prepend(client: Client) -> None:
     assert client.get("k") == "abc"
     assert client.replace("k", 7) is True
     assert client.get("k") == 7
+
+
+KINDS: dict[str, tuple[dict[str, Any], Any]] = {
+    "compressed text": ({"compressor": "zlib"}, "x" * 5000),
+    "compressed bytes": ({"compressor": "zlib"}, b"x" * 5000),
+    "digits, compressed": ({"compressor": "zlib"}, "1" * 5000),
+    "json": ({"serializer": "json"}, {"a": [1, 2]}),
+    "pickle": ({"serializer": "pickle"}, {1, 2}),
+    "msgpack": ({"serializer": "msgpack"}, [1, 2]),
+    "compressed json": ({"serializer": "json", "compressor": "zlib"}, ["x"] * 5000),
+    "int": ({}, 5),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verb", ["append", "prepend"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_not_stored_as_it_is_cannot_be_extended(
+    way: str, servers: Servers, kind: str, verb: str
+) -> None:
+    options, value = KINDS[kind]
+    make = maker(way, servers)
+    client, writer = make(), make(**options)
+    writer.set("k", value)
+    before = writer.gets("k")
+    for other in (client, writer):
+        for more in ("1", b"1"):
+            with pytest.raises(
+                InvalidArgumentError,
+                match=rf"{verb} takes a value that is bytes or text stored as it is; that of 'k'.*"
+                "compressed, serialized or a number, flags 0x",
+            ):
+                getattr(other, verb)("k", more)
+    assert writer.gets("k") == before
+    if "compressed" in kind:
+        with pytest.raises(ServerError, match="(?i)non-numeric"):
+            writer.incr("k")
+        assert writer.gets("k") == before
+    client.close()
+    writer.close()
+
+
+def test_what_is_extended_stays_what_it_was(client: Client) -> None:
+    for value, more, expected in [
+        (b"", b"\xff", b"\xff"),
+        (b"", "é", "é".encode()),
+        (b"a", "é", b"a" + "é".encode()),
+        ("", "é", "é"),
+        ("a", "é", "aé"),
+        ("a", "é".encode(), "aé"),
+        (b"a", bytearray(b"b"), b"ab"),
+        ("a", memoryview(b"b"), "ab"),
+        ("a", "", "a"),
+    ]:
+        client.set("k", value)
+        assert client.append("k", more) is True
+        assert client.get("k") == expected
+    client.set("k", "text")
+    for bad in (b"\xff", "é".encode()[:1]):
+        with pytest.raises(InvalidArgumentError, match="more must be text for UTF-8, as the value"):
+            client.append("k", bad)
+        with pytest.raises(InvalidArgumentError, match="more must be text for UTF-8, as the value"):
+            client.prepend("k", bad)
+    with pytest.raises(InvalidArgumentError, match="more must be text for UTF-8: "):
+        client.append("k", "\ud800")
+    with pytest.raises(InvalidTypeError, match=r"more must be bytes-like or str, got 5"):
+        client.append("k", 5)  # type: ignore[arg-type]
+    assert client.get("k") == "text"
+
+
+def test_extending_keeps_the_expiry() -> None:
+    now = 1_700_000_000.0
+    client = Client.over(MockClient(clock=lambda: now), wall_clock=lambda: now)
+    client.set("k", "a", 60)
+    assert client.append("k", "b") is True
+    now += 59
+    assert client.get("k") == "ab"
+    now += 1
+    assert client.get("k") is None
+
+
+class Meddling(MockClient):
+    """Has another client store something right after the next reads, or before them."""
+
+    def __init__(self, *, tokens: bool, after: list[Item]) -> None:
+        super().__init__()
+        self._tokens = tokens
+        self._after = after
+
+    @property
+    def capabilities(self) -> memcache.Capabilities:
+        return replace(super().capabilities, conditional_replace=self._tokens)
+
+    def get(self, key: Key) -> memcache.GetResponse:
+        response = super().get(key)
+        if self._after:
+            assert self.set(self._after.pop(0)).ok
+        return response
+
+
+ZIPPED = Item("k", zlib.compress(b"x" * 100), flags=16 | 8)
+
+
+@pytest.mark.parametrize("verb", ["append", "prepend"])
+def test_by_token_nothing_that_another_stores_in_between_is_damaged(verb: str) -> None:
+    raw = Meddling(tokens=True, after=[Item("k", b"new", flags=16), ZIPPED])
+    client = Client.over(raw, compressor="zlib")
+    client.set("k", "old")
+    with pytest.raises(InvalidArgumentError, match=f"{verb} takes a value that is bytes or text"):
+        getattr(client, verb)("k", "more")
+    assert client.get("k") == "x" * 100
+    raw = Meddling(tokens=True, after=[Item("k", b"new", flags=16)])
+    client = Client.over(raw)
+    client.set("k", "old")
+    assert getattr(client, verb)("k", "more") is True
+    assert client.get("k") == ("newmore" if verb == "append" else "morenew")
+    raw = Meddling(tokens=True, after=[Item("k", b"new", flags=16)] * 1000)
+    client = Client.over(raw)
+    client.set("k", "old")
+    with pytest.raises(ServerError, match="the value of 'k' was changed by others 100 times"):
+        getattr(client, verb)("k", "more")
+
+
+@pytest.mark.parametrize("verb", ["append", "prepend"])
+def test_without_tokens_what_was_damaged_is_deleted(verb: str) -> None:
+    raw = Meddling(tokens=False, after=[ZIPPED])
+    client = Client.over(raw, compressor="zlib")
+    client.set("k", "old")
+    with pytest.raises(ServerError, match=f"another client .* did its {verb}: it was damaged"):
+        getattr(client, verb)("k", "more")
+    assert client.get("k") is None
+    raw = Meddling(tokens=False, after=[Item("k", b"new", flags=16)])
+    client = Client.over(raw)
+    client.set("k", "old")
+    assert getattr(client, verb)("k", "more") is True
+    assert client.get("k") == ("newmore" if verb == "append" else "morenew")
+
+
+def test_a_lease_that_nobody_filled_yet_is_not_extended() -> None:
+    raw = MockClient()
+    raw.set(Item("k", b""))
+    client = Client.over(raw)
+    assert client.append("k", "more") is False
+    assert raw.get("k").value == b""
 
 
 def test_gets_and_cas(client: Client) -> None:
@@ -360,8 +510,9 @@ def test_long_keys_are_hashed_if_asked_for() -> None:
     assert client.get(b"bytes" * 80) == 4
     assert client.incr(long) == 3
     assert client.gets(long)[0] == 3
+    assert client.set(longer, "3") is True
     assert client.append(longer, "0") is True
-    assert client.gat(longer, 60) == 30
+    assert client.gat(longer, 60) == "30"
     assert client.touch(longer, 60) is True
     assert client.delete(long) is True
     assert client.delete_many([longer, short]) == []

@@ -39,8 +39,6 @@ def watched(**options: Any) -> tuple[Client, MockClient, list[Event]]:
         (lambda client: client.set("k", 1), "set", "ok"),
         (lambda client: client.add("k", 1), "add", "not stored"),
         (lambda client: client.replace("k", 1), "replace", "ok"),
-        (lambda client: client.append("absent", b"1"), "append", "not stored"),
-        (lambda client: client.prepend("k", b"1"), "prepend", "ok"),
         (lambda client: client.cas("k", 1, 999), "cas", "exists"),
         (lambda client: client.delete("k"), "delete", "ok"),
         (lambda client: client.touch("absent", 1), "touch", "miss"),
@@ -61,6 +59,21 @@ def test_an_operation_on_one_key(
     assert event.duration >= 0
     assert event.started > 1e18
     assert (event.hits, event.misses) == (outcome == "hit", outcome == "miss")
+
+
+def test_an_append_is_a_get_and_an_append() -> None:
+    client, raw, events = watched()
+    raw.set(Item("k", b"text", flags=16))
+    assert client.append("k", "1")
+    assert client.prepend("k", "1")
+    assert not client.append("absent", "1")
+    assert [(event.operation, event.outcome) for event in events] == [
+        ("get", "hit"),
+        ("append", "ok"),
+        ("get", "hit"),
+        ("prepend", "ok"),
+        ("get", "miss"),
+    ]
 
 
 def test_batches_and_whole_servers() -> None:
