@@ -2,6 +2,8 @@
 
 import os
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from ._calls import raised_by
@@ -27,10 +29,12 @@ def _forked() -> None:
 
     The interpreter reports what a hook raises (``sys.unraisablehook``), and goes on.
     """
-    later: list[Any] = []
-    errors = raised_by(
-        lambda thing=thing: later.extend(thing._forked() or ()) for thing in list(_HELD)
-    )
+    later: list[Callable[[], object]] = []
+
+    def begin_again(thing: Any) -> None:
+        later.extend(thing._forked() or ())
+
+    errors = raised_by([partial(begin_again, thing) for thing in list(_HELD)])
     errors += raised_by(later)
     if errors:
         raise BaseExceptionGroup("not all could begin again in the child of a fork", errors)

@@ -7,6 +7,7 @@ import inspect
 import pickle
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -36,15 +37,15 @@ MODULES = [
     "resource_pool",
 ]
 
+
+def pickled(protocol: int, value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value, protocol))
+
+
 WAYS: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
-    **{
-        f"pickle {protocol}": lambda value, protocol=protocol: pickle.loads(
-            pickle.dumps(value, protocol)
-        )
-        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
-    },
+    **{f"pickle {i}": partial(pickled, i) for i in range(2, pickle.HIGHEST_PROTOCOL + 1)},
 }
 
 OK = memcache.ResponseStatus.OK

@@ -323,7 +323,8 @@ def test_an_abandon_that_raises_keeps_nothing_of_the_parents_in_the_child(
         (report,) = reports
         assert list(report.exc_value.exceptions) == [fault] * 14
         assert "begin again in the child" in str(report.exc_value)
-        for pool in (*simple, many):
+        pools: list[Any] = [*simple, many]
+        for pool in pools:
             assert (pool.num_active, pool.num_idle) == (0, 0)
         for get in gets:
             with get() as own:

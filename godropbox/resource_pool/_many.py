@@ -8,6 +8,7 @@ import itertools
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from .._calls import call_all
@@ -163,7 +164,11 @@ class _Locations:
     def reap(self) -> int:
         """Close the idle handles whose time is over; return how many those were."""
         closed: list[int] = []
-        call_all([lambda pool=pool: closed.append(pool.reap()) for pool in self._pools.values()])
+
+        def reap(pool: SimpleResourcePool) -> None:
+            closed.append(pool.reap())
+
+        call_all([partial(reap, pool) for pool in self._pools.values()])
         return sum(closed)
 
     def __repr__(self) -> str:

@@ -192,9 +192,9 @@ def test_it_is_a_storage_and_names_both_sides() -> None:
     assert storage.get("foo") is None
     assert layers.combined.cache is layers.cache
     assert layers.combined.storage is layers.storage
-    near = LocalStorage(3, engine="ordered")
+    near = LocalStorage(3)
     assert repr(CacheOnStorage(near, CountedStorage())) == (
-        "<CacheOnStorage of <LocalStorage of 0 of 3 values, ordered> on <DictStorage of 0 items>>"
+        "<CacheOnStorage of <LocalStorage of 0 of 3 values> on <DictStorage of 0 items>>"
     )
 
 

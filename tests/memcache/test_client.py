@@ -114,7 +114,7 @@ def test_what_is_not_stored_as_it_is_cannot_be_extended(
                 getattr(other, verb)("k", more)
     assert writer.gets("k") == before
     if "compressed" in kind:
-        with pytest.raises(ServerError, match="(?i)non-numeric"):
+        with pytest.raises(ServerError, match=r"(?i)non-numeric"):
             writer.incr("k")
         assert writer.gets("k") == before
     client.close()
@@ -122,7 +122,7 @@ def test_what_is_not_stored_as_it_is_cannot_be_extended(
 
 
 def test_what_is_extended_stays_what_it_was(client: Client) -> None:
-    for value, more, expected in [
+    cases: list[tuple[Any, Any, Any]] = [
         (b"", b"\xff", b"\xff"),
         (b"", "é", "é".encode()),
         (b"a", "é", b"a" + "é".encode()),
@@ -132,7 +132,8 @@ def test_what_is_extended_stays_what_it_was(client: Client) -> None:
         (b"a", bytearray(b"b"), b"ab"),
         ("a", memoryview(b"b"), "ab"),
         ("a", "", "a"),
-    ]:
+    ]
+    for value, more, expected in cases:
         client.set("k", value)
         assert client.append("k", more) is True
         assert client.get("k") == expected

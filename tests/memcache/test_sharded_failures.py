@@ -359,14 +359,13 @@ def test_threads_share_a_client(fleet: ServerFleet) -> None:
 def test_a_closed_client_says_so(fleet: ServerFleet, protocol: str) -> None:
     with sharded(fleet, protocol) as client:
         client.get_multi(KEYS)
-        client.manager.update_shard_states(
-            [  # type: ignore[attr-defined]  # a static one
-                (each, 2 if i == 7 else 0) for i, each in enumerate(fleet.addresses)
-            ]
-        )
+        manager = client.manager
+        assert isinstance(manager, BaseShardManager)
+        states = [(each, 2 if i == 7 else 0) for i, each in enumerate(fleet.addresses)]
+        manager.update_shard_states(states)
     gc.collect()
     calls: list[Callable[[], object]] = [
-        *(lambda key=key: client.get(key) for key in KEYS[:20]),  # type: ignore[misc]
+        *(lambda key=key: client.get(key) for key in KEYS[:20]),
         lambda: client.set(ITEMS[0]),
         lambda: client.delete("a"),
         lambda: client.increment("a"),

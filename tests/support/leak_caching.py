@@ -23,7 +23,7 @@ def broken(*arguments: Any) -> Any:
 OPERATIONS = ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush")
 BROKEN: FunctionStorage[Any, Any] = FunctionStorage("broken", **dict.fromkeys(OPERATIONS, broken))
 BARE: FunctionStorage[Any, Any] = FunctionStorage("bare", get=lambda key, default: default)
-LOCALS = {engine: LocalStorage(8, ttl=60, engine=engine) for engine in ("auto", "ordered")}
+LOCALS = {"timed": LocalStorage(8, ttl=60), "untimed": LocalStorage(8)}
 CACHED = caching.CacheOnStorage(LocalStorage(100, ttl=60), DictStorage(dict(DATA)))
 COLD = caching.CacheOnStorage(LocalStorage(1), DictStorage(dict(DATA)))
 DOUBTING = caching.CacheOnStorage(BROKEN, DictStorage(dict(DATA)), CacheOptions(retry_after=0.0))
