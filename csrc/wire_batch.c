@@ -145,18 +145,21 @@ void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
     const struct gdbx_wire_batch *batch = server->batch;
     const uint8_t *data = io->data;
     size_t at = reader->position, size = io->size, before = 6 + batch->prefix.size;
+    size_t passed = 0; /* keys that are not there, as it seems */
     int bare = (reader->options & GDBX_WIRE_BARE) != 0;
-    if (reader->done || size < reader->needed) return;
-    for (int32_t i = server->next; i != NONE; i = batch->asked[i].next) {
+    int32_t i = server->next;
+    if (reader->done || size < reader->needed || server->is_mixed) return;
+    for (; i != NONE; i = batch->asked[i].next) {
         struct gdbx_wire_asked *key = &batch->asked[i];
         size_t name = batch->keys[i].size, start, length;
         if (size - at < before + name + 1 + NUMBERS || memcmp(data + at, "VALUE ", 6) != 0) break;
         if (before > 6 && memcmp(data + at + 6, batch->prefix.data, before - 6) != 0) break;
         /* Another key's: this one is not there. */
         if (data[at + before + name] != ' '
-            || !gdbx_wire_same(data + at + before, batch->keys[i].data, name))
+            || !gdbx_wire_same(data + at + before, batch->keys[i].data, name)) {
+            passed++;
             continue;
-        if (key->found) break; /* a key that was answered before */
+        }
         start = numbers(data, at + before + name + 1, bare, key, &length);
         if (!start || start + length + 2 > size || memcmp(data + start + length, "\r\n", 2) != 0)
             break;
@@ -165,7 +168,12 @@ void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
         at = start + length + 2;
         reader->next++;
         server->next = key->next;
+        server->steps += passed;
+        passed = 0;
     }
+    /* No key that is left has this name: it is one that was passed over before. */
+    if (i == NONE && passed) server->is_mixed = 1;
+    server->steps += passed;
     if (size - at >= 5 && memcmp(data + at, "END\r\n", 5) == 0) {
         at += 5;
         reader->done = 1;
@@ -189,24 +197,100 @@ void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io) {
     reader->done = reader->next == reader->count;
 }
 
-static int is_named(const struct gdbx_wire_batch *batch, int32_t at, const uint8_t *name,
-                    size_t size) {
-    size_t before = batch->prefix.size;
-    const struct gdbx_text *key = &batch->keys[at];
-    return size == before + key->size && memcmp(name + before, key->data, key->size) == 0
-           && (before == 0 || memcmp(name, batch->prefix.data, before) == 0);
+/* SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF"): who does not know the
+ * seed cannot choose keys that meet in one slot. */
+static uint64_t rotated(uint64_t word, int by) { return word << by | word >> (64 - by); }
+
+static void sip_round(uint64_t v[4]) {
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotated(v[1], 13) ^ v[0];
+    v[3] = rotated(v[3], 16) ^ v[2];
+    v[0] = rotated(v[0], 32);
+    v[2] += v[1];
+    v[0] += v[3];
+    v[1] = rotated(v[1], 17) ^ v[2];
+    v[3] = rotated(v[3], 21) ^ v[0];
+    v[2] = rotated(v[2], 32);
 }
 
-int32_t gdbx_wire_batch_named(const struct gdbx_wire_batch *batch,
-                              const struct gdbx_wire_server *server, const uint8_t *data,
-                              const struct gdbx_wire_record *record) {
+static uint64_t hash_of(const uint64_t seed[2], const uint8_t *name, size_t size) {
+    uint64_t v[4] = {seed[0] ^ UINT64_C(0x736f6d6570736575), seed[1] ^ UINT64_C(0x646f72616e646f6d),
+                     seed[0] ^ UINT64_C(0x6c7967656e657261), seed[1] ^ UINT64_C(0x7465646279746573)};
+    uint64_t last = (uint64_t) size << 56;
+    size_t at = 0;
+    for (; at + 8 <= size; at += 8) {
+        uint64_t eight = gdbx_wire_eight(name + at);
+        v[3] ^= eight;
+        sip_round(v);
+        v[0] ^= eight;
+    }
+    for (int shift = 0; at < size; at++, shift += 8) last |= (uint64_t) name[at] << shift;
+    v[3] ^= last;
+    sip_round(v);
+    v[0] ^= last;
+    v[2] ^= 0xff;
+    for (int i = 0; i < 3; i++) sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static int is_text(const struct gdbx_text *key, const uint8_t *name, size_t size) {
+    return size == key->size && memcmp(name, key->data, size) == 0;
+}
+
+/* Return the slot of a name: that of its key, or the free one where it would be. */
+static size_t slot_of(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
+                      const uint8_t *name, size_t size) {
+    size_t slot = (size_t) hash_of(server->seed, name, size) & (server->slots - 1);
+    while (server->table[slot] != NONE) {
+        server->steps++;
+        if (is_text(&batch->keys[server->table[slot]], name, size)) break;
+        slot = (slot + 1) & (server->slots - 1);
+    }
+    return slot;
+}
+
+size_t gdbx_wire_batch_slots(const struct gdbx_wire_server *server) {
+    size_t slots = 2;
+    while (slots < 2 * server->number) slots *= 2;
+    return slots;
+}
+
+void gdbx_wire_batch_index(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
+                           int32_t *table, const uint64_t seed[2]) {
+    server->is_mixed = 1;
+    server->table = table;
+    server->slots = gdbx_wire_batch_slots(server);
+    memcpy(server->seed, seed, sizeof server->seed);
+    for (size_t i = 0; i < server->slots; i++) table[i] = NONE;
+    for (int32_t at = server->first; at != NONE; at = batch->asked[at].next) {
+        const struct gdbx_text *key = &batch->keys[at];
+        size_t slot;
+        if (batch->asked[at].found) continue;
+        slot = slot_of(batch, server, key->data, key->size);
+        batch->asked[at].same = table[slot]; /* a slot leads to all keys of its name */
+        table[slot] = at;
+    }
+}
+
+int32_t gdbx_wire_batch_named(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
+                              const uint8_t *data, const struct gdbx_wire_record *record) {
     const uint8_t *name = data + record->key;
-    int32_t at = server->next;
-    while (at != NONE && !is_named(batch, at, name, record->key_size)) at = batch->asked[at].next;
-    if (at != NONE) return at;
-    /* No server of ours answers in another order, but one might. */
-    at = server->first;
-    while (at != server->next && !is_named(batch, at, name, record->key_size))
-        at = batch->asked[at].next;
-    return at == server->next ? NONE : at;
+    size_t before = batch->prefix.size, size = record->key_size - before, slot;
+    int32_t at;
+    if (record->key_size < before || (before && memcmp(name, batch->prefix.data, before) != 0))
+        return NONE;
+    name += before;
+    if (server->table) {
+        slot = slot_of(batch, server, name, size);
+        at = server->table[slot];
+        if (at == NONE || batch->asked[at].found) return NONE;
+        if (batch->asked[at].same != NONE) server->table[slot] = batch->asked[at].same;
+        return at;
+    }
+    if (server->is_mixed) return GDBX_WIRE_UNSORTED;
+    for (at = server->next; at != NONE; at = batch->asked[at].next, server->steps++)
+        if (is_text(&batch->keys[at], name, size)) return at;
+    server->is_mixed = 1;
+    return GDBX_WIRE_UNSORTED;
 }

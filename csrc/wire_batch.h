@@ -9,6 +9,7 @@
 
 enum {
     GDBX_WIRE_NONE = -1,
+    GDBX_WIRE_UNSORTED = -2, /* answers come in another order: to be asked again with a table */
     GDBX_WIRE_VERB = 8,    /* the most bytes of a verb, with the space behind it */
     GDBX_WIRE_AROUND = 96, /* the most bytes of a store besides prefix, key and value */
 };
@@ -17,7 +18,10 @@ struct gdbx_wire_asked {
     void *found;            /* the caller's */
     struct gdbx_text value; /* to be stored, or taken from a reply, where it lies still */
     uint64_t cas;
-    int64_t expire;
+    union {
+        int64_t expire; /* of what is to be stored */
+        int32_t same;   /* of a key in a table: another of the same name, or GDBX_WIRE_NONE */
+    };
     uint32_t flags;
     int32_t next; /* the next key of the same server, or GDBX_WIRE_NONE */
 };
@@ -31,6 +35,11 @@ struct gdbx_wire_server {
     uint32_t shard;
     size_t number, size; /* of its keys, and the bytes of them and their values */
     uint8_t *own;        /* the caller's */
+    int is_mixed;        /* answers come in another order than their keys */
+    int32_t *table;      /* then: keys without an answer, by the hash of their names */
+    size_t slots;        /* of the table, a power of two */
+    uint64_t seed[2];    /* of that hash */
+    size_t steps;        /* keys that names were compared with, but for those that came next */
 };
 
 struct gdbx_wire_batch {
@@ -62,10 +71,18 @@ uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_batch *batch, struct gdbx_
 void gdbx_wire_batch_take_values(struct gdbx_wire_io *io);
 void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io);
 
-/* Return which key of a server a record of `data` names, or GDBX_WIRE_NONE: the next, one behind
- * it, or one before it. */
-int32_t gdbx_wire_batch_named(const struct gdbx_wire_batch *batch,
-                              const struct gdbx_wire_server *server, const uint8_t *data,
-                              const struct gdbx_wire_record *record);
+/* Return which key of a server a record of `data` names: the next without an answer, or one behind
+ * it; in a server's table, any without an answer. GDBX_WIRE_NONE is for a name that was not asked
+ * for, or that has all its answers; GDBX_WIRE_UNSORTED, where there is no table, asks for one.
+ * The caller sets `found` of what is returned before the next call. */
+int32_t gdbx_wire_batch_named(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
+                              const uint8_t *data, const struct gdbx_wire_record *record);
+
+/* How many slots the table of a server has, and to fill one that the caller has made: a lookup then
+ * takes as long for the last key as for the first, whoever has chosen the keys, as long as the seed
+ * is a secret. */
+size_t gdbx_wire_batch_slots(const struct gdbx_wire_server *server);
+void gdbx_wire_batch_index(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
+                           int32_t *table, const uint64_t seed[2]);
 
 #endif

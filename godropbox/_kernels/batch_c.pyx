@@ -18,6 +18,7 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+import os
 from array import array
 
 from ._identity import refuse_copies
@@ -27,8 +28,9 @@ from .batch_things cimport (
 )
 from .placement_c cimport gdbx_text
 from .wire_batch cimport (
-    GDBX_WIRE_AROUND, GDBX_WIRE_NONE, GDBX_WIRE_VERB, gdbx_wire_asked, gdbx_wire_batch,
-    gdbx_wire_batch_get, gdbx_wire_batch_named, gdbx_wire_batch_sort, gdbx_wire_batch_store,
+    GDBX_WIRE_AROUND, GDBX_WIRE_NONE, GDBX_WIRE_UNSORTED, GDBX_WIRE_VERB, gdbx_wire_asked,
+    gdbx_wire_batch, gdbx_wire_batch_get, gdbx_wire_batch_index, gdbx_wire_batch_named,
+    gdbx_wire_batch_slots, gdbx_wire_batch_sort, gdbx_wire_batch_store,
     gdbx_wire_batch_take_stored, gdbx_wire_batch_take_values, gdbx_wire_server,
 )
 from .wire_c cimport (
@@ -58,6 +60,23 @@ cdef enum:
 
 cdef c_array.array FLAGS = array("I")
 cdef c_array.array TOKENS = array("Q")
+cdef bytes SECRET = os.urandom(16)  # the seed of tables of keys
+
+cdef struct room:
+    # Memory that one batch leaves to another.
+    void *held  # the arrays
+    size_t held_size
+    uint8_t *out  # the requests
+    size_t out_size
+    gdbx_wire_record records[RECORDS]
+    uint8_t scratch[HELD]  # where replies are received
+
+
+cdef void free_room(room *rooms) noexcept:
+    if rooms != NULL:
+        PyMem_RawFree(rooms.held)
+        PyMem_RawFree(rooms.out)
+        PyMem_RawFree(rooms)
 
 
 @cython.final
@@ -77,27 +96,16 @@ cdef class Plan:
     cdef uint16_t *shards
     cdef uint16_t *by_shard
     cdef int *sockets
-    cdef void *held  # the arrays
-    cdef size_t held_size, out_size
-    cdef uint8_t *out  # the requests
-    cdef uint8_t *scratch  # where replies are received
-    cdef gdbx_wire_record records[RECORDS]
+    cdef room *room  # NULL once the plan was carried out: another's may have it
     cdef dict failures, refusals
     cdef char *statuses
-
-    def __cinit__(self):
-        self.scratch = <uint8_t *> PyMem_RawMalloc(HELD)
-        if self.scratch == NULL:
-            raise MemoryError
 
     def __init__(self):
         raise TypeError("a Plan is made by plan()")
 
     def __dealloc__(self):
         self.let_go()
-        PyMem_RawFree(self.held)
-        PyMem_RawFree(self.out)
-        PyMem_RawFree(self.scratch)
+        free_room(self.room)
 
     @property
     def places(self):
@@ -108,10 +116,11 @@ cdef class Plan:
         return places
 
     cdef int let_go(self) except -1:
-        """Give back what belongs to the batch, and keep the room."""
+        """Give back what belongs to the batch, but for the room."""
         cdef size_t i
         for i in range(self.batch.used):
             PyMem_RawFree(self.batch.servers[i].own)
+            PyMem_RawFree(self.batch.servers[i].table)
         for i in range(self.batch.count):
             Py_XDECREF(<PyObject *> self.batch.asked[i].found)
         self.batch.used = self.batch.count = 0
@@ -124,9 +133,10 @@ cdef class Plan:
         cdef size_t a_key = sizeof(gdbx_text) + sizeof(gdbx_wire_asked) + sizeof(uint16_t)
         cdef size_t a_server = sizeof(gdbx_wire_server) + sizeof(gdbx_wire_io) + 2 * sizeof(int)
         cdef size_t size = n * a_key + most * a_server + num_shards * sizeof(uint16_t)
-        room_for(&self.held, &self.held_size, size + gdbx_wire_many_room(most))
+        self.room = KEEPER.take()
+        room_for(&self.room.held, &self.room.held_size, size + gdbx_wire_many_room(most))
         # In the order of what has to be aligned to what.
-        self.batch.keys = <gdbx_text *> self.held
+        self.batch.keys = <gdbx_text *> self.room.held
         self.batch.asked = <gdbx_wire_asked *> (self.batch.keys + n)
         self.batch.servers = <gdbx_wire_server *> (self.batch.asked + n)
         self.many.ios = <gdbx_wire_io *> (self.batch.servers + most)
@@ -135,7 +145,6 @@ cdef class Plan:
         self.sockets = self.many.results + most
         self.shards = <uint16_t *> (self.sockets + most)
         self.by_shard = self.shards + n
-        self.many.count = self.many.is_late = 0
         self.things, self.prefix = things, prefix
         self.batch.prefix = text_of(prefix)
         return 0
@@ -148,19 +157,21 @@ cdef class Plan:
         With `plain` it returns a dict of the values that have no flags and are not empty, and a
         list of key, value and flags of the others. Otherwise a list of values, None for a miss, and
         arrays of flags and tokens. Then, with either, a dict of what went wrong, by place: an
-        exception, or the status and the words of a refusal, and the indices of the keys. All of it
-        is None if nothing was sent, because a socket is unfit.
+        exception, or the status and the words of a refusal, and the indices of the keys, which
+        have no value, whatever of the reply was there. All of it is None if nothing was sent,
+        because a socket is unfit.
         """
         cdef size_t i
         cdef uint8_t *at
         cdef bytes verb = b"get" if plain else b"gets"
         if not self.open(fds, seconds, 1):
             return None
-        at = self.out
+        at = self.room.out
         for i in range(self.batch.used):
             at = gdbx_wire_batch_get(&self.batch, &self.batch.servers[i], text_of(verb), at)
         self.start(GDBX_WIRE_VALUES, 0, GDBX_WIRE_BARE if plain else 0)
         self.see_through()
+        self.condemn()
         return (*(self.plain_values() if plain else self.all_values()), self.ended())
 
     def store(self, list fds not None, bytes verb not None, uint64_t words, seconds):
@@ -181,7 +192,7 @@ cdef class Plan:
         statuses = PyBytes_FromStringAndSize(NULL, self.batch.count)
         self.statuses = PyBytes_AS_STRING(statuses)
         memset(self.statuses, 0, self.batch.count)
-        at = self.out
+        at = self.room.out
         for i in range(self.batch.used):
             at = gdbx_wire_batch_store(&self.batch, &self.batch.servers[i], text_of(verb), at)
         self.start(GDBX_WIRE_LINES, words, GDBX_WIRE_STRICT)
@@ -192,13 +203,14 @@ cdef class Plan:
         """Take the sockets; return whether all are fit to be used, and have room to write."""
         cdef uint8_t marks[FEW]
         cdef size_t used = self.batch.used, i, start, unfit = 0, size = 0
+        cdef tuple numbers = tuple(fds)  # nobody else can change it
         if self.failures is not None or not used:
             raise RuntimeError("the plan was carried out before")
-        if len(fds) != <Py_ssize_t> used:
-            raise ValueError(f"fds must be {used}, one a place, got {len(fds)}")
+        if len(numbers) != <Py_ssize_t> used:
+            raise ValueError(f"fds must be {used}, one a place, got {len(numbers)}")
         around += self.batch.prefix.size
         for i in range(used):
-            self.sockets[i] = fds[i]
+            self.sockets[i] = numbers[i]
             size += self.batch.servers[i].size + self.batch.servers[i].number * around
         for start in range(0, used, FEW):
             unfit += gdbx_wire_many_unfit(
@@ -206,7 +218,8 @@ cdef class Plan:
             )
         if unfit:
             return False
-        room_for(<void **> &self.out, &self.out_size, size + used * (GDBX_WIRE_VERB + 2))
+        size += used * (GDBX_WIRE_VERB + 2)
+        room_for(<void **> &self.room.out, &self.room.out_size, size)
         self.failures, self.refusals = {}, {}
         self.many.deadline = INT64_MAX
         if seconds is not None:
@@ -255,23 +268,9 @@ cdef class Plan:
                     self.advance(i)
             alone = GDBX_WIRE_ANY
         for i in range(self.batch.used):
-            if self.many.results[i] != GDBX_WIRE_DONE:
-                self.note_failure(i)
-        return 0
-
-    cdef int note_failure(self, size_t i) except -1:
-        """Keep what went wrong with a server, if nothing did before."""
-        cdef gdbx_wire_io *io = &self.many.ios[i]
-        cdef int result = self.many.results[i]
-        place = self.batch.servers[i].shard
-        if place in self.failures:
-            return 0
-        if result == GDBX_WIRE_BAD:
-            self.failures[place] = bad_reply(
-                io.reader.reason, io.data[:io.size], io.reader.position
-            )
-        else:
-            self.failures[place] = failure_of(io, result)
+            result = self.many.results[i]
+            if result != GDBX_WIRE_DONE and result != GDBX_WIRE_BAD:
+                self.failures[self.batch.servers[i].shard] = failure_of(&self.many.ios[i], result)
         return 0
 
     cdef int advance(self, size_t i) except -1:
@@ -280,8 +279,8 @@ cdef class Plan:
         cdef gdbx_wire_io *io = &self.many.ios[i]
         cdef int *result = &self.many.results[i]
         if to.own == NULL:
-            io.data, io.capacity, io.size = self.scratch, HELD, 0
-        io.records, io.record_capacity, io.record_count = self.records, RECORDS, 0
+            io.data, io.capacity, io.size = self.room.scratch, HELD, 0
+        io.records, io.record_capacity, io.record_count = self.room.records, RECORDS, 0
         if io.capacity > HELD:
             with nogil:
                 gdbx_wire_many_step(&self.many, i)
@@ -302,8 +301,10 @@ cdef class Plan:
                 gdbx_wire_many_look(&self.many, i)
             else:
                 break
-        if result[0] == GDBX_WIRE_BAD:
-            self.note_failure(i)  # while the bytes are there
+        if result[0] == GDBX_WIRE_BAD:  # told while the bytes are there, and before all else
+            self.failures[to.shard] = bad_reply(
+                io.reader.reason, io.data[:io.size], io.reader.position
+            )
         elif result[0] == GDBX_WIRE_GO_ON and io.size and to.own == NULL:
             self.grow(to, io)
         return 0
@@ -340,8 +341,10 @@ cdef class Plan:
         cdef int32_t at
         cdef size_t i
         cdef object value
+        if io.record_count and self.failures and to.shard in self.failures:
+            return 0  # whatever comes now
         for i in range(io.record_count):
-            record = &self.records[i]
+            record = &self.room.records[i]
             value = PyBytes_FromStringAndSize(
                 <const char *> io.data + record.value, record.value_size
             )
@@ -349,11 +352,14 @@ cdef class Plan:
                 self.failures[to.shard] = record.status, value
                 return 0
             at = gdbx_wire_batch_named(&self.batch, to, io.data, record)
-            if at == GDBX_WIRE_NONE or self.batch.asked[at].found != NULL:
-                self.failures.setdefault(to.shard, ValueError(
+            if at == GDBX_WIRE_UNSORTED:
+                self.index(to)
+                at = gdbx_wire_batch_named(&self.batch, to, io.data, record)
+            if at == GDBX_WIRE_NONE:
+                self.failures[to.shard] = ValueError(
                     "the reply names a key that was not asked for: "
                     f"{io.data[record.key:record.key + record.key_size]!r}"
-                ))
+                )
                 return 0
             one = &self.batch.asked[at]
             Py_INCREF(value)
@@ -361,11 +367,23 @@ cdef class Plan:
             to.next = to.taken = one.next
         return 0
 
+    cdef int index(self, gdbx_wire_server *to) except -1:
+        """Make the table of a server that answers in another order than it was asked."""
+        cdef uint64_t seed[2]
+        cdef int32_t *table = <int32_t *> PyMem_RawMalloc(
+            gdbx_wire_batch_slots(to) * sizeof(int32_t)
+        )
+        if table == NULL:
+            raise MemoryError
+        memcpy(seed, PyBytes_AS_STRING(SECRET), sizeof(seed))
+        gdbx_wire_batch_index(&self.batch, to, table, seed)
+        return 0
+
     cdef int answer_stores(self, gdbx_wire_server *to, gdbx_wire_io *io) except -1:
         cdef gdbx_wire_record *record
         cdef size_t i
         for i in range(io.record_count):
-            record = &self.records[i]
+            record = &self.room.records[i]
             if record.marks & GDBX_WIRE_FAILED:
                 self.refusals[to.next] = record.status, PyBytes_FromStringAndSize(
                     <const char *> io.data + record.value, record.value_size
@@ -376,6 +394,24 @@ cdef class Plan:
         return 0
 
     # What comes of it
+
+    cdef int condemn(self) except -1:
+        """Take back the values out of replies that went wrong later on."""
+        cdef gdbx_wire_server *to
+        cdef gdbx_wire_asked *one
+        cdef int32_t at
+        cdef size_t i
+        for i in range(self.batch.used if self.failures else 0):
+            to = &self.batch.servers[i]
+            if to.shard not in self.failures:
+                continue
+            at = to.first
+            while at != GDBX_WIRE_NONE:
+                one = &self.batch.asked[at]
+                Py_XDECREF(<PyObject *> one.found)
+                one.found = NULL
+                at = one.next
+        return 0
 
     cdef tuple plain_values(self):
         cdef dict found = __Pyx_PyDict_NewPresized(self.batch.count)
@@ -392,6 +428,9 @@ cdef class Plan:
                 PyDict_SetItem(found, <object> PyList_GET_ITEM(keys, i), value)
             else:
                 rest.append((<object> PyList_GET_ITEM(keys, i), value, one.flags))
+        if rest and found:  # a key that was given twice may be in both, if it was written meanwhile
+            for given in rest:
+                found.pop(given[0], None)
         return found, rest
 
     cdef tuple all_values(self):
@@ -413,6 +452,7 @@ cdef class Plan:
         cdef dict failures = {}
         cdef gdbx_wire_server *to
         cdef size_t i
+        cdef room *left
         if self.failures:
             for i in range(self.batch.used):
                 to = &self.batch.servers[i]
@@ -420,28 +460,42 @@ cdef class Plan:
                     failures[to.shard] = self.failures[to.shard], indices_of(&self.batch, to)
         self.failures = self.refusals = None
         self.let_go()
-        if self.held_size + self.out_size <= MOST_KEPT:
-            KEEPER.keep(self)
+        left, self.room = self.room, NULL
+        KEEPER.keep(left)
         return failures
 
 
 @cython.final
 cdef class Keeper:
-    """Keeps one plan's room for the next batch."""
+    """Keeps the room of one batch for the next."""
 
     __reduce_ex__ = refuse_copies
 
-    cdef Plan spare
+    cdef room *spare
 
-    @cython.critical_section
-    cdef int keep(self, Plan plan) except -1:
-        self.spare = plan
+    def __dealloc__(self):
+        free_room(self.spare)
+
+    cdef int keep(self, room *left) except -1:
+        if left.held_size + left.out_size <= MOST_KEPT:
+            left = self.swap(left)
+        free_room(left)
         return 0
 
+    cdef room *take(self) except NULL:
+        cdef room *spare = self.swap(NULL)
+        if spare != NULL:
+            return spare
+        spare = <room *> PyMem_RawMalloc(sizeof(room))
+        if spare == NULL:
+            raise MemoryError
+        spare.held, spare.out, spare.held_size, spare.out_size = NULL, NULL, 0, 0
+        return spare
+
     @cython.critical_section
-    cdef Plan take(self):
-        cdef Plan spare = self.spare
-        self.spare = None
+    cdef room *swap(self, room *other) noexcept:
+        cdef room *spare = self.spare
+        self.spare = other
         return spare
 
 
@@ -452,9 +506,7 @@ cdef Plan _loaded(list things, bytes prefix, size_t num_shards):
     cdef Plan made
     if not GDBX_HAS_WIRE_IO or not 0 < len(things) < MOST_KEYS:
         return None
-    made = KEEPER.take()
-    if made is None:
-        made = Plan.__new__(Plan)
+    made = Plan.__new__(Plan)
     made.load(things, prefix, num_shards)
     return made
 

@@ -162,16 +162,20 @@ cdef inline bint place(
 ) except -1:
     """Find the shards of the keys; return whether each has one."""
     cdef size_t i
-    cdef list places
+    cdef Py_ssize_t shard
+    cdef tuple places
     if isinstance(placement, Placement):
         return (<Placement> placement).by_text(batch.keys, batch.count, shards)
-    places = placement.of_many([thing[0] for thing in things] if of_items else things)
+    # The list that holds what is pointed to is shown to nobody, and what is returned is nobody else's.
+    keys = [<object> PyTuple_GET_ITEM(thing, 0) for thing in things] if of_items else things[:]
+    places = tuple(placement.of_many(keys))
     if len(places) != <Py_ssize_t> batch.count:
         raise ValueError(f"places must be {batch.count}, one a key, got {len(places)}")
     for i in range(batch.count):
-        if not 0 <= places[i] < num_shards:
+        shard = places[i]
+        if not 0 <= shard < <Py_ssize_t> num_shards:
             return False
-        shards[i] = <uint16_t> places[i]
+        shards[i] = <uint16_t> shard
     return True
 
 

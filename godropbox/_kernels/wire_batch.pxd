@@ -10,6 +10,7 @@ from .wire_io cimport gdbx_wire_io, gdbx_wire_part
 cdef extern from "wire_batch.h":
     enum:
         GDBX_WIRE_NONE
+        GDBX_WIRE_UNSORTED
         GDBX_WIRE_VERB
         GDBX_WIRE_AROUND
     struct gdbx_wire_asked:
@@ -26,6 +27,7 @@ cdef extern from "wire_batch.h":
         uint32_t shard
         size_t number, size
         uint8_t *own
+        int32_t *table
     struct gdbx_wire_batch:
         gdbx_text prefix
         const gdbx_text *keys
@@ -43,5 +45,9 @@ cdef extern from "wire_batch.h":
     void gdbx_wire_batch_take_values(gdbx_wire_io *) noexcept nogil
     void gdbx_wire_batch_take_stored(gdbx_wire_io *) noexcept nogil
     int32_t gdbx_wire_batch_named(
-        const gdbx_wire_batch *, const gdbx_wire_server *, const uint8_t *, const gdbx_wire_record *
+        const gdbx_wire_batch *, gdbx_wire_server *, const uint8_t *, const gdbx_wire_record *
+    ) noexcept
+    size_t gdbx_wire_batch_slots(const gdbx_wire_server *) noexcept
+    void gdbx_wire_batch_index(
+        const gdbx_wire_batch *, gdbx_wire_server *, int32_t *, const uint64_t *
     ) noexcept

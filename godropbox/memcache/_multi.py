@@ -80,7 +80,9 @@ def get_many(
     fleet = manager.fleet()
     given = list(found)
     errands: list[Errand] = []
-    for errand in grouped(given, fleet.of_many(given), len(fleet.shards)):
+    # A placement may be anybody's: it is given a list of its own, and so is ours what it returns.
+    places = list(fleet.of_many(given.copy()))
+    for errand in grouped(given, places, len(fleet.shards)):
         if errand.place == NOT_A_KEY:
             found.update(protocol.get_multi(errand.things).result())
         elif errand.place < 0:
@@ -165,7 +167,8 @@ def mutate_many(
     answers: list[Any] = [None] * len(things)
     errands: list[Errand] = []
     keys = _keys_of(things) if of_items else things
-    for errand in grouped(things, fleet.of_many(keys), len(fleet.shards)):
+    places = list(fleet.of_many(keys.copy()))
+    for errand in grouped(things, places, len(fleet.shards)):
         if errand.place == NOT_A_KEY:
             _put(answers, errand, make(errand.things).result())
         elif errand.place < 0:

@@ -8,6 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const uint64_t SEED[2] = {3, 5};
+
 enum { HEAD = 3, KEYS = 6, RECORDS = 3, REPLY = 8192, UNASKED = -2 };
 
 #define TEXT(words) {(const uint8_t *)(words), sizeof(words) - 1}
@@ -31,6 +33,7 @@ struct side {
     struct gdbx_wire_batch batch;
     struct gdbx_wire_record records[RECORDS];
     struct answer answers[KEYS];
+    int32_t table[4 * KEYS];
     int result, failure;
 };
 
@@ -99,10 +102,17 @@ static void answer_all(struct side *side, const struct gdbx_wire_io *io)
             server->next = side->asked[key].next;
             continue;
         }
-        key = gdbx_wire_batch_named(&side->batch, server, io->data, record);
         if (record->marks & GDBX_WIRE_FAILED) {
             side->failure = (int)record->status;
-        } else if (key == GDBX_WIRE_NONE || side->asked[key].found) {
+            break;
+        }
+        key = gdbx_wire_batch_named(&side->batch, server, io->data, record);
+        if (key == GDBX_WIRE_UNSORTED) {
+            CHECK(gdbx_wire_batch_slots(server) <= COUNT(side->table), "a large table");
+            gdbx_wire_batch_index(&side->batch, server, side->table, SEED);
+            key = gdbx_wire_batch_named(&side->batch, server, io->data, record);
+        }
+        if (key == GDBX_WIRE_NONE) {
             side->failure = UNASKED;
         } else {
             side->asked[key].flags = record->flags;

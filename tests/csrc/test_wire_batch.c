@@ -93,7 +93,9 @@ static void check_requests(void)
                   "set peeeeeeeeeeeeeeee 10 -9 1\r\na\r\n");
 }
 
-static int32_t named(const struct made *made, const char *name)
+static const uint64_t SEED[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
+
+static int32_t named(struct made *made, const char *name)
 {
     struct gdbx_wire_record record = {.key = 2, .key_size = strlen(name)};
     uint8_t *data = block(2 + record.key_size);
@@ -110,19 +112,152 @@ static void check_names(void)
 {
     struct made made;
 
-    make(&made, "p");
     for (int32_t next = GDBX_WIRE_NONE; next < KEYS; next++) {
+        int32_t *table;
+
         if (next == 1 || next == 3) /* another server's */
             continue;
+        make(&made, "p");
         made.servers[0].next = next;
+        if (next != GDBX_WIRE_NONE)
+            CHECK(named(&made, "peeeeeeeeeeeeeeee") == 4, "the next, or behind it");
+        CHECK(named(&made, "q") == GDBX_WIRE_NONE, "another prefix");
+        CHECK(!made.servers[0].is_mixed, "that is no other order");
+        if (next == 0)
+            CHECK(named(&made, "pa") == 0 && named(&made, "pccc") == 2, "from %d on", next);
+        else
+            CHECK(named(&made, "pa") == GDBX_WIRE_UNSORTED, "from %d on", next);
+        table = block(gdbx_wire_batch_slots(&made.servers[0]) * sizeof *table);
+        gdbx_wire_batch_index(&made.batch, &made.servers[0], table, SEED);
         CHECK(named(&made, "pa") == 0 && named(&made, "pccc") == 2, "from %d on", next);
         CHECK(named(&made, "peeeeeeeeeeeeeeee") == 4, "from %d on", next);
         CHECK(named(&made, "pbb") == GDBX_WIRE_NONE, "another server's");
         CHECK(named(&made, "a") == GDBX_WIRE_NONE, "no prefix");
         CHECK(named(&made, "qa") == GDBX_WIRE_NONE, "another prefix");
         CHECK(named(&made, "pcc") == GDBX_WIRE_NONE, "the start of one");
+        CHECK(named(&made, "p") == GDBX_WIRE_NONE, "a prefix alone");
         CHECK(named(&made, "") == GDBX_WIRE_NONE, "none");
+        made.asked[0].found = &made;
+        CHECK(named(&made, "pa") == GDBX_WIRE_NONE, "one that has its answer");
+        free(table);
     }
+}
+
+/* One server's batch of many keys, and a reply of values in any order. */
+enum { MANY = 20000, ROOM_OF_NAME = 24 };
+
+struct many {
+    char names[MANY][ROOM_OF_NAME];
+    struct gdbx_text keys[MANY];
+    struct gdbx_wire_asked asked[MANY];
+    struct gdbx_wire_server server;
+    struct gdbx_wire_batch batch;
+    uint16_t shards[MANY];
+    int order[MANY];
+};
+
+static void ask_many(struct many *many, int distinct)
+{
+    uint16_t place;
+
+    memset(many, 0, sizeof *many);
+    for (int i = 0; i < MANY; i++) {
+        many->keys[i].size = (size_t)sprintf(many->names[i], "key:%d", i % distinct);
+        many->keys[i].data = (const uint8_t *)many->names[i];
+        many->order[i] = i;
+    }
+    many->batch.keys = many->keys;
+    many->batch.asked = many->asked;
+    many->batch.count = MANY;
+    many->batch.servers = &many->server;
+    CHECK(gdbx_wire_batch_sort(&many->batch, many->shards, &place, 1), "all are on one server");
+    many->server.reader.kind = GDBX_WIRE_VALUES;
+    many->server.reader.options = GDBX_WIRE_BARE;
+    many->server.reader.count = MANY;
+}
+
+/* Read the reply as the kernel does, 64 KiB at a time; returns how many keys had an answer. */
+static size_t answer_many(struct many *many, size_t count)
+{
+    struct gdbx_wire_server *server = &many->server;
+    struct gdbx_wire_record records[32];
+    struct gdbx_wire_io io = {.reader = &server->reader};
+    char *reply = block(count * 48 + 8);
+    size_t size = 0, answered = 0;
+    int32_t *table = NULL, result;
+
+    for (size_t i = 0; i < count; i++)
+        size += (size_t)sprintf(reply + size, "VALUE %s 0 3\r\nabc\r\n",
+                                many->names[many->order[i]]);
+    size += (size_t)sprintf(reply + size, "END\r\n");
+    io.data = (uint8_t *)reply;
+    io.records = records;
+    io.record_capacity = COUNT(records);
+    io.take = gdbx_wire_batch_take_values;
+    while (io.size < size) {
+        io.size = size - io.size < 1 << 16 ? size : io.size + (1 << 16);
+        do {
+            io.record_count = 0;
+            result = gdbx_wire_rescan(&io);
+            for (; server->taken != server->next; server->taken = many->asked[server->taken].next) {
+                if (!many->asked[server->taken].value.data)
+                    continue;
+                many->asked[server->taken].found = many;
+                answered++;
+            }
+            for (size_t i = 0; i < io.record_count; i++) {
+                int32_t at = gdbx_wire_batch_named(&many->batch, server, io.data, &records[i]);
+
+                if (at == GDBX_WIRE_UNSORTED) {
+                    CHECK(!table, "asked for twice");
+                    table = block(gdbx_wire_batch_slots(server) * sizeof *table);
+                    gdbx_wire_batch_index(&many->batch, server, table, SEED);
+                    at = gdbx_wire_batch_named(&many->batch, server, io.data, &records[i]);
+                }
+                CHECK(at >= 0 && !many->asked[at].found, "record %zu: %d", i, at);
+                many->asked[at].found = many;
+                answered++;
+                server->next = server->taken = many->asked[at].next;
+            }
+        } while (result == GDBX_WIRE_FULL);
+    }
+    CHECK(server->reader.done, "all of it");
+    free(table);
+    free(reply);
+    return answered;
+}
+
+/* Whatever the order, a name is compared with a few keys, not with all. */
+static void check_many(void)
+{
+    struct many *many = block(sizeof *many);
+    uint64_t random = 1;
+
+    ask_many(many, MANY);
+    CHECK(answer_many(many, MANY) == MANY && !many->server.is_mixed, "in order");
+    CHECK(many->server.steps == 0, "%zu steps", many->server.steps);
+    ask_many(many, MANY);
+    for (int i = 0; i < MANY / 2; i++)
+        many->order[i] = 2 * i + 1;
+    CHECK(answer_many(many, MANY / 2) == MANY / 2, "every second");
+    CHECK(many->server.steps == MANY / 2 && !many->server.is_mixed, "%zu", many->server.steps);
+    for (int how = 0; how < 4; how++) {
+        ask_many(many, how == 3 ? 10 : MANY); /* or each key two thousand times */
+        for (int i = 0; i < MANY; i++)
+            many->order[i] = how == 1 ? (i + MANY / 2) % MANY : MANY - 1 - i;
+        for (int i = MANY - 1; how == 2 && i > 0; i--) {
+            int other, kept = many->order[i];
+
+            random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            other = (int)((random >> 33) % (uint64_t)(i + 1));
+            many->order[i] = many->order[other];
+            many->order[other] = kept;
+        }
+        CHECK(answer_many(many, MANY) == MANY, "order %d", how);
+        CHECK(many->server.is_mixed || how == 3, "order %d", how);
+        CHECK(many->server.steps < 6 * MANY, "order %d: %zu steps", how, many->server.steps);
+    }
+    free(many);
 }
 
 static void forget_values(struct made *made)
@@ -211,6 +346,7 @@ int main(int argc, char **argv)
     check_sorted();
     check_requests();
     check_names();
+    check_many();
     check_taken_values();
     check_taken_lines();
     printf("%d keys on %d servers\n", KEYS, 2);

@@ -3,8 +3,10 @@
 Behind each socket a thread answers as soon as it was asked.
 """
 
+import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -179,6 +181,87 @@ def test_a_wrong_reply_fails_that_server_alone(
     assert isinstance(failure, ValueError)
     assert words in str(failure)
     assert indices == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("tail", "words"),
+    [
+        (b"HUH\r\n", "a line is not one that answers the request: b'HUH"),
+        (value(b"x", b"1", 0, None) + END, "a key that was not asked for: b'x'"),
+        (value(b"x", b"1", 0, None) + b"HUH\r\n", "a line is not one that answers the request"),
+        (value(b"a", b"2", 0, None) + END, "a key that was not asked for: b'a'"),
+        (END + b"x", "after the end of the reply: b'x' at byte"),
+        (b"SERVER_ERROR backend failure\r\n" + END, "b'SERVER_ERROR backend failure"),
+    ],
+)
+def test_no_value_of_a_condemned_reply_is_returned(
+    kernel: ModuleType, sides: Pairs, tail: bytes, words: str
+) -> None:
+    for plain in (True, False):
+        head = value(b"a", b"1", 0, None if plain else 7)
+        if not plain:
+            tail = tail.replace(b" 1\r\n", b" 1 7\r\n")
+        replies = {0: head + tail, 1: value(b"b", b"2", 0, None if plain else 7) + END}
+        gathered, _ = asked(kernel, sides, ["a", "b", "c"], [0, 1, 0], replies, plain=plain)
+        assert gathered[0] == ({"b": b"2"} if plain else [None, b"2", None])
+        failure, indices = gathered[-1][0]
+        assert isinstance(failure, ValueError)
+        assert words in str(failure)
+        assert indices == [0, 2]
+
+
+def test_a_refusal_with_more_behind_it_is_a_wrong_reply(kernel: ModuleType, sides: Pairs) -> None:
+    replies = {0: b"SERVER_ERROR out of memory\r\n" + END, 1: END}
+    gathered, _ = asked(kernel, sides, ["a", "b"], [0, 1], replies)
+    assert "after the end of the reply" in str(gathered[3][0][0])
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_values_of_a_reply_that_is_cut_short_are_not_returned(
+    kernel: ModuleType, sides: Pairs, plain: bool
+) -> None:
+    plan = kernel.plan(["a", "c", "b"], Places([0, 0, 1]), 3, b"")
+
+    def serve(place: int) -> None:
+        sides[place][1].recv(1 << 16)
+        token = None if plain else 7
+        sides[place][1].sendall(value(b"ab"[place : place + 1], b"1", 0, token))
+        if place == 0:
+            sides[place][1].shutdown(socket.SHUT_RDWR)
+        else:
+            sides[place][1].sendall(END)
+
+    threads = [threading.Thread(target=serve, args=(place,)) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    gathered = plan.get(sockets(sides, plan), 10.0, plain)
+    for thread in threads:
+        thread.join()
+    assert gathered[0] == ({"b": b"1"} if plain else [None, None, b"1"])
+    failure, indices = gathered[-1][0]
+    assert isinstance(failure, ConnectionResetError)
+    assert indices == [0, 1]
+
+
+def test_many_answers_in_any_order_are_found(kernel: ModuleType, sides: Pairs) -> None:
+    keys = [f"key{i}" for i in range(5000)]
+    shuffled = random.Random(3).sample(keys, len(keys))
+    for order in (keys[::-1], keys[2500:] + keys[:2500], shuffled, keys[1::2] + keys[::2]):
+        reply = b"".join(value(key.encode(), key.encode(), 0, None) for key in order) + END
+        plan = kernel.plan(keys, Places([1] * len(keys)), 3, b"")
+
+        def serve(reply: bytes = reply) -> None:
+            size = 0
+            while size < len(" ".join(["get", *keys])) + 2:
+                size += len(sides[1][1].recv(1 << 20))
+            sides[1][1].sendall(reply)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        found, rest, failures = plan.get(sockets(sides, plan), 10.0, True)
+        thread.join()
+        assert found == {key: key.encode() for key in keys}
+        assert (rest, failures) == ([], {})
 
 
 def test_a_refusal_is_told_by_its_status_and_words(kernel: ModuleType, sides: Pairs) -> None:
@@ -393,6 +476,72 @@ def test_a_plan_is_for_once(kernel: ModuleType, sides: Pairs) -> None:
         kernel.plan(["a", "b"], Places([0]), 1, b"")
 
 
+class Emptying:
+    """A placement that does away with what it is given, and with what it has returned."""
+
+    def __init__(self) -> None:
+        self.shards: list[int] = []
+
+    def of_many(self, keys: Iterable[Any]) -> list[Any]:
+        assert isinstance(keys, list)
+        self.shards = [Shard(self.shards) for _ in keys]
+        keys.clear()
+        bytearray(1 << 16)  # so that what was freed is written over
+        return self.shards
+
+
+class Shard(int):
+    """A number that empties a list when it is looked at."""
+
+    def __new__(cls, shards: list[Any]) -> "Shard":
+        made = super().__new__(cls, 0)
+        made.all = shards
+        return made
+
+    all: list[Any]
+
+    def __index__(self) -> int:
+        self.all.clear()
+        return 0
+
+
+def test_a_placement_has_nothing_that_the_batch_points_into(
+    kernel: ModuleType, sides: Pairs
+) -> None:
+    keys = ["-".join(["key", str(i)]) * 3 for i in range(50)]
+    given = list(keys)
+    plan = kernel.plan(given, Emptying(), 3, b"")
+    assert given == keys
+    _, requests = served(sides, {0: END}, partial(plan.get, sockets(sides, plan), 10.0, True))
+    assert requests == {0: " ".join(["get", *keys]).encode() + b"\r\n"}
+    items = [(key, b"1", 0, 0, 0) for key in keys]
+    plan = kernel.plan(items, Emptying(), 3, b"", tuple)
+    _, requests = served(
+        sides, {0: b"STORED\r\n" * 50}, partial(plan.store, sockets(sides, plan), b"set ", 15, 10.0)
+    )
+    assert requests == {0: b"".join(b"set %b 0 0 1\r\n1\r\n" % key.encode() for key in keys)}
+
+
+def test_a_plan_that_was_carried_out_is_no_other_batch_s(kernel: ModuleType, sides: Pairs) -> None:
+    first = kernel.plan(["a"], Places([0]), 3, b"")
+    served(sides, {0: END}, lambda: first.get(sockets(sides, first), 10.0, True))
+    unplaced = kernel.plan(["a"], Places([-1]), 3, b"")
+    assert unplaced is None
+    second = kernel.plan(["b"], Places([1]), 3, b"")
+    assert second is not first
+    assert (first.places, second.places) == ([], [1])
+    with pytest.raises(RuntimeError, match="carried out before"):
+        first.get([sides[1][0].fileno()], 10.0, True)
+    with pytest.raises(RuntimeError, match="carried out before"):
+        first.store([sides[1][0].fileno()], b"set ", STORED, 10.0)
+    replies = {1: value(b"b", b"2", 0, None) + END}
+    (found, _, _), requests = served(
+        sides, replies, partial(second.get, sockets(sides, second), 10.0, True)
+    )
+    assert requests == {1: b"get b\r\n"}
+    assert found == {"b": b"2"}
+
+
 def test_two_plans_at_once_do_not_share_their_room(kernel: ModuleType, sides: Pairs) -> None:
     plans = [kernel.plan([key], Places([place]), 3, b"") for place, key in enumerate("abc")]
     for place in (2, 0, 1):
@@ -459,3 +608,97 @@ def test_repeats_and_roomy_dicts(twin: ModuleType) -> None:
         assert made == {}
         made.update(dict.fromkeys(many))
         assert list(made) == many
+
+
+class Odd(str):
+    """Text that has its own idea of equality, and of its bytes."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def encode(self, *args: Any) -> bytes:
+        raise AssertionError("nobody is to ask for it")
+
+
+@pytest.mark.parametrize("twin", twins("wire"), ids=lambda twin: twin.__name__)
+@pytest.mark.parametrize("kind", [str, str.encode, Odd])
+def test_a_key_that_is_there_twice_has_its_value_twice(twin: ModuleType, kind: Any) -> None:
+    a, b, c = b"VALUE pa 1 1 5\r\n1\r\n", b"VALUE pb 0 1 6\r\n2\r\n", b"VALUE pc 0 1 7\r\n3\r\n"
+    keys = [kind(name) for name in ("a", "b", "a", "x", "c", "a", "x")]
+    for blocks in ((a, b, c), (a, b, a, c, a), (c, b, a), (a, c, a, b, a), (b, a, a, c)):
+        reply = twin.Reply(twin.codes.VALUES, len(keys))
+        reply.feed(b"".join(blocks) + END)
+        values, flags, cas, failures = reply.hits(keys, b"p")
+        assert values == [b"1", b"2", b"1", None, b"3", b"1", None]
+        assert list(flags) == [1, 0, 1, 0, 0, 1, 0]
+        assert list(cas) == [5, 6, 5, 0, 7, 5, 0]
+        assert failures is None
+    for blocks in ((a, b, b), (a, a, a, a), (c, b, c)):
+        reply = twin.Reply(twin.codes.VALUES, len(keys))
+        reply.feed(b"".join(blocks) + END)
+        with pytest.raises(ValueError, match=r"a key that was not asked for: b'p[abc]'"):
+            reply.hits(keys, b"p")
+
+
+@pytest.mark.parametrize("twin", twins("wire"), ids=lambda twin: twin.__name__)
+def test_each_of_two_requests_for_a_key_has_its_own_answer(twin: ModuleType) -> None:
+    reply = twin.Reply(twin.codes.META, 3, 0, 0, twin.codes.QUIET)
+    reply.feed(b"VA 1 f0 c5 ka O0\r\n1\r\nVA 1 f0 c6 ka O1\r\n2\r\nMN\r\n")
+    assert reply.hits(["a", "a", "b"], b"")[0] == [b"1", b"2", None]
+    reply = twin.Reply(twin.codes.META, 3, 0, 0, twin.codes.QUIET)
+    reply.feed(b"VA 1 f0 c6 ka O1\r\n2\r\nMN\r\n")
+    assert reply.hits(["a", "a", "b"], b"")[0] == [b"2", b"2", None]
+    reply = twin.Reply(twin.codes.META, 3, 0, 0, twin.codes.QUIET)
+    reply.feed(b"VA 1 f0 c6 kb O1\r\n2\r\nMN\r\n")
+    with pytest.raises(ValueError, match="a key that was not asked for: b'b'"):
+        reply.hits(["a", "a", "b"], b"")
+
+
+def test_the_pure_reader_looks_at_each_answer_once() -> None:
+    module = twins("wire")[-1]
+    steps = []
+    for count in (500, 2000):
+        keys = [f"key{i}" for i in range(count)]
+        reply = module.Reply(module.codes.VALUES, count)
+        reply.feed(b"".join(value(key.encode(), b"1") for key in reversed(keys)) + END)
+        lines = 0
+
+        def count_lines(*_: object) -> Any:
+            nonlocal lines
+            lines += 1
+            return count_lines
+
+        before = sys.gettrace()
+        sys.settrace(count_lines)
+        try:
+            values = reply.hits(keys, b"")[0]
+        finally:
+            sys.settrace(before)
+        assert values == [b"1"] * count
+        steps.append(lines)
+    assert steps[1] < 5 * steps[0]
+
+
+class Spoiling(str):
+    """Text that empties a list when it is compared."""
+
+    victim: list[Any]
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        self.victim.clear()
+        return False
+
+
+@pytest.mark.parametrize("twin", twins("wire_request"), ids=lambda twin: twin.__name__)
+def test_a_key_may_empty_the_list_that_is_looked_through(twin: ModuleType) -> None:
+    keys: list[Any] = [Spoiling(str(i)) for i in range(40)]
+    for key in keys:
+        key.victim = keys
+    assert twin.has_repeats(keys) is False
+    assert keys == []
