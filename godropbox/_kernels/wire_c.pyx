@@ -129,6 +129,7 @@ cdef class Reply:
         except (TypeError, BufferError):
             raise bad_buffer("data", data) from None
         try:
+            self.check_idle()  # what gives the buffer may have lent the reply
             if self.capacity - self.size < <size_t> view.len:
                 self.grow_data(self.size + view.len)
             if view.len:
@@ -169,8 +170,8 @@ cdef class Reply:
         cdef c_array.array cas = c_array.clone(TOKENS, count, True)
         cdef uint64_t *tokens = <uint64_t *> cas.data.as_ulonglongs
         cdef gdbx_wire_record *record
-        cdef dict failures = None, places = None
-        cdef size_t i
+        cdef dict failures = None, places = None, same = None
+        cdef size_t i, hits = 0
         self.check_done()
         for i in range(self.record_count):
             record = &self.records[i]
@@ -180,15 +181,18 @@ cdef class Reply:
                     return values, flags, cas, dict.fromkeys(range(count), failure)
                 while places is None:
                     if at == count:
-                        places = wire_places(keys, prefix)
+                        places, same = wire_places(keys, prefix, values)
                     elif self.names(record, keys[at], prefix):
                         break
                     else:
                         at += 1
                 if places is not None:
-                    at = places.get(self.key_of(record), -1)
-                if at < 0 or values[at] is not None:
-                    raise self.unasked(record)
+                    key = self.key_of(record)
+                    at = places.pop(key, -1)
+                    if at < 0:
+                        raise self.unasked(record)
+                    if at in same:
+                        places[key] = same[at]
             else:
                 at = record.index
                 if at == count:
@@ -208,6 +212,13 @@ cdef class Reply:
             flags.data.as_uints[at] = record.flags
             tokens[at] = record.cas
             at += 1
+            hits += 1
+        if hits and hits < <size_t> count:
+            for at, other in repeats(keys, prefix, values):
+                if failures is None or at not in failures:
+                    values[at] = values[other]
+                    flags.data.as_uints[at] = flags.data.as_uints[other]
+                    tokens[at] = tokens[other]
         return values, flags, cas, failures
 
     @cython.critical_section
@@ -280,9 +291,43 @@ cdef class Reply:
         )
 
 
-cdef dict wire_places(list keys, bytes prefix):
-    """Where each key is in the list: for a server that answers out of order."""
-    cdef dict places = {}
-    for place, key in enumerate(keys):
-        places[prefix + (key.encode() if isinstance(key, str) else key)] = place
-    return places
+cdef bytes wire_name(key, bytes prefix):
+    # By the type's own method and a join: neither runs what a subclass has in their place.
+    return b"".join((prefix, str.encode(key) if isinstance(key, str) else key))
+
+
+cdef tuple wire_places(list keys, bytes prefix, list values):
+    """Where each key without a value is, and from there another of the same name.
+
+    For a server that answers out of order.
+    """
+    cdef dict places = {}, same = {}
+    cdef Py_ssize_t at
+    for at in range(len(keys) - 1, -1, -1):
+        if values[at] is None:
+            name = wire_name(keys[at], prefix)
+            if name in places:
+                same[at] = places[name]
+            places[name] = at
+    return places, same
+
+
+cdef list repeats(list keys, bytes prefix, list values):
+    """Return pairs of places of one key: where it has no value, and where it has one."""
+    cdef dict found = {}
+    cdef Py_ssize_t at
+    cdef bint is_plain = True
+    for key in keys:
+        if type(key) is not str and type(key) is not bytes:
+            is_plain = False  # whose idea of equality is its own
+            break
+    if is_plain and len(set(keys)) == len(keys):
+        return []
+    names = [wire_name(key, prefix) for key in keys]
+    for at in range(len(names)):
+        if values[at] is not None:
+            found[names[at]] = at
+    return [
+        (at, found[name])
+        for at, name in enumerate(names) if values[at] is None and name in found
+    ]

@@ -75,11 +75,24 @@ def get_quickly(
         values, all_flags, all_cas, failures = gathered
         rest = found = wire_request.roomy_dict(len(keys))
         fill_gets(found, keys, values, all_flags, all_cas)
+        if len(found) != len(keys):
+            _fill_repeats(found, keys, values, all_flags, all_cas)
     for place, (failure, indices) in failures.items():
         status, error = _told(manager, fleet.shards[place], failure)
         for index in indices:
+            if of_values:
+                found.pop(keys[index], None)
             rest[keys[index]] = failed_get(keys[index], status, error)
     return (found, rest) if of_values else found
+
+
+def _fill_repeats(
+    found: dict[Key, Any], keys: list[Any], values: list[Any], all_flags: Any, all_cas: Any
+) -> None:
+    """Have a key that was given twice found if it was found once: a server may merge the two."""
+    for key, value, flags, cas in zip(keys, values, all_flags, all_cas, strict=True):
+        if value is not None:
+            found[key] = one_get(key, value, flags, cas)
 
 
 def store_quickly(
