@@ -111,7 +111,8 @@ cdef class Line:
         cdef gdbx_wire_part single
         cdef gdbx_wire_part *parts = &single
         cdef Py_buffer *views = NULL
-        cdef Py_ssize_t i, held = 0, count = len(request)
+        cdef tuple buffers = tuple(request)  # nobody else can change it
+        cdef Py_ssize_t i, held = 0, count = len(buffers)
         reply.check_idle()
         memset(&io, 0, sizeof(io))
         views = <Py_buffer *> PyMem_RawMalloc(count * sizeof(Py_buffer))
@@ -121,7 +122,7 @@ cdef class Line:
             if views == NULL or parts == NULL:
                 raise MemoryError
             for i in range(count):
-                PyObject_GetBuffer(request[i], &views[i], PyBUF_SIMPLE)
+                PyObject_GetBuffer(buffers[i], &views[i], PyBUF_SIMPLE)
                 held += 1
                 parts[i].data, parts[i].size = <const uint8_t *> views[i].buf, views[i].len
             io.parts, io.part_count = parts, count

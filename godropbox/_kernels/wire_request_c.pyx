@@ -137,7 +137,7 @@ cdef class Writer:
             return self.put(<const char *> view.buf, view.len)
         self.cut()
         # A view holds a mutable buffer in place until the request is dropped.
-        self.parts.append(value if isinstance(value, bytes) else memoryview(value).cast("B"))
+        self.parts.append(value if type(value) is bytes else value.cast("B"))
         return 0
 
     cdef int cut(self) except -1:
@@ -179,17 +179,18 @@ def roomy_dict(Py_ssize_t count):
 def has_repeats(list keys not None):
     """Return whether a key is in the list twice."""
     cdef uint16_t table[SLOTS]  # a place in the list and 1, 0 for none
-    cdef Py_ssize_t i, count = len(keys)
+    cdef tuple held = tuple(keys)  # a key's own hash or comparison may change the list
+    cdef Py_ssize_t i, count = len(held)
     cdef size_t slot
     cdef object key
     if count > SLOTS // 2:
-        return len(set(keys)) != count
+        return len(set(held)) != count
     memset(table, 0, sizeof(table))
     for i in range(count):
-        key = keys[i]
+        key = held[i]
         slot = <size_t> hash(key) % SLOTS
         while table[slot]:
-            if keys[table[slot] - 1] == key:
+            if held[table[slot] - 1] == key:
                 return True
             slot = (slot + 1) % SLOTS
         table[slot] = <uint16_t> (i + 1)
@@ -276,14 +277,15 @@ cdef class Fields:
         fields = <tuple> item  # a named tuple is one, if not exactly
         self.release()
         self.key = fields[0]
-        self.value = fields[1]
         self.flags = <uint32_t> unsigned("flags", fields[2], 0xFFFFFFFF, "[0, 2**32)")
         self.cas = unsigned("cas", fields[3], 0xFFFFFFFFFFFFFFFF, "[0, 2**64)")
         self.expire = expiry(fields[4])
         try:
+            # A view, as what is asked for its buffer twice may give another one.
+            self.value = fields[1] if type(fields[1]) is bytes else memoryview(fields[1])
             PyObject_GetBuffer(self.value, &self.view, PyBUF_SIMPLE)
         except (TypeError, BufferError):
-            raise bad_buffer("value", self.value) from None
+            raise bad_buffer("value", fields[1]) from None
         self.held = True
         if <uint64_t> self.view.len > 1 << 30:
             raise bad_size(self.view.len)

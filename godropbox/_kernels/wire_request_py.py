@@ -42,11 +42,11 @@ def wire_key(key: _Key, prefix: bytes) -> bytes:
     """Return a key as it goes on the wire."""
     if isinstance(key, str):
         try:
-            wire = prefix + key.encode()
+            wire = prefix + str.encode(key)  # not what a subclass has in its place
         except UnicodeEncodeError:
             raise bad_key(key, prefix) from None
     elif isinstance(key, bytes):
-        wire = prefix + key
+        wire = b"".join((prefix, key))
     else:
         raise bad_key(key, prefix)
     if not 0 < len(wire) <= 250 or len(wire.translate(None, _BAD_BYTES)) != len(wire):
@@ -61,7 +61,8 @@ def roomy_dict(count: int) -> dict[Any, Any]:
 
 def has_repeats(keys: list[Any]) -> bool:
     """Return whether a key is in the list twice."""
-    return len(set(keys)) != len(keys)
+    held = tuple(keys)  # a key's own hash or comparison may change the list
+    return len(set(held)) != len(held)
 
 
 def _check_kinds(keys: list[Any]) -> None:

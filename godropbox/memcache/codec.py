@@ -140,8 +140,11 @@ class Codec:
                 given.append(data)
             else:
                 return keys, given, None
-        pairs = list(map(self.encode, values.values()))
-        return list(values), [each for each, _ in pairs], [flag for _, flag in pairs]
+        # Taken down at once: a serializer is anybody's code, and may change the mapping.
+        items = list(values.items())
+        pairs = [self.encode(value) for _, value in items]
+        keys = [key for key, _ in items]
+        return keys, [each for each, _ in pairs], [flag for _, flag in pairs]
 
     def _digits(self, value: int) -> bytes:
         try:
