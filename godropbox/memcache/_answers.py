@@ -22,6 +22,7 @@ from .responses import (
     skipped_get,
     skipped_meta,
     skipped_mutate,
+    stored_mutate,
 )
 from .types import Key, ResponseStatus
 
@@ -105,7 +106,7 @@ def forgiven(answer: Any) -> Any:
         return answer
     if isinstance(answer.error, UsageError) and answer.status is ResponseStatus.INVALID_ARGUMENTS:
         return answer
-    return MutateResponse(answer.key, _OK)
+    return stored_mutate(answer.key, _OK)
 
 
 def together(errors: list[Exception], asked: int) -> tuple[ResponseStatus, Exception | None]:

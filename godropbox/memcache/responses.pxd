@@ -15,7 +15,11 @@ cdef class GetResponse(_Answer):
     cdef uint64_t _cas
 
 
-cdef class _FailedGetResponse(GetResponse):
+cdef class _HeldGetResponse(GetResponse):
+    cdef object _held
+
+
+cdef class _FailedGetResponse(_HeldGetResponse):
     cdef object _error
 
 
@@ -24,7 +28,11 @@ cdef class MutateResponse(_Answer):
     cdef uint64_t _cas
 
 
-cdef class _FailedMutateResponse(MutateResponse):
+cdef class _HeldMutateResponse(MutateResponse):
+    cdef object _held
+
+
+cdef class _FailedMutateResponse(_HeldMutateResponse):
     cdef object _error
 
 
@@ -45,16 +53,16 @@ cdef class StatsResponse(Response):
     cdef object _entries
 
 
-cdef class MetaResponse(GetResponse):
+cdef class MetaResponse(_HeldGetResponse):
     cdef object _details
     cdef object _error
 
 
-cdef class _SkippedGetResponse(GetResponse):
+cdef class _SkippedGetResponse(_HeldGetResponse):
     pass
 
 
-cdef class _SkippedMutateResponse(MutateResponse):
+cdef class _SkippedMutateResponse(_HeldMutateResponse):
     pass
 
 
@@ -69,7 +77,7 @@ cdef class _SkippedMetaResponse(MetaResponse):
 @cython.locals(response=GetResponse)
 cpdef GetResponse one_get(key, value, uint32_t flags, uint64_t cas)
 
-@cython.locals(at=Py_ssize_t, response=GetResponse)
+@cython.locals(at=Py_ssize_t, size=Py_ssize_t, response=GetResponse)
 cpdef dict fill_gets(dict found, list keys, list values, const uint32_t[::1] flags, const uint64_t[::1] cas)
 
 @cython.locals(at=Py_ssize_t, response=MutateResponse)

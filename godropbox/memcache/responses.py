@@ -2,11 +2,17 @@
 
 One is made for every key of every call, so the two common ones are as small as they can be: they
 have no room for an error, and a failed one is of a subclass that has. Both are read the same way.
+
+Those two are not garbage-collected, which pays: a get of 100 keys takes 2 us less. So what they
+hold is plain str and bytes, which hold nothing; a key of a subclass, which may hold its response,
+goes into a subclass that is collected.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .._kernels._args import shown
+from .errors import InvalidTypeError
 from .types import Key, ResponseStatus
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ __all__ = [
     "skipped_get",
     "skipped_meta",
     "skipped_mutate",
+    "stored_mutate",
 ]
 
 # Under other names, since the compiler holds a plain annotation against the C type in the .pxd.
@@ -88,22 +95,40 @@ class _Answer:
             shown += f", error={self.error!r}"
         if self.skipped:
             shown += ", skipped=True"
-        name = type(self).__name__.removeprefix("_Failed").removeprefix("_Skipped")
+        name = self._kind().__name__.removeprefix("_Failed").removeprefix("_Skipped")
         return f"{name}({shown})"
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other) or not isinstance(other, _Answer):
+        if not isinstance(other, _Answer) or self._kind() is not other._kind():
             return NotImplemented
         return self._fields() == other._fields() and self.error is other.error
 
     def __hash__(self) -> int:
-        return hash((type(self), self._status))
+        return hash((self._kind(), self._status))
+
+    def _kind(self) -> type:
+        """Return what it is to its users: how it holds its key makes no difference."""
+        return type(self)
+
+
+def _plain_key(key: Any) -> Any:
+    """Return a key as plain str or bytes, which is in no cycle of references."""
+    if type(key) is str or type(key) is bytes:
+        return key
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, bytes):
+        return b"".join((key,))
+    raise InvalidTypeError(f"key must be str or bytes, got {shown(key)}")
 
 
 @cython.no_gc  # it holds nothing that could hold it
 @cython.cclass
 class GetResponse(_Answer):
-    """The answer for one key of a get: `value` is None unless the key was found."""
+    """The answer for one key of a get: `value` is None unless the key was found.
+
+    One that you make has its key and its value as plain str and bytes.
+    """
 
     __slots__ = ("_cas", "_flags", "_key", "_value")
 
@@ -111,13 +136,13 @@ class GetResponse(_Answer):
         self,
         key: Key,
         status: ResponseStatus,
-        value: bytes | None = None,
+        value: _Value = None,
         flags: int = 0,
         cas: int = 0,
     ) -> None:
-        self._key = key
+        self._key = _plain_key(key)
         self._status = status
-        self._value = value
+        self._value = value if value is None or type(value) is bytes else b"".join((value,))
         self._flags = flags
         self._cas = cas
 
@@ -148,7 +173,7 @@ class GetResponse(_Answer):
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
         return (
-            ("key", self._key),
+            ("key", self.key),
             ("status", self._status),
             ("value", self._value),
             ("flags", self._flags),
@@ -156,11 +181,35 @@ class GetResponse(_Answer):
         )
 
 
-class _FailedGetResponse(GetResponse):
+class _HeldGetResponse(GetResponse):
+    """One with any key, for the garbage collector to see."""
+
+    __slots__ = ("_held",)
+
+    def __init__(
+        self,
+        key: Key,
+        status: ResponseStatus,
+        value: _Value = None,
+        flags: int = 0,
+        cas: int = 0,
+    ) -> None:
+        GetResponse.__init__(self, "", status, value, flags, cas)
+        self._held = key
+
+    @property
+    def key(self) -> Key:
+        return self._held
+
+    def _kind(self) -> type:
+        return GetResponse if type(self) is _HeldGetResponse else type(self)
+
+
+class _FailedGetResponse(_HeldGetResponse):
     __slots__ = ("_error",)
 
     def __init__(self, key: Key, status: ResponseStatus, error: Exception) -> None:
-        GetResponse.__init__(self, key, status)
+        _HeldGetResponse.__init__(self, key, status)
         self._error = error
 
     @property
@@ -171,12 +220,15 @@ class _FailedGetResponse(GetResponse):
 @cython.no_gc  # it holds nothing that could hold it
 @cython.cclass
 class MutateResponse(_Answer):
-    """The answer to a store, delete or touch: `cas` is the new token where the server told it."""
+    """The answer to a store, delete or touch: `cas` is the new token where the server told it.
+
+    One that you make has its key as plain str or bytes.
+    """
 
     __slots__ = ("_cas", "_key")
 
     def __init__(self, key: Key, status: ResponseStatus, cas: int = 0) -> None:
-        self._key = key
+        self._key = _plain_key(key)
         self._status = status
         self._cas = cas
 
@@ -196,14 +248,31 @@ class MutateResponse(_Answer):
         return self._status is not _MISS
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
-        return (("key", self._key), ("status", self._status), ("cas", self._cas))
+        return (("key", self.key), ("status", self._status), ("cas", self._cas))
 
 
-class _FailedMutateResponse(MutateResponse):
+class _HeldMutateResponse(MutateResponse):
+    """One with any key, for the garbage collector to see."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, key: Key, status: ResponseStatus, cas: int = 0) -> None:
+        MutateResponse.__init__(self, "", status, cas)
+        self._held = key
+
+    @property
+    def key(self) -> Key:
+        return self._held
+
+    def _kind(self) -> type:
+        return MutateResponse if type(self) is _HeldMutateResponse else type(self)
+
+
+class _FailedMutateResponse(_HeldMutateResponse):
     __slots__ = ("_error",)
 
     def __init__(self, key: Key, status: ResponseStatus, error: Exception) -> None:
-        MutateResponse.__init__(self, key, status)
+        _HeldMutateResponse.__init__(self, key, status)
         self._error = error
 
     @property
@@ -305,7 +374,7 @@ class StatsResponse(Response):
         return (("status", self._status), ("entries", self._entries))
 
 
-class MetaResponse(GetResponse):
+class MetaResponse(_HeldGetResponse):
     """The answer to one meta command: an item, and what only the meta protocol tells of it."""
 
     __slots__ = ("_details", "_error")
@@ -314,13 +383,13 @@ class MetaResponse(GetResponse):
         self,
         key: Key,
         status: ResponseStatus,
-        value: bytes | None = None,
+        value: _Value = None,
         flags: int = 0,
         cas: int = 0,
         details: Mapping[str, int | None] | None = None,
         error: Exception | None = None,
     ) -> None:
-        GetResponse.__init__(self, key, status, value, flags, cas)
+        _HeldGetResponse.__init__(self, key, status, value, flags, cas)
         self._details = {} if details is None else details
         self._error = error
 
@@ -368,7 +437,7 @@ class MetaResponse(GetResponse):
         return (*GetResponse._fields(self), *self._details.items())
 
 
-class _SkippedGetResponse(GetResponse):
+class _SkippedGetResponse(_HeldGetResponse):
     __slots__ = ()
 
     @property
@@ -376,7 +445,7 @@ class _SkippedGetResponse(GetResponse):
         return True
 
 
-class _SkippedMutateResponse(MutateResponse):
+class _SkippedMutateResponse(_HeldMutateResponse):
     __slots__ = ()
 
     @property
@@ -430,8 +499,17 @@ def failed_mutate(key: Key, status: ResponseStatus, error: Exception) -> MutateR
     return _FailedMutateResponse(key, status, error)
 
 
+def stored_mutate(key: Key, status: ResponseStatus, cas: int = 0) -> MutateResponse:
+    """Return the answer for a key of a store or delete that a server carried out, or would not."""
+    if type(key) is str or type(key) is bytes:
+        return MutateResponse(key, status, cas)
+    return _HeldMutateResponse(key, status, cas)
+
+
 def one_get(key: Key, value: _Value, flags: _Int, cas: _Int) -> GetResponse:
     """Return the answer for a key; a value of None is a miss."""
+    if type(key) is not str and type(key) is not bytes:
+        return _HeldGetResponse(key, _MISS if value is None else _OK, value, flags, cas)
     response = GetResponse.__new__(GetResponse)
     response._key = key
     response._value = value
@@ -452,8 +530,15 @@ def fill_gets(
     if not len(keys) == len(values) == len(flags) == len(cas):
         raise ValueError("keys, values, flags and cas must be of one length")
     at = 0
+    size = len(keys)
     for key in keys:
         value = values[at]
+        if type(key) is not str and type(key) is not bytes:
+            found[key] = one_get(key, value, flags[at], cas[at])
+            at += 1
+            if at == size or size != len(keys) or size != len(values):
+                break  # whatever the key's own hash did to the lists
+            continue
         response = GetResponse.__new__(GetResponse)
         response._key = key
         response._value = value
@@ -461,7 +546,7 @@ def fill_gets(
         response._flags = flags[at]
         response._cas = cas[at]
         found[key] = response
-        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
+        at += 1
     return found
 
 
@@ -472,10 +557,14 @@ def list_mutations(keys: list[Key], statuses: bytes, cas: Sequence[int]) -> list
     answers: list[MutateResponse] = []
     at = 0
     for key in keys:
+        if type(key) is not str and type(key) is not bytes:
+            answers.append(stored_mutate(key, _STATUSES[statuses[at]], cas[at]))
+            at += 1
+            continue
         response = MutateResponse.__new__(MutateResponse)
         response._key = key
         response._status = _STATUSES[statuses[at]]
         response._cas = cas[at]
         answers.append(response)
-        at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
+        at += 1
     return answers

@@ -25,6 +25,7 @@ from .responses import (
     failed_get,
     failed_mutate,
     one_get,
+    stored_mutate,
 )
 from .types import Capabilities, Item, Key, ResponseStatus
 
@@ -182,16 +183,16 @@ class MockClient:
                 return failed_mutate(item.key, status, words)
             entry = self._find(name)
             if entry is None and (item.cas or verb == "replace"):
-                return MutateResponse(item.key, _MISS if item.cas else _NOT_STORED)
+                return stored_mutate(item.key, _MISS if item.cas else _NOT_STORED)
             if entry is not None and item.cas and item.cas != entry.cas:
-                return MutateResponse(item.key, ResponseStatus.KEY_EXISTS)
+                return stored_mutate(item.key, ResponseStatus.KEY_EXISTS)
             if verb in ("append", "prepend"):
                 return self._extend(verb, item, name, entry)
             if verb == "add" and entry is not None:
-                return MutateResponse(item.key, _NOT_STORED)
+                return stored_mutate(item.key, _NOT_STORED)
             value = bytes(memoryview(item.value))
             cas = self._put(name, value, item.flags, self._expires(item.expire))
-            return MutateResponse(item.key, _OK, cas)
+            return stored_mutate(item.key, _OK, cas)
 
     def _refusal(self, item: Item) -> ResponseStatus | None:
         if self.fail_everything or self.fail_all_sets:
@@ -202,10 +203,10 @@ class MockClient:
 
     def _extend(self, verb: str, item: Item, name: bytes, entry: _Entry | None) -> MutateResponse:
         if entry is None:
-            return MutateResponse(item.key, _NOT_STORED)
+            return stored_mutate(item.key, _NOT_STORED)
         more = bytes(memoryview(item.value))
         value = entry.value + more if verb == "append" else more + entry.value
-        return MutateResponse(item.key, _OK, self._put(name, value, entry.flags, entry.expires))
+        return stored_mutate(item.key, _OK, self._put(name, value, entry.flags, entry.expires))
 
     def _store_many(self, verb: str, items: Iterable[Item]) -> list[MutateResponse]:
         answers = []
@@ -263,9 +264,9 @@ class MockClient:
             if self.fail_everything:
                 return failed_mutate(key, ResponseStatus.INTERNAL_ERROR, self._failure())
             if self._find(name) is None:
-                return MutateResponse(key, _MISS)
+                return stored_mutate(key, _MISS)
             del self._entries[name]
-            return MutateResponse(key, _OK)
+            return stored_mutate(key, _OK)
 
     def delete_multi(self, keys: Iterable[Key]) -> list[MutateResponse]:
         """Delete many items; the answers are in the order of the keys."""
@@ -286,9 +287,9 @@ class MockClient:
                 return failed_mutate(key, ResponseStatus.INTERNAL_ERROR, self._failure())
             entry = self._find(name)
             if entry is None:
-                return MutateResponse(key, _MISS)
+                return stored_mutate(key, _MISS)
             self._entries[name] = replace(entry, expires=self._expires(seconds))
-            return MutateResponse(key, _OK)
+            return stored_mutate(key, _OK)
 
     def increment(
         self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None

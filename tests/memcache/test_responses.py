@@ -1,7 +1,10 @@
 """The responses: what each tells, and that it is a value which nobody can change."""
 
 import copy
+import gc
 import pickle
+import weakref
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -214,3 +217,69 @@ def test_batches_have_one_length() -> None:
 def test_the_kinds_are_public() -> None:
     for response, _, _ in CASES.values():
         assert isinstance(response, getattr(memcache, repr(response).partition("(")[0]))
+
+
+class Key(str):
+    """A key that can hold its response."""
+
+    held: Any
+
+
+class Raw(bytes):
+    """A key, or a value, that can hold its response."""
+
+    held: Any
+
+
+class Witness:
+    """What lives as long as the key that holds it."""
+
+
+MAKERS: dict[str, Callable[[Any], Any]] = {
+    "get": lambda key: GetResponse(key, OK, b"v"),
+    "value": lambda key: GetResponse("k", OK, key if isinstance(key, bytes) else None),
+    "mutate": lambda key: MutateResponse(key, OK),
+    "meta": lambda key: MetaResponse(key, OK),
+    "count": lambda key: CountResponse(key, OK),
+    "one": lambda key: responses.one_get(key, b"v", 0, 0),
+    "stored": lambda key: responses.stored_mutate(key, OK),
+    "many": lambda key: responses.fill_gets({}, [key], [b"v"], array("I", [0]), array("Q", [0])),
+    "mutations": lambda key: responses.list_mutations([key], b"\0", array("Q", [0])),
+    "failed get": lambda key: responses.failed_get(key, BUSY, ERROR),
+    "failed mutate": lambda key: responses.failed_mutate(key, BUSY, ERROR),
+    "skipped get": responses.skipped_get,
+    "skipped mutate": responses.skipped_mutate,
+    "skipped count": responses.skipped_count,
+    "skipped meta": responses.skipped_meta,
+}
+
+
+@pytest.mark.parametrize("kind", [Key, lambda text: Raw(text.encode())], ids=["str", "bytes"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_no_response_keeps_itself_alive(name: str, kind: Any) -> None:
+    key, witness = kind("k"), Witness()
+    key.held = MAKERS[name](key), witness
+    gone = weakref.ref(witness)
+    del key, witness
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_key_of_any_kind_is_told_as_it_was_given() -> None:
+    for key in (Key("a"), Raw(b"a")):
+        plain = key[:]
+        many = responses.fill_gets(
+            {}, [key, "b"], [b"v", None], array("I", [3, 0]), array("Q", [7, 0])
+        )
+        (stored,) = responses.list_mutations([key], b"\2", array("Q", [7]))
+        one = responses.one_get(key, b"v", 3, 7)
+        assert all(each.key is key for each in (many[key], one, stored))
+        assert many[key] == one == GetResponse(plain, OK, b"v", 3, 7)
+        assert hash(one) == hash(GetResponse(plain, OK))
+        assert repr(one) == f"GetResponse(key={plain!r}, status=OK, value=b'v', flags=3, cas=7)"
+        assert stored == MutateResponse(plain, EXISTS, 7)
+        assert repr(stored) == f"MutateResponse(key={plain!r}, status=KEY_EXISTS, cas=7)"
+        assert type(GetResponse(key, OK).key) is type(plain)
+        assert pickle.loads(pickle.dumps(GetResponse(key, OK))).key == plain
+    with pytest.raises(memcache.InvalidTypeError, match="key must be str or bytes, got 5"):
+        GetResponse(5, OK)  # type: ignore[arg-type]
