@@ -90,6 +90,7 @@ class Client:
         "_set",
         "_set_multi",
         "_skips",
+        "_told",
     )
     __reduce_ex__ = refuse_copies
 
@@ -129,8 +130,11 @@ class Client:
         owned: Any,
         shard_of: "Callable[[Key], int] | None" = None,
     ) -> None:
+        # Batches of values go one way, hooks or not: those are told by what stands before it.
+        self._quick = operations if type(operations) is ShardedClient else None
+        self._told: Any = None
         if options.hooks:
-            operations = Observed(operations, options.hooks, shard_of)
+            self._told = operations = Observed(operations, options.hooks, shard_of)
         self._operations = operations
         self._options = options
         self._owned = owned
@@ -144,8 +148,6 @@ class Client:
         self._room = _MAX_KEY - options.prefix_size
         self._get = operations.get
         self._get_multi = operations.get_multi
-        # Hooks are told of the answers, and so need those.
-        self._quick = operations if type(operations) is ShardedClient else None
         self._set = operations.set
         self._set_multi = operations.set_multi
         self._add = operations.add
@@ -267,7 +269,10 @@ class Client:
             return self._get_long(given)
         if self._quick is None:
             return self._found(self._get_multi(given), {}, len(given))
-        plain, rest = self._quick._get_listed(given)
+        if self._told is None:
+            plain, rest = self._quick._get_listed(given)
+        else:
+            plain, rest = self._told.get_listed(given)
         if not rest:
             return cast("dict[_Key, Any]", plain)
         found = self._found(rest, plain, len(given))
@@ -380,7 +385,10 @@ class Client:
             triples = zip(names, data, flags or [0] * len(given), strict=True)
             items = [Item(*three, 0, until) for three in triples]
             return self._failed(given, self._set_multi(items), False)
-        answers = self._quick._set_listed(names, data, flags, until)
+        if self._told is None:
+            answers = self._quick._set_listed(names, data, flags, until)
+        else:
+            answers = self._told.set_listed(names, data, flags, until)
         return self._failed(given, answers, False) if answers else FailedKeys()
 
     def _failed(self, keys: list[Key], answers: list[Any], missing: bool) -> FailedKeys:

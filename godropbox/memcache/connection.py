@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["Channel", "Connection", "Seconds", "check_timeout", "network_error"]
+__all__ = ["Channel", "Connection", "Seconds", "check_timeout", "closed_early", "network_error"]
 
 # Under a name of its own, since the compiler takes a plain ``float`` for a C type.
 Seconds = float | None
@@ -82,8 +82,14 @@ def network_error(error: OSError) -> NetworkError:
     """Return what a channel raised as an error of the network's family."""
     text = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
-        return DeadlineExceededError(text)
+        # What is not the system's own is in the kernel's words, whatever the channel has for it.
+        return DeadlineExceededError("the deadline passed" if error.errno is None else text)
     return ConnectionLostError(text)
+
+
+def closed_early(size: int) -> ConnectionResetError:
+    """Return the error for a peer that closed the connection after so many bytes of the reply."""
+    return ConnectionResetError(f"the server closed the connection after {size} bytes of the reply")
 
 
 class Connection:
@@ -316,7 +322,7 @@ class Connection:
                 self._set_timeout(deadline)
                 size = channel.recv_into(buffer)
                 if size == 0:
-                    raise ConnectionResetError("the server closed the connection")
+                    raise closed_early(exchange.reply.size)
                 exchange.feed(buffer[:size])
             if self._pending is not None and self._pending():
                 raise ReplyError("there are bytes after the end of the reply")
@@ -334,7 +340,7 @@ class Connection:
             except BlockingIOError:
                 return
             if not waiting:
-                raise ConnectionResetError("the server closed the connection")
+                raise closed_early(0)
         if waiting:
             raise ReplyError("bytes were waiting before the request was sent")
 

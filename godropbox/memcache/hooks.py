@@ -113,6 +113,16 @@ class Observed:
         keys = [thing.key if isinstance(thing, Item) else thing for thing in things]
         return self._timed(name, keys, partial(call, things), _of_many)
 
+    def get_listed(self, keys: list[Any]) -> Any:
+        """``ShardedClient.get_values``, told as a ``get_multi``."""
+        call = partial(self._operations._get_listed, keys)
+        return self._timed("get_multi", keys.copy(), call, partial(_of_values, keys))
+
+    def set_listed(self, keys: list[Any], *more: Any) -> Any:
+        """``ShardedClient.set_values``, told as a ``set_multi``."""
+        call = partial(self._operations._set_listed, keys, *more)
+        return self._timed("set_multi", keys.copy(), call, _of_many)
+
     def _of_all(self, name: str, call: Callable[..., Any], *args: Any) -> Any:
         return self._timed(name, [], partial(call, *args), _of_one)
 
@@ -153,6 +163,14 @@ def _of_many(answers: Any) -> _Told:
     first = responses[outcomes.index("error")].error if errors else None
     outcome = "error" if errors else "ok"
     return outcome, outcomes.count("hit"), outcomes.count("miss"), errors, first
+
+
+def _of_values(asked: list[Any], answers: Any) -> _Told:
+    """Return the outcome of a get, of the values and the rest of the answers."""
+    found, rest = answers
+    outcome, hits, misses, errors, first = _of_many(rest)
+    missing = len(set(asked)) - len(found) - len(rest)
+    return outcome, hits + len(found), misses + missing, errors, first
 
 
 def _outcome(response: Any) -> str:

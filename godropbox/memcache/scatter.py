@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 from .._kernels import scatter as kernel
-from .connection import Connection, network_error
+from .connection import Connection, closed_early, network_error
 from .errors import DeadlineExceededError, NetworkError, ReplyError, UsageError
 from .exchange import Exchange
 
@@ -292,7 +292,7 @@ class _Talk:
             except ssl.SSLWantWriteError:
                 return selectors.EVENT_WRITE
             if size == 0:
-                raise ConnectionResetError("the server closed the connection")
+                raise closed_early(exchange.reply.size)
             exchange.feed(self._buffer[:size])
         if exchange.done and self._pending is not None and self._pending():
             raise ReplyError("there are bytes after the end of the reply")

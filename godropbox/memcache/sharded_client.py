@@ -326,7 +326,7 @@ class ShardedClient:
         """Get many items in the least time: the values without flags, and the rest.
 
         The rest are the answers for keys whose values have flags or are empty, and for those that
-        failed; they may lack their tokens. A miss is in neither.
+        failed or were skipped; they may lack their tokens. A miss is in neither.
         """
         return self._get_listed(list(keys))
 
@@ -344,7 +344,7 @@ class ShardedClient:
         for key, answer in answers.items():
             if answer.value and not answer.flags:
                 found[key] = answer.value
-            elif answer.value is not None or answer.error is not None:
+            elif answer.value is not None or answer.error is not None or answer.skipped:
                 rest[key] = answer
         return found, rest
 
