@@ -111,7 +111,7 @@ class _Answer:
         return type(self)
 
 
-def _plain_key(key: Any) -> Any:
+def _plain_key(key: Any) -> Key:
     """Return a key as plain str or bytes, which is in no cycle of references."""
     if type(key) is str or type(key) is bytes:
         return key
@@ -199,7 +199,8 @@ class _HeldGetResponse(GetResponse):
 
     @property
     def key(self) -> Key:
-        return self._held
+        held: Key = self._held
+        return held
 
     def _kind(self) -> type:
         return GetResponse if type(self) is _HeldGetResponse else type(self)
@@ -262,7 +263,8 @@ class _HeldMutateResponse(MutateResponse):
 
     @property
     def key(self) -> Key:
-        return self._held
+        held: Key = self._held
+        return held
 
     def _kind(self) -> type:
         return MutateResponse if type(self) is _HeldMutateResponse else type(self)

@@ -702,3 +702,13 @@ def test_a_key_may_empty_the_list_that_is_looked_through(twin: ModuleType) -> No
         key.victim = keys
     assert twin.has_repeats(keys) is False
     assert keys == []
+
+
+@pytest.mark.parametrize("twin", twins("wire_request"), ids=lambda twin: twin.__name__)
+def test_a_key_is_its_own_text_whatever_its_methods_say(twin: ModuleType) -> None:
+    class Raw(bytes):
+        def __radd__(self, other: Any) -> bytes:
+            raise AssertionError("nobody is to ask for it")
+
+    assert twin.wire_key(Odd("key"), b"p:") == twin.wire_key(Raw(b"key"), b"p:") == b"p:key"
+    assert twin.ascii_keys(b"get", [Odd("a"), Odd("a")], b"p:") == b"get p:a p:a\r\n"

@@ -258,3 +258,28 @@ def test_text_that_utf8_cannot_hold_is_refused() -> None:
 def test_an_int_of_too_many_digits_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="value must be an int of fewer digits"):
         Client.over(MockClient()).set("k", 1 << 50000)
+
+
+class Meddling:
+    """A serializer that changes the mapping whose values it is given."""
+
+    flag = 1 << 16
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def dumps(self, value: Any) -> bytes:
+        self.values.pop("a", None)
+        self.values["z"] = 0
+        return repr(value).encode()
+
+    def loads(self, data: bytes) -> Any:
+        return data.decode()
+
+
+def test_a_serializer_that_changes_the_mapping_changes_nothing_that_is_stored() -> None:
+    serializer = Meddling()
+    client = Client.over(MockClient(), serializer=serializer)
+    serializer.values = {"a": 1.5, "b": 2.5, "c": b"3"}
+    assert client.set_many(serializer.values) == []
+    assert client.get_many(["a", "b", "c", "z"]) == {"a": "1.5", "b": "2.5", "c": b"3"}

@@ -109,3 +109,30 @@ def test_a_refusal_is_told_and_costs_no_connection() -> None:
         assert found == values([key for key in KEYS if key not in ITS])
         assert errors == {key: ["ServerError", "SERVER_ERROR out of memory"] for key in ITS}
         assert states == [[1, 0], [1, 0]]
+
+
+class Emptying:
+    """A shard function whose placement empties what it is given; every key is on shard 0."""
+
+    has_next = False
+
+    def bind(self, addresses: Any) -> "Emptying":
+        return self
+
+    def among(self, addresses: Any, shards: Any) -> "Emptying":
+        return self
+
+    def of(self, key: Any) -> int:
+        return 0
+
+    def of_many(self, keys: Any) -> Any:
+        shards = [0] * len(keys)
+        keys.clear()
+        return shards
+
+
+@pytest.mark.parametrize("call", ["get_many", "get_multi", "set_many", "set_multi"])
+def test_a_placement_that_empties_what_it_is_given_changes_nothing(call: str) -> None:
+    case = a_case(call, ITS, [])
+    for each in EVERY:
+        assert play(case, *each, Emptying())[:2] == play(case, *each)[:2]

@@ -45,7 +45,7 @@ def shard_of(key: Any, shards: int) -> int:
 class Channel(socket.socket):
     """A socket that no kernel takes for a plain one."""
 
-    def recv_into(self, *args: Any) -> int:  # type: ignore[override]
+    def recv_into(self, *args: Any) -> int:
         return super().recv_into(*args)
 
 
@@ -297,14 +297,14 @@ def as_text(values: dict[str, Any]) -> Any:
     return [[key, v.decode() if isinstance(v, bytes) else v] for key, v in values.items()]
 
 
-def play(case: Case, road: str, hooks: bool) -> Any:
+def play(case: Case, road: str, hooks: bool, placed_by: Any = shard_of) -> Any:
     """Return what comes of a case on one road, with hooks that do nothing or with none."""
     servers = {f"10.0.0.{i}:11211": Server(case) for i in range(2)}
     options = ShardOptions(open=lambda address: servers[address].open(road != "channel"))
     protocol = PROTOCOLS[case["protocol"]]()
     events: list[Any] = []
     told_of: dict[str, Any] = {"hooks": (events.append,)} if hooks else {}
-    with StaticShardManager(list(servers), shard_of, options) as manager:
+    with StaticShardManager(list(servers), placed_by, options) as manager:
         timeout = case["timeout"]
         client = Client(manager, protocol=case["protocol"], timeout=timeout, **told_of)
         sharded = ShardedClient(manager, protocol, timeout)
