@@ -18,6 +18,7 @@ from godropbox import memcache
 from godropbox.memcache import Item
 from godropbox.memcache.client import Client
 from godropbox.memcache.hooks import Event, OpenTelemetryHook, PrometheusHook
+from godropbox.memcache.shard_manager import BaseShardManager, ShardState
 from godropbox.memcache.testing import MockClient
 
 
@@ -148,6 +149,31 @@ def test_the_shard_of_a_key_is_told(servers: Callable[[str], Server]) -> None:
         client.get(5)  # type: ignore[arg-type]
     client.close()
     assert [event.shard for event in events] == [1, None, None]
+
+
+@pytest.mark.parametrize("protocol", ["meta", "ascii", "binary"])
+def test_batches_over_a_fleet_are_told_key_by_key(
+    servers: Callable[[str], Server], protocol: Any
+) -> None:
+    events: list[Event] = []
+    states = [(servers("tcp").address, ShardState.ACTIVE), ("127.0.0.1:1", ShardState.WRITE_ONLY)]
+    with BaseShardManager(lambda key, shards: int(key[-1]) % 2) as manager:
+        manager.update_shard_states(states)
+        client = Client(manager, protocol=protocol, timeout=10.0, hooks=(events.append,))
+        client.delete_many(["absent0", "empty0"])
+        assert client.set_many({"a0": b"1", "b0": "text", "c0": 5, "skipped1": b"1"}) == [
+            "skipped1"
+        ]
+        assert client.set_many({"a0": b"1"}) == []
+        asked = ["a0", "b0", "absent0", "a0", "skipped1", "c0", "absent0"]
+        for _ in range(2):
+            assert client.get_many(asked) == {"a0": b"1", "b0": "text", "c0": 5}
+    told = [(e.operation, list(e.keys), e.outcome, e.hits, e.misses, e.errors) for e in events]
+    assert told[1:] == [
+        ("set_multi", ["a0", "b0", "c0", "skipped1"], "ok", 0, 0, 0),
+        ("set_multi", ["a0"], "ok", 0, 0, 0),
+        *[("get_multi", asked, "ok", 3, 1, 0)] * 2,
+    ]
 
 
 def test_what_get_or_set_did_is_told(servers: Callable[[str], Server]) -> None:
