@@ -161,9 +161,8 @@ def block(key: bytes, value: bytes, flags: int, with_token: bool) -> bytes:
     return b"VALUE %b %d %d%b\r\n%b\r\n" % (key, flags, len(value), token, value)
 
 
-def spoilt(frames: list[bytes], mishaps: list[Any]) -> bytes:
+def spoilt(frames: list[bytes], mishaps: list[Any], with_token: bool) -> bytes:
     """Return a reply after what happened to it, the last frame being what ends it."""
-    with_token = any(frame.partition(b"\r\n")[0].endswith(b" 7") for frame in frames)
     last = [frames.pop()] if frames and not frames[-1].startswith((b"VALUE", b"STORED")) else []
     for what, at in mishaps:
         place = at % (len(frames) + 1)
@@ -238,8 +237,12 @@ class Server:
                     request.data += data
                 frames = request.blocks(self.case["merges"])
                 mishaps, self.mishaps = self.mishaps, None
+                if mishaps is None:
+                    reply = b"".join(frames)
+                else:
+                    reply = spoilt(frames, mishaps, request.data.startswith(b"gets "))
                 try:
-                    far.sendall(b"".join(frames) if mishaps is None else spoilt(frames, mishaps))
+                    far.sendall(reply)
                 except OSError:
                     return
                 if mishaps is not None and self.closes:
