@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+from ._kernels._guarded import add_note, brief
+
 __all__ = ["call_all", "raised_by"]
 
 
@@ -21,5 +23,5 @@ def call_all(calls: Iterable[Callable[[], object]]) -> None:
     errors = raised_by(calls)
     if errors:
         for other in errors[1:]:
-            errors[0].add_note(f"and then {other!r}")
+            add_note(errors[0], f"and then {brief(other)}")
         raise errors[0]

@@ -15,11 +15,30 @@ A programmer's mistake is no error of these: it raises TypeError or ValueError.
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import BuiltinFunctionType, CodeType, MappingProxyType, TracebackType
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from types import CodeType, MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from . import _kernels
 from ._kernels._args import checked_int, shown
+from ._kernels._guarded import (
+    FIELDS,
+    add_note,
+    behind,
+    brief,
+    kind_of,
+    link,
+    linked,
+    members,
+    notes_of,
+    set_cause,
+    slots_of,
+    text,
+    text_of,
+    without_init,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 __all__ = [
     "DropboxError",
@@ -42,10 +61,10 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-# Where fields are kept, on our errors and on others' that passed through a context.
-_FIELDS: Final = "_error_fields"
 # Of how many innermost functions a fingerprint is made.
 _INNERMOST: Final = 3
+# As far as a field's value is taken apart.
+_DEEPEST: Final = 8
 # The folder in the path of a file, with either separator.
 _FOLDER: Final = re.compile(r".*[/\\]")
 
@@ -137,7 +156,7 @@ class DropboxError(_kernels.stack.StackedError):
     @property
     def message(self) -> str:
         """The error's own message, without its causes and without the stack."""
-        return str(self.args[0]) if self.args else ""
+        return text(self.args[0]) if self.args else ""
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -156,75 +175,151 @@ class DropboxError(_kernels.stack.StackedError):
         return self._held_stack().text()
 
     def _held_stack(self) -> Stack:
-        held: Any = self._stack
+        held: Any = self.__dict__.get("_stack", (b"",))
         return held if isinstance(held, Stack) else Stack(held)
 
-    def _attributes(self) -> dict[str, Any]:
-        """Return the attributes for a copy, whose notes and fields are to be its own."""
-        return {
-            name: value.copy() if name in ("__notes__", _FIELDS) else value
-            for name, value in self.__dict__.items()
-        }
-
     def __copy__(self) -> Self:
-        copied: Self = _without_init(type(self), self.args)
-        copied.__dict__.update(self._attributes())
-        _link(copied, (self.__cause__, self.__context__, self.__suppress_context__))
+        copied: Self = without_init(type(self), self.args)
+        _restore(copied, _state_of(self, {}), [])
+        link(copied, linked(self))
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        attributes = self._attributes() | {"_stack": self._held_stack()}
-        return _without_init, (type(self), self.args), (attributes, _links(self))
+        return without_init, (type(self), self.args), _packed(self)
 
-    def __setstate__(self, state: Any) -> None:
-        attributes, links = state
-        self.__dict__.update(attributes)
-        for error, link in links:
-            _link(self if error is None else error, link)
+    def __setstate__(self, packed: Any) -> None:
+        own, parts, links = packed
+        everyone = _unpacked(self, parts)
+        for error, state in zip(everyone, (own, *(part[-1] for part in parts)), strict=True):
+            if state is not None:
+                _restore(error, state, everyone)
+        for error, (cause, context, suppressed) in zip(everyone, links, strict=True):
+            link(error, (_at(everyone, cause), _at(everyone, context), suppressed))
+
+
+def _is_ours(value: object) -> "TypeIs[DropboxError]":
+    """Tell whether that is one of ours, whatever its ``__class__`` says."""
+    return issubclass(type(value), DropboxError)
 
 
 def _fields(exc: BaseException) -> dict[str, Any]:
-    return exc.__dict__.get(_FIELDS) or {}
+    """Return the fields of an exception, whatever it has in their place."""
+    try:
+        held = exc.__dict__.get(FIELDS)
+    except Exception:
+        held = None
+    return held if type(held) is dict else {}
 
 
-def _without_init(cls: type, args: tuple[Any, ...]) -> Any:
-    """Return a new error, whose ``__init__`` is not called because its arguments are not known."""
-    # The __new__ of the class that lays out the object: with several bases ``cls.__new__`` can be
-    # another's, which Python then refuses to call.
-    base: type = cls
-    while not isinstance(vars(base).get("__new__"), BuiltinFunctionType):
-        assert base.__base__ is not None  # object has one
-        base = base.__base__
-    error: Any = base.__new__(cls, *args)
-    error.args = args
-    return error
+# Copies. A pickle of an error has all that is behind it in one list, each as a part that says how
+# to make it, and who is linked to whom by their numbers, so that no chain is too long for it. The
+# error itself is number 0, and the parts begin with 1.
+
+_OURS: Final = "ours"
+_GROUP: Final = "group"
+_OTHER: Final = "other"
+
+# Attributes, slots, and which of the attributes and fields are errors of the chain, by number.
+_State = tuple[dict[str, Any], dict[str, Any], dict[str, int], dict[str, int]]
 
 
-def _link(error: BaseException, link: tuple[Any, Any, bool]) -> None:
-    """Set cause and context, and last whether the context is suppressed, as the cause sets it."""
-    error.__cause__, error.__context__, error.__suppress_context__ = link
+def _state_of(exc: BaseException, numbers: dict[int, int]) -> _State:
+    """Return the attributes of an error for a copy, whose notes and fields are to be its own."""
+    attributes = dict(exc.__dict__)
+    if type(attributes.get("__notes__")) is list:
+        attributes["__notes__"] = list(attributes["__notes__"])
+    if _is_ours(exc) and numbers:
+        attributes["_stack"] = exc._held_stack()
+    fields = dict(_fields(exc))
+    theirs = _numbered(fields, numbers)
+    if FIELDS in attributes and type(attributes[FIELDS]) is dict:
+        attributes[FIELDS] = fields
+    mine = _numbered(attributes, numbers)
+    return attributes, slots_of(exc), mine, theirs
 
 
-def _links(exc: DropboxError) -> list[tuple[Any, ...]]:
-    """Return what ties together `exc` (for which None stands) and the errors behind it.
+def _numbered(values: dict[str, Any], numbers: dict[int, int]) -> dict[str, int]:
+    """Take out of `values` the errors that have numbers, and return these by name."""
+    found = {name: numbers[id(value)] for name, value in values.items() if id(value) in numbers}
+    for name in found:
+        del values[name]
+    return found
 
-    Others' exceptions lose their causes in a pickle, so theirs are here; those of ours bring them.
-    """
-    stand_ins: dict[int, BaseException | None] = {id(None): None}
+
+def _restore(error: BaseException, state: _State, everyone: list[BaseException]) -> None:
+    attributes, slots, mine, theirs = state
+    held = error.__dict__
+    held.update(attributes)
+    held.update({name: everyone[number] for name, number in mine.items()})
+    if theirs:
+        held[FIELDS].update({name: everyone[number] for name, number in theirs.items()})
+    for name, value in slots.items():
+        BaseException.__setattr__(error, name, value)
+
+
+def _at(everyone: list[BaseException], number: int | None) -> BaseException | None:
+    return None if number is None else everyone[number]
+
+
+def _packed(exc: DropboxError) -> tuple[_State, list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Return the state of `exc`, the parts of what is behind it, and the links of all of them."""
+    everyone: list[BaseException] = [exc]
+    numbers: dict[int, int] = {id(exc): 0}
     links = []
-    waiting: list[BaseException] = [exc]
-    while waiting:
-        error = waiting.pop()
-        behind = (error.__cause__, error.__context__)
-        for near in behind:
-            if near is not None and id(near) not in stand_ins:
-                ours = isinstance(near, DropboxError)
-                stand_ins[id(near)] = near if ours else _portable(near)
-                waiting += [] if ours else [near]
-        cause, context = (stand_ins[id(near)] for near in behind)
-        this = None if error is exc else stand_ins[id(error)]
-        links.append((this, (cause, context, error.__suppress_context__)))
-    return links
+    for error in everyone:  # which grows
+        cause, context, suppressed = linked(error)
+        for near in (*_inside(error), cause, context):
+            if near is not None and id(near) not in numbers:
+                numbers[id(near)] = len(everyone)
+                everyone.append(near)
+        links.append((numbers.get(id(cause)), numbers.get(id(context)), suppressed))
+    parts = [_part(error, numbers) for error in everyone[1:]]
+    return _state_of(exc, numbers), parts, links
+
+
+def _inside(exc: BaseException) -> tuple[BaseException, ...]:
+    """Return the members that a part says by number; those of ours are in their arguments."""
+    return () if _is_ours(exc) else members(exc)
+
+
+def _part(exc: BaseException, numbers: dict[int, int]) -> tuple[Any, ...]:
+    if _is_ours(exc):
+        return _OURS, type(exc), exc.args, _state_of(exc, numbers)
+    inside = members(exc)
+    if not inside:
+        return _OTHER, _portable(exc), None
+    kind: type = type(exc)
+    state: _State = _state_of(exc, numbers)
+    if not _is_portable((kind, state)):
+        # The class may be another's alone; what all have tells the most of it.
+        kind = ExceptionGroup if issubclass(type(exc), Exception) else BaseExceptionGroup
+        state = ({"__notes__": notes_of(exc)}, {}, {}, {})
+    message: Any = BaseExceptionGroup.message.__get__(exc)  # type: ignore[attr-defined]
+    return _GROUP, kind, message, [numbers[id(member)] for member in inside], state
+
+
+def _unpacked(first: BaseException, parts: list[tuple[Any, ...]]) -> list[BaseException]:
+    """Return `first` and what the parts make, by number; a group is made after its members."""
+    everyone: list[Any] = [first, *([None] * len(parts))]
+    groups = []
+    for number, part in enumerate(parts, 1):
+        if part[0] == _OURS:
+            everyone[number] = without_init(part[1], part[2])
+        elif part[0] == _OTHER:
+            everyone[number] = part[1]
+        else:
+            groups.append(number)
+    while groups:
+        later = []
+        for number in reversed(groups):  # those inside of others come after them
+            _, kind, message, inside, _ = parts[number - 1]
+            found = [everyone[each] for each in inside]
+            if None in found:
+                later.append(number)
+            else:
+                everyone[number] = BaseExceptionGroup.__new__(kind, message, found)
+        groups = later[::-1]
+    return everyone
 
 
 def _portable(exc: BaseException) -> BaseException:
@@ -233,23 +328,33 @@ def _portable(exc: BaseException) -> BaseException:
     Many cannot be unpickled, for their ``__init__`` does not take their ``args``; whoever loads
     such a pickle would get that failure in place of our error.
     """
+    if _is_portable(exc):
+        return exc
+    told = DropboxError(f"{kind_of(exc)}: {text_of(exc)}")
+    fields = {
+        name: value if _is_portable(value) else brief(value) for name, value in _fields(exc).items()
+    }
+    told.__dict__.update({FIELDS: fields, "_stack": _unpickled_stack(_frames(exc))})
+    return told
+
+
+def _is_portable(value: object) -> bool:
+    """Tell whether a pickle keeps `value`."""
     import io  # both here, so that importing the package does not
     import pickle
 
     class Trial(pickle.Pickler):
         def reducer_override(self, value: object) -> Any:
             # Of ours a blank one will do; a real one could lead back to here.
-            ours = isinstance(value, DropboxError)
-            return (_without_init, (DropboxError, ())) if ours else NotImplemented
+            ours = _is_ours(value)
+            return (without_init, (DropboxError, ())) if ours else NotImplemented
 
     try:
-        Trial(written := io.BytesIO()).dump(exc)
+        Trial(written := io.BytesIO()).dump(value)
         pickle.loads(written.getvalue())
     except Exception:
-        told = DropboxError(f"{_type_name(exc)}: {_own_message(exc)}")
-        told.__dict__.update({_FIELDS: _fields(exc), "_stack": _unpickled_stack(_frames(exc))})
-        return told
-    return exc
+        return False
+    return True
 
 
 class ServerError(DropboxError):
@@ -264,27 +369,21 @@ class UsageError(DropboxError):
     """The caller did wrong in a way that shows only at run time, such as using a closed pool."""
 
 
-def wrap(exc: BaseException, message: str, **fields: object) -> DropboxError:
+def wrap(exc: BaseException, message: str, /, **fields: object) -> DropboxError:
     """Return a ``DropboxError`` with `message` and `fields`, whose cause is `exc`.
 
     Its stack is the caller's. Raise it, or hand it on.
     """
-    if not isinstance(exc, BaseException):
+    if not issubclass(type(exc), BaseException):
         raise TypeError(f"exc must be an exception, got {shown(exc)}")
-    error = DropboxError(message, cause=exc, **fields)
-    raw: Any = error._stack
-    error._stack = (*raw[1:-1], raw[-1][4:])  # without this function's own frame
+    error = DropboxError(message)
+    set_cause(error, exc)
+    held = error.__dict__
+    raw: Any = held["_stack"]
+    held["_stack"] = (*raw[1:-1], raw[-1][4:])  # without this function's own frame
+    if fields:
+        held[FIELDS] = fields
     return error
-
-
-def _behind(exc: BaseException) -> list[BaseException]:
-    """Return what is directly behind an exception: a group's members, then its cause."""
-    behind = list(exc.exceptions) if isinstance(exc, BaseExceptionGroup) else []
-    if exc.__cause__ is not None:
-        behind.append(exc.__cause__)
-    elif exc.__context__ is not None and not exc.__suppress_context__:
-        behind.append(exc.__context__)
-    return behind
 
 
 def chain(exc: BaseException) -> Iterator[BaseException]:
@@ -293,7 +392,7 @@ def chain(exc: BaseException) -> Iterator[BaseException]:
     Behind an exception are the members of a group, and its cause, or the context if that is not
     suppressed; depth first and in this order.
     """
-    if not isinstance(exc, BaseException):
+    if not issubclass(type(exc), BaseException):
         raise TypeError(f"exc must be an exception, got {shown(exc)}")
     return _walk(exc)
 
@@ -306,7 +405,7 @@ def _walk(exc: BaseException) -> Iterator[BaseException]:
         if id(exc) not in seen:
             seen.add(id(exc))
             yield exc
-            waiting.extend(reversed(_behind(exc)))
+            waiting.extend(reversed(behind(exc)))
 
 
 def root_error(exc: BaseException) -> BaseException:
@@ -314,25 +413,28 @@ def root_error(exc: BaseException) -> BaseException:
 
     A group without a cause stands for its first member. A cycle ends before it repeats.
     """
-    if not isinstance(exc, BaseException):
+    if not issubclass(type(exc), BaseException):
         raise TypeError(f"exc must be an exception, got {shown(exc)}")
     seen = {id(exc)}
     while True:
-        behind = _behind(exc)
-        if isinstance(exc, BaseExceptionGroup) and len(behind) > len(exc.exceptions):
-            behind = behind[-1:]
-        if not behind or id(behind[0]) in seen:
+        near = behind(exc)
+        inside = len(members(exc))
+        if inside and len(near) > inside:
+            near = near[-1:]
+        if not near or id(near[0]) in seen:
             return exc
-        exc = behind[0]
+        exc = near[0]
         seen.add(id(exc))
 
 
 def _own_message(exc: BaseException) -> str:
     """Return an exception's text, whatever its ``__str__`` does."""
-    try:
-        return exc.message if isinstance(exc, DropboxError) else str(exc)
-    except Exception as error:
-        return f"<{type(exc).__qualname__} whose __str__ raised {type(error).__qualname__}>"
+    if _is_ours(exc):
+        try:
+            return text(exc.message)
+        except Exception:
+            return DropboxError.message.__get__(exc)  # a subclass has another
+    return text_of(exc)
 
 
 def is_error(
@@ -350,7 +452,7 @@ def is_error(
             error is target or (type(error) is type(target) and _own_message(error) == text)
             for error in chain(exc)
         )
-    return any(isinstance(error, target) for error in chain(exc))
+    return any(issubclass(type(error), target) for error in chain(exc))
 
 
 def find_wrapped_error(
@@ -378,12 +480,14 @@ class context:  # noqa: N801  # it reads as a verb: with context("loading", shar
     The note is `message` with the fields behind it. The fields go to ``DropboxError.fields`` and
     ``to_dict``, of other exceptions too; where a name is taken, the one nearest to the error
     stays. One context can be entered again and by several threads; making it once and entering
-    it often costs the least.
+    it often costs the least. The exception comes out, whatever it or the fields make of this.
     """
 
     __slots__ = ("fields", "message")
 
-    def __init__(self, message: str, **fields: object) -> None:
+    def __init__(self, message: str, /, **fields: object) -> None:
+        if not isinstance(message, str):
+            raise TypeError(f"message must be a str, got {shown(message)}")
         self.message = message
         self.fields = fields
 
@@ -398,65 +502,83 @@ class context:  # noqa: N801  # it reads as a verb: with context("loading", shar
     ) -> None:
         if exc is None:
             return
-        details = ", ".join(f"{name}={_brief(value)}" for name, value in self.fields.items())
-        exc.add_note(f"{self.message} ({details})" if details else self.message)
-        if self.fields:
-            held = exc.__dict__.setdefault(_FIELDS, {})
-            for name, value in self.fields.items():
-                held.setdefault(name, value)
+        # Each by itself: where there is no room left on the stack, any call may raise.
+        try:
+            details = ", ".join(f"{name}={brief(value)}" for name, value in self.fields.items())
+            add_note(exc, f"{self.message} ({details})" if details else self.message)
+        except Exception:  # what passes through says more than this would
+            pass
+        try:
+            if self.fields:
+                _add_fields(exc, self.fields)
+        except Exception:
+            pass
 
 
-def _brief(value: object) -> str:
-    """Return a short repr that never fails."""
-    if isinstance(value, int) and value.bit_length() > 256:
-        return shown(value)
-    try:
-        text = repr(value)
-    except Exception:
-        text = object.__repr__(value)
-    return text if len(text) <= 200 else text[:197] + "..."
+def _add_fields(exc: BaseException, fields: dict[str, object]) -> None:
+    attributes = exc.__dict__
+    held = attributes.get(FIELDS)
+    if held is None:
+        held = attributes[FIELDS] = {}
+    if type(held) is dict:  # anything else is the exception's own
+        for name, value in fields.items():
+            held.setdefault(name, value)
 
 
-def _jsonable(value: object, depth: int = 0) -> Any:
-    """Return `value` in what JSON has, and as its repr where JSON has nothing like it."""
-    if value is None or isinstance(value, (bool, str)):
+def _jsonable(value: object, within: tuple[int, ...] = ()) -> Any:
+    """Return `value` in what JSON has, and as its repr where JSON has nothing like it.
+
+    `within` are the ids of what it is inside of: what holds itself, or lies deeper, is a repr.
+    """
+    kind: Any = type(value)
+    if value is None or kind is bool:
         return value
-    if isinstance(value, int):
-        return int(value) if value.bit_length() <= 256 else _brief(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
-    if depth < 8 and isinstance(value, Mapping):
-        return {
-            name if isinstance(name, str) else _brief(name): _jsonable(item, depth + 1)
-            for name, item in value.items()
-        }
-    if depth < 8 and isinstance(value, (list, tuple, set, frozenset)):
-        return [_jsonable(item, depth + 1) for item in value]
-    return _brief(value)
+    if issubclass(kind, str):
+        return str.__str__(value)  # type: ignore[arg-type]
+    if issubclass(kind, int):
+        number = int.__int__(value)  # type: ignore[arg-type]
+        return number if number.bit_length() <= 256 else brief(number)
+    if issubclass(kind, float):
+        real = float.__float__(value)  # type: ignore[arg-type]
+        return real if math.isfinite(real) else brief(real)
+    if len(within) < _DEEPEST and id(value) not in within:
+        inside = (*within, id(value))
+        try:
+            if isinstance(value, Mapping):
+                return {_key(name): _jsonable(item, inside) for name, item in value.items()}
+            if issubclass(kind, (list, tuple, set, frozenset)):
+                items: Any = value
+                return [_jsonable(item, inside) for item in items]
+        except Exception:
+            return brief(value)
+    return brief(value)
 
 
-def _type_name(exc: BaseException) -> str:
-    return f"{type(exc).__module__}.{type(exc).__qualname__}"
+def _key(name: object) -> str:
+    return text(name) if issubclass(type(name), str) else brief(name)
 
 
 def _frames(exc: BaseException) -> tuple[StackFrame, ...]:
     """Return where an exception was made, or for another's class where it was raised."""
-    if isinstance(exc, DropboxError):
-        return exc.stack_frames()
-    frames = []
-    at = exc.__traceback__
-    while at is not None:
-        frames.append(_resolved(at.tb_frame.f_code, at.tb_lasti))
-        at = at.tb_next
+    frames: list[StackFrame] = []
+    try:
+        if _is_ours(exc) and "_stack" in exc.__dict__:
+            return exc._held_stack().frames()
+        at = exc.__traceback__
+        while at is not None:
+            frames.append(_resolved(at.tb_frame.f_code, at.tb_lasti))
+            at = at.tb_next
+    except Exception:  # its own things stand where Python's belong
+        return tuple(frames)
     return tuple(frames)
 
 
 def _one_dict(exc: BaseException) -> dict[str, Any]:
     return {
-        "type": _type_name(exc),
+        "type": kind_of(exc),
         "message": _own_message(exc),
-        "fields": _jsonable(_fields(exc)),
-        "notes": [str(note) for note in getattr(exc, "__notes__", ())],
+        "fields": {_key(name): _jsonable(value) for name, value in dict(_fields(exc)).items()},
+        "notes": notes_of(exc),
         "stack": [frame._asdict() for frame in _frames(exc)],
     }
 
@@ -488,7 +610,7 @@ def fingerprint(exc: BaseException) -> str:
 
     parts = {
         (
-            _type_name(error),
+            kind_of(error),
             *(
                 f"{_FOLDER.sub('', frame.file)}:{frame.function}"
                 for frame in _frames(error)[-_INNERMOST:]

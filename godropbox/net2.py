@@ -19,6 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ._kernels._args import shown
+from ._kernels._guarded import text_of
 from ._kernels._identity import refuse_copies
 from .errors import DropboxError, NetworkError
 from .resource_pool import (
@@ -198,7 +199,7 @@ def dial(address: Any, options: ConnectionOptions) -> socket.socket:
     else:
         kind = DialError
         message = f"no connection to {_told(target)}"
-    said = "; ".join(dict.fromkeys(str(error) for error in errors))
+    said = "; ".join(dict.fromkeys(text_of(error) for error in errors))
     cause = ExceptionGroup(message, errors) if errors else None
     raise kind(f"{message}: {said}" if said else message, cause=cause)
 
@@ -313,7 +314,7 @@ class ManagedConnection:
             message = f"a {word} took more than {timeout:g} s: {self._ends(connection)}"
             raise kind(message, cause=error) from error
         except OSError as error:
-            message = f"{error}: {self._ends(connection)}"
+            message = f"{text_of(error)}: {self._ends(connection)}"
             raise ConnectionBrokenError(message, cause=error) from error
         finally:
             self._is_broken = self._is_broken or not finished

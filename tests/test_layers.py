@@ -16,7 +16,7 @@ from godropbox import _kernels
 ROOT = Path(__file__).parent.parent
 
 SHARED = r"godropbox\._kernels\._\w+"
-BASE = r"godropbox\._kernels(\._args|\._identity)?|godropbox\.errors"
+BASE = r"godropbox\._kernels(\._(args|guarded|identity))?|godropbox\.errors"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
 FORKS = r"godropbox\._forks|godropbox\._calls"
@@ -39,10 +39,10 @@ LAYERS = [
     ),
     (r"godropbox\._kernels\.(line|scatter)_py", rf"{SHARED}|godropbox\._kernels\.wire_py"),
     (r"godropbox\._kernels\.\w+", SHARED),
-    (r"godropbox\.errors", r"godropbox\._kernels(\._args)?"),
+    (r"godropbox\.errors", r"godropbox\._kernels(\._(args|guarded))?"),
     (r"godropbox\.database", r"(?!)"),
     (rf"{HASHES}|{SQLTYPES}", BASE),
-    (r"godropbox\._calls", r"(?!)"),
+    (r"godropbox\._calls", r"godropbox\._kernels\._guarded"),
     (r"godropbox\._forks", r"godropbox\._calls"),
     (POOLS, rf"{BASE}|{FORKS}|{POOLS}"),
     (BUILDER, rf"{BASE}|{SQLTYPES}|{BUILDER}"),

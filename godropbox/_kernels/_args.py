@@ -6,20 +6,18 @@ and their words cannot drift apart.
 
 import operator
 
+from ._guarded import brief, name_of
+
 __all__ = ["bad_buffer", "bad_int", "checked_int", "checked_items", "shown"]
 
 
 def shown(value: object) -> str:
     """Return a short text for `value` that never fails and never runs to pages."""
-    if isinstance(value, int) and value.bit_length() > 256:
-        return f"{'a negative' if value < 0 else 'an'} int of {value.bit_length()} bits"
-    try:
-        text = repr(value)
-    except Exception:
-        text = object.__repr__(value)
+    is_int = issubclass(type(value), int)  # whatever its ``__class__`` says
+    text = brief(value)
     if len(text) > 80:
         text = text[:60] + "..."
-    return text if isinstance(value, int) else f"{text} ({type(value).__name__})"
+    return text if is_int else f"{text} ({name_of(type(value))})"
 
 
 def bad_int(name: str, allowed: str, value: object) -> Exception:

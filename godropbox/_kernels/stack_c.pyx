@@ -11,6 +11,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 
 from ._args import checked_int, shown
+from ._guarded import set_args
 
 __all__ = ["StackedError", "capture"]
 
@@ -117,6 +118,8 @@ cdef extern from "Python.h":
     tuple PyTuple_New(Py_ssize_t)
     void PyTuple_SET_ITEM(object, Py_ssize_t, PyObject *) noexcept
     void Py_DECREF(PyObject *) noexcept
+    void Py_INCREF(object) noexcept
+    void PyException_SetCause(object, PyObject *) noexcept  # which takes the reference
 
 cdef enum:
     LIMIT = 200  # the most frames that an exception keeps, as in the Go library
@@ -234,7 +237,8 @@ cdef class StackedError(Exception):
 
     The stack is taken before any ``__init__`` runs, so that it ends at the line that makes the
     exception whatever a subclass's ``__init__`` calls. It is raw, in ``_stack``; the fields, if
-    there are any, are a dict in ``_error_fields``.
+    there are any, are a dict in ``_error_fields``. Neither goes through a ``__setattr__``, which a
+    frozen dataclass has. Every name but `cause` can be a field's.
     """
 
     def __cinit__(self):
@@ -243,17 +247,20 @@ cdef class StackedError(Exception):
             base.fields = PyDict_New()
         PyDict_SetItem(base.fields, "_stack", _captured())
 
-    def __init__(self, message, *, cause=None, **fields):
+    def __init__(self, message, /, *, cause=None, **fields):
         cdef PyBaseExceptionObject *base = <PyBaseExceptionObject *> self
         if not isinstance(message, str):
             raise TypeError(f"message must be a str, got {shown(message)}")
-        if base.fields == NULL or not PyDict_Contains(base.fields, "_stack"):
-            self._stack = _outside(_captured(), type(self))
+        if base.fields == NULL:
+            base.fields = PyDict_New()
+        if not PyDict_Contains(base.fields, "_stack"):
+            PyDict_SetItem(base.fields, "_stack", _outside(_captured(), type(self)))
         if not _is_only(base.args, message):
-            self.args = (message,)
+            set_args(self, (message,))
         if cause is not None:
             if not isinstance(cause, BaseException):
                 raise TypeError(f"cause must be an exception or None, got {shown(cause)}")
-            self.__cause__ = cause
+            Py_INCREF(cause)
+            PyException_SetCause(self, <PyObject *> cause)
         if fields:
-            self._error_fields = fields
+            PyDict_SetItem(base.fields, "_error_fields", fields)

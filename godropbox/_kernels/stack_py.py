@@ -10,6 +10,7 @@ from array import array
 from types import FrameType
 
 from ._args import checked_int, shown
+from ._guarded import FIELDS, set_args, set_cause
 
 TYPE_CHECKING = False  # not typing's: that module takes longer to import than this one
 
@@ -56,26 +57,27 @@ class StackedError(Exception):
 
     The stack is taken before any ``__init__`` runs, so that it ends at the line that makes the
     exception whatever a subclass's ``__init__`` calls. It is raw, in ``_stack``; the fields, if
-    there are any, are a dict in ``_error_fields``.
+    there are any, are a dict in ``_error_fields``. Neither goes through a ``__setattr__``, which a
+    frozen dataclass has. Every name but `cause` can be a field's.
     """
 
     _stack: tuple[object, ...]
 
-    def __new__(cls, *args: object, **fields: object) -> "Self":
+    def __new__(cls, /, *args: object, **fields: object) -> "Self":
         self = super().__new__(cls, *args)
-        self._stack = _captured(2, _LIMIT)
+        self.__dict__["_stack"] = _captured(2, _LIMIT)
         return self
 
     def __init__(
-        self, message: str, *, cause: BaseException | None = None, **fields: object
+        self, message: str, /, *, cause: BaseException | None = None, **fields: object
     ) -> None:
         if not isinstance(message, str):
             raise TypeError(f"message must be a str, got {shown(message)}")
         if len(self.args) != 1 or self.args[0] is not message:
-            self.args = (message,)
+            set_args(self, (message,))
         if cause is not None:
             if not isinstance(cause, BaseException):
                 raise TypeError(f"cause must be an exception or None, got {shown(cause)}")
-            self.__cause__ = cause
+            set_cause(self, cause)
         if fields:
-            self._error_fields = fields
+            self.__dict__[FIELDS] = fields

@@ -43,7 +43,7 @@ class WriteRefused(DropboxError):  # noqa: N818  # it says what happened, as Com
     The storage was not touched; `keys` are those written. Try again, perhaps later.
     """
 
-    def __init__(self, message: str, keys: Iterable[Any] = (), **more: Any) -> None:
+    def __init__(self, message: str, /, keys: Iterable[Any] = (), **more: Any) -> None:
         super().__init__(message, **more)
         self.keys = list(keys)
 
@@ -58,7 +58,12 @@ class CommitUncertain(DropboxError):  # noqa: N818  # it is no error, but the tr
     """
 
     def __init__(
-        self, message: str, keys: Iterable[Any] = (), committed: bool | None = None, **more: Any
+        self,
+        message: str,
+        /,
+        keys: Iterable[Any] = (),
+        committed: bool | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(message, **more)
         self.keys = list(keys)

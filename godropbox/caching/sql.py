@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .._kernels._args import checked_int, shown
+from .._kernels._guarded import text_of
 from .._kernels._identity import refuse_copies
 from ..database import sqlbuilder
 from ..errors import DropboxError
@@ -123,7 +124,7 @@ class SqlStorage:
                 raise
             except Exception as error:
                 done = "read" if reads else "written"
-                message = f"table {self._table.name!r} could not be {done}: {error}"
+                message = f"table {self._table.name!r} could not be {done}: {text_of(error)}"
                 raise StorageError(message, cause=error) from error
         return rows
 

@@ -68,7 +68,12 @@ class PartialFailureError(StorageError):
     """
 
     def __init__(
-        self, message: str, keys: Iterable[Any], found: Mapping[Any, Any] | None = None, **more: Any
+        self,
+        message: str,
+        /,
+        keys: Iterable[Any],
+        found: Mapping[Any, Any] | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(message, **more)
         self.keys = list(keys)
@@ -81,7 +86,7 @@ class StaleCacheError(StorageError):
     `keys` is empty where it may be any key: after a flush.
     """
 
-    def __init__(self, message: str, keys: Iterable[Any] = (), **more: Any) -> None:
+    def __init__(self, message: str, /, keys: Iterable[Any] = (), **more: Any) -> None:
         super().__init__(message, **more)
         self.keys = list(keys)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
+from .._kernels._guarded import FIELDS, text_of
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
 from ..resource_pool import LameDuckError, ManagedHandle, PoolExhaustedError
@@ -49,8 +50,12 @@ def located(shard: Shard, error: Exception) -> Exception:
     if not isinstance(error, (NetworkError, ReplyError)) or "shard" in error.fields:
         return error
     fields = {**error.fields, "shard": shard.id, "address": shard.address}
-    told = type(error)(f"shard {shard.id} at {shard.address}: {error}", **fields)
-    told.__cause__ = error.__cause__
+    try:
+        told = type(error)(f"shard {shard.id} at {shard.address}: {text_of(error)}")
+        told.__dict__[FIELDS] = fields  # of which one may have the name of an argument
+        told.__cause__ = error.__cause__
+    except Exception:
+        return error  # a class of a user's channel, which takes something else
     return told
 
 

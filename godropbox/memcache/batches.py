@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from .._kernels._guarded import brief, text_of
 from ..errors import DropboxError
 from ..resource_pool import PoolExhaustedError
 from .errors import NetworkError, ServerError
@@ -69,6 +70,8 @@ def partial_error(
     refused = all(isinstance(error, ServerError) for error in errors.values())
     key, first = next(iter(errors.items()))
     kind = PartialServerError if refused else PartialNetworkError
-    error = kind(f"{len(errors)} of {asked} keys failed, {key!r} by: {first}", cause=first)
+    error = kind(
+        f"{len(errors)} of {asked} keys failed, {brief(key)} by: {text_of(first)}", cause=first
+    )
     error.found, error.errors = found, errors
     return error

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from .._kernels._guarded import text_of
 from .ascii import AsciiProtocol
 from .binary import BinaryProtocol
 from .connection import Connection
@@ -112,7 +113,7 @@ def begin_to_connect(address: str, timeout: float | None) -> socket.socket | Non
         if channel is not None:
             channel.close()
         if isinstance(error, OSError):
-            message = f"cannot connect to {address}: {error}"
+            message = f"cannot connect to {address}: {text_of(error)}"
             raise ConnectionLostError(message, cause=error) from error
         raise
     return channel
@@ -162,7 +163,7 @@ def connect(
             channel.close()
         if isinstance(error, OSError) and not isinstance(error, NetworkError):
             kind = DeadlineExceededError if isinstance(error, TimeoutError) else ConnectionLostError
-            raise kind(f"cannot connect to {address}: {error}", cause=error) from error
+            raise kind(f"cannot connect to {address}: {text_of(error)}", cause=error) from error
         raise
     return channel
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .._kernels._args import shown
+from .._kernels._guarded import name_of, text_of
 from .compressors import CUSTOM_COMPRESSORS, ZLIB, ZSTD, Compressor, ZlibCompressor, as_compressor
 from .errors import InvalidArgumentError, InvalidTypeError, ServerError, UsageError
 from .serializers import MSGPACK, PICKLE, JsonSerializer, Serializer, as_serializer
@@ -181,7 +182,7 @@ class Codec:
         try:
             return read(data if inflate is None else inflate(data, self._max))
         except Exception as error:
-            raise _unreadable(key, flags, f"{type(error).__name__}: {error}") from error
+            raise _unreadable(key, flags, f"{name_of(type(error))}: {text_of(error)}") from error
 
 
 def _stranger(flags: int, unread: bool) -> str:
@@ -198,4 +199,4 @@ def _unreadable(key: Key, flags: int, why: str) -> UnreadableValueError:
 
 def _refused(error: Exception, value: Any) -> UsageError:
     kind = InvalidTypeError if isinstance(error, TypeError) else InvalidArgumentError
-    return kind(f"value cannot be serialized: {error}, got {shown(value)}", cause=error)
+    return kind(f"value cannot be serialized: {text_of(error)}, got {shown(value)}", cause=error)

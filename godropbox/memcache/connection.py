@@ -20,6 +20,7 @@ from typing import Protocol as Interface
 
 from .._forks import begin_again_in_child
 from .._kernels import line as kernel
+from .._kernels._guarded import name_of, text_of
 from .._kernels._identity import refuse_copies
 from .errors import (
     ClientClosedError,
@@ -80,7 +81,7 @@ def _is_plain(channel: object) -> bool:
 
 def network_error(error: OSError) -> NetworkError:
     """Return what a channel raised as an error of the network's family."""
-    text = str(error) or type(error).__name__
+    text = text_of(error) or name_of(type(error))
     if isinstance(error, TimeoutError):
         # What is not the system's own is in the kernel's words, whatever the channel has for it.
         return DeadlineExceededError("the deadline passed" if error.errno is None else text)

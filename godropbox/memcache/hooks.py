@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from .._calls import call_all
+from .._kernels._guarded import text_of
 from .._kernels._identity import refuse_copies
 from .responses import CountResponse, GetResponse, MutateResponse
 from .serializers import package
@@ -257,5 +258,5 @@ class OpenTelemetryHook:
         )
         if event.error is not None:
             span.record_exception(event.error)
-            span.set_status(self._failed, str(event.error))
+            span.set_status(self._failed, text_of(event.error))
         span.end(event.started + int(event.duration * 1e9))

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Final, Literal
 
 from .._kernels._args import checked_int, shown
+from .._kernels._guarded import brief
 from ..errors import NetworkError, Stack, UsageError
 
 __all__ = [
@@ -78,7 +79,7 @@ def log(what: str, error: Exception) -> None:
     import logging
 
     logger = logging.getLogger("godropbox.resource_pool")
-    logger.warning("%s a handle failed: %r", what, error, exc_info=error)
+    logger.warning("%s a handle failed: %s", what, brief(error), exc_info=error)
 
 
 def close_handle(handle: Any) -> None:

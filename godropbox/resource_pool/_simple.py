@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from .._forks import begin_again_in_child
 from .._kernels import IMPLEMENTATION
+from .._kernels._guarded import brief, text_of
 from ..errors import DropboxError, capture_stack
 from ._ledger import (
     CLOSE_FAILED,
@@ -301,7 +302,7 @@ class SimpleResourcePool(Ledger):
             self._wake(self._opened(handle, None))
             if isinstance(error, DropboxError) or not isinstance(error, Exception):
                 raise
-            message = f"opening a handle to {self._location!r} failed: {error}"
+            message = f"opening a handle to {brief(self._location)} failed: {text_of(error)}"
             raise OpenError(message, cause=error) from error
         self._wake(self._opened(handle, entry))
         if handle._entry is None:
