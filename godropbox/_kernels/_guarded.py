@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIELDS",
+    "PLAIN",
     "add_note",
     "behind",
     "brief",
@@ -218,7 +219,7 @@ def _copied_without_init(exc: BaseException) -> BaseException:
     own = [base for base in cls.__mro__ if not issubclass(BaseException, base)]
     made: BaseException = exc
     # What has a way of its own to be copied, or more in it than we can see, knows why it failed.
-    if cls.__basicsize__ == _layout(cls).__basicsize__ == BaseException.__basicsize__ and not any(
+    if _layout(cls).__basicsize__ == BaseException.__basicsize__ and not any(
         name in vars(base) for base in own for name in ("__copy__", "__reduce__", "__reduce_ex__")
     ):
         made = without_init(cls, _args.__get__(exc))
@@ -246,7 +247,8 @@ def slots_of(exc: BaseException) -> "dict[str, Any]":
 # Results
 
 
-_PLAIN = frozenset([bytes, str, int, float, bool, dict, list, tuple, type(None)])
+# Those of values that need no closer look.
+PLAIN = frozenset([bytes, str, int, float, bool, dict, list, tuple, type(None)])
 _UNRUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
@@ -256,7 +258,7 @@ def refuse_unrun(what: str, value: object) -> None:
     That is a coroutine, which is closed, another awaitable, or a generator of either kind.
     """
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in PLAIN:
         return
     if not issubclass(kind, _UNRUN) and not _is_awaitable(kind):
         return
@@ -275,5 +277,5 @@ def require_plain(what: str, function: object) -> None:
     """Raise a ``TypeError`` if `function` is plainly an async function, or makes a generator."""
     code = getattr(function, "__code__", None)
     flags = getattr(code, "co_flags", 0)
-    if flags & 0x2A0:  # generator, coroutine, async generator
+    if type(flags) is int and flags & 0x2A0:  # generator, coroutine, async generator
         raise TypeError(f"{what} must return a value, got {brief(function)}: is it async?")

@@ -5,7 +5,9 @@ from collections.abc import Container, Iterable
 from itertools import islice
 from typing import Any, Final
 
+from .._kernels._guarded import refuse_unrun
 from .._kernels._identity import refuse_copies
+from ._failures import REFUSALS, failed_keys, reads_refuse
 from .options import CacheOptions
 from .storage import PartialFailureError
 
@@ -62,12 +64,15 @@ class Doubts:
     def settle(self, chosen: dict[Any, object], left: Container[Any] = ()) -> None:
         """Forget the keys of `chosen` but those that are `left`: nothing old is in the cache.
 
-        One that was added again since it was chosen is kept.
+        One that was added again since it was chosen is kept. Those that are left are the last to
+        be chosen again: some the cache may never let go.
         """
         with self._lock:
             for key, when in chosen.items():
-                if key not in left and self._keys.get(key) is when:
+                if self._keys.get(key) is when:
                     del self._keys[key]
+                    if key in left:
+                        self._keys[key] = when
             self.owed = bool(self._keys)
 
     def retry(self, now: bool = False) -> Exception | None:
@@ -92,17 +97,22 @@ class Doubts:
         return failure
 
     def invalidate(self, keys: list[Any]) -> tuple[list[Any], Exception | None]:
-        """Take `keys` out of the cache; return those that may still be in, and what was raised."""
+        """Take `keys` out of the cache; return those that may still be in, and what was raised.
+
+        A key that is refused, and that reads refuse too, is none of the cache's keys.
+        """
         try:
             if len(keys) == 1:
-                self._cache.delete(keys[0])
+                refuse_unrun("cache.delete", self._cache.delete(keys[0]))
             elif keys:
-                self._cache.delete_multi(keys)
+                refuse_unrun("cache.delete_multi", self._cache.delete_multi(keys))
         except PartialFailureError as error:
-            return error.keys, error
+            return failed_keys(error, keys), error
         except (TypeError, ValueError) as error:
             if len(keys) == 1:
-                return [], error  # what the cache takes for no key is none of its keys
+                refused = isinstance(error, REFUSALS) and reads_refuse(self._cache, keys[0])
+                return [] if refused else keys, error
+            # It may be the fault of one of them.
             single = [self.invalidate([key]) for key in keys]
             return [key for left, _ in single for key in left], error
         except Exception as error:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from secrets import token_bytes
 from typing import Any, Final, Generic, TypeVar, overload
 
+from .._kernels._guarded import refuse_unrun, require_plain
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
 from . import _consistency as protocol
 from ._consistency import ABORTED, DONE, FAILED, MISSING, Lease, Seen, Settled, Value, Via, Writer
 from ._consistency_run import Driver, Patience, run, run_one
+from ._failures import Told
 from .consistent_servers import ConsistentServers, Request
 from .storage import Storage
 
@@ -182,8 +184,11 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         pause: Callable[[float], object] = time.sleep,
         random: Callable[[int], bytes] = token_bytes,
     ) -> None:
+        for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
+            require_plain(f"storage.{name}", getattr(storage, name, None))
         self._servers = cache
         self._storage = storage
+        self._told = Told()
         self._options = options = options or ConsistencyOptions()
         self._cache_key = options.cache_key
         self._clock = clock
@@ -228,8 +233,11 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         def load(missed: list[K]) -> Mapping[K, Any]:
             try:
                 if len(missed) == 1:
-                    return {missed[0]: self._storage.get(missed[0], MISSING)}
+                    value = self._storage.get(missed[0], MISSING)
+                    refuse_unrun("storage.get", value)
+                    return {missed[0]: value}
                 found = self._storage.get_multi(missed)
+                refuse_unrun("storage.get_multi", found)
             except Exception as error:
                 errors.append(error)
                 return dict.fromkeys(missed, FAILED)
@@ -296,9 +304,10 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         ``CommitUncertain`` if the storage fails, or a server does not say that it was flushed.
         """
         try:
-            self._storage.flush()
+            done: Any = self._storage.flush()  # type: ignore[func-returns-value]
         except Exception as error:
             raise CommitUncertain("the storage did not say that it was flushed") from error
+        refuse_unrun("storage.flush", done)
         patience = self._patience()
         while not self._servers.flush():
             if not patience.again():
@@ -325,13 +334,19 @@ class ConsistentCacheOnStorage(Generic[K, V]):
                 outcome = ABORTED
             else:
                 try:
-                    write()
+                    done = write()
                 except options.not_committed as error:
                     errors.append(error)
                     outcome = ABORTED
                 except Exception as error:
                     errors.append(error)
                     outcome = FAILED
+                else:
+                    try:
+                        refuse_unrun("the storage's write", done)
+                    except TypeError as error:  # nobody has run it, nor will
+                        errors.append(error)
+                        outcome = ABORTED
             return dict.fromkeys(waiting, outcome)
 
         results = self._run(steps, commit)
@@ -405,7 +420,8 @@ class ConsistentCacheOnStorage(Generic[K, V]):
             return answer
         try:
             return Seen(Value(self._options.decode(answer.entry.data)), answer.token)
-        except Exception:
+        except Exception as error:
+            self._told.tell(self, "decode", error)
             return Seen(protocol.FOREIGN, answer.token)
 
     def _count(self, name: str, by: int = 1) -> None:

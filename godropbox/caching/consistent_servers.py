@@ -39,6 +39,7 @@ from ..resource_pool import LameDuckError, PoolExhaustedError
 from . import _consistency as protocol
 from ._consistency import DONE, FAILED, RECONNECTED, REFUSED, Place, Seen, Stored
 from ._consistency_wire import decoded, encoded
+from ._failures import Told
 
 __all__ = ["ConsistentServers", "FleetServers", "MetaServers", "Request", "State"]
 
@@ -149,7 +150,9 @@ class _Connections:
 
 
 class _Servers(ABC):
-    """What servers of either kind have in common: they run steps."""
+    """What servers of either kind have in common: they run steps, and log failures once a kind."""
+
+    _told: Told
 
     __reduce_ex__ = refuse_copies
 
@@ -203,7 +206,8 @@ class _Servers(ABC):
         try:
             with self._lent(server, moment) as client:
                 return run(client, server, requests)
-        except (NetworkError, ServerError):
+        except (NetworkError, ServerError, OSError) as error:
+            self._told.tell(self, "run", error)
             return [FAILED] * len(requests)  # nobody knows how far it came
 
     def _addressee(self, request: Request) -> Any:
@@ -260,7 +264,7 @@ class _Servers(ABC):
             if not state.told:
                 continue
             done = False
-            with suppress(NetworkError, ServerError), self._lent(server, inf) as client:
+            with suppress(NetworkError, ServerError, OSError), self._lent(server, inf) as client:
                 done = client.flush().ok
             sure = sure and (done or not state.required)
         return sure
@@ -282,6 +286,7 @@ class MetaServers(_Servers):
         server_of: Callable[[Key], int] | None = None,
         state_of: Callable[[int], str] | None = None,
     ) -> None:
+        self._told = Told()
         self._connections = [_Connections(dial) for dial in dials]
         if not self._connections:
             raise ValueError("dials must be at least one, got none")
@@ -323,6 +328,7 @@ class FleetServers(_Servers):
     """
 
     def __init__(self, manager: ShardManager) -> None:
+        self._told = Told()
         self._manager = manager
 
     def _server(self, key: Key) -> Any:

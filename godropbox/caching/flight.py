@@ -6,13 +6,13 @@ and share what comes of it. Nothing is kept once a load is over; that is what ca
 This file is compiled as it stands, with ``flight.pxd`` to say the types, or runs as it is.
 """
 
-import copy
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from .._forks import begin_again_in_child
 from .._kernels._args import shown
+from .._kernels._guarded import own_copy, refuse_unrun
 from .._kernels._identity import refuse_copies
 from .options import require_number
 from .storage import MISSING
@@ -102,6 +102,10 @@ class Lead:
         self._table._settle(self, _LANDED, found)
         return found
 
+    def drop(self) -> None:
+        """Give up the flights that are not settled, for whoever wants them."""
+        self._table._settle(self, _ABANDONED, None)
+
     def __del__(self) -> None:
         self._table._settle(self, _ABANDONED, None)
 
@@ -113,8 +117,8 @@ class SingleFlight:
 
     - It returned: the same value.
     - Its load of one key raised an ``Exception``: a copy of that (the same class, arguments,
-      attributes and cause), or the exception itself where it cannot be copied. So a load that
-      fails is run once for all who asked while it ran.
+      attributes and cause, with notes and fields of its own), or the exception itself where it
+      cannot be copied. So a load that fails is run once for all who asked while it ran.
     - Its load of several keys raised: another load, of what the follower asked for. A batch can
       fail for the sake of a key that the follower does not want.
     - It was cancelled: a ``BaseException`` that is no ``Exception`` (``KeyboardInterrupt``,
@@ -126,6 +130,9 @@ class SingleFlight:
     - It is the follower itself, or waits for the follower, at however many removes: another load
       at once, by the follower, since waiting would be for ever.
     - It is in the process that forked this one: no flight is known in the child.
+
+    A load that returns a coroutine, another awaitable or a generator raises a ``TypeError``: the
+    followers would share what can be run once, and nobody has run it.
 
     The leader itself gets what its load returns or raises. A follower that is cancelled leaves,
     and nobody else is any the wiser. Threads and, where gevent has patched ``threading``,
@@ -171,7 +178,7 @@ class SingleFlight:
 
         A key that is part of somebody's ``run_multi``, and was not found there, is ``MISSING``.
         """
-        return self._fly([key], lambda lead: {key: load()}).get(key, MISSING)
+        return self._fly([key], lambda lead: {key: _loaded(load())}).get(key, MISSING)
 
     def run_multi(
         self, keys: Iterable[Any], load: Callable[[list[Any]], Mapping[Any, Any]]
@@ -180,7 +187,7 @@ class SingleFlight:
 
         The own keys are loaded in one call, before the others' are waited for.
         """
-        return self._fly(list(dict.fromkeys(keys)), lambda lead: load(lead.keys))
+        return self._fly(list(dict.fromkeys(keys)), lambda lead: _all_loaded(load(lead.keys)))
 
     def forget(self, keys: Iterable[Any]) -> None:
         """Have whoever asks for `keys` from now on wait for no load that began before."""
@@ -231,7 +238,7 @@ class SingleFlight:
                     passed.append(flight)
                     keys.append(flight.key)
                 elif flight.state == _FAILED:
-                    raise _copied(flight.outcome)
+                    raise own_copy(flight.outcome)
                 elif flight.state == _ABANDONED:
                     heir = self._inherit(flight, lead)
                     if heir is not None:
@@ -342,17 +349,15 @@ class SingleFlight:
         return f"<SingleFlight: {len(self._flights)} flying, {self._ended} ended>"
 
 
-def _copied(error: BaseException) -> BaseException:
-    """Return a copy of an exception that was raised in another thread, to be raised in this one.
+def _loaded(value: Any) -> Any:
+    refuse_unrun("load", value)
+    return value
 
-    Raising one exception in many threads would have them write to one traceback.
-    """
-    try:
-        copied = copy.copy(error)
-    except Exception:
-        return error
-    if type(copied) is not type(error) or copied.args != error.args or str(copied) != str(error):
-        return error
-    copied.__cause__, copied.__context__ = error.__cause__, error.__context__
-    copied.__suppress_context__ = error.__suppress_context__
-    return copied.with_traceback(error.__traceback__)
+
+def _all_loaded(found: Any) -> Any:
+    refuse_unrun("load", found)
+    if not hasattr(found, "items"):
+        raise TypeError(f"load must return a mapping of keys, got {shown(found)}")
+    for value in found.values():
+        refuse_unrun("load", value)
+    return found

@@ -10,7 +10,7 @@ cdef class FreshCacheOnStorage(CacheOnStorage):
     cdef double _seconds
     cdef Py_ssize_t _refreshes, _refresh_failures
 
-    @cython.locals(left=double, eager=double)
+    @cython.locals(left=double, eager=double, size=Py_ssize_t)
     cdef object _judge(self, object held)
     @cython.locals(state=object)
     cpdef get(self, object key, object default=*)

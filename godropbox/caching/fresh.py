@@ -28,6 +28,9 @@ _MARK: Final = "godropbox.fresh.1"
 # Log of the smallest random number that there is, and a little more.
 _MOST: Final = 37.0
 
+# No time in seconds is as far from now as that.
+_FAR: Final = 1 << 53
+
 # What an entry is good for: nothing, to be returned, to be returned and loaded anew.
 _DEAD: Final = 0
 _FRESH: Final = 1
@@ -80,15 +83,24 @@ class FreshCacheOnStorage(CacheOnStorage):
 
     def _judge(self, held: Any) -> int:
         """Tell what something out of the cache is good for now."""
-        if not isinstance(held, (tuple, list)) or not 3 <= len(held) <= 4 or held[0] != _MARK:
+        size = len(held) if type(held) is tuple or type(held) is list else 0
+        if not 3 <= size <= 4:
+            return _DEAD
+        mark, until, took = held[0], held[1], held[2]
+        if mark is not _MARK and (type(mark) is not str or mark != _MARK):
+            return _DEAD
+        # Most often they are floats, and there is nothing to ask.
+        if type(until) is not float and not _is_time(until):
+            return _DEAD
+        if type(took) is not float and not _is_time(took):
             return _DEAD
         freshness = self._freshness
-        left: float = held[1] - freshness.clock()
-        if len(held) == 3:
+        left: float = until - freshness.clock()
+        if size == 3:
             return _FRESH if left > 0 else _DEAD
         if left <= 0:
             return _DUE if -left < freshness.stale else _DEAD
-        eager: float = freshness.beta * held[2]
+        eager: float = freshness.beta * took
         if eager * _MOST < left or -eager * log(1.0 - freshness.random()) < left:
             return _FRESH
         return _DUE
@@ -122,6 +134,8 @@ class FreshCacheOnStorage(CacheOnStorage):
                 held = self._cache.get(key, MISSING)
             except Exception as error:
                 self._failed("get", error)
+                if self._is_mistake(error):
+                    raise
                 barred = None
             else:
                 state = _DEAD if held is MISSING else self._judge(held)
@@ -174,7 +188,9 @@ class FreshCacheOnStorage(CacheOnStorage):
             return self._renew(lead)
         try:
             background(partial(self._renew, lead))
-        except Exception:
+        except Exception as error:
+            lead.drop()  # now: whoever keeps the error keeps this frame, and the lead with it
+            self._told.tell(self, "background", error)
             self._renewed(0, len(keys))
         return {}
 
@@ -184,7 +200,8 @@ class FreshCacheOnStorage(CacheOnStorage):
             return {}
         try:
             found = lead.fly(self._reload)
-        except Exception:
+        except Exception as error:
+            self._told.tell(self, "loading anew", error)
             self._renewed(0, len(keys))
             return {}
         self._renewed(len(keys), 0)
@@ -196,13 +213,21 @@ class FreshCacheOnStorage(CacheOnStorage):
         loaded: Mapping[Any, Any] = self._load(self._flight._ended, (), len(keys) == 1, lead)
         gone = [key for key in keys if key not in loaded]
         if gone and not self._freshness.negative_ttl:
-            try:
-                self._cache.delete_multi(gone)
-            except Exception as error:
-                self._failed("delete_multi", error)
+            left, failure = self._doubts.invalidate(gone)
+            if failure is not None:
+                self._failed("delete_multi", failure)
+            if left:
+                self._doubts.add(left, True)
         return loaded
 
     def _renewed(self, refreshes: Any, failures: Any) -> None:
         with cython.critical_section(self):
             self._refreshes += refreshes
             self._refresh_failures += failures
+
+
+def _is_time(value: Any) -> bool:
+    """Tell whether that is a number of seconds, as one of an entry's must be."""
+    if isinstance(value, float):
+        return True
+    return isinstance(value, int) and -_FAR < value < _FAR

@@ -9,6 +9,8 @@ cdef class CacheOnStorage:
     cdef object __weakref__
     cdef object _cache, _doubts, _lock, _options, _storage
     cdef SingleFlight _flight
+    cdef object _told
+    cdef bint _stored
     cdef Py_ssize_t _hits, _misses, _cache_failures
 
     cdef _count(self, Py_ssize_t hits, Py_ssize_t misses)

@@ -6,11 +6,13 @@ This file is compiled as it stands, with ``layers.pxd`` to say the types, or run
 import threading
 from collections.abc import Container, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .._kernels._args import shown
+from .._kernels._guarded import PLAIN, add_note, refuse_unrun, require_plain
 from .._kernels._identity import refuse_copies
 from ._doubts import Doubts
+from ._failures import Told, failed_keys, found_keys, is_mistake
 from .flight import Lead, SingleFlight
 from .options import CacheOptions, CacheStats
 from .storage import MISSING, PartialFailureError, StaleCacheError
@@ -22,6 +24,12 @@ else:
 
 __all__ = ["CacheOnStorage"]
 
+_METHODS: Final = ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush")
+_UNTAKEN: Final = (
+    "nothing of this type has been taken by the cache so far: "
+    "does it lack a key_of, or a serializer?"
+)
+
 
 class CacheOnStorage:
     """Reads through `cache` and writes through it to `storage`; both are storages.
@@ -31,6 +39,10 @@ class CacheOnStorage:
     (``SingleFlight`` says what the others get). A key that is not in the storage is not cached. A
     cache that fails is counted and done without: the storage is read and the cache is not filled.
     What the storage raises comes out.
+
+    Failures of the cache are counted, the first of each kind is logged (``godropbox.caching``).
+    While the cache has never taken anything, an ``InvalidTypeError`` of it is a mistake for every
+    key, and raised: keys that need a ``key_of``, values that need a serializer.
 
     Writes. The storage is written first; what it raises comes out, and since nobody knows then
     what it holds, the keys are in doubt. After that the cache is updated, or invalidated as the
@@ -60,11 +72,16 @@ class CacheOnStorage:
         "_misses",
         "_options",
         "_storage",
+        "_stored",
+        "_told",
     )
     __reduce_ex__ = refuse_copies
 
     def __init__(self, cache: Any, storage: Any, options: CacheOptions | None = None) -> None:
         options = CacheOptions() if options is None else options
+        for name in _METHODS:
+            require_plain(f"cache.{name}", getattr(cache, name, None))
+            require_plain(f"storage.{name}", getattr(storage, name, None))
         self._cache = cache
         self._storage = storage
         self._options = options
@@ -74,6 +91,8 @@ class CacheOnStorage:
         self._hits = 0
         self._misses = 0
         self._cache_failures = 0
+        self._stored = False  # whether the cache ever took a value
+        self._told = Told()
 
     @property
     def cache(self) -> Any:
@@ -95,7 +114,15 @@ class CacheOnStorage:
     def _failed(self, operation: str, error: Any) -> None:
         with cython.critical_section(self):
             self._cache_failures += 1
+        self._told.tell(self, operation, error)
         self._options.on_cache_failure(operation, error)
+
+    def _is_mistake(self, error: Any, values: Iterable[Any] = ()) -> bool:
+        """Tell whether an error of the cache is a mistake for every key, as far as is known."""
+        if self._hits or self._stored or not is_mistake(error, values):
+            return False
+        add_note(error, _UNTAKEN)
+        return True
 
     def stats(self) -> CacheStats:
         """Return what the layer did."""
@@ -118,6 +145,8 @@ class CacheOnStorage:
                 value = self._cache.get(key, MISSING)
             except Exception as error:
                 self._failed("get", error)
+                if self._is_mistake(error):
+                    raise
                 barred = None
             else:
                 if value is not MISSING:
@@ -143,12 +172,15 @@ class CacheOnStorage:
         doubted = self._doubted(wanted) if self._doubts.owed else ()
         asked = [key for key in wanted if key not in doubted] if doubted else wanted
         try:
-            return self._cache.get_multi(asked) if asked else {}, ()
+            found: dict[Any, Any] = self._cache.get_multi(asked) if asked else {}
+            return found if type(found) is dict else dict(found), ()
         except PartialFailureError as error:
             self._failed("get_multi", error)
-            return dict(error.found), set(error.keys)
+            return found_keys(error, asked), set(failed_keys(error, asked))
         except Exception as error:
             self._failed("get_multi", error)
+            if self._is_mistake(error):
+                raise
             return {}, None
 
     def _missed(
@@ -175,9 +207,13 @@ class CacheOnStorage:
             began = self._options.clock()
             if single:
                 value = self._storage.get(keys[0], MISSING)
+                if type(value) not in PLAIN:
+                    refuse_unrun("storage.get", value)
                 loaded = {} if value is MISSING else {keys[0]: value}
             else:
                 loaded = self._storage.get_multi(keys)
+                if type(loaded) is not dict:
+                    refuse_unrun("storage.get_multi", loaded)
             if barred is not None:
                 entries = self._entries(keys, loaded, self._options.clock() - began)
                 self._fill(lead, entries, barred)
@@ -188,10 +224,10 @@ class CacheOnStorage:
         """Return what the cache has of `keys` by now; MISSING for what it knows is not there."""
         try:
             found: dict[Any, Any] = self._cache.get_multi(keys) if keys else {}
+            return found if type(found) is dict else dict(found)
         except Exception as error:
             self._failed("get_multi", error)
             return {}
-        return found
 
     def _fill(self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]) -> None:
         """Put `entries` into the cache, but what was written since the lead began to load."""
@@ -208,6 +244,8 @@ class CacheOnStorage:
                 self._put(entries)
         except Exception as error:
             self._failed("set_multi", error)
+            if self._is_mistake(error, entries.values()):
+                raise
         finally:
             # What is written meanwhile may be in the cache before what is put there now.
             written = [key for key in lead.forgotten() if key in entries]
@@ -223,11 +261,15 @@ class CacheOnStorage:
         return values
 
     def _put(self, entries: Mapping[Any, Any]) -> None:
+        done: Any = None
         if len(entries) == 1:
             for key, entry in entries.items():
-                self._cache.set(key, entry)
+                done = self._cache.set(key, entry)
         else:
-            self._cache.set_multi(entries)
+            done = self._cache.set_multi(entries)
+        if done is not None:
+            refuse_unrun("the cache's set", done)
+        self._stored = True
 
     # Doubt
 
@@ -247,45 +289,65 @@ class CacheOnStorage:
         """Keep `value` under `key`, in the storage and in the cache."""
         keys = [key]
         try:
-            self._storage.set(key, value)
-            left, failure = self._tell(keys, {key: value})
+            done = self._storage.set(key, value)
+            if done is not None:
+                refuse_unrun("storage.set", done)
+            failed = self._tell(keys, {key: value})
         except BaseException as error:
             self._lost(keys, error)
             raise
-        self._answer(left, failure)
+        if failed is not None:
+            self._answer(*failed)
+        elif self._doubts.owed:
+            self._retry(False)
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
         """Keep every value of `items` under its key, in the storage and in the cache."""
         keys = list(items)
         try:
-            self._storage.set_multi(items)
-            left, failure = self._tell(keys, items)
+            done = self._storage.set_multi(items)
+            if done is not None:
+                refuse_unrun("storage.set_multi", done)
+            failed = self._tell(keys, items)
         except BaseException as error:
             self._lost(keys, error)
             raise
-        self._answer(left, failure)
+        if failed is not None:
+            self._answer(*failed)
+        elif self._doubts.owed:
+            self._retry(False)
 
     def delete(self, key: Any) -> None:
         """Have nothing under `key`, in the storage nor in the cache."""
         keys = [key]
         try:
-            self._storage.delete(key)
-            left, failure = self._tell(keys, None)
+            done = self._storage.delete(key)
+            if done is not None:
+                refuse_unrun("storage.delete", done)
+            failed = self._tell(keys, None)
         except BaseException as error:
             self._lost(keys, error)
             raise
-        self._answer(left, failure)
+        if failed is not None:
+            self._answer(*failed)
+        elif self._doubts.owed:
+            self._retry(False)
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
         """Have nothing under any of `keys`, in the storage nor in the cache."""
         keys = list(keys)
         try:
-            self._storage.delete_multi(keys)
-            left, failure = self._tell(keys, None)
+            done = self._storage.delete_multi(keys)
+            if done is not None:
+                refuse_unrun("storage.delete_multi", done)
+            failed = self._tell(keys, None)
         except BaseException as error:
             self._lost(keys, error)
             raise
-        self._answer(left, failure)
+        if failed is not None:
+            self._answer(*failed)
+        elif self._doubts.owed:
+            self._retry(False)
 
     def flush(self) -> None:
         """Have nothing at all, in the storage nor in the cache.
@@ -295,10 +357,10 @@ class CacheOnStorage:
         """
         doubts = self._doubts.all()
         try:
-            self._storage.flush()
+            refuse_unrun("storage.flush", self._storage.flush())
         except BaseException as error:
             if self._flush_cache() is not None:
-                error.add_note("the cache may hold values that the storage no longer holds")
+                add_note(error, "the cache may hold values that the storage no longer holds")
             raise
         failure = self._flush_cache()
         if failure is not None:
@@ -309,7 +371,7 @@ class CacheOnStorage:
     def _flush_cache(self) -> Exception | None:
         self._flight.forget_all()
         try:
-            self._cache.flush()
+            refuse_unrun("cache.flush", self._cache.flush())
         except Exception as error:
             self._failed("flush", error)
             return error
@@ -317,40 +379,54 @@ class CacheOnStorage:
 
     def _tell(
         self, keys: list[Any], items: Mapping[Any, Any] | None
-    ) -> tuple[list[Any], Exception | None]:
-        """Have the cache know of a write; return the keys of which it may not, and why."""
+    ) -> tuple[list[Any], Exception | None, Exception | None] | None:
+        """Have the cache know of a write; return None, or the keys of which it may not, and why.
+
+        The third is what is a mistake for every key, and to be raised in any case.
+        """
+        mistake: Exception | None = None
         self._flight.forget(keys)
         if items and self._options.on_write == "update":
+            entries: Mapping[Any, Any] = {}
             try:
-                self._put(self._entries(keys, items, 0.0))
-                return [], None
+                entries = self._entries(keys, items, 0.0)
+                self._put(entries)
+                return None
             except PartialFailureError as error:
-                self._failed("set_multi", error)
-                keys = error.keys
+                self._failed("set_multi" if len(items) > 1 else "set", error)
+                keys = failed_keys(error, keys)
             except Exception as error:
                 self._failed("set_multi" if len(items) > 1 else "set", error)
+                if self._is_mistake(error, entries.values()):
+                    mistake = error
         left, failure = self._doubts.invalidate(keys)
         if failure is not None:
             self._failed("delete_multi" if len(keys) > 1 else "delete", failure)
-        return left, failure
+            if mistake is None and self._is_mistake(failure):
+                mistake = failure
+        return (left, failure, mistake) if left or mistake is not None else None
 
     def _lost(self, keys: list[Any], error: BaseException) -> None:
         """Note that a write of `keys` ended with `error`, and nobody knows what it did."""
         self._flight.forget(keys)
         if not self._doubts.add(keys, False):
-            error.add_note("the cache may hold old values of the keys that were written")
+            add_note(error, "the cache may hold old values of the keys that were written")
+            if type(error) is PartialFailureError:
+                error.keys = keys  # for whoever has this layer as a cache
 
-    def _answer(self, left: list[Any], failure: Exception | None) -> None:
+    def _answer(
+        self, left: list[Any], failure: Exception | None, mistake: Exception | None
+    ) -> None:
         """End a write that the storage took; of the keys `left` the cache may not know it."""
-        if not left:
-            if self._doubts.owed:
-                self._retry(False)
-            return
-        kept = self._doubts.add(left, True)
-        if not kept or self._options.on_doubt == "raise":
-            which = shown(left[0]) if len(left) == 1 else f"any of {len(left)} keys"
-            message = f"the storage was written, but the cache may hold an old value of {which}"
-            raise StaleCacheError(message, left, cause=failure) from failure
+        if left:
+            kept = self._doubts.add(left, True)
+            if not kept or self._options.on_doubt == "raise":
+                which = shown(left[0]) if len(left) == 1 else f"any of {len(left)} keys"
+                message = f"the storage was written, but the cache may hold an old value of {which}"
+                raise StaleCacheError(message, left, cause=failure) from failure
+        if mistake is not None:
+            add_note(mistake, "the storage was written")
+            raise mistake
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._cache!r} on {self._storage!r}>"

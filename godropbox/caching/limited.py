@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._kernels._args import checked_int, shown
+from .._kernels._guarded import require_plain
 from .._kernels._identity import refuse_copies
 from .storage import StorageBusyError
 
@@ -17,7 +18,8 @@ class RateLimitedStorage:
 
     An operation is one call, on however many keys. The others wait for their turn, for at most
     `timeout` seconds each (None: for ever), and then raise ``StorageBusyError``, having done
-    nothing. An operation that ends in any way at all gives up its place.
+    nothing. An operation that ends in any way at all gives up its place. An async storage, whose
+    operations end before they are carried out, is refused with a ``TypeError``.
     """
 
     __slots__ = ("_limit", "_places", "_storage", "_timeout")
@@ -28,6 +30,8 @@ class RateLimitedStorage:
             raise ValueError(f"max_concurrency must be an int in [1, 2**31), got {max_concurrency}")
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ValueError(f"timeout must be at least 0 seconds or None, got {shown(timeout)}")
+        for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
+            require_plain(f"storage.{name}", getattr(storage, name, None))
         self._limit = max_concurrency
         self._places = threading.BoundedSemaphore(max_concurrency)
         self._storage = storage

@@ -93,20 +93,19 @@ class MemcacheStorage:
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those of `keys` that are there, by key."""
+        if type(keys) is not list:
+            keys = list(keys)  # to be named if some fail
+        names: Mapping[Any, Any] | None = None
         try:
             if self._key_of is None:
                 return self._client.get_many(keys)
             names = self._names(keys)
             values = self._client.get_many(list(names))
         except Exception as error:
-            found, failed = getattr(error, "found", None), getattr(error, "errors", None)
-            if found is None or failed is None:
+            partly = _read_partly(error, keys, names)
+            if partly is None:
                 raise
-            if self._key_of is not None:
-                found = {names[name]: value for name, value in found.items()}
-                failed = [names[name] for name in failed]
-            message = f"{len(failed)} keys could not be read"
-            raise PartialFailureError(message, failed, found, cause=error) from error
+            raise partly from error
         return {names[name]: value for name, value in values.items()}
 
     def _names(self, keys: Iterable[Any]) -> dict[Any, Any]:
@@ -153,3 +152,19 @@ class MemcacheStorage:
     def __repr__(self) -> str:
         life = "" if self._ttl is None else f", {self._ttl:g} s each"
         return f"<MemcacheStorage over {type(self._client).__name__}{life}>"
+
+
+def _read_partly(
+    error: Exception, keys: Iterable[Any], names: Mapping[Any, Any] | None
+) -> Exception | None:
+    """Return what tells of the keys that a client found all the same; None if it tells of none."""
+    found, failed = getattr(error, "found", None), getattr(error, "errors", None)
+    if not isinstance(found, Mapping) or not isinstance(failed, Mapping):
+        return None
+    try:
+        known = {key: key for key in keys} if names is None else names
+        values = {known[name]: value for name, value in found.items()}
+        lost = [known[name] for name in failed]
+    except (KeyError, TypeError):  # of other keys than those that were asked for
+        return None
+    return PartialFailureError(f"{len(lost)} keys could not be read", lost, values, cause=error)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from .._kernels._args import shown
+from .._kernels._guarded import PLAIN, refuse_unrun, require_plain
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError, UsageError
 
@@ -177,6 +178,7 @@ class FunctionStorage(Generic[K, V]):
 
     A set or delete of many that is made of single ones ends at the first that fails; those before
     it are done. Nothing is locked: several threads may be in the functions at once.
+    One that is async, or returns a generator, is refused with a ``TypeError``.
     """
 
     __slots__ = ("_functions", "_name")
@@ -207,6 +209,7 @@ class FunctionStorage(Generic[K, V]):
         for argument, function in self._functions.items():
             if function is not None and not callable(function):
                 raise TypeError(f"{argument} must be a function or None, got {shown(function)}")
+            require_plain(argument, function)
 
     def _either(self, name: str, other: str) -> tuple[Callable[..., Any] | None, Any]:
         """Return the function of an operation if there is one, and that which stands in for it."""
@@ -220,56 +223,70 @@ class FunctionStorage(Generic[K, V]):
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
         single, multi = self._either("get", "get_multi")
-        return multi([key]).get(key, default) if single is None else single(key, default)
+        if single is not None:
+            value = single(key, default)
+            if type(value) not in PLAIN:
+                refuse_unrun("get", value)
+            return value
+        found = multi([key])
+        refuse_unrun("get_multi", found)
+        return found.get(key, default)
 
     def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
         """Return the values of those of `keys` that are there, by key."""
         multi, single = self._either("get_multi", "get")
         if multi is not None:
-            return dict(multi(list(keys)))
-        found = ((key, single(key, MISSING)) for key in keys)
-        return {key: value for key, value in found if value is not MISSING}
+            found = multi(list(keys))
+            refuse_unrun("get_multi", found)
+            values = dict(found)
+        else:
+            asked = ((key, single(key, MISSING)) for key in keys)
+            values = {key: value for key, value in asked if value is not MISSING}
+        if not PLAIN.issuperset(map(type, values.values())):
+            for value in values.values():
+                refuse_unrun("get" if multi is None else "get_multi", value)
+        return values
 
     def set(self, key: K, value: V) -> None:
         """Keep `value` under `key`, in place of what is there."""
         single, multi = self._either("set", "set_multi")
         if single is None:
-            multi({key: value})
+            refuse_unrun("set_multi", multi({key: value}))
         else:
-            single(key, value)
+            refuse_unrun("set", single(key, value))
 
     def set_multi(self, items: Mapping[K, V]) -> None:
         """Keep every value of `items` under its key."""
         multi, single = self._either("set_multi", "set")
         if multi is not None:
-            multi(items)
+            refuse_unrun("set_multi", multi(items))
             return
         for key, value in items.items():
-            single(key, value)
+            refuse_unrun("set", single(key, value))
 
     def delete(self, key: K) -> None:
         """Have nothing under `key`; a key that is not there is no error."""
         single, multi = self._either("delete", "delete_multi")
         if single is None:
-            multi([key])
+            refuse_unrun("delete_multi", multi([key]))
         else:
-            single(key)
+            refuse_unrun("delete", single(key))
 
     def delete_multi(self, keys: Iterable[K]) -> None:
         """Have nothing under any of `keys`."""
         multi, single = self._either("delete_multi", "delete")
         if multi is not None:
-            multi(list(keys))
+            refuse_unrun("delete_multi", multi(list(keys)))
             return
         for key in keys:
-            single(key)
+            refuse_unrun("delete", single(key))
 
     def flush(self) -> None:
         """Have nothing at all."""
         function = self._functions["flush"]
         if function is None:
             raise UnsupportedOperationError(f"storage {self._name!r} has no function for flush")
-        function()
+        refuse_unrun("flush", function())
 
     def __repr__(self) -> str:
         given = ", ".join(name for name, function in self._functions.items() if function)

@@ -356,7 +356,8 @@ class Client:
         `lease_time` is for how many seconds the load is one's own: if it takes longer, or its
         process dies, another loads. If it raises, so does this, and another loads at once. `wait`
         is how many seconds to wait for another's load, by default `lease_time` and two more; then
-        ``LeaseTimeoutError`` is raised. It needs the meta protocol, else ``NotSupportedError``.
+        ``LeaseTimeoutError`` is raised. A `load` that is async or a generator is refused by a
+        ``TypeError``. It needs the meta protocol, else ``NotSupportedError``.
 
         If the cache fails, this raises what ``get`` would; with ``failures="miss"`` it loads, and
         returns the value even if it cannot be stored.

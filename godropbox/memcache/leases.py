@@ -14,6 +14,7 @@ from functools import partial
 from time import perf_counter, time_ns
 from typing import Any, Final
 
+from .._kernels._guarded import add_note, brief, refuse_unrun, text_of
 from .._kernels._identity import refuse_copies
 from .batches import FAILURES
 from .codec import Codec, UnreadableValueError
@@ -171,7 +172,7 @@ class _Turn:
                 if not self._forgives:
                     raise
                 self.outcome = "loaded"
-                return self._load()
+                return self._value()
             if not self._is_taken(response):
                 return self._settled(response)
             left = self._wait - (clock() - begun)
@@ -202,10 +203,16 @@ class _Turn:
                 raise
         return self._loaded(response)
 
+    def _value(self) -> Any:
+        """Return what the caller's function loads."""
+        value = self._load()
+        refuse_unrun("load", value)
+        return value
+
     def _loaded(self, response: MetaResponse) -> Any:
         self.outcome = "loaded"
         try:
-            value = self._load()
+            value = self._value()
             data, flags = self._leases._codec.encode(value)
         except BaseException as error:
             self._hand_on(response, error)
@@ -233,7 +240,8 @@ class _Turn:
                 failed = self._leases.reopen(self.key, response).error
             else:
                 failed = self._leases.drop(self.key, response.cas, False).error
-        except FAILURES as raised:
+        except Exception as raised:  # of whatever kind: it is `error` that comes out
             failed = raised
         if failed is not None:
-            error.add_note(f"the lease on {self.key!r} could not be handed on: {failed}")
+            why = text_of(failed)
+            add_note(error, f"the lease on {brief(self.key)} could not be handed on: {why}")

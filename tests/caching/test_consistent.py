@@ -9,6 +9,7 @@ from godropbox import memcache
 from godropbox.caching.consistent import (
     CommitUncertain,
     ConsistencyOptions,
+    WriteRefused,
 )
 from godropbox.memcache import Item, RawMetaClient
 
@@ -237,3 +238,78 @@ def test_flush(caches: Caches, raw: RawMetaClient) -> None:
 def test_options_that_cannot_be(field: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ConsistencyOptions(**{field: value})
+
+
+# What fails without a word of the cache's
+
+
+def test_a_storage_that_is_async_is_refused(caches: Caches, raw: RawMetaClient) -> None:
+    class Hidden(Table):
+        """Whose methods are not async, but return what is."""
+
+        def get(self, key: str, default: Any = None) -> Any:
+            return promised()
+
+        def get_multi(self, keys: Any) -> Any:
+            return promised()
+
+        set = set_multi = delete = delete_multi = flush = lambda *_: promised()
+
+    class Plain(Table):
+        async def set(self, key: str, value: bytes) -> None:  # type: ignore[override]
+            pass
+
+    async def promised() -> bytes:
+        return b"1"
+
+    with pytest.raises(TypeError, match=r"^storage\.set must return a value, got <.*async"):
+        caches.over(Plain())
+    cache = caches.over(Hidden())
+    for call in (
+        lambda: cache.get("a"),
+        lambda: cache.get_multi(["a", "b"]),
+        lambda: cache.set("a", b"1"),
+        lambda: cache.set_multi({"a": b"1", "b": b"2"}),
+        lambda: cache.delete("a"),
+        lambda: cache.delete_multi(["a", "b"]),
+        lambda: cache.flush(),
+    ):
+        with pytest.raises(TypeError, match="must return a value, got <coroutine"):
+            call()
+    # Nothing was written, and that is known: no sentinel keeps readers from the cache.
+    assert cache.statistics().aborted == 6
+    assert caches.over(Table(a=b"1")).get("a") == b"1"
+    assert raw.get("a").value == b"1"
+
+
+def test_values_that_cannot_be_decoded_are_told_to_the_log(
+    caches: Caches, raw: RawMetaClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake in ``decode`` makes of every entry one that cannot be read."""
+
+    def fails(data: bytes) -> Any:
+        raise KeyError("version")
+
+    cache = caches.over(Table(a=b"1", b=b"2"), ConsistencyOptions(decode=fails))
+    for _ in range(3):
+        assert cache.get_multi(["a", "b"]) == {"a": b"1", "b": b"2"}
+    (told,) = [record for record in caplog.records if record.name == "godropbox.caching"]
+    assert "decode failed, which is logged once: builtins.KeyError: 'version'" in told.getMessage()
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionRefusedError(111, "refused"), TimeoutError("no answer")], ids=repr
+)
+def test_a_dial_of_ones_own_that_fails_fails_no_read(
+    caches: Caches, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def dial() -> RawMetaClient:
+        raise error
+
+    cache = caches.over(Table(a=b"1"), servers=caches.servers(dial))
+    assert cache.get("a") == b"1"
+    assert cache.get_multi(["a", "b"]) == {"a": b"1"}
+    assert cache.statistics().failed_looks == 3
+    assert caplog.text.count("which is logged once") == 1
+    with pytest.raises(WriteRefused):
+        cache.set("a", b"2")

@@ -7,7 +7,20 @@ from support.caches import CountedStorage, Gate, at_once
 from support.pools import Clock, until
 
 from godropbox import errors
-from godropbox.caching import CacheOnStorage, CacheOptions, PartialFailureError, StaleCacheError
+from godropbox.caching import (
+    CacheOnStorage,
+    CacheOptions,
+    DictStorage,
+    FreshCacheOnStorage,
+    Freshness,
+    FunctionStorage,
+    LocalStorage,
+    MemcacheStorage,
+    PartialFailureError,
+    StaleCacheError,
+)
+from godropbox.memcache import Client, InvalidArgumentError, InvalidTypeError
+from godropbox.memcache.testing import MockClient
 
 
 class Cancelled(BaseException):
@@ -190,11 +203,11 @@ def test_only_the_keys_that_could_not_be_taken_out_are_in_doubt(layers: Layers) 
 
 
 def test_what_the_cache_takes_for_no_key_is_never_in_doubt(layers: Layers) -> None:
-    """A key that memcached refuses is not in it; nor may it hold up the others."""
+    """A key that memcached refuses, to reads too, is not in it; nor may it hold up the others."""
 
     def refuses(operation: str, keys: Any) -> None:
         if "a b" in keys:
-            raise ValueError("key must have no space")
+            raise InvalidArgumentError("key must have no space")
 
     layers.cache.before = refuses
     layers.combined.set("a b", 1)
@@ -346,3 +359,366 @@ def test_who_reads_after_a_write_does_not_share_a_read_from_before(layers: Layer
     layers.cache.fail()
     assert race(layers.combined, layers.combined, layers.storage) == 1
     assert layers.combined.get("foo") == 2
+
+
+# What a cache raises that is no word about the key
+
+
+def closed_file(*_: Any) -> None:
+    """Do what a client over a file that is closed does."""
+    raise ValueError("I/O operation on closed file")
+
+
+OTHERS = [
+    ValueError("I/O operation on closed file"),
+    TypeError("a bytes-like object is required"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    KeyError("shard"),
+    errors.UsageError("the client is closed"),
+    errors.NetworkError("no such host"),
+]
+
+
+@pytest.mark.parametrize("error", OTHERS, ids=repr)
+@pytest.mark.parametrize("operation", WRITES)
+@pytest.mark.parametrize("on_doubt", ["remember", "raise"])
+def test_only_an_argument_error_says_that_the_cache_takes_no_such_key(
+    operation: str, error: Exception, on_doubt: Any
+) -> None:
+    """The old value is in the cache, which can be read and not be written."""
+    layers = Layers(on_doubt=on_doubt)
+    layers.combined.set_multi({"foo": 1, "zzz": 3})
+    layers.cache.fail("set", "set_multi", "delete", "delete_multi", error=error)
+    if on_doubt == "raise":
+        with pytest.raises(StaleCacheError) as caught:
+            write(layers, operation)
+        assert caught.value.__cause__ is error
+    else:
+        write(layers, operation)
+    assert layers.doubts == (2 if operation.endswith("multi") else 1)
+    assert layers.cache.data["foo"] == 1
+    assert layers.combined.get("foo") == layers.storage.data.get("foo")
+    assert layers.combined.get_multi(["foo"]).get("foo") == layers.storage.data.get("foo")
+
+
+REFUSALS = [InvalidArgumentError("value must be smaller"), InvalidTypeError("value must be bytes")]
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=repr)
+@pytest.mark.parametrize("operation", WRITES)
+@pytest.mark.parametrize("read", ["get", "get_multi"])
+def test_a_key_that_a_read_takes_is_in_doubt_though_writes_refuse_it(
+    layers: Layers, operation: str, error: Exception, read: str
+) -> None:
+    refusing = {"set", "set_multi", "delete", "delete_multi", "get", "get_multi"} - {read}
+    layers.cache.fail(*refusing, error=error)
+    write(layers, operation)
+    assert layers.doubts == (2 if operation.endswith("multi") else 1)
+    layers.cache.recover()
+    assert layers.combined.get("foo") == layers.storage.data.get("foo")
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=repr)
+def test_a_value_that_cannot_be_stored_takes_the_old_one_out(
+    layers: Layers, error: Exception
+) -> None:
+    layers.cache.fail("set", "set_multi", error=error)
+    layers.combined.set("foo", 10)
+    layers.combined.set_multi({"bar": 20, "zzz": 30})
+    assert (layers.cache.data, layers.doubts) == ({}, 0)
+    layers.cache.data["foo"] = 1
+    layers.cache.fail("set", "delete", error=error)
+    layers.combined.set("foo", 11)
+    assert layers.doubts == 1
+    assert layers.combined.get("foo") == 11
+
+
+def test_a_key_that_the_cache_never_lets_go_holds_up_no_other(layers: Layers) -> None:
+    """More of them than are invalidated in one call."""
+    stuck = [f"stuck {number}" for number in range(1500)]
+
+    def refuses(operation: str, keys: Any) -> None:
+        if operation in ("delete", "delete_multi"):
+            of_one = [keys] if isinstance(keys, str) else keys
+            if any(key.startswith("stuck") for key in of_one) or layers.told == ["down"]:
+                raise ValueError("of some client's own")
+
+    layers.told[:] = ["down"]
+    layers.cache.before = refuses
+    layers.combined.delete_multi([*stuck, "foo"])
+    assert (layers.doubts, layers.cache.data) == (1501, {"foo": 1, "bar": 2})
+    layers.told.clear()
+    for _ in range(2):
+        layers.clock.advance(1)
+        layers.combined.get("bar")
+    assert (layers.doubts, layers.cache.data) == (1500, {"bar": 2})
+
+
+@pytest.mark.parametrize("names", [[], ["FOO"], ["foo", "FOO"], None, [["foo"]]], ids=repr)
+def test_a_partial_failure_that_names_other_keys_says_nothing_of_any(
+    layers: Layers, names: Any
+) -> None:
+    """As of a client that names them as they are on the wire."""
+    error = PartialFailureError("some", [], {"foo": 1, "other": 5})
+    error.keys = names
+    layers.cache.fail("set_multi", "delete_multi", "delete", error=error)
+    layers.combined.set_multi({"foo": 10, "bar": 20})
+    assert layers.doubts == 2
+    assert layers.combined.get_multi(["foo", "bar"]) == {"foo": 10, "bar": 20}
+    fresh = CacheOnStorage(layers.cache, layers.storage)
+    layers.cache.fail("get_multi", error=error)
+    layers.storage.data["foo"] = 1
+    assert fresh.get_multi(["foo", "bar"]) == {"foo": 1, "bar": 20}
+
+
+def test_what_a_cache_finds_in_an_odd_shape_fails_no_read(layers: Layers) -> None:
+    for answer in (None, 5, [("foo", 1)], "text"):
+        layers.cache.get_multi = lambda keys, answer=answer: answer  # type: ignore[method-assign]
+        assert layers.combined.get_multi(["foo", "bar"]) == {"foo": 1, "bar": 2}
+
+
+# A cache that is a layer itself
+
+
+def test_what_the_storage_of_a_cache_raises_is_that_caches_failure() -> None:
+    near, far, storage = CountedStorage(), CountedStorage(), CountedStorage()
+    inner = CacheOnStorage(near, far)
+    outer = CacheOnStorage(inner, storage)
+    outer.set_multi({"foo": 1, "bar": 2})
+    for error in (
+        ValueError("of far"),
+        InvalidArgumentError("of far"),
+        errors.NetworkError("down"),
+    ):
+        far.fail("set", "set_multi", "delete", "delete_multi", error=error)
+        outer.set("foo", error)
+        assert outer.stats().doubts == 1
+        assert outer.get("foo") is error
+        assert far.data["foo"] == 1
+    storage.fail("set", error=errors.NetworkError("down"))
+    with pytest.raises(errors.NetworkError):
+        outer.set("foo", 9)
+
+
+def test_a_layer_that_cannot_keep_a_key_in_mind_says_so_to_the_layer_above() -> None:
+    """Its storage failed for one key, and its own cache is now old for another."""
+    near, far, storage = CountedStorage(), CountedStorage(), CountedStorage()
+    inner = CacheOnStorage(near, far, CacheOptions(max_doubts=0))
+    outer = CacheOnStorage(inner, storage)
+    outer.set_multi({"foo": 1, "bar": 2})
+    far.fail("set_multi", "delete_multi", error=PartialFailureError("one shard", ["bar"]))
+    near.fail("delete", "delete_multi")
+    outer.set_multi({"foo": 10, "bar": 20})
+    far.recover()
+    assert near.data == {"foo": 1, "bar": 2}
+    assert outer.get_multi(["foo", "bar"]) == {"foo": 10, "bar": 20}
+
+
+def test_a_failing_storage_is_no_failing_cache(layers: Layers) -> None:
+    layers.cache.data.clear()
+    for error in (InvalidArgumentError("of the storage"), InvalidTypeError("m"), ValueError("m")):
+        layers.storage.fail(error=error)
+        for call in (
+            lambda: layers.combined.get("foo"),
+            lambda: layers.combined.get_multi(["foo", "bar"]),
+            lambda: layers.combined.set("foo", 1),
+        ):
+            with pytest.raises(type(error)):
+                call()
+    assert layers.combined.stats().cache_failures == 0
+
+
+# A programmer's mistakes
+
+
+def over_memcached(storage: dict[Any, Any], **options: Any) -> tuple[CacheOnStorage, Any]:
+    cache = MemcacheStorage(Client.over(MockClient(), **options))
+    return CacheOnStorage(cache, DictStorage(storage)), cache
+
+
+def test_keys_that_need_a_key_of_are_a_mistake_that_is_told() -> None:
+    layer, _ = over_memcached({5: b"five", 6: b"six"})
+    for call in (lambda: layer.get(5), lambda: layer.get_multi([5, 6]), lambda: layer.set(5, b"")):
+        with pytest.raises(InvalidTypeError, match="key must be") as caught:
+            call()
+        assert "does it lack a key_of, or a serializer?" in caught.value.__notes__[0]
+    with pytest.raises(InvalidTypeError, match="key must be") as caught:
+        layer.delete(5)
+    assert caught.value.__notes__[-1] == "the storage was written"
+    assert layer.storage.get(5) is None
+    assert layer.stats().doubts == 0
+
+
+def test_values_that_need_a_serializer_are_a_mistake_that_is_told() -> None:
+    layer, _ = over_memcached({"ann": {"name": "Ann"}, "bob": {"name": "Bob"}})
+    for call in (
+        lambda: layer.get("ann"),
+        lambda: layer.get_multi(["ann", "bob"]),
+        lambda: layer.set("ann", {"name": "Anna"}),
+        lambda: layer.set_multi({"ann": {"name": "Anna"}, "bob": {}}),
+    ):
+        with pytest.raises(InvalidTypeError, match="without a serializer"):
+            call()
+    assert layer.storage.get("ann") == {"name": "Anna"}
+    assert layer.stats().doubts == 0
+    fresh = FreshCacheOnStorage(layer.cache, DictStorage({"a": b"b"}), Freshness(ttl=60))
+    with pytest.raises(InvalidTypeError, match="without a serializer"):
+        fresh.get("a")
+    with pytest.raises(InvalidTypeError, match="key must be"):
+        FreshCacheOnStorage(layer.cache, DictStorage(), Freshness(ttl=60)).get(5)
+
+
+def test_one_odd_key_or_value_among_others_fails_no_read() -> None:
+    layer, cache = over_memcached({"ann": b"Ann", "bob": None, "eve": {}, 5: b"five"})
+    assert layer.get("bob") is None  # a null among bytes, and the first that is asked for
+    assert layer.get("ann") == b"Ann"
+    assert (layer.get("eve"), layer.get(5)) == ({}, b"five")
+    assert layer.get_multi(["ann", "eve", 5]) == {"ann": b"Ann", "eve": {}, 5: b"five"}
+    layer.set(5, b"six")
+    layer.set("ann", {})
+    assert (layer.get(5), layer.get("ann"), layer.stats().doubts) == (b"six", {}, 0)
+    assert cache.get("ann") is None
+    serialized, _ = over_memcached({"ann": object()}, serializer="json")
+    assert serialized.get("ann") is serialized.storage.get("ann")
+
+
+def test_the_first_failure_of_each_kind_is_logged(
+    layers: Layers, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error in (*OTHERS, *OTHERS, InvalidArgumentError("no space"), InvalidTypeError("no int")):
+        layers.cache.fail("get", error=error)
+        layers.combined.get("foo")
+    told = [record for record in caplog.records if record.name == "godropbox.caching"]
+    assert [(record.levelname, type(record.exc_info[1])) for record in told] == [  # type: ignore[index]
+        ("WARNING", type(error)) for error in (*OTHERS, *REFUSALS)
+    ]
+    assert told[0].getMessage() == (
+        "<CacheOnStorage of <DictStorage of 2 items> on <DictStorage of 2 items>>: get failed, "
+        "which is logged once: builtins.ValueError: I/O operation on closed file"
+    )
+    caplog.clear()
+    layers.cache.fail(error=OTHERS[0])
+    layers.combined.set("foo", 1)
+    layers.combined.set("foo", 1)
+    assert [record.args[1] for record in caplog.records] == ["set", "delete"]  # type: ignore[index]
+
+
+class OddError(Exception):
+    """Whose text and repr fail, too."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+def test_a_log_that_fails_fails_no_read(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    layers.cache.fail(error=OddError())
+    assert layers.combined.get("foo") == 1
+    assert "OddError whose __str__ raised ValueError" in caplog.text
+    monkeypatch.setattr("logging.Logger.warning", closed_file)
+    layers.cache.fail(error=KeyError("foo"))
+    assert layers.combined.get_multi(["foo"]) == {"foo": 1}
+
+
+# What has to be waited for, or iterated over, is no value
+
+
+async def promised(*_: Any) -> Any:
+    return 5
+
+
+def generated(*_: Any) -> Any:
+    yield 5
+
+
+async def both(*_: Any) -> Any:
+    yield 5
+
+
+PROMISES = [promised, generated, both]
+
+
+@pytest.mark.parametrize("function", PROMISES)
+def test_a_storage_that_is_async_is_refused(function: Any) -> None:
+    for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
+        odd = DictStorageOf(name, function)
+        for made in (
+            lambda odd=odd: CacheOnStorage(odd, {}),
+            lambda odd=odd: CacheOnStorage({}, odd),
+        ):
+            with pytest.raises(TypeError, match=rf"\.{name} must return a value, got .*async"):
+                made()
+        with pytest.raises(TypeError, match=f"^{name} must return a value, got .*async"):
+            FunctionStorage("odd", **{name: function})
+
+
+class DictStorageOf(DictStorage[Any, Any]):
+    """A storage one of whose methods is another function."""
+
+    __slots__ = ("__dict__",)
+
+    def __init__(self, name: str, function: Any) -> None:
+        super().__init__()
+        setattr(self, name, function)
+
+
+@pytest.mark.parametrize("function", PROMISES)
+def test_what_is_promised_by_a_function_that_is_not_async_is_refused(function: Any) -> None:
+    """A decorator hides that it is; and nobody warns that a coroutine was never awaited."""
+
+    def hidden(*given: Any) -> Any:
+        return function(*given)
+
+    def mapped(keys: Any) -> Any:
+        return {key: function() for key in keys}
+
+    loads = FunctionStorage("odd", get=hidden, get_multi=mapped)
+    does = ("set", "set_multi", "delete", "delete_multi", "flush")
+    odd = FunctionStorage("odd", **dict.fromkeys(does, hidden))
+    of_dicts = [DictStorageOf(name, hidden) for name in ("get", "get_multi", *does)]
+    calls: list[Any] = [
+        lambda: loads.get(1),
+        lambda: loads.get_multi([1]),
+        lambda: FunctionStorage("odd", get=hidden).get_multi([1]),
+        lambda: FunctionStorage("odd", get_multi=hidden).get(1),
+        lambda: odd.set(1, 2),
+        lambda: odd.set_multi({1: 2}),
+        lambda: odd.delete(1),
+        lambda: odd.delete_multi([1]),
+        lambda: odd.flush(),
+        lambda: CacheOnStorage(DictStorage(), of_dicts[0]).get(1),
+        lambda: CacheOnStorage(DictStorage(), of_dicts[1]).get_multi([1]),
+        lambda: CacheOnStorage(DictStorage(), of_dicts[2]).set(1, 2),
+        lambda: CacheOnStorage(DictStorage(), of_dicts[3]).set_multi({1: 2}),
+        lambda: CacheOnStorage(DictStorage(), of_dicts[4]).delete(1),
+        lambda: CacheOnStorage(DictStorage(), of_dicts[5]).delete_multi([1]),
+        lambda: CacheOnStorage(DictStorage(), of_dicts[6]).flush(),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"must return a value, got <.*: is it async, or a ge"):
+            call()
+
+
+@pytest.mark.parametrize("function", PROMISES)
+def test_a_cache_that_promises_a_write_did_not_write(function: Any) -> None:
+    for name in ("set", "delete"):
+        cache = DictStorageOf(name, lambda *given: function(*given))
+        layer = CacheOnStorage(cache, DictStorage())
+        cache.data["foo"] = 1
+        layer.set("foo", 2) if name == "set" else layer.delete("foo")
+        assert layer.get("foo") == layer.storage.get("foo")
+        # The read after it tries to fill the cache.
+        assert layer.stats().cache_failures == (2 if name == "set" else 1)
+
+
+def test_a_local_cache_keeps_any_object() -> None:
+    """Only what a load promises is refused: not what merely can be iterated over or called."""
+    from unittest.mock import MagicMock
+
+    for value in (iter([1]), map(str, [1]), range(3), MagicMock(), object, print):
+        layer = CacheOnStorage(LocalStorage(10), DictStorage({"foo": value}))
+        assert layer.get("foo") is value
+        assert layer.get("foo") is value

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -120,14 +121,139 @@ def test_followers_get_copies_of_what_the_load_raised() -> None:
     assert flying.loads == 0
 
 
-def test_followers_get_the_error_itself_where_it_cannot_be_copied() -> None:
-    class AwkwardError(Exception):
-        def __init__(self, code: int, text: str) -> None:
-            super().__init__(text)
+class AwkwardError(Exception):
+    """Whose ``__init__`` takes something else than its ``args``."""
 
-    error = AwkwardError(5, "no such host")
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class UncopiableError(Exception):
+    def __reduce__(self) -> Any:
+        raise TypeError("there is only one of me")
+
+
+def test_followers_get_the_error_itself_where_it_cannot_be_copied() -> None:
+    error = UncopiableError("no such host")
     flying = Flying(SingleFlight(), raises(error))
     assert all(each.exception() is error for each in flying.land())
+
+
+class SlotsError(Exception):
+    """With an attribute that no pickle keeps."""
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: int) -> None:
+        super().__init__("slots", code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class FrozenError(Exception):
+    code: int
+
+
+class OddArgument:
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    __hash__ = object.__hash__
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+class NotesError(Exception):
+    def __init__(self, notes: Any) -> None:
+        super().__init__("odd notes")
+        self.__notes__ = notes
+
+
+FAILURES: list[BaseException] = [
+    ValueError("plain"),
+    StorageError("ours", host="db1"),
+    AwkwardError(5, "no such host"),
+    SlotsError(5),
+    FrozenError(5),
+    OSError(5, "no such file", "a.txt"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ExceptionGroup("several", [KeyError("a"), StorageError("b")]),
+    MuteError("mute"),
+    ValueError(OddArgument()),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_every_follower_has_notes_and_fields_of_its_own(error: BaseException) -> None:
+    with pytest.raises(type(error)), errors.context("loading", shard=3):
+        raise error
+    cause = KeyError("cause")
+    BaseException.__setattr__(error, "__cause__", cause)
+    flying = Flying(SingleFlight(), raises(error))
+    got: list[Any] = [each.exception() for each in flying.land()]
+    assert len({id(each) for each in [error, *got]}) == 4
+    for number, each in enumerate(got):
+        assert type(each) is type(error)
+        assert len(each.args) == len(error.args)
+        assert getattr(each, "code", None) == getattr(error, "code", None)
+        assert each.__cause__ is cause
+        assert each.__suppress_context__
+        with pytest.raises(type(error)), errors.context("following", number=number):
+            raise each
+    assert error.__notes__ == ["loading (shard=3)"]
+    assert errors.to_dict(error)["fields"].get("number") is None
+    for number, each in enumerate(got):
+        assert each.__notes__ == ["loading (shard=3)", f"following (number={number})"]
+        assert errors.to_dict(each)["fields"]["number"] == number
+
+
+@pytest.mark.parametrize("notes", [None, ("a",), "text"], ids=repr)
+def test_an_error_with_odd_notes_reaches_its_followers(notes: Any) -> None:
+    flying = Flying(SingleFlight(), raises(NotesError(notes)))
+    assert [type(each.exception()) for each in flying.land()] == [NotesError] * 3
+
+
+async def promised(*_: Any) -> Any:
+    return 5
+
+
+def generated(*_: Any) -> Any:
+    yield 5
+
+
+async def both(*_: Any) -> Any:
+    yield 5
+
+
+class Awaitable:
+    def __await__(self) -> Any:
+        yield 5
+
+
+@pytest.mark.parametrize("load", [promised, generated, both, lambda *_: Awaitable()])
+def test_a_load_that_returns_a_promise_is_refused(load: Any) -> None:
+    """And closed: nobody warns that a coroutine was never awaited."""
+    flight = SingleFlight()
+    calls: list[Callable[[], Any]] = [
+        lambda: flight.run("key", load),
+        lambda: flight.run_multi(["key"], load),
+        lambda: flight.run_multi(["key"], lambda keys: {key: load() for key in keys}),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"^load must return a value, got <.*: is it async, or"):
+            call()
+    assert len(flight) == 0
+    flying = Flying(flight, load)
+    assert [type(each.exception()) for each in flying.land()] == [TypeError] * 3
+
+
+def test_a_load_of_many_returns_a_mapping() -> None:
+    with pytest.raises(TypeError, match=r"^load must return a mapping of keys, got None"):
+        SingleFlight().run_multi(["key"], lambda keys: None)  # type: ignore[arg-type, return-value]
 
 
 class Cancelled(BaseException):

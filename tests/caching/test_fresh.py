@@ -237,9 +237,13 @@ def test_a_cache_that_cannot_drop_a_stale_key_is_counted() -> None:
     layers.combined.set("foo", 1)
     layers.clock.advance(61)
     layers.storage.data.clear()
-    layers.cache.fail("delete_multi")
+    layers.cache.fail("delete")
     assert layers.combined.get("foo") is None
     assert layers.combined.stats().cache_failures == 1
+    # The old entry is in the cache still, and would be returned while it is stale.
+    assert layers.combined.stats().doubts == 1
+    layers.storage.data["foo"] = 2
+    assert layers.combined.get("foo") == 2
 
 
 # Negative
@@ -320,6 +324,50 @@ def test_entries_survive_any_serialiser() -> None:
         assert layer.get_multi(["foo", "bar"]) == {"foo": [1, None]}
         assert layer.get("bar") is None
     assert storage.calls == [("get", "foo"), ("get_multi", ["bar"])]
+
+
+class OddValue:
+    """Which cannot be compared, as an array cannot."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    __ne__ = __eq__  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+
+class OddList(list[Any]):
+    def __len__(self) -> int:
+        raise ValueError("no length")
+
+
+MARK = "godropbox.fresh.1"
+
+
+@pytest.mark.parametrize(
+    "alien",
+    [
+        (OddValue(), 1, 2, 3),
+        OddList([MARK, 1, 2, 3]),
+        (MARK, "soon", 1.0, 5),
+        (MARK, None, 1.0, 5),
+        (MARK, OddValue(), 1.0, 5),
+        (MARK, 10**400, 1.0, 5),
+        (MARK, -(10**400), 1.0, 5),
+        (MARK, 1e12, "long", 5),
+        (MARK, 1e12, 10**400, 5),
+        [MARK, 1e12, [1], 5],
+    ],
+    ids=lambda alien: type(alien).__name__,
+)
+def test_an_entry_with_odd_parts_is_a_miss(alien: Any) -> None:
+    layers = Layers()
+    layers.storage.data["foo"] = 1
+    layers.cache.data["foo"] = alien
+    assert layers.combined.get_multi(["foo"]) == {"foo": 1}
+    layers.cache.data["foo"] = alien
+    assert layers.combined.get("foo") == 1
+    assert layers.combined.stats().cache_failures == 0
 
 
 @pytest.mark.parametrize(

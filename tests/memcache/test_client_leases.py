@@ -312,6 +312,64 @@ def test_a_value_that_was_loaded_and_cannot_be_stored(servers: Callable[[str], S
     raw.close()
 
 
+class FrozenError(Exception):
+    """As a frozen dataclass is."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"cannot assign to {name}")
+
+
+@pytest.mark.parametrize("lost", [memcache.UsageError("closed"), OSError(5), KeyError("k")])
+def test_a_lease_that_cannot_be_handed_on_hides_no_error(
+    servers: Callable[[str], Server], lost: Exception
+) -> None:
+    """Whatever the operations raise, and whatever the error makes of a note."""
+
+    class Closed(Forgetful):
+        def __getattr__(self, name: str) -> Any:
+            if name == "meta_delete":
+                return lambda *_, **__: (_ for _ in ()).throw(lost)
+            return getattr(self._raw, name)
+
+    def fails() -> Any:
+        raise FrozenError("of the load")
+
+    raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
+    raw.flush()
+    with pytest.raises(FrozenError) as caught:
+        Client.over(Closed(raw)).get_or_set("k", fails, 60)
+    assert caught.value.__notes__ == [f"the lease on 'k' could not be handed on: {lost}"]
+    raw.close()
+
+
+async def promised() -> int:
+    return 5
+
+
+def generated() -> Any:
+    yield 5
+
+
+async def both() -> Any:
+    yield 5
+
+
+@pytest.mark.parametrize("load", [promised, generated, both])
+def test_a_load_that_returns_a_promise_is_refused(make: Make, load: Any) -> None:
+    """And the lease is handed on; nor does anybody warn that a coroutine was never awaited."""
+    client = make()
+    with pytest.raises(TypeError, match=r"^load must return a value, got <.*: is it async, or a"):
+        client.get_or_set("k", load, 60)
+    assert client.get_or_set("k", lambda: 5, 60) == 5
+
+
+def test_a_load_is_refused_over_a_cache_that_is_down() -> None:
+    client = Client(["127.0.0.1:1"], failures="miss", timeout=0.2)
+    with pytest.raises(TypeError, match=r"^load must return a value, got <coroutine"):
+        client.get_or_set("k", promised, 60)
+    client.close()
+
+
 @pytest.mark.parametrize("protocol", ["ascii", "binary"])
 def test_it_needs_the_meta_protocol(protocol: str) -> None:
     client = Client(["127.0.0.1:1"], protocol=protocol)
