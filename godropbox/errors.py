@@ -23,6 +23,7 @@ from ._kernels._args import checked_int, shown
 from ._kernels._guarded import (
     FIELDS,
     add_note,
+    args_of,
     behind,
     brief,
     kind_of,
@@ -294,7 +295,7 @@ def _part(exc: BaseException, numbers: dict[int, int]) -> tuple[Any, ...]:
         # The class may be another's alone; what all have tells the most of it.
         kind = ExceptionGroup if issubclass(type(exc), Exception) else BaseExceptionGroup
         state = ({"__notes__": notes_of(exc)}, {}, {}, {})
-    message: Any = BaseExceptionGroup.message.__get__(exc)  # type: ignore[attr-defined]
+    message: Any = BaseExceptionGroup.message.__get__(exc)
     return _GROUP, kind, message, [numbers[id(member)] for member in inside], state
 
 
@@ -433,7 +434,9 @@ def _own_message(exc: BaseException) -> str:
         try:
             return text(exc.message)
         except Exception:
-            return DropboxError.message.__get__(exc)  # a subclass has another
+            # A subclass has a message of its own.
+            args = args_of(exc)
+            return text(args[0]) if args else ""
     return text_of(exc)
 
 
@@ -534,7 +537,7 @@ def _jsonable(value: object, within: tuple[int, ...] = ()) -> Any:
     if value is None or kind is bool:
         return value
     if issubclass(kind, str):
-        return str.__str__(value)  # type: ignore[arg-type]
+        return str.__str__(value)
     if issubclass(kind, int):
         number = int.__int__(value)  # type: ignore[arg-type]
         return number if number.bit_length() <= 256 else brief(number)

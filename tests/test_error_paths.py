@@ -11,15 +11,19 @@ import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from godropbox import errors, net2, resource_pool
+from godropbox import errors, memcache, net2, resource_pool
 from godropbox._kernels._args import shown
 from godropbox.errors import DropboxError
+from godropbox.memcache._errands import located
+from godropbox.memcache.batches import partial_error
 
 
 class OddError(Exception):
@@ -63,7 +67,7 @@ class StrIsNoStrError(Exception):
 
 class LongStr(str):
     __slots__ = ()
-    __len__ = __format__ = __getitem__ = __eq__ = __add__ = fails  # type: ignore[assignment]
+    __len__ = __format__ = __getitem__ = __eq__ = __add__ = fails
     __hash__ = str.__hash__
 
 
@@ -101,13 +105,13 @@ class PropertiesError(Exception):
 
     __notes__ = __cause__ = __context__ = __traceback__ = __dict__ = __class__ = args = property(
         fails
-    )  # type: ignore[assignment]
+    )
 
 
 class MessageRaisesError(DropboxError):
     message = property(fails)
     fields = property(fails)
-    stack_frames = fails  # type: ignore[assignment]
+    stack_frames = fails
 
 
 class FieldsAreNoneError(DropboxError):
@@ -124,7 +128,7 @@ class UnmadeError(DropboxError):
 
 
 class OddMeta(type):
-    __name__ = __module__ = property(fails)  # type: ignore[assignment]
+    __name__ = __module__ = property(fails)
     __getattribute__ = fails
 
 
@@ -156,7 +160,7 @@ EXCEPTIONS: dict[str, Callable[[], BaseException]] = {
     "frozen": FrozenError,
     "frozen, ours": FrozenOursError,
     **{
-        f"notes {notes!r:.30}": lambda notes=notes: NotesError(notes)
+        f"notes {notes!r:.30}": partial(NotesError, notes)
         for notes in (None, (), ("a", "b"), "text", 5, [None, 5, b"x"], {"a": 1})
     },
     "notes whose str raises": lambda: NotesError([StrRaisesError()]),
@@ -211,23 +215,23 @@ class ReprIsOdd:
 
 
 class ClassRaises:
-    __class__ = property(fails)  # type: ignore[assignment]
+    __class__ = property(fails)
 
 
 class OddInt(int):
-    bit_length = __int__ = __index__ = __repr__ = __str__ = __lt__ = fails  # type: ignore[assignment]
+    bit_length = __int__ = __index__ = __repr__ = __str__ = __lt__ = fails
 
 
 class OddFloat(float):
-    __float__ = __repr__ = fails  # type: ignore[assignment]
+    __float__ = __repr__ = fails
 
 
 class OddList(list[Any]):
-    __iter__ = __len__ = __repr__ = fails  # type: ignore[assignment]
+    __iter__ = __len__ = __repr__ = fails
 
 
 class OddDict(dict[Any, Any]):
-    items = keys = __iter__ = __repr__ = fails  # type: ignore[assignment]
+    items = keys = __iter__ = __repr__ = fails
 
 
 def holds_itself() -> list[Any]:
@@ -237,8 +241,10 @@ def holds_itself() -> list[Any]:
 
 
 VALUES: dict[str, Callable[[], Any]] = {
-    **{f"mapping, {what}": lambda what=what: OddMapping(what) for what in ("items", "iter", "len")},
-    **{f"mapping, {what}": lambda what=what: OddMapping(what) for what in ("getitem", "keys")},
+    **{
+        f"mapping, {what}": partial(OddMapping, what)
+        for what in ("items", "iter", "len", "getitem", "keys")
+    },
     "repr raises": ReprRaises,
     "repr is odd": ReprIsOdd,
     "class raises": ClassRaises,
@@ -413,6 +419,38 @@ def test_a_dial_says_what_failed_however_it_says_it(monkeypatch: pytest.MonkeyPa
         net2.dial("nowhere:1", net2.ConnectionOptions())
 
 
+class TakesMoreError(memcache.ConnectionLostError):
+    """What a user's channel raises."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"{host}:{port}")
+
+
+def test_an_error_of_a_shard_names_it_whatever_its_fields_and_its_class() -> None:
+    shard: Any = SimpleNamespace(id=3, address="host:1")
+    other = memcache.ConnectionLostError("gone", **{"self": 5})
+    with pytest.raises(memcache.ConnectionLostError), errors.context("sending", cause="power"):
+        raise other
+    found: Any = located(shard, other)
+    assert (type(found), found.message) == (type(other), "shard 3 at host:1: gone")
+    assert found.fields == {
+        "self": 5,
+        "cause": "power",
+        "shard": 3,
+        "address": "host:1",
+    }
+    stubborn = TakesMoreError("host", 1)
+    assert located(shard, stubborn) is stubborn
+
+
+@pytest.mark.parametrize("name", ["str raises", "str is no str", "odd class", "message raises"])
+def test_a_batch_that_failed_says_why_however_that_is_said(name: str) -> None:
+    error: Any = EXCEPTIONS[name]()
+    told = partial_error({}, {"key": error}, 2)
+    assert told.message.startswith("1 of 2 keys failed, 'key' by: ")
+    assert told.__cause__ is error
+
+
 # Pickles
 
 
@@ -442,7 +480,7 @@ def test_a_chain_of_any_length_can_be_copied(again: Callable[[Any], Any], times:
         copied = copied.__cause__
 
 
-def caused(error: BaseException, cause: BaseException) -> BaseException:
+def caused(error: Exception, cause: BaseException) -> Exception:
     error.__cause__ = cause
     return error
 

@@ -16,6 +16,7 @@ __all__ = [
     "FIELDS",
     "PLAIN",
     "add_note",
+    "args_of",
     "behind",
     "brief",
     "kind_of",
@@ -93,7 +94,7 @@ def shown_int(value: "Any") -> str:
 def text(value: object) -> str:
     """Return something that should be a str as one."""
     if issubclass(type(value), str):
-        return str.__str__(value)  # type: ignore[arg-type]
+        return str.__str__(value)
     try:
         return str.__str__(str(value))
     except Exception:
@@ -163,6 +164,7 @@ def behind(exc: BaseException) -> list[BaseException]:
 
 # Copies
 
+args_of: "Any" = _args.__get__
 set_args: "Any" = _args.__set__
 set_cause: "Any" = _cause.__set__
 
@@ -240,7 +242,7 @@ def _finish(copied: BaseException, exc: BaseException) -> None:
 
 def slots_of(exc: BaseException) -> "dict[str, Any]":
     """Return what the ``__slots__`` of an exception's classes hold."""
-    state: Any = object.__getstate__(exc)  # type: ignore[attr-defined]
+    state: Any = object.__getstate__(exc)
     return state[1] if type(state) is tuple else {}
 
 

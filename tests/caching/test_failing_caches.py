@@ -1,6 +1,8 @@
 """A cache that fails: reads go on, writes go on, and nothing old is read afterwards."""
 
+from functools import partial
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from support.caches import CountedStorage, Gate, at_once
@@ -471,9 +473,11 @@ def test_a_partial_failure_that_names_other_keys_says_nothing_of_any(
     assert fresh.get_multi(["foo", "bar"]) == {"foo": 1, "bar": 20}
 
 
-def test_what_a_cache_finds_in_an_odd_shape_fails_no_read(layers: Layers) -> None:
+def test_what_a_cache_finds_in_an_odd_shape_fails_no_read(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for answer in (None, 5, [("foo", 1)], "text"):
-        layers.cache.get_multi = lambda keys, answer=answer: answer  # type: ignore[method-assign]
+        monkeypatch.setattr(layers.cache, "get_multi", Mock(return_value=answer))
         assert layers.combined.get_multi(["foo", "bar"]) == {"foo": 1, "bar": 2}
 
 
@@ -645,10 +649,7 @@ PROMISES = [promised, generated, both]
 def test_a_storage_that_is_async_is_refused(function: Any) -> None:
     for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
         odd = DictStorageOf(name, function)
-        for made in (
-            lambda odd=odd: CacheOnStorage(odd, {}),
-            lambda odd=odd: CacheOnStorage({}, odd),
-        ):
+        for made in (partial(CacheOnStorage, odd, {}), partial(CacheOnStorage, {}, odd)):
             with pytest.raises(TypeError, match=rf"\.{name} must return a value, got .*async"):
                 made()
         with pytest.raises(TypeError, match=f"^{name} must return a value, got .*async"):
@@ -716,8 +717,6 @@ def test_a_cache_that_promises_a_write_did_not_write(function: Any) -> None:
 
 def test_a_local_cache_keeps_any_object() -> None:
     """Only what a load promises is refused: not what merely can be iterated over or called."""
-    from unittest.mock import MagicMock
-
     for value in (iter([1]), map(str, [1]), range(3), MagicMock(), object, print):
         layer = CacheOnStorage(LocalStorage(10), DictStorage({"foo": value}))
         assert layer.get("foo") is value

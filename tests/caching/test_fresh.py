@@ -332,7 +332,7 @@ class OddValue:
     def __eq__(self, other: object) -> bool:
         raise ValueError("the truth value is ambiguous")
 
-    __ne__ = __eq__  # type: ignore[assignment]
+    __ne__ = __eq__
     __hash__ = None  # type: ignore[assignment]
 
 
