@@ -176,8 +176,10 @@ class DropboxError(_kernels.stack.StackedError):
         return self._held_stack().text()
 
     def _held_stack(self) -> Stack:
-        held: Any = self.__dict__.get("_stack", (b"",))
-        return held if isinstance(held, Stack) else Stack(held)
+        held: Any = self.__dict__.get("_stack")
+        if type(held) is Stack:
+            return held
+        return Stack(held if type(held) is tuple else (b"",))  # a __new__ that was not called
 
     def __copy__(self) -> Self:
         copied: Self = without_init(type(self), self.args)
