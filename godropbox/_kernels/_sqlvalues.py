@@ -1,11 +1,13 @@
-"""The literals of every type but the plainest, and what both twins of ``sqltext`` say of a bad one.
+"""What plain value a Python value stands for, and how the rarer ones are written and sent.
 
-A twin writes None, bool, int, float, str, bytes and naive datetimes itself; whatever else comes
-is taken here, once for both.
+``plain_value`` decides it, once, for literals, parameters and slots. A twin of ``sqltext`` writes
+None, bool, int, float, str, bytes and naive datetimes itself; whatever else comes is taken here,
+once for both, along with the words for a bad one.
 """
 
 import math
 import operator
+import re
 import sys
 
 from ._args import shown
@@ -25,7 +27,9 @@ __all__ = [
     "bad_float",
     "bad_int",
     "float_text",
+    "parameter",
     "parts",
+    "plain_value",
     "plainer",
 ]
 
@@ -48,6 +52,10 @@ _SQLITE_DIGITS = 15
 
 # The range of MySQL's TIME, 838:59:59, in microseconds.
 _TIME_LIMIT = ((838 * 60 + 59) * 60 + 59) * 1_000_000
+
+# The types that a twin knows by itself.
+_PLAINEST = frozenset({bool, bytes, float, int, str, type(None)})
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _ALLOWED = (
     "None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, datetime, date, time,"
@@ -131,60 +139,120 @@ def _decimal_text(value: "Decimal", style: int) -> str:
     return format(value, "f")
 
 
-def _datetime_text(value: "datetime.datetime", style: int) -> str:
-    import datetime
-
-    suffix = ""
-    if value.tzinfo is not None and value.utcoffset() is not None:
-        try:
-            value = datetime.datetime.astimezone(value, datetime.UTC)
-        except OverflowError:
-            raise ValueError(
-                f"value must be within the years 1 to 9999 in UTC, got {shown(value)}"
-            ) from None
-        suffix = "+00:00" if style == POSTGRESQL else ""
-    value = datetime.datetime.replace(value, tzinfo=None)
-    text = datetime.datetime.isoformat(value, " ", "microseconds")
-    return f"'{text}{suffix}'"
-
-
 def _clock(seconds: int, microseconds: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{microseconds:06d}"
 
 
 def _timedelta_text(value: "datetime.timedelta", style: int) -> str:
     if style == POSTGRESQL:
-        return f"'{value.days} days {_clock(value.seconds, value.microseconds)}'"
+        return f"{value.days} days {_clock(value.seconds, value.microseconds)}"
     total = (value.days * 86400 + value.seconds) * 1_000_000 + value.microseconds
     if abs(total) > _TIME_LIMIT:
         raise ValueError(
             f"value must be a timedelta within 838:59:59, the range of TIME, got {shown(value)}"
         )
-    return f"'{'-' if total < 0 else ''}{_clock(*divmod(abs(total), 1_000_000))}'"
+    return f"{'-' if total < 0 else ''}{_clock(*divmod(abs(total), 1_000_000))}"
 
 
-def _time_text(value: object, style: int) -> str | None:
-    """Return the literal of what the datetime module has, and None for anything else.
+def _quoted_text(value: object, style: int) -> str | None:
+    """Return what stands between the quotes of a plain value's literal; None for a Decimal."""
+    loaded = sys.modules
+    if "datetime" in loaded:
+        import datetime
 
-    Only that module's own methods are called, because a subclass's could return anything.
+        if isinstance(value, datetime.datetime):
+            zone = "+00:00" if value.tzinfo is not None and style == POSTGRESQL else ""
+            return value.replace(tzinfo=None).isoformat(" ", "microseconds") + zone
+        if isinstance(value, datetime.date):
+            return value.isoformat()
+        if isinstance(value, datetime.timedelta):
+            return _timedelta_text(value, style)
+        if isinstance(value, datetime.time):
+            return value.isoformat("microseconds")
+    if "uuid" in loaded and isinstance(value, loaded["uuid"].UUID):
+        return str(value)
+    return None
+
+
+def _utc(value: "datetime.datetime") -> "datetime.datetime":
+    """Return a datetime in UTC, or without a zone if it has no offset."""
+    import datetime
+
+    if value.tzinfo is None or value.utcoffset() is None:
+        return value.replace(tzinfo=None)
+    try:
+        return value.astimezone(datetime.UTC)
+    except OverflowError:
+        raise ValueError(
+            f"value must be within the years 1 to 9999 in UTC, got {shown(value)}"
+        ) from None
+
+
+def _plain_time(value: object) -> object:
+    """Return what the datetime module has as one of its own types, and None for anything else.
+
+    Only that module's own methods are called, because a subclass's could return anything; but a
+    subclass must say that it equals what it stands for, which pandas.NaT does not.
     """
     import datetime
 
+    plain: object
     if isinstance(value, datetime.datetime):
-        return _datetime_text(value, style)
-    if isinstance(value, datetime.date):
-        return f"'{datetime.date.isoformat(value)}'"
-    if isinstance(value, datetime.timedelta):
-        return _timedelta_text(datetime.timedelta.__pos__(value), style)
-    if not isinstance(value, datetime.time):
+        if type(value) is datetime.datetime:
+            return _utc(value)
+        day = datetime.datetime.date(value)
+        moment = datetime.datetime.combine(day, datetime.datetime.timetz(value))
+        plain = moment
+    elif isinstance(value, datetime.date):
+        plain = datetime.date.fromordinal(datetime.date.toordinal(value))
+    elif isinstance(value, datetime.timedelta):
+        plain = datetime.timedelta.__add__(value, datetime.timedelta())
+    elif isinstance(value, datetime.time):
+        text = datetime.time.isoformat(value, "microseconds")
+        if value.tzinfo is not None or len(text) > 15:  # an offset stands after the 15
+            raise ValueError(f"value must be a time without a time zone, got {shown(value)}")
+        plain = datetime.time.fromisoformat(text)
+    else:
         return None
-    if value.tzinfo is not None:
-        raise ValueError(f"value must be a time without a time zone, got {shown(value)}")
-    return f"'{datetime.time.isoformat(value, 'microseconds')}'"
+    if not plain == value:  # not !=, which a subclass may leave to another answer
+        raise ValueError(f"value must be equal to the plain value in it, got {shown(value)}")
+    return _utc(plain) if isinstance(plain, datetime.datetime) else plain
 
 
-def _exact(value: object) -> object:
-    """Return a subclass of a plain type, or what stands for one, as the plain type itself."""
+def _unenumerated(value: object, enum: type) -> object:
+    """Return the value of an Enum's member, which must not be another Enum's member."""
+    inner = value.value  # type: ignore[attr-defined]  # an Enum has one
+    if isinstance(inner, enum):  # a chain of them need not end
+        raise TypeError(f"value must not be an Enum of an Enum, got {shown(value)}")
+    return inner
+
+
+def plain_value(value: object) -> object:
+    """Return the plain value that `value` stands for, which every road to a database takes.
+
+    It is None or exactly a bool, int, float, str, bytes, Decimal, datetime, date, time, timedelta
+    or UUID. An Enum stands for its value; a subclass for what it is a subclass of, whatever it
+    overrides; an integer of another kind for its ``__index__``; an aware datetime for the same
+    moment in UTC; a bytearray or a memoryview for its bytes.
+
+    Raises ``TypeError`` for any other type, ``ValueError`` for a time with a time zone, a moment
+    outside the years 1 to 9999, and a subclass that is unequal to its plain value (pandas.NaT).
+    """
+    if type(value) in _PLAINEST:
+        return value
+    # A value of one of these modules has imported it; a program without them need not pay.
+    loaded = sys.modules
+    if "enum" in loaded and isinstance(value, loaded["enum"].Enum):
+        return plain_value(_unenumerated(value, loaded["enum"].Enum))
+    if "datetime" in loaded:
+        plain = _plain_time(value)
+        if plain is not None:
+            return plain
+    if "decimal" in loaded and isinstance(value, loaded["decimal"].Decimal):
+        return loaded["decimal"].Decimal(value)
+    if "uuid" in loaded and isinstance(value, loaded["uuid"].UUID):
+        kind = loaded["uuid"].UUID
+        return value if type(value) is kind else kind(int=value.int)
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -196,31 +264,85 @@ def _exact(value: object) -> object:
     if isinstance(value, memoryview):
         return value.tobytes()
     if hasattr(type(value), "__index__"):
-        return operator.index(value)  # type: ignore[arg-type]  # it has __index__, tested above
+        return int.__int__(operator.index(value))  # type: ignore[arg-type]  # it has __index__
     raise TypeError(f"value must be {_ALLOWED}, got {shown(value)}")
 
 
 def plainer(value: object, style: int) -> tuple[str | None, object]:
-    """Return the literal of `value`, which is ASCII, or None and the plainer value it stands for.
+    """Return the literal of `value`, which is ASCII, or None and the plainest value that it is.
 
-    Raises ``TypeError`` for a type that has no literal and ``ValueError`` for a value out of the
-    dialect's range.
+    Raises what ``plain_value`` raises, and ``ValueError`` for a value out of the dialect's range.
     """
-    # A value of one of these modules has imported it; a program without them need not pay.
-    loaded = sys.modules
-    if "enum" in loaded and isinstance(value, loaded["enum"].Enum):
-        inner = value.value
-        if isinstance(inner, loaded["enum"].Enum):  # a chain of them need not end
-            raise TypeError(f"value must not be an Enum of an Enum, got {shown(value)}")
-        return None, inner
-    text = _time_text(value, style) if "datetime" in loaded else None
-    if text is not None:
-        return text, None
-    if "decimal" in loaded and isinstance(value, loaded["decimal"].Decimal):
-        return _decimal_text(loaded["decimal"].Decimal(value), style), None
-    if "uuid" in loaded and isinstance(value, loaded["uuid"].UUID):
-        return f"'{loaded['uuid'].UUID.__str__(value)}'", None
-    return None, _exact(value)
+    plain = plain_value(value)
+    if type(plain) in _PLAINEST:
+        return None, plain
+    text = _quoted_text(plain, style)
+    if text is None:
+        return _decimal_text(plain, style), None  # type: ignore[arg-type]  # a Decimal is left
+    return f"'{text}'", None
+
+
+def _checked(value: object, style: int) -> object:
+    """Return one of the plainest values as a driver is sent it, or raise as its literal does."""
+    kind = type(value)
+    if kind is int:
+        limit = 1 << 63 if style == SQLITE else 1 << 64
+        if not -(1 << 63) <= value < limit:  # type: ignore[operator]  # an int, tested above
+            raise bad_int(value, style)
+    elif kind is str:
+        text: str = value  # type: ignore[assignment]  # tested above
+        bad = None if text.isascii() else _SURROGATE.search(text)
+        if bad is not None:
+            raise bad_character(text, bad.start(), style)
+    elif kind is float:
+        number: float = value  # type: ignore[assignment]  # tested above
+        if not math.isfinite(number):
+            raise bad_float(number)
+        if style != SQLITE:
+            digits = float_text(number, style)
+            if style == POSTGRESQL or "e" not in digits:
+                from decimal import Decimal
+
+                return Decimal(digits)
+    return value
+
+
+def parameter(value: object, style: int) -> object:
+    """Return what a driver is sent for `value`: the value that its literal writes.
+
+    A float is sent as the number that its digits are, where the dialect takes them for a DECIMAL.
+    SQLite's driver knows neither times nor decimals: a time is sent as its text, and a decimal as
+    the int or the float that SQLite makes of its digits. A timedelta is sent to MySQL as text,
+    whose sign drivers get wrong; an aware datetime to PostgreSQL, for which drivers name a type
+    that a TIMESTAMP column would shift.
+
+    Raises what a literal raises, but takes a NUL in text, which drivers send or refuse themselves.
+    """
+    plain = plain_value(value)
+    if type(plain) in _PLAINEST:
+        return _checked(plain, style)
+    text = _quoted_text(plain, style)
+    if text is None:
+        return _sent_decimal(_decimal_text(plain, style), style)  # type: ignore[arg-type]
+    if style == SQLITE or type(plain).__name__ == "UUID":
+        return text
+    import datetime
+
+    if isinstance(plain, datetime.timedelta):
+        return plain if style == POSTGRESQL else text
+    if isinstance(plain, datetime.datetime) and plain.tzinfo is not None:
+        return text if style == POSTGRESQL else plain.replace(tzinfo=None)
+    return plain
+
+
+def _sent_decimal(digits: str, style: int) -> object:
+    if style != SQLITE:
+        from decimal import Decimal
+
+        return Decimal(digits)
+    if "." not in digits and -(1 << 63) <= int(digits) < 1 << 63:
+        return int(digits)
+    return float(digits)
 
 
 def parts(value: object) -> tuple[int, bytes]:
@@ -229,26 +351,27 @@ def parts(value: object) -> tuple[int, bytes]:
     The type is 0 for null, 1 for a whole number, 2 for a fraction, 3 for bytes and 4 for text.
     Numbers and times are written as for MySQL; raises what a literal for MySQL raises.
     """
-    if value is None:
+    plain = plain_value(value)
+    if plain is None:
         return 0, b""
-    if type(value) is str:
+    if isinstance(plain, str):
         try:
-            return 4, value.encode()
+            return 4, plain.encode()
         except UnicodeEncodeError as error:
-            raise bad_character(value, error.start, MYSQL) from None
-    if type(value) is bytes:
-        return 3, value
-    if isinstance(value, bool):
-        return 1, b"1" if value else b"0"
-    if type(value) is int:
-        if not -(1 << 63) <= value < 1 << 64:
-            raise bad_int(value, MYSQL)
-        return 1, str(value).encode()
-    if type(value) is float:
-        if not math.isfinite(value):
-            raise bad_float(value)
-        return 2, float_text(value, MYSQL).encode()
-    text, plain = plainer(value, MYSQL)
+            raise bad_character(plain, error.start, MYSQL) from None
+    if isinstance(plain, bytes):
+        return 3, plain
+    if isinstance(plain, bool):
+        return 1, b"1" if plain else b"0"
+    if isinstance(plain, int):
+        if not -(1 << 63) <= plain < 1 << 64:
+            raise bad_int(plain, MYSQL)
+        return 1, str(plain).encode()
+    if isinstance(plain, float):
+        if not math.isfinite(plain):
+            raise bad_float(plain)
+        return 2, float_text(plain, MYSQL).encode()
+    text = _quoted_text(plain, MYSQL)
     if text is None:
-        return parts(plain)
-    return (4, text[1:-1].encode()) if text.startswith("'") else (2, text.encode())
+        return 2, _decimal_text(plain, MYSQL).encode()  # type: ignore[arg-type]
+    return 4, text.encode()

@@ -1,8 +1,9 @@
 """What the compiled modules of the package call of ``sqltext_c`` without going through Python.
 
 ``Text.put`` is ``raw`` for a str that is known to be one, in line for what is short and ASCII.
-``Text.keep`` collects the values that go beside the text, ``keep_marked`` and ``keep_plain`` with
-their placeholders, and ``kept`` hands them over.
+``Text.keep`` collects the values that go beside the text; ``keep_marked``, ``keep_plain``,
+``keep_ints`` and ``keep_rows`` with their placeholders, as far as a driver is sent them as they are;
+``kept`` hands them over.
 """
 
 cimport cython
@@ -19,11 +20,44 @@ cdef extern from "Python.h":
     void INCREF "Py_INCREF"(PyObject *) noexcept
     bint is_bool "PyBool_Check"(PyObject *) noexcept
     bint is_bytes "PyBytes_CheckExact"(PyObject *) noexcept
+    bint is_float "PyFloat_CheckExact"(PyObject *) noexcept
     bint is_int "PyLong_CheckExact"(PyObject *) noexcept
     bint is_str "PyUnicode_CheckExact"(PyObject *) noexcept
+    bint is_ascii "PyUnicode_IS_ASCII"(PyObject *) noexcept
+
+cdef extern from *:
+    """
+    /* Whether an int surely has at most 63 bits, by its size alone. */
+    static inline int gdbx_is_short(PyObject *value)
+    {
+    #if defined(PYPY_VERSION)
+        return 0;
+    #elif PY_VERSION_HEX >= 0x030C0000
+        return PyUnstable_Long_IsCompact((PyLongObject *)value);
+    #else
+        return (size_t)(Py_SIZE(value) + 2) <= 4; /* two digits of 30 bits, and a sign */
+    #endif
+    }
+    """
+    bint is_short "gdbx_is_short"(PyObject *) noexcept
 
 
 cpdef str literal(object value, object style)
+cpdef int plainness(tuple values) noexcept
+cdef bint _is_text(PyObject *value) noexcept
+
+
+cdef inline bint is_sendable(PyObject *value) noexcept:
+    if is_int(value):
+        return is_short(value)
+    if is_str(value):
+        return is_ascii(value) or _is_text(value)
+    return value == <PyObject *> None or is_bytes(value) or is_bool(value)
+
+
+cdef inline bint sendable(object value) noexcept:
+    """Return whether a driver is sent `value` as it is; False may mean not known yet."""
+    return is_sendable(<PyObject *> value)
 
 
 @cython.final
@@ -44,6 +78,9 @@ cdef class Text:
     cdef int _more_values(self) except -1
     cdef tuple kept(self)
     cdef Py_ssize_t keep_plain(self, tuple values, str mark) except -1
+    cdef int keep_ints(self, tuple values, str mark) except -1
+    cdef bint keep_rows(self, tuple rows, Py_ssize_t width, str mark) except? -1
+    cdef int ints(self, tuple values) except -1
     cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1
     cdef int _ascii(self, const char *text, Py_ssize_t n) except -1
     cdef int _raw(self, str text) except -1
@@ -73,8 +110,10 @@ cdef class Text:
         self._kept += 1
         return 0
 
-    cdef inline int keep_marked(self, object value, str mark) except -1:
+    cdef inline bint keep_marked(self, object value, str mark) except? -1:
         cdef const char *data = <const char *> PyUnicode_DATA(mark)
+        if not sendable(value):
+            return False
         if self._kind != 1 or self._room - self._used < 2:
             self.put(mark)
         else:
@@ -82,18 +121,32 @@ cdef class Text:
             self._data[self._used] = data[0]
             self._data[self._used + 1] = data[1]
             self._used += PyUnicode_GET_LENGTH(mark)
-        return self.keep(value)
+        self.keep(value)
+        return True
 
     cdef inline void _marks(self, str mark, Py_ssize_t count) noexcept:
         # Write `mark` so many times, with commas, into narrow room for four characters each.
         cdef const char *data = <const char *> PyUnicode_DATA(mark)
         cdef Py_ssize_t size = PyUnicode_GET_LENGTH(mark)
         cdef char[4] next_mark = [c',', data[0], data[1], 0]
-        cdef Py_ssize_t i
+        cdef char *start = self._data + self._used
+        cdef Py_ssize_t step, total, i
         if count:
             # Four characters at a time, which is one store; the next one overwrites the surplus.
-            memcpy(self._data + self._used, next_mark + 1, 2)
+            memcpy(start, next_mark + 1, 2)
             self._used += size
+        if count > 9:
+            # Then what is there already, twice as much each time.
+            step = size + 1
+            total = size + (count - 1) * step
+            for i in range(1, 9):
+                memcpy(start + i * step - 1, next_mark, 4)
+            i = 8 * step
+            while i < total:
+                memcpy(start + i, start, min(i, total - i))
+                i += i
+            self._used += total - size
+            return
         for i in range(count - 1):
             memcpy(self._data + self._used, next_mark, 4)
             self._used += size + 1

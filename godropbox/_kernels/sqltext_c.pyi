@@ -1,10 +1,22 @@
 from typing import Self, final
 
-from ._sqlvalues import MYSQL, MYSQL_PLAIN, POSTGRESQL, SQLITE, parts
+from ._sqlvalues import MYSQL, MYSQL_PLAIN, POSTGRESQL, SQLITE, parameter, parts, plain_value
 
-__all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
+__all__ = [
+    "MYSQL",
+    "MYSQL_PLAIN",
+    "POSTGRESQL",
+    "SQLITE",
+    "Text",
+    "literal",
+    "parameter",
+    "parts",
+    "plain_value",
+    "plainness",
+]
 
 def literal(value: object, style: int) -> str: ...
+def plainness(values: tuple[object, ...]) -> int: ...
 
 @final
 class Text:

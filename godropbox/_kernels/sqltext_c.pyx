@@ -25,15 +25,27 @@ from ._sqlvalues import (
     bad_float,
     bad_int,
     float_text,
+    parameter,
     parts,
+    plain_value,
     plainer,
 )
 
-__all__ = ["MYSQL", "MYSQL_PLAIN", "POSTGRESQL", "SQLITE", "Text", "literal", "parts"]
+__all__ = [
+    "MYSQL",
+    "MYSQL_PLAIN",
+    "POSTGRESQL",
+    "SQLITE",
+    "Text",
+    "literal",
+    "parameter",
+    "parts",
+    "plain_value",
+    "plainness",
+]
 
 cdef extern from "Python.h":
     tuple PyTuple_New(Py_ssize_t)
-    void PyTuple_SET_ITEM(object, Py_ssize_t, PyObject *) noexcept
     void Py_DECREF(PyObject *) noexcept
     int PyBool_Check(object) noexcept
     int PyFloat_CheckExact(object) noexcept
@@ -46,10 +58,17 @@ cdef extern from "Python.h":
     char *PyOS_double_to_string(double, char, int, int, int *) except NULL
     int Py_DTSF_ADD_DOT_0
     unsigned int PyUnicode_KIND(object) noexcept
+    Py_UCS4 PyUnicode_READ(unsigned int, void *, Py_ssize_t) noexcept
     Py_UCS4 PyUnicode_MAX_CHAR_VALUE(object) noexcept
     str PyUnicode_New(Py_ssize_t, Py_UCS4)
     str PyUnicode_FromKindAndData(int, const void *, Py_ssize_t)
     Py_ssize_t PY_SSIZE_T_MAX
+
+cdef extern from *:
+    """
+    #define gdbx_tuple_items(values) (((PyTupleObject *)(values))->ob_item)
+    """
+    PyObject **tuple_items "gdbx_tuple_items"(object) noexcept
 
 # Not Cython's own declarations, which import datetime along with this module.
 cdef extern from *:
@@ -98,6 +117,7 @@ cdef extern from "sqltext.h":
 cdef enum:
     SMALL = 48  # room for what _plain writes: a float's repr has at most 24 characters
     SHORT = 256  # a str up to here is quoted on the stack
+    INT_ROOM = 21  # the most that an int of 64 bits takes, and a comma
     FEW = 8  # values kept without memory of their own
     FIRST_ROOM = 512  # the most that Python's own small-block allocator serves
 
@@ -224,6 +244,40 @@ cpdef str literal(object value, object style):
     return text.take()
 
 
+cpdef int plainness(tuple values) noexcept:
+    """Return 2 if each of `values` is exactly an int in [-2**63, 2**63), 0 if one is none of these
+    types exactly: int, str, float, bytes, bool; and 1 otherwise."""
+    cdef PyObject *value
+    cdef Py_ssize_t i
+    cdef int overflow
+    cdef int found = 2
+    for i in range(len(values)):
+        value = GET_ITEM(values, i)
+        if is_int(value):
+            if not is_short(value):
+                PyLong_AsLongLongAndOverflow(<object> value, &overflow)
+                if overflow:
+                    found = 1
+        elif is_str(value) or is_float(value) or is_bytes(value) or is_bool(value):
+            found = 1
+        else:
+            return 0
+    return found
+
+
+cdef bint _is_text(PyObject *value) noexcept:
+    """Return whether a str has no lone surrogate."""
+    cdef void *data = PyUnicode_DATA(<object> value)
+    cdef unsigned int kind = PyUnicode_KIND(<object> value)
+    cdef Py_ssize_t i
+    if kind == 1:
+        return True
+    for i in range(PyUnicode_GET_LENGTH(<object> value)):
+        if 0xD800 <= PyUnicode_READ(kind, data, i) <= 0xDFFF:
+            return False
+    return True
+
+
 @cython.final
 @cython.freelist(8)
 cdef class Text:
@@ -276,9 +330,7 @@ cdef class Text:
     cdef tuple kept(self):
         """Hand the values over, with the references to them."""
         cdef tuple values = PyTuple_New(self._kept)
-        cdef Py_ssize_t i
-        for i in range(self._kept):
-            PyTuple_SET_ITEM(values, i, self._held[i])
+        memcpy(tuple_items(values), self._held, self._kept * sizeof(PyObject *))
         self._kept = 0
         return values
 
@@ -298,8 +350,7 @@ cdef class Text:
             self._more_values()
         while count < size:
             value = GET_ITEM(values, count)
-            if not (is_int(value) or is_str(value) or value == <PyObject *> None
-                    or is_bytes(value) or is_bool(value)):
+            if not is_sendable(value):
                 break
             INCREF(value)
             self._held[self._kept + count] = value
@@ -307,6 +358,91 @@ cdef class Text:
         self._kept += count
         self._marks(mark, count)
         return count
+
+    cdef int keep_ints(self, tuple values, str mark) except -1:
+        """Keep `values`, whose ``plainness`` is 2, and write their placeholders."""
+        cdef Py_ssize_t size = len(values)
+        cdef Py_ssize_t i
+        cdef PyObject *value
+        cdef PyObject **held
+        self._reserve(4 * size, 1)
+        while self._kept_room - self._kept < size:
+            self._more_values()
+        held = self._held + self._kept
+        for i in range(size):
+            value = GET_ITEM(values, i)
+            INCREF(value)
+            held[i] = value
+        self._kept += size
+        if self._kind == 1:
+            self._marks(mark, size)
+            return 0
+        for i in range(size):
+            if i:
+                self.put(",")
+            self.put(mark)
+        return 0
+
+    cdef bint keep_rows(self, tuple rows, Py_ssize_t width, str mark) except? -1:
+        """Keep rows of `width` values, and write their placeholders: ``(?,?), (?,?)``.
+
+        Returns False, with nothing kept, if a driver is not sent one of them as it is.
+        """
+        cdef Py_ssize_t count = len(rows)
+        cdef Py_ssize_t before = self._kept
+        cdef Py_ssize_t start, size, i
+        cdef PyObject *value
+        cdef tuple row
+        if self._kind != 1 or not count or not width:
+            return False
+        for row in rows:
+            while self._kept_room - self._kept < width:
+                self._more_values()
+            for i in range(width):
+                value = GET_ITEM(row, i)
+                if not is_sendable(value):
+                    while self._kept > before:
+                        self._kept -= 1
+                        Py_DECREF(self._held[self._kept])
+                    return False
+                INCREF(value)
+                self._held[self._kept] = value
+                self._kept += 1
+        self._reserve(count * (4 * width + 4), 1)
+        start = self._used
+        self._ascii(b"(", 1)
+        self._marks(mark, width)
+        self._ascii(b"), ", 3)
+        size = self._used - start
+        for i in range(1, count):
+            memcpy(self._data + self._used, self._data + start, size)
+            self._used += size
+        self._used -= 2
+        return True
+
+    cdef int ints(self, tuple values) except -1:
+        """Append `values`, whose ``plainness`` is 2, with commas between them."""
+        cdef Py_ssize_t size = len(values)
+        cdef Py_ssize_t i
+        cdef long long number
+        cdef int overflow
+        cdef uint64_t magnitude
+        cdef char *out
+        if self._kind != 1:
+            self._values(values, ",")
+            return 0
+        self._reserve(INT_ROOM * size, 1)
+        out = self._data + self._used
+        for i in range(size):
+            number = PyLong_AsLongLongAndOverflow(<object> GET_ITEM(values, i), &overflow)
+            magnitude = <uint64_t> number if number >= 0 else 0 - <uint64_t> number
+            out += gdbx_sqltext_decimal(magnitude, number < 0, out)
+            out[0] = c','
+            out += 1
+        if size:
+            out -= 1
+        self._used = out - self._data
+        return 0
 
     cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1:
         """Make room for `n` characters of `kind`; whatever pointed into the text is void."""

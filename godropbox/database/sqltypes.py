@@ -1,5 +1,6 @@
 """Python values as SQL text, safe by mode, and as the bytes that the Go library keeps them in.
 
+- ``plain_value``: the value that a Python value stands for, by every road to a database.
 - ``encode_sql``: a literal, for the dialect and the mode of a ``SqlMode``.
 - ``encode_ascii``: the same with text and bytes in base64, for logs.
 - ``to_binary``, ``from_binary``: the Go library's binary form of a value.
@@ -26,6 +27,7 @@ __all__ = [
     "encode_ascii",
     "encode_sql",
     "from_binary",
+    "plain_value",
     "to_binary",
 ]
 
@@ -183,6 +185,9 @@ class SqlMode:
 MYSQL: Final = SqlMode()
 SQLITE: Final = SqlMode("sqlite", backslash_escapes=False, ansi_quotes=True, charset="utf8")
 POSTGRESQL: Final = SqlMode("postgresql", backslash_escapes=False, ansi_quotes=True, charset="utf8")
+
+
+plain_value = sqltext.plain_value
 
 
 def encode_sql(value: object, mode: SqlMode = MYSQL) -> str:

@@ -22,7 +22,19 @@ on13 = a == t3.c.col1
         (base, HEAD),
         (t1.select(a, b), "SELECT `table1`.`col1`,`table1`.`col2` FROM `db`.`table1`"),
         (base.where(a > 123), f"{HEAD} WHERE `table1`.`col1`>123"),
-        (base.where(a > 1).where(a < 9), f"{HEAD} WHERE `table1`.`col1`<9"),
+        (base.where(a > 1).replace_where(a < 9), f"{HEAD} WHERE `table1`.`col1`<9"),
+        (
+            base.where(a > 1).where(a < 9),
+            f"{HEAD} WHERE (`table1`.`col1`>1 AND `table1`.`col1`<9)",
+        ),
+        (
+            base.group_by(a).having(a > 1).having(a < 9),
+            f"{HEAD} GROUP BY `table1`.`col1` HAVING (`table1`.`col1`>1 AND `table1`.`col1`<9)",
+        ),
+        (
+            base.group_by(a).having(a > 1).replace_having(a < 9),
+            f"{HEAD} GROUP BY `table1`.`col1` HAVING `table1`.`col1`<9",
+        ),
         (
             base.and_where(a > 123).and_where(a < 321),
             f"{HEAD} WHERE (`table1`.`col1`>123 AND `table1`.`col1`<321)",

@@ -3,7 +3,7 @@ cimport cython
 from godropbox.database.sqlbuilder._render cimport Renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int VALUE, MAX_DEPTH
+cdef int VALUE, NULL, NULL_IN_ROW, MAYBE_NULL, MAX_DEPTH
 
 
 cdef class Node:
@@ -12,7 +12,9 @@ cdef class Node:
     cdef int _prec
     cdef int _write(self, Renderer out) except -1
     cdef int _write_projection(self, Renderer out) except -1
-    cdef bint _is_null(self) except -1
+    cdef int _write_factor(self, Renderer out) except -1
+    cdef int _nulls(self) except -1
+    cdef Py_ssize_t _row_width(self) except -2
     cdef bint _is_star(self) except -1
 
 
@@ -23,6 +25,9 @@ cpdef Node predicate(str what, object value)
 cpdef int depth_of(tuple items) except -1
 @cython.locals(depth=int, node=Node, query=Query)
 cpdef int above(object left, object right) except -1
+@cython.locals(node=Node)
+cpdef int nulls_of(object value) except -1
+cpdef object never_true(str what, int nulls)
 @cython.locals(node=Node)
 cpdef int write_operand(Renderer out, object value, int least) except -1
 cpdef int write_enclosed(Renderer out, Node node) except -1

@@ -17,6 +17,8 @@ __all__ = [
     "Node",
     "above",
     "depth_of",
+    "never_true",
+    "nulls_of",
     "operand",
     "predicate",
     "too_deep",
@@ -26,6 +28,9 @@ __all__ = [
 
 # Compiled, these are C variables.
 VALUE = _grammar.VALUE
+NULL = _grammar.NULL
+NULL_IN_ROW = _grammar.NULL_IN_ROW
+MAYBE_NULL = _grammar.MAYBE_NULL
 MAX_DEPTH = _grammar.MAX_DEPTH
 
 
@@ -44,8 +49,17 @@ class Node:
     def _write_projection(self, out: Renderer) -> int:
         return self._write(out)
 
-    def _is_null(self) -> bool:
-        return False
+    def _write_factor(self, out: Renderer) -> int:
+        """Write what stands beside ``*``, ``/`` or ``%``."""
+        return self._write(out)
+
+    def _nulls(self) -> int:
+        """Return NULL, or NULL_IN_ROW, or MAYBE_NULL, or 0 for what can equal something."""
+        return 0
+
+    def _row_width(self) -> int:
+        """Return how many values a row has, and -1 for what is no row."""
+        return -1
 
     def _is_star(self) -> bool:
         return False
@@ -67,7 +81,7 @@ def predicate(what: str, value: object) -> "Any":
     """Return `value` if it can be a truth value, or raise naming `what` had to be one."""
     if isinstance(value, Node):
         node = value
-        if node._kind != VALUE:
+        if node._kind > VALUE:
             return node
     if isinstance(value, bool):
         raise TypeError(f"{what} must be a SQL condition, got the Python bool {value}")
@@ -113,6 +127,26 @@ def too_deep() -> Exception:
         f"an expression may nest at most {MAX_DEPTH} levels: give and_(), or_(), add() and "
         "their like all their operands at once"
     )
+
+
+def nulls_of(value: object) -> int:
+    """Return what an operand's ``_nulls`` says; for a plain value, whether it is None."""
+    if isinstance(value, Node):
+        node = value
+        return node._nulls()
+    return NULL if value is None else 0
+
+
+def never_true(what: str, nulls: int) -> Exception:
+    """Return the error for a condition that None, one of `nulls`, keeps from being true."""
+    if nulls & MAYBE_NULL:
+        return ValueError(
+            f"{what} a slot that is nullable is never true when it is filled with None: leave out "
+            "nullable, and prepare a statement with is_null() for None"
+        )
+    if nulls & NULL_IN_ROW:
+        return ValueError(f"{what} a row with None is never true: compare its columns one by one")
+    return ValueError(f"{what} None is never true: write is_null() or is_not_null()")
 
 
 def write_operand(out: Renderer, value: object, least: int) -> int:

@@ -102,7 +102,7 @@ def write_list(out: Renderer, terms: "tuple[object, ...]") -> int:
 def write_comment(out: Renderer, comment: str) -> int:
     """Write a comment that ``check_comment`` let through."""
     out.text.put("/* ")
-    out.text.put(comment)
+    out.text.put(comment.replace("?", ".") if out.mark == "?" else comment)
     out.text.put(" */")
     return 0
 

@@ -17,10 +17,18 @@ ADD: "Final" = 60
 MUL: "Final" = 70
 ATOM: "Final" = 100
 
-# What an expression may stand for: a value, a truth value, or either.
+# What an expression may stand for: a value, a truth value, or either; or a value to ask before it
+# is compared, because it is a row or may be NULL.
+ODD_VALUE: "Final" = -1
 VALUE: "Final" = 0
 PREDICATE: "Final" = 1
 UNKNOWN: "Final" = 2
+
+# What keeps a comparison from ever being true, as bits: NULL itself, a row that holds one, a slot
+# that may be filled with one.
+NULL: "Final" = 1
+NULL_IN_ROW: "Final" = 2
+MAYBE_NULL: "Final" = 4
 
 # Nesting that neither Python's stack nor a server's parser would bear is refused when built.
 MAX_DEPTH: "Final" = 200

@@ -1,12 +1,14 @@
 # The C face of `_groups`.
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
-from godropbox.database.sqlbuilder._base cimport above, depth_of, operand, predicate, write_operand
+from godropbox.database.sqlbuilder._base cimport (
+    above, depth_of, nulls_of, operand, predicate, write_operand
+)
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int ATOM, VALUE, PREDICATE, UNKNOWN
+cdef int ATOM, ODD_VALUE, VALUE, PREDICATE, UNKNOWN
 
 
 cdef class Nary(Expression):
@@ -15,6 +17,8 @@ cdef class Nary(Expression):
     cdef str _symbol
     @cython.locals(text=Text, items=tuple, index=Py_ssize_t)
     cdef int _write(self, Renderer out) except -1
+    @cython.locals(only=Expression)
+    cdef Py_ssize_t _row_width(self) except -2
 
 
 cdef class Exists(Expression):

@@ -5,7 +5,7 @@ Made by functions; what operators make is in ``_nodes``.
 """
 
 from . import _grammar
-from ._base import above, depth_of, operand, predicate, write_operand
+from ._base import above, depth_of, nulls_of, operand, predicate, write_operand
 from ._names import shown
 from ._nodes import Expression
 from ._render import Renderer
@@ -15,6 +15,7 @@ __all__ = ["Exists", "Nary", "Scalar", "exists_node", "nary", "scalar_node"]
 
 # Compiled, these are C variables.
 ATOM = _grammar.ATOM
+ODD_VALUE = _grammar.ODD_VALUE
 VALUE = _grammar.VALUE
 PREDICATE = _grammar.PREDICATE
 UNKNOWN = _grammar.UNKNOWN
@@ -42,6 +43,15 @@ class Nary(Expression):
         text.put(")")
         return 0
 
+    def _nulls(self) -> int:
+        return nulls_of(self._items[0]) if len(self._items) == 1 else 0
+
+    def _row_width(self) -> int:
+        if len(self._items) != 1 or not isinstance(self._items[0], Expression):
+            return -1
+        only = self._items[0]
+        return only._row_width()
+
 
 def nary(symbol: str, items: tuple[object, ...], prec: int) -> Expression:
     """Return ``(a symbol b symbol ...)``; one operand stands for itself."""
@@ -61,6 +71,10 @@ def nary(symbol: str, items: tuple[object, ...], prec: int) -> Expression:
     if len(items) == 1 and isinstance(node._items[0], Expression):
         only = node._items[0]
         node._prec = only._prec
+        if only._kind == ODD_VALUE:
+            node._kind = ODD_VALUE
+    elif len(items) == 1 and node._items[0] is None:
+        node._kind = ODD_VALUE
     node._depth = depth_of(node._items) + 1
     return node
 

@@ -1,13 +1,14 @@
 # The C face of `_nodes`, for itself and for the modules compiled beside it.
 cimport cython
+from godropbox._kernels cimport sqltext_c as sqltext
 from godropbox._kernels.sqltext_c cimport Text
 from godropbox.database.sqlbuilder._base cimport (
-    Node, above, depth_of, operand, predicate, write_enclosed, write_operand
+    Node, above, depth_of, never_true, nulls_of, operand, predicate, write_enclosed, write_operand
 )
 from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int COMPARE, BETWEEN, NOT, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, MAX_DEPTH
+cdef int COMPARE, BETWEEN, NOT, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, ODD_VALUE, NULL, MAX_DEPTH
 
 
 cdef class Expression(Node):
@@ -22,6 +23,7 @@ cdef class Binary(Expression):
     cdef str _symbol
     @cython.locals(symbol=str, prec=int, least=int, below=Binary)
     cdef int _write(self, Renderer out) except -1
+    cdef int _write_product(self, Renderer out) except -1
 
 
 cdef class Chain(Expression):
@@ -35,23 +37,29 @@ cdef class Chain(Expression):
 
 cdef class In(Expression):
     cdef object _left
-    cdef bint _negated
     cdef object _values
+    cdef bint _negated
+    cdef bint _ints
     @cython.locals(text=Text, query=Query)
     cdef int _write(self, Renderer out) except -1
 
 
-@cython.locals(node=Binary, depth=int)
+cdef int _settle_null(Binary node, int nulls) except -1
+cdef int _write_factor(Renderer out, Expression node, object value, int least) except -1
+@cython.locals(node=Binary, depth=int, nulls=int)
 cpdef Binary binary(str symbol, object left, object right, int prec)
 @cython.locals(node=Chain, chain=Chain)
 cdef Expression _chain(str symbol, Expression left, object right)
-@cython.locals(node=In)
+@cython.locals(
+    node=In, taken=tuple, nulls=int, width=Py_ssize_t, plainness=int
+)
 cdef Expression _membership(Expression left, object values, bint negated)
 @cython.locals(out=Renderer)
 cdef str _preview(Expression node)
+cdef str _in_words(bint negated)
 @cython.locals(node=Expression)
 cdef bint _meets(Expression left, object right) except -1
-cpdef Expression conjunction(Expression left, object right)
+cpdef Expression conjunction(str what, Expression left, object right)
 cdef int _write_null(Renderer out, str symbol) except -1
 
 
@@ -68,5 +76,5 @@ cdef class Between(Expression):
 
 @cython.locals(node=Not)
 cpdef Expression negation(object value)
-@cython.locals(node=Between)
+@cython.locals(node=Between, nulls=int)
 cdef Expression between_node(Expression left, object low, object high, bint negated)

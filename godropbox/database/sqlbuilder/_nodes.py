@@ -6,11 +6,15 @@ become literals or parameters at render. The rarer expressions are in ``_terms``
 ``_columns``.
 """
 
+from godropbox._kernels import sqltext
+
 from . import _grammar
 from ._base import (
     Node,
     above,
     depth_of,
+    never_true,
+    nulls_of,
     operand,
     predicate,
     too_deep,
@@ -19,7 +23,7 @@ from ._base import (
 )
 from ._render import Renderer, new_renderer
 from ._statement import Query
-from ._values import checked_values
+from ._values import checked_values, searched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +40,11 @@ BITS = _grammar.BITS
 ADD = _grammar.ADD
 MUL = _grammar.MUL
 ATOM = _grammar.ATOM
+ODD_VALUE = _grammar.ODD_VALUE
 VALUE = _grammar.VALUE
 PREDICATE = _grammar.PREDICATE
 UNKNOWN = _grammar.UNKNOWN
+NULL = _grammar.NULL
 MAX_DEPTH = _grammar.MAX_DEPTH
 
 
@@ -169,13 +175,17 @@ class Expression(Node):
         return binary(" REGEXP ", self, pattern, COMPARE)
 
     def in_(self, values: "Iterable[object] | Query") -> "Expression":
-        """Return ``self IN (values)``: FALSE for no values; `values` may be a query or a slot."""
+        """Return ``self IN (values)``: FALSE for no values; `values` may be a query or a slot.
+
+        Raises ``ValueError`` for a None among them, which IN never finds, and for a row of another
+        width than the ``tuple_`` that is looked for.
+        """
         return _membership(self, values, False)
 
     def not_in(self, values: "Iterable[object] | Query") -> "Expression":
         """Return ``self NOT IN (values)``: TRUE for no values.
 
-        Raises ``ValueError`` for a None among them, with which NOT IN is never true.
+        Raises what ``in_`` raises: with a None among them NOT IN is never true.
         """
         return _membership(self, values, True)
 
@@ -220,27 +230,33 @@ class Binary(Expression):
                 below = self._left
                 if below._symbol == symbol:
                     least = BITS
+        if prec == MUL:
+            return self._write_product(out)
         if self._left is None:
             out.literal(self._left_value)
         elif self._left._prec >= least:
             self._left._write(out)
         else:
             write_enclosed(out, self._left)
-        if out.dialect:
-            symbol = out.operator(symbol)
         if self._right is None:
             if self._right_value is None and prec == COMPARE:
                 return _write_null(out, symbol)
-            out.text.put(symbol)
+            out.text.put(out.operator(symbol) if out.dialect else symbol)
             out.literal(self._right_value)
         else:
-            out.text.put(symbol)
+            out.text.put(out.operator(symbol) if out.dialect else symbol)
             if self._right._prec > (prec if prec != BITS else MUL):
                 self._right._write(out)
             else:
                 write_enclosed(out, self._right)
         if (out.dialect == 1 or out.plain) and symbol.endswith("LIKE "):
             out.text.put(" ESCAPE '\\'")
+        return 0
+
+    def _write_product(self, out: Renderer) -> int:
+        _write_factor(out, self._left, self._left_value, MUL)
+        out.text.put(out.written(self._symbol))
+        _write_factor(out, self._right, self._right_value, MUL + 1)
         return 0
 
 
@@ -285,8 +301,9 @@ class Chain(Expression):
 class In(Expression):
     """``left IN (...)``, over plain values, a query, or one expression that holds a list."""
 
-    __slots__ = ("_left", "_negated", "_values")
+    __slots__ = ("_ints", "_left", "_negated", "_values")
 
+    _ints: bool  # whether all of the values are short ints
     _left: object
     _negated: bool
     _values: object
@@ -299,7 +316,9 @@ class In(Expression):
             return 0
         write_operand(out, self._left, COMPARE + 1)
         text.put(" NOT IN (" if self._negated else " IN (")
-        if isinstance(values, tuple):
+        if self._ints:
+            out.ints(values)
+        elif isinstance(values, tuple):
             if isinstance(values[0], tuple):
                 out.rows(values, len(values[0]))
             else:
@@ -319,29 +338,59 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
     node._symbol = symbol
     node._prec = prec
     node._kind = PREDICATE if prec == COMPARE else VALUE
-    depth = 0
+    depth = nulls = 0
     if isinstance(left, Expression):
         node._left = left
         node._left_value = None
         depth = node._left._depth
+        if node._left._kind == ODD_VALUE:
+            nulls = node._left._nulls()
     else:
         node._left = None
         node._left_value = operand(left)
+        if node._left_value is None:
+            nulls = NULL
     node._right = None
     if isinstance(right, Expression):
         node._right = right
         node._right_value = None
         depth = max(depth, node._right._depth)
-        if prec == COMPARE and node._right._is_null():
-            node._right = None
+        if node._right._kind == ODD_VALUE:
+            nulls |= node._right._nulls()
     elif type(right) is int:
         node._right_value = right
     else:
         node._right_value = operand(right)
+        if node._right_value is None:
+            nulls |= NULL
     if depth >= MAX_DEPTH:
         raise too_deep()
     node._depth = depth + 1
+    if nulls and prec == COMPARE:
+        _settle_null(node, nulls)
     return node
+
+
+def _settle_null(node: Binary, nulls: int) -> int:
+    """Make a comparison with None IS null, or raise what must be written instead."""
+    symbol = node._symbol
+    if nulls != NULL or symbol not in ("=", "!="):
+        raise never_true(f"{symbol.strip()} with", nulls)
+    if nulls_of(node._right_value if node._right is None else node._right) != NULL:
+        node._left, node._left_value = node._right, node._right_value
+    node._right = None
+    node._right_value = None
+    return 0
+
+
+def _write_factor(
+    out: Renderer, node: "Expression | None", value: object, least: int
+) -> int:
+    if node is None:
+        return out.factor(value) if type(value) is float else out.literal(value)
+    if node._prec >= least:
+        return node._write_factor(out)
+    return write_enclosed(out, node)
 
 
 def _write_null(out: Renderer, symbol: str) -> int:
@@ -375,10 +424,10 @@ def _chain(symbol: str, left: Expression, right: object) -> Expression:
     return node
 
 
-def conjunction(left: "Expression | None", right: object) -> Expression:
+def conjunction(what: str, left: "Expression | None", right: object) -> Expression:
     """Return ``left AND right``, or `right` alone where there is nothing before it."""
     if left is None:
-        only: Expression = predicate("the condition of WHERE", right)
+        only: Expression = predicate(what, right)
         return only
     return _chain(" AND ", left, right)
 
@@ -387,18 +436,33 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
     node = In.__new__(In)
     node._left = left
     node._negated = negated
+    node._ints = False
     node._prec = COMPARE
     node._kind = PREDICATE
     node._depth = left._depth + 1
+    nulls, width = 0, -1
+    if left._kind == ODD_VALUE:
+        nulls, width = left._nulls(), left._row_width()
     if type(values) is list or type(values) is tuple:
         node._values = tuple(values)
     else:
         node._values = checked_values(values, (Query, Expression))
-        if not isinstance(node._values, tuple):
-            node._depth = above(left, node._values)
-    if negated and isinstance(node._values, tuple) and None in node._values:
-        raise ValueError("NOT IN a list with None is never true: leave None out")
+    if isinstance(node._values, tuple):
+        taken = node._values
+        plainness = sqltext.plainness(taken)
+        node._ints = plainness == 2 and width < 0
+        if plainness == 0 or width >= 0:
+            node._values = searched(taken, width, _in_words(negated))
+    else:
+        node._depth = above(left, node._values)
+        nulls |= nulls_of(node._values) if isinstance(node._values, Expression) else 0
+    if nulls:
+        raise never_true(f"{_in_words(negated)} with", nulls)
     return node
+
+
+def _in_words(negated: bool) -> str:
+    return "NOT IN" if negated else "IN"
 
 
 def _meets(left: Expression, right: object) -> bool:
@@ -458,6 +522,9 @@ def between_node(left: Expression, low: object, high: object, negated: bool) -> 
     node._left = left
     node._low = operand(low)
     node._high = operand(high)
+    nulls = left._nulls() | nulls_of(node._low) | nulls_of(node._high)
+    if nulls:
+        raise never_true("NOT BETWEEN with" if negated else "BETWEEN with", nulls)
     node._negated = negated
     node._prec = BETWEEN
     node._kind = PREDICATE

@@ -1,16 +1,21 @@
 # The C face of `_prepared`.
 cimport cython
+from godropbox._kernels cimport sqltext_c as sqltext
 from godropbox._kernels.sqltext_c cimport Text
-from godropbox.database.sqlbuilder._render cimport Renderer
+from godropbox.database.sqlbuilder._render cimport Renderer, double_text
 
-cdef object new_text
+cdef object new_text, plain_value, sent_value
 
 
 cdef class Place:
+    cdef bint _factor
     cdef bint _many
     cdef str _name
     cdef bint _nullable
+    cdef bint _plain
     cdef object _type
+    @cython.locals(node=Place)
+    cpdef Place as_factor(self)
 
 
 cdef class Prepared:
@@ -23,10 +28,11 @@ cdef class Prepared:
     cdef int _style
     @cython.locals(text=Text, slot=Place, index=Py_ssize_t)
     cdef str _fill(self, dict values)
-    @cython.locals(slot=Place)
+    @cython.locals(slot=Place, many=tuple)
     cdef list _filled(self, dict values)
     @cython.locals(text=Text, slot=Place, index=Py_ssize_t)
     cdef str _expanded(self, dict values)
+    cdef object _sent(self, Place slot, object value)
     cdef list _all(self)
 
 
@@ -37,7 +43,9 @@ cdef Py_ssize_t _count(list slots) except -1
 @cython.locals(slot=Place)
 cdef set _names(list slots)
 cdef object _value(Place slot, dict values)
+@cython.locals(taken=tuple, plain=bint)
 cdef tuple _many(Place slot, dict values)
+cdef object _plain(Place slot, object value)
 cdef int _check(Place slot, object value) except -1
 @cython.locals(node=Place)
 cpdef Place new_place(str name, object kind, bint nullable, bint many)

@@ -4,10 +4,12 @@
 The text between the slots is kept; a fill checks each value against its slot and writes it.
 """
 
+from math import isfinite
+
 from godropbox._kernels import sqltext
 
 from ._names import shown
-from ._render import Renderer
+from ._render import Renderer, double_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,19 +17,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "Prepared", "new_place", "prepared"]
 
-# Compiled, this is a C variable.
+# Compiled, these are C variables.
 new_text = sqltext.Text
+plain_value = sqltext.plain_value
+sent_value = sqltext.parameter
 
 
 class Place:
     """What may fill a slot."""
 
-    __slots__ = ("_many", "_name", "_nullable", "_type")
+    __slots__ = ("_factor", "_many", "_name", "_nullable", "_plain", "_type")
 
+    _factor: bool  # whether a float here is to be a double, as ``Renderer.factor`` writes it
     _many: bool
     _name: str
     _nullable: bool
+    _plain: bool  # whether a value that is exactly of the type is the plain value itself
     _type: type
+
+    def as_factor(self) -> "Place":
+        """Return the place for the same slot beside ``*``, ``/`` or ``%`` of MySQL."""
+        node = new_place(self._name, self._type, self._nullable, self._many)
+        node._factor = True
+        return node
 
     def __repr__(self) -> str:
         return f"slot {self._name}"
@@ -70,8 +82,12 @@ class Prepared:
             text.put(self._pieces[index])
             if slot._many:
                 text.literals(_many(slot, values), ",")
+                continue
+            value = _value(slot, values)
+            if slot._factor and isinstance(value, float) and isfinite(value):
+                text.put(double_text(value))
             else:
-                text.literal(_value(slot, values))
+                text.literal(value)
         text.put(self._pieces[len(self._slots)])
         return text.take()
 
@@ -100,10 +116,21 @@ class Prepared:
                 continue
             slot = item
             if slot._many:
-                params.extend(_many(slot, values))
+                many = _many(slot, values)
+                if sqltext.plainness(many) == 2:
+                    params.extend(many)
+                else:
+                    params.extend([self._sent(slot, value) for value in many])
             else:
-                params.append(_value(slot, values))
+                params.append(self._sent(slot, _value(slot, values)))
         return params
+
+    def _sent(self, slot: Place, value: object) -> object:
+        if sqltext.sendable(value):
+            return value
+        if slot._factor and isinstance(value, float) and isfinite(value):
+            return value
+        return sent_value(value, self._style)
 
     def _expanded(self, values: "dict[str, object]") -> str:
         text = new_text(self._style)
@@ -137,6 +164,8 @@ def new_place(name: str, kind: type, nullable: bool, many: bool) -> Place:
     node._type = kind
     node._nullable = nullable
     node._many = many
+    node._factor = False
+    node._plain = kind is int or kind is str
     return node
 
 
@@ -187,7 +216,9 @@ def _value(slot: Place, values: "dict[str, object]") -> object:
     value = values[slot._name]
     if type(value) is not slot._type:
         _check(slot, value)
-    return value
+    elif slot._plain:
+        return value
+    return _plain(slot, value)
 
 
 def _many(slot: Place, values: "dict[str, object]") -> "tuple[object, ...]":
@@ -199,10 +230,21 @@ def _many(slot: Place, values: "dict[str, object]") -> "tuple[object, ...]":
         raise TypeError(
             f"slot {slot._name} must be a list or a tuple of at least one value, got {shown(value)}"
         )
-    for item in value:
+    taken = tuple(value)
+    plain = slot._plain
+    for item in taken:
         if type(item) is not slot._type:
             _check(slot, item)
-    return tuple(value)
+            plain = False
+    return taken if plain else tuple([_plain(slot, item) for item in taken])
+
+
+def _plain(slot: Place, value: object) -> object:
+    """Return the plain value that `value`, which has been checked, stands for."""
+    plain = plain_value(value)
+    if plain is None and not slot._nullable:
+        raise TypeError(f"slot {slot._name} must not be None, got {shown(value)}")
+    return plain
 
 
 def _check(slot: Place, value: object) -> int:

@@ -2,7 +2,7 @@
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
 
-cdef object new_text
+cdef object new_text, sent_value
 cdef Py_ssize_t MAX_NAME
 
 
@@ -14,6 +14,7 @@ cdef class Renderer:
     cdef int dialect
     cdef int style
     cdef bint plain
+    cdef bint doubles
     cdef str prefix
     cdef tuple scope
     cdef tuple aliases
@@ -27,11 +28,14 @@ cdef class Renderer:
     cdef int literal(self, object value) except -1
     @cython.locals(text=Text, mark=str, first=Py_ssize_t, index=Py_ssize_t)
     cdef int literals(self, tuple values) except -1
+    @cython.locals(text=Text, mark=str)
+    cdef int ints(self, tuple values) except -1
+    cdef int factor(self, object value) except -1
     cdef int bind_to(self, object paramstyle) except -1
-    @cython.locals(text=Text, index=Py_ssize_t)
+    @cython.locals(text=Text, mark=str, index=Py_ssize_t)
     cdef int rows(self, tuple rows, Py_ssize_t width) except -1
     cdef int _bind(self, object value) except -1
-    cdef tuple _sent(self, object value)
+    cdef str written(self, str text)
     cdef int column(self, str owner, str ticked, str quoted, str bare) except -1
     @cython.locals(scope=tuple)
     cdef int check_scope(self, str owner, str column) except -1
@@ -47,3 +51,4 @@ cdef class Renderer:
 
 @cython.locals(out=Renderer, prefix=str)
 cpdef Renderer new_renderer(object database, object dialect, object mode)
+cpdef str double_text(object value)

@@ -5,21 +5,23 @@ Nodes write themselves through a ``Renderer``; only literals, names and placehol
 here. A ``Renderer`` serves one call and one thread.
 """
 
+from math import isfinite
+
 from godropbox._kernels import sqltext
 
 from . import _grammar, _names
 from ._names import check_name
-from ._values import sent_value
 from .dialects import check_paramstyle, placeholder, style_of, unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from godropbox.database.sqltypes import SqlMode
 
-__all__ = ["Renderer", "bad_scope", "new_renderer"]
+__all__ = ["Renderer", "bad_scope", "double_text", "new_renderer"]
 
 # Compiled, these are C variables.
 new_text = sqltext.Text
+sent_value = sqltext.parameter
 MAX_NAME = _names.MAX_NAME
 
 
@@ -31,6 +33,7 @@ class Renderer:
         "binding",
         "ctes",
         "dialect",
+        "doubles",
         "mark",
         "paramstyle",
         "plain",
@@ -56,6 +59,7 @@ class Renderer:
     binding: bool  # whether values are kept as parameters instead of written as literals
     paramstyle: str  # of placeholders with a number or a name in them
     mark: "str | None"  # the placeholder, or None for one with a number in it
+    doubles: bool  # whether the driver formats the text, so that what is written doubles its %
     slots: "list[object] | None"
 
     def literal(self, value: object) -> int:
@@ -64,11 +68,22 @@ class Renderer:
             self.text.literal(value)
             return 0
         mark = self.mark
-        kind = type(value)
-        if mark is not None and (kind is int or kind is str):
-            self.text.keep_marked(value, mark)
+        if mark is not None and self.text.keep_marked(value, mark):
             return 0
         return self._bind(value)
+
+    def factor(self, value: float) -> int:
+        """Write a float beside ``*``, ``/`` or ``%``, which MySQL is to take for a double.
+
+        The digits alone are a DECIMAL, and of those MySQL divides to four more places.
+        """
+        if self.dialect or not isfinite(value):
+            return self.literal(value)
+        if self.binding:
+            self.text.keep(value)
+            return self._write_mark()
+        self.text.put(double_text(value))
+        return 0
 
     def literals(self, values: "tuple[object, ...]") -> int:
         """Write values with commas between them."""
@@ -86,11 +101,26 @@ class Renderer:
             self._bind(values[index])
         return 0
 
+    def ints(self, values: "tuple[object, ...]") -> int:
+        """Write values that are short ints with commas between them."""
+        text = self.text
+        mark = self.mark
+        if not self.binding:
+            text.ints(values)
+        elif mark is not None:
+            text.keep_ints(values, mark)
+        else:
+            self.literals(values)
+        return 0
+
     def rows(self, rows: "tuple[tuple[object, ...], ...]", width: int) -> int:
         """Write rows of plain values: ``(1,2), (3,4)``."""
         text = self.text
         if not self.binding:
             text.rows(rows, width)
+            return 0
+        mark = self.mark
+        if mark is not None and text.keep_rows(rows, width, mark):
             return 0
         for index in range(len(rows)):
             text.put(", (" if index else "(")
@@ -103,20 +133,21 @@ class Renderer:
         self.binding = True
         if paramstyle == "format":
             self.mark = "%s"
+            self.doubles = True
         elif paramstyle == "qmark":
             self.mark = "?"
         else:
             self.paramstyle = check_paramstyle(paramstyle)
+            self.doubles = self.paramstyle == "pyformat"
         return 0
 
     def _bind(self, value: object) -> int:
-        kind = type(value)
-        if not (kind is int or kind is str or value is None or kind is bytes or kind is bool):
-            sent, value = self._sent(value)
-            if not sent:
-                return 0
-        self.text.keep(value)
+        self.text.keep(sent_value(value, self.style))
         return self._write_mark()
+
+    def written(self, text: str) -> str:
+        """Return `text`, which is no placeholder, as it must stand for the driver to run it."""
+        return text.replace("%", "%%") if self.doubles else text
 
     def _write_mark(self) -> int:
         if self.mark is not None:
@@ -124,13 +155,6 @@ class Renderer:
         else:
             self.text.put(placeholder(self.paramstyle, self.text.count()))
         return 0
-
-    def _sent(self, value: object) -> "tuple[bool, object]":
-        """Return whether a driver is sent `value` and as what, or write its literal instead."""
-        sent, plain = sent_value(value, self.style)
-        if not sent:
-            self.text.literal(value)
-        return sent, plain
 
     def column(self, owner: str, ticked: str, quoted: str, bare: str) -> int:
         """Write a column by its text in MySQL (`ticked`) or elsewhere (`quoted`)."""
@@ -190,9 +214,12 @@ class Renderer:
         return 0
 
     def operator(self, symbol: str) -> str:
-        """Return an operator of MySQL as the dialect writes it."""
-        if symbol == " REGEXP " and self.dialect == _grammar.POSTGRESQL:
-            return " ~ "
+        """Return an operator of MySQL as another dialect writes it."""
+        if self.dialect == _grammar.POSTGRESQL:
+            if symbol == " REGEXP ":
+                return " ~ "
+            if symbol == "!=":
+                return "<>"  # because !=-1 is an operator !=- of 1
         if symbol == " ^ ":
             self.need(_grammar.IN_POSTGRESQL, "bitwise XOR")
             return " # "
@@ -203,6 +230,12 @@ class Renderer:
         if not allowed >> self.dialect & 1:
             raise unsupported(self.dialect, feature)
         return 0
+
+
+def double_text(value: float) -> str:
+    """Return the text of a finite float that MySQL takes for a double."""
+    text = float.__repr__(value)
+    return text if "e" in text else text.removesuffix(".0") + "e0"
 
 
 def bad_scope(owner: str, column: str, scope: "tuple[str, ...]") -> Exception:
@@ -238,5 +271,6 @@ def new_renderer(database: object, dialect: object, mode: "SqlMode | None") -> R
     out.binding = False
     out.paramstyle = ""
     out.mark = None
+    out.doubles = False
     out.slots = None
     return out

@@ -185,15 +185,21 @@ class Select(Query):
         return node
 
     def where(self, condition: Expression) -> "Select":
-        """Return the statement with `condition` as its WHERE, in place of any before."""
+        """Return the statement with `condition` AND what its WHERE was before."""
         node = self._copy()
-        node._where = predicate("the condition of WHERE", condition)
+        node._where = conjunction("the condition of WHERE", self._where, condition)
         return node
 
     def and_where(self, condition: Expression) -> "Select":
-        """Return the statement with `condition` and what its WHERE was before."""
+        """Return what ``where`` returns; the name says the AND."""
         node = self._copy()
-        node._where = conjunction(self._where, condition)
+        node._where = conjunction("the condition of WHERE", self._where, condition)
+        return node
+
+    def replace_where(self, condition: Expression) -> "Select":
+        """Return the statement with `condition` as its WHERE, in place of any before."""
+        node = self._copy()
+        node._where = predicate("the condition of WHERE", condition)
         return node
 
     def group_by(self, *terms: Expression) -> "Select":
@@ -203,7 +209,13 @@ class Select(Query):
         return node
 
     def having(self, condition: Expression) -> "Select":
-        """Return the statement with `condition` as its HAVING; it may name aliases."""
+        """Return the statement with `condition` AND what its HAVING was; it may name aliases."""
+        node = self._copy()
+        node._having = conjunction("the condition of HAVING", self._having, condition)
+        return node
+
+    def replace_having(self, condition: Expression) -> "Select":
+        """Return the statement with `condition` as its HAVING, in place of any before."""
         node = self._copy()
         node._having = predicate("the condition of HAVING", condition)
         return node

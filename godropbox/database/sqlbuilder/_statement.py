@@ -48,7 +48,7 @@ class Statement:
         out = new_renderer(database, dialect, mode)
         self._write_statement(out)
         if tags is not None:
-            out.text.put(tags_text(tags, False))
+            out.text.put(tags_text(tags))
         return out.text.take()
 
     def bind(
@@ -70,7 +70,7 @@ class Statement:
         out.bind_to(paramstyle)
         self._write_statement(out)
         if tags is not None:
-            out.text.put(tags_text(tags, out.mark == "%s" or out.paramstyle == "pyformat"))
+            out.text.put(out.written(tags_text(tags)))
         if out.mark is None and out.paramstyle != "numeric":
             named = {f"p{number}": value for number, value in enumerate(out.text.kept(), 1)}
             return out.text.take(), named
@@ -96,7 +96,7 @@ class Statement:
             out.bind_to(paramstyle)
         self._write_statement(out)
         if tags is not None:
-            out.text.put(tags_text(tags, out.mark == "%s" or out.paramstyle == "pyformat"))
+            out.text.put(out.written(tags_text(tags)))
         return prepared(out)
 
     def __repr__(self) -> str:

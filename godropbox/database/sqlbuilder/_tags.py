@@ -23,15 +23,12 @@ def _encoded(what: str, value: object) -> str:
     return "".join([chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in data])
 
 
-def tags_text(tags: "Mapping[str, str]", doubled: bool) -> str:
-    """Return `tags`, sorted by key, as a comment for the end of a statement.
-
-    With `doubled` a percent sign is doubled, for a driver that formats the text.
-    """
+def tags_text(tags: "Mapping[str, str]") -> str:
+    """Return `tags`, sorted by key, as a comment for the end of a statement."""
     if not hasattr(tags, "items"):
         raise TypeError(f"tags must be a mapping of str to str, got {shown(tags)}")
     pairs = sorted([(_encoded("a tag's key", key), value) for key, value in tags.items()])
     if not pairs:
         return ""
     text = ",".join([f"{key}='{_encoded('a tag', value)}'" for key, value in pairs])
-    return f" /*{text.replace('%', '%%') if doubled else text}*/"
+    return f" /*{text}*/"

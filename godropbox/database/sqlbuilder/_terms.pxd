@@ -5,11 +5,13 @@ from godropbox.database.sqlbuilder._columns cimport Column
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._prepared cimport Place, new_place
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._base cimport above, depth_of, operand, predicate, write_operand
+from godropbox.database.sqlbuilder._base cimport (
+    above, depth_of, nulls_of, operand, predicate, write_operand
+)
 from godropbox.database.sqlbuilder._clauses cimport ordered, unordered, write_list
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int ATOM, VALUE, PREDICATE, UNKNOWN, MYSQL, POSTGRESQL
+cdef int ATOM, VALUE, PREDICATE, UNKNOWN, ODD_VALUE, MYSQL, POSTGRESQL, NULL, NULL_IN_ROW, MAYBE_NULL
 
 
 cdef class Literal(Expression):
@@ -44,6 +46,8 @@ cdef class Interval(Expression):
 
 cdef class Tuple(Expression):
     cdef tuple _items
+    @cython.locals(found=int, nulls=int)
+    cdef int _nulls(self) except -1
 
 
 cdef class Case(Expression):

@@ -5,7 +5,7 @@ What operators build is in ``_nodes``. The public functions are in ``functions``
 """
 
 from . import _grammar
-from ._base import above, depth_of, operand, predicate, write_operand
+from ._base import above, depth_of, nulls_of, operand, predicate, write_operand
 from ._clauses import ordered, unordered, write_list
 from ._columns import Column
 from ._names import check_name, shown
@@ -40,9 +40,13 @@ __all__ = [
 ]
 
 ATOM = _grammar.ATOM
+ODD_VALUE = _grammar.ODD_VALUE
 VALUE = _grammar.VALUE
 PREDICATE = _grammar.PREDICATE
 UNKNOWN = _grammar.UNKNOWN
+NULL = _grammar.NULL
+NULL_IN_ROW = _grammar.NULL_IN_ROW
+MAYBE_NULL = _grammar.MAYBE_NULL
 MYSQL = _grammar.MYSQL
 POSTGRESQL = _grammar.POSTGRESQL
 
@@ -57,8 +61,13 @@ class Literal(Expression):
     def _write(self, out: Renderer) -> int:
         return out.literal(self._value)
 
-    def _is_null(self) -> bool:
-        return self._value is None
+    def _write_factor(self, out: Renderer) -> int:
+        if isinstance(self._value, float):
+            return out.factor(self._value)
+        return out.literal(self._value)
+
+    def _nulls(self) -> int:
+        return NULL if self._value is None else 0
 
 
 class Alias(Expression):
@@ -160,13 +169,16 @@ class Interval(Expression):
         seconds, micros = divmod(size, 1000000)
         hours, rest = divmod(seconds, 3600)
         sign = "-" if self._microseconds < 0 else ""
-        if out.dialect == POSTGRESQL:
+        # A driver may take a colon for a parameter; either dialect reads other words as well.
+        if out.dialect == POSTGRESQL and out.binding:
+            out.text.put(f"INTERVAL '{sign}{seconds}.{micros:06} seconds'")
+        elif out.dialect == POSTGRESQL:
             out.text.put(f"INTERVAL '{sign}{hours}:{rest // 60:02}:{rest % 60:02}.{micros:06}'")
         else:
+            colon = " " if out.binding else ":"
             digits = f"{micros:06}" if self._exact else str(micros)
-            out.text.put(
-                f"INTERVAL '{sign}{hours}:{rest // 60}:{rest % 60}:{digits}' HOUR_MICROSECOND"
-            )
+            span = colon.join([str(hours), str(rest // 60), str(rest % 60), digits])
+            out.text.put(f"INTERVAL '{sign}{span}' HOUR_MICROSECOND")
         return 0
 
 
@@ -182,6 +194,16 @@ class Tuple(Expression):
         write_operands(out, self._items)
         out.text.put(")")
         return 0
+
+    def _nulls(self) -> int:
+        found = 0
+        for item in self._items:
+            nulls = nulls_of(item)
+            found |= NULL_IN_ROW if nulls == NULL else nulls
+        return found
+
+    def _row_width(self) -> int:
+        return len(self._items)
 
 
 class Case(Expression):
@@ -246,6 +268,9 @@ class Cast(Expression):
         out.text.put(")")
         return 0
 
+    def _nulls(self) -> int:
+        return nulls_of(self._operand)
+
 
 class Star(Expression):
     """``*``, or all columns of one table."""
@@ -277,6 +302,14 @@ class Slot(Expression):
     def _write(self, out: Renderer) -> int:
         return out.slot(self._place, self._place._many)
 
+    def _write_factor(self, out: Renderer) -> int:
+        if out.dialect == MYSQL:
+            return out.slot(self._place.as_factor(), self._place._many)
+        return out.slot(self._place, self._place._many)
+
+    def _nulls(self) -> int:
+        return MAYBE_NULL if self._place._nullable else 0
+
     def __repr__(self) -> str:
         return f"<{self._place!r}>"
 
@@ -304,7 +337,9 @@ def literal_node(value: object) -> Expression:
         raise TypeError(f"value must be a plain value, got the expression {shown(value)}")
     node = Literal.__new__(Literal)
     node._value = operand(value)
-    made(node, UNKNOWN if isinstance(value, bool) else VALUE, 1)
+    made(node, UNKNOWN if isinstance(node._value, bool) else VALUE, 1)
+    if node._value is None:
+        node._kind = ODD_VALUE
     return node
 
 
@@ -366,7 +401,7 @@ def tuple_node(items: "tuple[object, ...]") -> Expression:
         raise ValueError("a tuple of nothing: give tuple_() at least one element")
     node = Tuple.__new__(Tuple)
     node._items = tuple([operand(item) for item in items])
-    made(node, VALUE, depth_of(node._items) + 1)
+    made(node, ODD_VALUE, depth_of(node._items) + 1)
     return node
 
 
@@ -399,7 +434,7 @@ def cast_node(value: object, names: "tuple[str, ...]") -> Expression:
     node = Cast.__new__(Cast)
     node._operand = operand(value)
     node._names = names
-    made(node, VALUE, above(node._operand, None))
+    made(node, ODD_VALUE if nulls_of(node._operand) else VALUE, above(node._operand, None))
     return node
 
 
@@ -415,5 +450,5 @@ def slot_node(name: str, kind: type, nullable: bool, many: bool) -> Slot:
     """Return a slot for values of a type."""
     node = Slot.__new__(Slot)
     node._place = new_place(check_name("slot name", name), kind, nullable, many)
-    made(node, VALUE, 1)
+    made(node, ODD_VALUE if nullable else VALUE, 1)
     return node

@@ -1,36 +1,25 @@
-"""The plain values that stand in expressions: what is taken, and what a driver is sent.
+"""The plain values that stand in expressions: what is taken, and what is searched by ``in_``.
 
-Only the rarer types come here; ints, floats, strings, bytes, bools and None are dealt with in
-place. Which types have a literal is decided by the ``sqltext`` kernel alone.
+Only the rarer types come here; ints, floats, strings, bools and None are dealt with in place.
+Which plain value one stands for is decided by the ``sqltext`` kernel alone.
 """
 
 from godropbox._kernels import sqltext
 
 from ._names import shown
 
-__all__ = ["checked_values", "plain_operand", "sent_value"]
-
-# One name for each type that drivers know; looked up by name so that nothing is imported for it.
-_IMMUTABLE = frozenset({"datetime", "decimal", "uuid"})
-_NATIVE = frozenset({"Decimal", "date", "datetime", "time", "timedelta"})
+__all__ = ["checked_values", "plain_operand", "searched"]
 
 
 def plain_operand(value: object) -> object:
-    """Return a value of a rarer type as an immutable one, or raise if it has no literal."""
-    if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
-    if type(value).__module__ in _IMMUTABLE:
-        return value
+    """Return the plain value that `value` stands for, or raise if it has no literal."""
     try:
-        sqltext.literal(value, 0)
+        return sqltext.plain_value(value)
     except TypeError:
         raise TypeError(
             f"an operand must be an expression or a value with a literal, got {shown(value)} "
             f"({type(value).__name__})"
         ) from None
-    except ValueError:
-        return value  # out of MySQL's range, perhaps not of the dialect's: known at render
-    return value
 
 
 def checked_values(values: object, nodes: "tuple[type, ...]") -> object:
@@ -47,27 +36,40 @@ def checked_values(values: object, nodes: "tuple[type, ...]") -> object:
     return tuple(values)  # type: ignore[arg-type]  # it has __iter__, tested above
 
 
-def sent_value(value: object, style: int) -> "tuple[bool, object]":
-    """Return whether a driver can be sent `value`, and as what; the same errors as a literal.
+def searched(values: "tuple[object, ...]", width: int, what: str) -> "tuple[object, ...]":
+    """Return the plain values that are looked in, rows of `width` if that is not negative.
 
-    SQLite's driver knows neither times nor decimals: a time is sent as its text, and a decimal is
-    not sent, so that it stays a number.
+    A left side of unknown width, -1, is compared with rows if the first value is one.
     """
-    text = sqltext.literal(value, style)
-    kind = type(value)
-    while hasattr(kind, "value") and hasattr(value, "value"):  # an Enum
-        value = value.value
-        kind = type(value)
-    if isinstance(value, str):
-        return True, str.__str__(value)
-    if isinstance(value, float):
-        return True, float.__float__(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return True, bytes(value)
-    if kind.__name__ in _NATIVE:
-        if style != 2:
-            return True, value
-        return (True, text[1:-1]) if text.startswith("'") else (False, None)
-    if text.startswith("'"):
-        return True, text[1:-1]  # a UUID
-    return True, int(value)  # type: ignore[call-overload]  # all that is left has __index__
+    if width < 0 and values and isinstance(values[0], (tuple, list)):
+        width = len(values[0])
+    taken = []
+    for index, value in enumerate(values):
+        if width < 0:
+            taken.append(_searched(value, what))
+            continue
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(f"values[{index}] must be a row, a tuple, got {shown(value)}")
+        if len(value) != width:
+            raise ValueError(
+                f"values[{index}] must have {width} values, as the row that is looked for, "
+                f"got {len(value)}"
+            )
+        taken.append(tuple([_searched(item, what) for item in value]))
+    return tuple(taken)
+
+
+def _searched(value: object, what: str) -> object:
+    try:
+        plain = sqltext.plain_value(value)
+    except TypeError:
+        raise TypeError(
+            f"values of in_() must be plain values that have a literal, got {shown(value)} "
+            f"({type(value).__name__})"
+        ) from None
+    if plain is None:
+        raise ValueError(
+            f"{what} a list with None is never true for it: leave None out, and add is_null() or "
+            "is_not_null()"
+        )
+    return plain

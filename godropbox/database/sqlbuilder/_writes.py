@@ -81,6 +81,8 @@ class Insert(Statement):
         """Return the statement that inserts the rows of `query`, which has as many columns."""
         if not isinstance(query, Query):
             raise TypeError(f"query must be a SELECT or a UNION, got {shown(query)}")
+        if self._query is not None:
+            raise ValueError("the INSERT has a query already: give it one, a UNION perhaps")
         node = self._copy()
         node._query = query
         width = node._query._width()
@@ -178,15 +180,21 @@ class Change(Statement):
         raise TypeError(f"{type(self).__name__} is abstract")
 
     def where(self, condition: Expression) -> "Change":
-        """Return the statement with `condition` as its WHERE, in place of any before."""
+        """Return the statement with `condition` AND what its WHERE was before."""
         node = self._clone()
-        node._where = predicate("the condition of WHERE", condition)
+        node._where = conjunction("the condition of WHERE", self._where, condition)
         return node
 
     def and_where(self, condition: Expression) -> "Change":
-        """Return the statement with `condition` and what its WHERE was before."""
+        """Return what ``where`` returns; the name says the AND."""
         node = self._clone()
-        node._where = conjunction(self._where, condition)
+        node._where = conjunction("the condition of WHERE", self._where, condition)
+        return node
+
+    def replace_where(self, condition: Expression) -> "Change":
+        """Return the statement with `condition` as its WHERE, in place of any before."""
+        node = self._clone()
+        node._where = predicate("the condition of WHERE", condition)
         return node
 
     def all_rows(self) -> "Change":

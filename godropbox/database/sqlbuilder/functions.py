@@ -296,6 +296,7 @@ def escape_for_like(text: str) -> str:
     r"""Return `text` with a backslash before each ``\``, ``%`` and ``_``."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {shown(text)}")
+    text = str.__str__(text)  # the characters themselves, whatever a subclass says it is
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
