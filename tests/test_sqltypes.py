@@ -186,6 +186,87 @@ def test_literals(value: object, mysql: str, sqlite: str, postgresql: str) -> No
         assert sqltypes.encode_sql(value, PLAIN) == sqlite
 
 
+class Nothing(enum.Enum):
+    NONE = None
+
+
+class NotATime(datetime.datetime):
+    """What pandas.NaT is: a datetime that equals nothing, not even itself."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Valued(int):
+    value = 5
+
+
+class ValuedText(str):
+    __slots__ = ()
+    value = "no"
+
+
+class ValuedDecimal(Decimal):
+    value = 5
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (None, None),
+        (True, True),
+        (7, 7),
+        (-0.5, -0.5),
+        ("a", "a"),
+        (b"a", b"a"),
+        (bytearray(b"a"), b"a"),
+        (memoryview(b"abcd")[::2], b"ac"),
+        (Decimal("1.50"), Decimal("1.50")),
+        (Colour.RED, "it's red"),
+        (Number.SEVEN, 7),
+        (Nothing.NONE, None),
+        (enum.Flag("F", "A B")["B"], 2),
+        (enum.StrEnum("S", "A")["A"], "a"),
+        (Valued(9), 9),
+        (ValuedText("yes"), "yes"),
+        (ValuedDecimal("2.5"), Decimal("2.5")),
+        (Loud("a'b"), "a'b"),
+        (Meters(2.5), 2.5),
+        (Exact("2.50"), Decimal("2.50")),
+        (Index(), 12),
+        (Day(2014, 7, 1), datetime.datetime(2014, 7, 1)),
+        (Span(hours=1), datetime.timedelta(hours=1)),
+        (MOMENT, MOMENT),
+        (MOMENT.replace(tzinfo=EAST), (MOMENT - 2 * HOUR).replace(tzinfo=datetime.UTC)),
+        (MOMENT.date(), MOMENT.date()),
+        (MOMENT.time(), MOMENT.time()),
+        (uuid.UUID(int=10), uuid.UUID(int=10)),
+    ],
+)
+def test_plain_value(value: object, plain: object) -> None:
+    for stands_for in (value, enum.Enum("E", {"A": value})["A"]):  # type: ignore[misc]
+        if isinstance(value, enum.Enum) and stands_for is not value:
+            continue
+        got = sqltypes.plain_value(stands_for)
+        assert got == plain
+        assert type(got) is type(plain)
+        assert getattr(got, "tzinfo", None) is getattr(plain, "tzinfo", None)
+        assert sqltypes.encode_sql(stands_for) == sqltypes.encode_sql(plain)
+        assert sqltypes.to_binary(stands_for) == sqltypes.to_binary(plain)
+
+
+def test_a_time_unequal_to_itself_is_refused() -> None:
+    for value in (NotATime(1, 1, 1), enum.Enum("E", {"A": NotATime(1, 1, 1)})["A"]):  # type: ignore[misc]
+        for use in (sqltypes.plain_value, sqltypes.encode_sql, sqltypes.to_binary):
+            with pytest.raises(ValueError, match=r"^value must be equal to the plain value in it"):
+                use(value)
+
+
 def test_unsigned_ints() -> None:
     for mode in (MYSQL, PLAIN, POSTGRESQL):
         assert sqltypes.encode_sql((1 << 64) - 1, mode) == "18446744073709551615"

@@ -187,6 +187,22 @@ def test_every_place_in_a_block(sqltext: ModuleType, size: int) -> None:
         assert sqltext.literal("x" * size + wide + "'", 0) == "'" + "x" * size + wide + "\\''"
 
 
+@UNHURRIED
+@given(values=st.lists(PLAIN_VALUES).map(tuple) | st.lists(st.integers()).map(tuple))
+@example(values=(-(1 << 63), (1 << 63) - 1))
+@example(values=(-(1 << 63) - 1,))
+@example(values=tuple(range(20)) + (1 << 63,))
+@example(values=(True, 1))
+@example(values=())
+def test_same_plainness(values: tuple[object, ...]) -> None:
+    found = same([lambda k=k: k.plainness(values) for k in KERNELS])  # type: ignore[misc]
+    kinds = {type(value) for value in values}
+    if found == 2:
+        assert all(type(v) is int and -(1 << 63) <= v < 1 << 63 for v in values)
+    else:
+        assert found == (kinds <= {int, str, float, bytes, bool})
+
+
 class Text(str):
     __slots__ = ()
 

@@ -122,6 +122,16 @@ def test_what_a_dialect_lacks_is_named(statement: sb.Statement, feature: str, di
         statement.sql("db", dialect=dialect)  # type: ignore[arg-type]
 
 
+def test_no_operator_runs_into_a_minus() -> None:
+    conditions = [a == -1, a != -1, a < -1, a <= -1, a > -1, a >= -1]
+    for condition, symbol in zip(conditions, ("=", "<>", "<", "<=", ">", ">="), strict=True):
+        text = base.where(condition).sql("db", dialect="postgresql")
+        assert text.endswith(f"{A}{symbol}-1")
+    for dialect in ("mysql", "sqlite", "postgresql"):
+        for expression in (a - -1, a + -1, 5 - sb.literal(-1), sb.sub(1, -1, -2.5)):
+            assert "--" not in shown(expression, dialect=dialect)
+
+
 def test_what_only_one_dialect_lacks() -> None:
     with pytest.raises(sb.UnsupportedFeature, match="SQLite has no row locks"):
         base.for_update().sql("db", dialect="sqlite")

@@ -1,5 +1,7 @@
 """Expressions that operators build."""
 
+from decimal import Decimal
+from enum import Enum
 from functools import reduce
 from operator import add, and_, or_
 from typing import Any
@@ -162,9 +164,123 @@ def test_operands_of_a_wrong_kind_are_refused(wrong: Any) -> None:
         wrong()
 
 
-def test_none_after_not_in_is_refused() -> None:
-    with pytest.raises(ValueError, match="NOT IN a list with None is never true"):
-        a.not_in([1, None])
+class Nothing(Enum):
+    NONE = None
+
+
+NULLS = [None, Nothing.NONE, sb.literal(None), sb.literal(Nothing.NONE), sb.add(None)]
+SLOT = sb.slot("s", int, nullable=True)
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_equality_with_none_in_any_position_is_null(null: Any) -> None:
+    for equal, unequal in [
+        (a == null, a != null),
+        (sb.eq(a, null), sb.ne(a, null)),
+        (sb.eq(null, a), sb.ne(null, a)),
+        (null == a, null != a),
+    ]:
+        assert where(equal) == f"{A} IS null"
+        assert where(unequal) == f"{A} IS NOT null"
+        text, parameters = t1.select(a).where(equal).bind("db")
+        assert text.endswith(f"{A} IS null")
+        assert parameters == ()
+    assert where(sb.eq(null, a + 1)) == f"{A} + 1 IS null"
+
+
+@pytest.mark.parametrize("null", NULLS)
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda null: a < null,
+        lambda null: a <= null,
+        lambda null: a > null,
+        lambda null: a >= null,
+        lambda null: sb.lt(null, a),
+        lambda null: sb.ge(null, a),
+        lambda null: a.like(null),
+        lambda null: a.not_like(null),
+        lambda null: a.regexp(null),
+        lambda null: a.between(null, 5),
+        lambda null: a.between(5, null),
+        lambda null: a.not_between(null, 5),
+        lambda null: sb.tuple_(a, b) == sb.tuple_(1, null),
+        lambda null: sb.tuple_(null, b) != sb.tuple_(1, 2),
+        lambda null: sb.tuple_(a, null).in_([(1, 2)]),
+    ],
+)
+def test_a_condition_that_none_keeps_from_being_true_is_refused(
+    condition: Any, null: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"None is never true: "):
+        condition(null)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda: a == SLOT,
+        lambda: a != SLOT,
+        lambda: sb.eq(SLOT, a),
+        lambda: a < SLOT,
+        lambda: a.between(1, SLOT),
+        lambda: a == sb.add(SLOT),
+        lambda: a.in_(sb.slot("s", int, nullable=True, many=True)),
+        lambda: ~a.in_(sb.slot("s", int, nullable=True, many=True)),
+        lambda: sb.tuple_(a, SLOT) == sb.tuple_(1, 2),
+    ],
+)
+def test_a_nullable_slot_is_not_compared(condition: Any) -> None:
+    with pytest.raises(ValueError, match=r"slot that is nullable is never true when"):
+        condition()
+
+
+@pytest.mark.parametrize("null", [None, Nothing.NONE])
+def test_none_in_a_list_is_refused(null: Any) -> None:
+    for wrong in (
+        lambda: a.in_([null, 10]),
+        lambda: ~a.in_([10, null]),
+        lambda: a.not_in([1, null]),
+        lambda: a.in_(iter([null])),
+        lambda: sb.in_(a, {null}),
+        lambda: sb.not_in(a, ("x", null)),
+        lambda: sb.tuple_(a, b).in_([(1, null)]),
+    ):
+        with pytest.raises(ValueError, match="IN a list with None is never true for it: leave"):
+            wrong()
+    for wrong in (lambda: sb.literal(null).in_([1]), lambda: sb.literal(null).not_in([1])):
+        with pytest.raises(ValueError, match="IN with None is never true"):
+            wrong()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "match"),
+    [
+        (
+            lambda: sb.tuple_(a, b).in_([(1, 2), (3,)]),
+            ValueError,
+            r"values\[1\] must have 2 values, as the row that is looked for, got 1",
+        ),
+        (lambda: sb.tuple_(a, b).in_([(1, 2, 3)]), ValueError, r"values\[0\] must have 2 values"),
+        (lambda: sb.tuple_(a, b).not_in([(1, 2), ()]), ValueError, r"values\[1\] must have 2"),
+        (lambda: sb.tuple_(a, b).in_([1, 2]), TypeError, r"values\[0\] must be a row"),
+        (lambda: sb.tuple_(a, b).in_([(1, 2), "ab"]), TypeError, r"values\[1\] must be a row"),
+        (lambda: sb.func("ROW", a, b).in_([(1, 2), (3,)]), ValueError, r"values\[1\] must have 2"),
+        (lambda: a.in_([1, (2, 3)]), TypeError, "values of in_"),
+        (lambda: a.in_([1, object()]), TypeError, "values of in_"),
+        (lambda: a.in_([1, b]), TypeError, "values of in_"),
+        (lambda: sb.tuple_(a, b).in_([(1, object())]), TypeError, "values of in_"),
+    ],
+)
+def test_a_list_of_a_wrong_shape_is_refused_when_built(wrong: Any, error: Any, match: str) -> None:
+    with pytest.raises(error, match=match):
+        wrong()
+
+
+def test_rows_of_any_kind_are_looked_for() -> None:
+    rows = sb.tuple_(a, b).in_([[1, "x"], (Decimal("2.5"), b"y")])
+    assert where(rows) == f"({A},{B}) IN ((1,'x'), (2.5,X'79'))"
+    assert where(sb.func("ROW", a, b).in_([(1, 2)])) == f"ROW({A},{B}) IN ((1,2))"
 
 
 def test_a_mutable_operand_is_copied() -> None:

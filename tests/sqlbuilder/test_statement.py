@@ -1,7 +1,7 @@
 """The ways to ask for a statement: parameters, tags, prepared forms."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -60,6 +60,184 @@ def test_bind_sends_plain_values_of_rarer_types() -> None:
     text, parameters = t1.select(a).where(a.in_(values)).bind("main", "qmark", dialect="sqlite")
     assert parameters == ("2014-07-01 12:00:00.000000", 1.5, str(identity), "red", 2.5, b"z")
     assert text.endswith(" IN (?,?,?,?,?,?)")
+
+
+class Nothing(Enum):
+    NONE = None
+
+
+class Broken(Enum):
+    NAN = float("nan")
+    TUPLE = (1, 2)
+
+
+class Valued(int):
+    value = 5
+
+
+class NotATime(datetime):
+    """What pandas.NaT is: a datetime that equals nothing, not even itself."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+EAST = timezone(timedelta(hours=2))
+AWARE = datetime(2014, 7, 1, 14, 0, tzinfo=EAST)
+IN_UTC = datetime(2014, 7, 1, 12, 0)
+TEXT = "2014-07-01 12:00:00.000000"
+SENT = [
+    (Colour.RED, "red", "red", "red"),
+    (Enum("E", {"A": "it's"})["A"], "it's", "it's", "it's"),  # type: ignore[misc]
+    (Enum("E", {"A": 2.5})["A"], Decimal("2.5"), Decimal("2.5"), 2.5),  # type: ignore[misc]
+    (Enum("E", {"A": b"x"})["A"], b"x", b"x", b"x"),  # type: ignore[misc]
+    (Enum("E", {"A": Decimal("1.50")})["A"], Decimal("1.5"), Decimal("1.5"), 1.5),  # type: ignore[misc]
+    (Valued(9), 9, 9, 9),
+    (0.1, Decimal("0.1"), Decimal("0.1"), 0.1),
+    (1e300, 1e300, Decimal("1e300"), 1e300),
+    (Decimal("1E+3"), Decimal(1000), Decimal(1000), 1000),
+    (Decimal("2.5"), Decimal("2.5"), Decimal("2.5"), 2.5),
+    (AWARE, IN_UTC, f"{TEXT}+00:00", TEXT),
+    (IN_UTC, IN_UTC, IN_UTC, TEXT),
+    (-timedelta(minutes=90), "-01:30:00.000000", -timedelta(minutes=90), "-01:30:00.000000"),
+    (uuid.UUID(int=5), str(uuid.UUID(int=5)), str(uuid.UUID(int=5)), str(uuid.UUID(int=5))),
+    (bytearray(b"z"), b"z", b"z", b"z"),
+]
+
+
+@pytest.mark.parametrize("paramstyle", ["format", "named", "numeric", "pyformat", "qmark"])
+@pytest.mark.parametrize(("value", "mysql", "postgresql", "sqlite"), SENT)
+def test_a_slot_is_filled_with_what_bind_sends(
+    value: Any, mysql: object, postgresql: object, sqlite: object, paramstyle: str
+) -> None:
+    slot = sb.slot("v", type(value))
+    for dialect, wanted in (("mysql", mysql), ("postgresql", postgresql), ("sqlite", sqlite)):
+        how = {"dialect": dialect}
+        for make in (
+            lambda v: t1.select(a).where(a == v),
+            lambda v: t1.insert(a).row(v),
+            lambda v: t1.update().set(a, v).all_rows(),
+            lambda v: t1.select(sb.func("f", v)),
+        ):
+            text, parameters = make(value).bind("db", paramstyle, **how)
+            prepared = make(slot).prepare("db", paramstyle=paramstyle, **how)
+            assert prepared.bind(v=value) == (text, parameters)
+            [got] = parameters.values() if isinstance(parameters, dict) else parameters
+            assert (got, type(got)) == (wanted, type(wanted))
+            assert make(slot).prepare("db", **how).sql(v=value) == make(value).sql("db", **how)
+        many = t1.select(a).where(a.in_(sb.slot("v", type(value), many=True)))
+        text, parameters = t1.select(a).where(a.in_([value, value])).bind("db", paramstyle, **how)
+        if paramstyle in ("format", "qmark"):
+            filled = many.prepare("db", paramstyle=paramstyle, **how).bind(v=[value, value])
+            assert filled == (text, parameters)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        float("-inf"),
+        Decimal("NaN"),
+        Decimal("sNaN"),
+        NotATime(1, 1, 1),
+        Broken.NAN,
+        1 << 64,
+        -(1 << 63) - 1,
+        "\ud800",
+        "\udc80 of surrogateescape",
+    ],
+)
+def test_what_no_literal_writes_no_driver_is_sent(value: Any) -> None:
+    slot = sb.slot("v", type(value))
+    many = sb.slot("v", type(value), many=True)
+    for style in (None, "format", "named"):
+        for make in (
+            lambda v: t1.select(a).where(a == v),
+            lambda v: t1.select(a).where(b / v > 5),
+            lambda v: t1.insert(a).row(v),
+            lambda v: t1.select(a).where(a.in_([1, v])),
+            lambda v: t1.insert(a, b).rows([(1, "x"), (2, v)]),
+        ):
+            with pytest.raises(ValueError, match="value must "):
+                make(value).bind("db", style) if style else make(value).sql("db")
+        for prepared in (
+            t1.select(a).where(a == slot).prepare("db", paramstyle=style),
+            t1.select(b / slot).prepare("db", paramstyle=style),
+        ):
+            with pytest.raises(ValueError, match="value must "):
+                prepared.bind(v=value) if style else prepared.sql(v=value)
+    for style in (None, "format"):
+        prepared = t1.select(a).where(a.in_(many)).prepare("db", paramstyle=style)
+        with pytest.raises(ValueError, match="value must "):
+            prepared.bind(v=[value]) if style else prepared.sql(v=[value])
+
+
+def test_an_enum_of_what_has_no_literal_is_refused_when_built() -> None:
+    for use in (lambda: a == Broken.TUPLE, lambda: a.in_([Broken.TUPLE]), lambda: a + Broken.TUPLE):
+        with pytest.raises(TypeError, match="literal, got <Broken"):
+            use()
+
+
+def test_a_slot_that_is_not_nullable_refuses_none_in_an_enum() -> None:
+    statement = t1.insert(a).row(sb.slot("v", Nothing))
+    for style in (None, "format"):
+        prepared = statement.prepare("db", paramstyle=style)
+        with pytest.raises(TypeError, match="slot v must not be None, got <Nothing"):
+            prepared.bind(v=Nothing.NONE) if style else prepared.sql(v=Nothing.NONE)
+    nullable = t1.insert(a).row(sb.slot("v", Nothing, nullable=True))
+    assert nullable.prepare("db", paramstyle="format").bind(v=Nothing.NONE)[1] == (None,)
+
+
+@pytest.mark.parametrize(
+    ("paramstyle", "sign"),
+    [("format", "%%"), ("pyformat", "%%"), ("qmark", "%"), ("numeric", "%"), ("named", "%")],
+)
+def test_a_percent_sign_in_the_text_is_doubled_where_the_driver_formats_it(
+    paramstyle: str, sign: str
+) -> None:
+    for dialect in ("mysql", "sqlite", "postgresql"):
+        for statement in (t1.select(a % 2), t1.select(a).where(a % b == 1)):
+            texts = [statement.bind("db", paramstyle, dialect=dialect, tags={"r": "/"})[0]]
+            prepared = statement.prepare(
+                "db", paramstyle=paramstyle, dialect=dialect, tags={"r": "/"}
+            )
+            texts.append(prepared.bind()[0])
+            for text in texts:
+                assert f" {sign} " in text
+                assert f"r='{sign}2F'" in text
+        assert " % " in t1.select(a % 2).sql("db", dialect=dialect)
+
+
+def test_what_a_careless_driver_takes_for_a_placeholder_is_not_in_the_text() -> None:
+    span = sb.interval(timedelta(hours=25, minutes=2, microseconds=3), exact=True)
+    statement = t1.select(t1.c.col4 + span).comment("who? me.")
+    for dialect in ("mysql", "postgresql"):
+        for style in ("numeric", "named"):
+            assert ":" not in statement.bind("db", style, dialect=dialect)[0]
+        assert "?" not in statement.bind("db", "qmark", dialect=dialect)[0]
+    assert "/* who? me. */" in statement.sql("db")
+    assert "/* who? me. */" in statement.bind("db")[0]
+
+
+def test_a_float_beside_a_product_is_a_double_in_mysql() -> None:
+    texts = [
+        (sb.literal(1.0) / 3, "1e0 / 3"),
+        (a / 2.5, "`table1`.`col1` / 2.5e0"),
+        (1e-30 * a, "1e-30 * `table1`.`col1`"),
+        (a % sb.literal(-0.5), "`table1`.`col1` % -0.5e0"),
+        (a + 1.0, "`table1`.`col1` + 1"),
+    ]
+    for expression, text in texts:
+        assert t1.select(expression).sql("db").split(" FROM")[0] == f"SELECT {text}"
+    for dialect in ("sqlite", "postgresql"):
+        assert " / 2.5 " in t1.select(a / 2.5).sql("db", dialect=dialect)
+    assert t1.select(a / 2.5).bind("db")[1] == (2.5,)
+    assert type(t1.select(a / 2.5).bind("db")[1][0]) is float
+    slot = t1.select(a / sb.slot("v", float))
+    assert slot.prepare("db").sql(v=1.0) == t1.select(a / 1.0).sql("db")
+    assert type(slot.prepare("db", paramstyle="format").bind(v=1.0)[1][0]) is float
 
 
 VALUES = (

@@ -60,6 +60,23 @@ two = t1.insert(a, b)
         (t1.delete().where(a == 1), "DELETE FROM `db`.`table1` WHERE `table1`.`col1`=1"),
         (t1.delete().all_rows(), "DELETE FROM `db`.`table1`"),
         (
+            t1.delete().where(a == 1).where(b == 2),
+            "DELETE FROM `db`.`table1` WHERE (`table1`.`col1`=1 AND `table1`.`col2`=2)",
+        ),
+        (
+            t1.delete().where(a == 1).replace_where(b == 2),
+            "DELETE FROM `db`.`table1` WHERE `table1`.`col2`=2",
+        ),
+        (
+            t1.update().set(a, 1).where(a == 1).where(b == 2).where(c == 3),
+            "UPDATE `db`.`table1` SET `table1`.`col1`=1 "
+            "WHERE (`table1`.`col1`=1 AND `table1`.`col2`=2 AND `table1`.`col3`=3)",
+        ),
+        (
+            t1.update().set(a, 1).where(a == 1).replace_where(b == 2),
+            "UPDATE `db`.`table1` SET `table1`.`col1`=1 WHERE `table1`.`col2`=2",
+        ),
+        (
             t1.delete().where(a == 1).and_where(b == 2).order_by(sb.desc(a)).limit(5),
             "DELETE FROM `db`.`table1` WHERE (`table1`.`col1`=1 AND `table1`.`col2`=2) "
             "ORDER BY `table1`.`col1` DESC LIMIT 5",
@@ -119,6 +136,11 @@ def test_many_rows_one_at_a_time() -> None:
         (lambda: two.from_select(t1), TypeError, "query must be a SELECT"),
         (lambda: two.row(1, 2).from_select(t1.select(a, b)).sql("d"), ValueError, "either rows"),
         (lambda: two.from_select(t1.select(a)).sql("d"), ValueError, "2 columns, got 1"),
+        (
+            lambda: two.from_select(t1.select(a, b)).from_select(t1.select(b, a)),
+            ValueError,
+            "the INSERT has a query already",
+        ),
         (lambda: two.on_duplicate_key_update(None, 1), TypeError, "column must be a column"),
         (lambda: two.on_duplicate_key_update(t2.c.col3, 1), ValueError, "is not a column of"),
         (lambda: two.ignore_duplicates(1), TypeError, "ignore must be a bool"),
