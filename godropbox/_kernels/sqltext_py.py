@@ -151,7 +151,7 @@ def plainness(values: "tuple[Any, ...]") -> int:
 
 
 def _are_short(ints: "Any") -> bool:
-    return min(ints) >= -(1 << 63) and max(ints) < 1 << 63
+    return bool(min(ints) >= -(1 << 63) and max(ints) < 1 << 63)
 
 
 def sendable(value: object) -> bool:

@@ -209,9 +209,7 @@ def test_equality_with_none_in_any_position_is_null(null: Any) -> None:
         lambda null: sb.tuple_(a, null).in_([(1, 2)]),
     ],
 )
-def test_a_condition_that_none_keeps_from_being_true_is_refused(
-    condition: Any, null: Any
-) -> None:
+def test_a_condition_that_none_keeps_from_being_true_is_refused(condition: Any, null: Any) -> None:
     with pytest.raises(ValueError, match=r"None is never true: "):
         condition(null)
 
@@ -237,6 +235,7 @@ def test_a_nullable_slot_is_not_compared(condition: Any) -> None:
 
 @pytest.mark.parametrize("null", [None, Nothing.NONE])
 def test_none_in_a_list_is_refused(null: Any) -> None:
+    wrong: Any
     for wrong in (
         lambda: a.in_([null, 10]),
         lambda: ~a.in_([10, null]),

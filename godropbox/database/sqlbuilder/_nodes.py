@@ -316,10 +316,10 @@ class In(Expression):
             return 0
         write_operand(out, self._left, COMPARE + 1)
         text.put(" NOT IN (" if self._negated else " IN (")
-        if self._ints:
-            out.ints(values)
-        elif isinstance(values, tuple):
-            if isinstance(values[0], tuple):
+        if isinstance(values, tuple):
+            if self._ints:
+                out.ints(values)
+            elif isinstance(values[0], tuple):
                 out.rows(values, len(values[0]))
             else:
                 out.literals(values)
@@ -383,9 +383,7 @@ def _settle_null(node: Binary, nulls: int) -> int:
     return 0
 
 
-def _write_factor(
-    out: Renderer, node: "Expression | None", value: object, least: int
-) -> int:
+def _write_factor(out: Renderer, node: "Expression | None", value: object, least: int) -> int:
     if node is None:
         return out.factor(value) if type(value) is float else out.literal(value)
     if node._prec >= least:
