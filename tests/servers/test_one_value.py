@@ -342,6 +342,27 @@ def test_every_value_is_found_by_every_road(server: Server) -> None:
         server.run("DELETE FROM swept")
 
 
+def test_a_nullable_slot_finds_what_none_and_a_value_find(server: Server) -> None:
+    c = TABLE.c
+    how = {"dialect": server.dialect}
+    for number, text in ((5, "five"), (None, "null"), (6, "six")):
+        server.run(TABLE.insert(c.whole, c.text).row(number, text).sql(server.database, **how))
+    slot = sb.slot("v", int, nullable=True)
+    for condition in (c.whole == slot, sb.eq(slot, c.whole)):
+        statement = TABLE.select(c.text).where(condition)
+        for value, wanted in ((5, "five"), (None, "null")):
+            literal = TABLE.select(c.text).where(c.whole == value).sql(server.database, **how)
+            assert server.run(literal) == [(wanted,)]
+            filled = statement.prepare(server.database, **how).sql(v=value)
+            assert server.run(filled) == [(wanted,)]
+            for style in PARAMSTYLES:
+                prepared = statement.prepare(server.database, paramstyle=style, **how)
+                assert server.bound(style, *prepared.bind(v=value)) == [(wanted,)], style
+    any_of = TABLE.select(sb.count()).where(slot.is_null() | (c.whole == slot))
+    for value, count in ((None, 3), (5, 1)):
+        assert server.run(any_of.prepare(server.database, **how).sql(v=value)) == [(count,)]
+
+
 def test_nul_is_sent_where_it_is_text(server: Server) -> None:
     if server.dialect != "mysql":
         with pytest.raises(ValueError, match="text without NUL"):

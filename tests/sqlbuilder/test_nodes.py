@@ -217,20 +217,35 @@ def test_a_condition_that_none_keeps_from_being_true_is_refused(condition: Any, 
 @pytest.mark.parametrize(
     "condition",
     [
-        lambda: a == SLOT,
         lambda: a != SLOT,
-        lambda: sb.eq(SLOT, a),
+        lambda: sb.ne(SLOT, a),
         lambda: a < SLOT,
         lambda: a.between(1, SLOT),
-        lambda: a == sb.add(SLOT),
+        lambda: a != sb.add(SLOT),
         lambda: a.in_(sb.slot("s", int, nullable=True, many=True)),
         lambda: ~a.in_(sb.slot("s", int, nullable=True, many=True)),
-        lambda: sb.tuple_(a, SLOT) == sb.tuple_(1, 2),
+        lambda: sb.tuple_(a, SLOT) != sb.tuple_(1, 2),
+        lambda: sb.tuple_(a, SLOT) == sb.tuple_(1, None),
     ],
 )
-def test_a_nullable_slot_is_not_compared(condition: Any) -> None:
+def test_a_nullable_slot_is_compared_only_for_equality(condition: Any) -> None:
     with pytest.raises(ValueError, match=r"slot that is nullable is never true when"):
         condition()
+
+
+def test_a_nullable_slot_equals_null_when_it_is_filled_with_none() -> None:
+    for condition, left, right in ((a == SLOT, 0, 1), (sb.eq(SLOT, a), 1, 0)):
+        for dialect, column, symbol in (
+            ("mysql", A, "<=>"),
+            ("sqlite", '"table1"."col1"', "IS"),
+            ("postgresql", '"table1"."col1"', "IS NOT DISTINCT FROM"),
+        ):
+            prepared = t1.select(a).where(condition).prepare("db", dialect=dialect)
+            for value, text in ((None, "null"), (5, "5")):
+                sides = (column, text)
+                assert prepared.sql(s=value).endswith(f" {sides[left]} {symbol} {sides[right]}")
+    idiom = t1.select(a).where(SLOT.is_null() | (a == SLOT)).prepare("db")
+    assert idiom.sql(s=None).endswith(f"(null IS null OR {A} <=> null)")
 
 
 @pytest.mark.parametrize("null", [None, Nothing.NONE])

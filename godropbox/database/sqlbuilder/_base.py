@@ -142,7 +142,7 @@ def never_true(what: str, nulls: int) -> Exception:
     if nulls & MAYBE_NULL:
         return ValueError(
             f"{what} a slot that is nullable is never true when it is filled with None: leave out "
-            "nullable, and prepare a statement with is_null() for None"
+            "nullable, and prepare another statement, with is_null() or is_not_null(), for None"
         )
     if nulls & NULL_IN_ROW:
         return ValueError(f"{what} a row with None is never true: compare its columns one by one")

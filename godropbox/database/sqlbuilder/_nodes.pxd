@@ -8,7 +8,7 @@ from godropbox.database.sqlbuilder._base cimport (
 from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int COMPARE, BETWEEN, NOT, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, ODD_VALUE, NULL, MAX_DEPTH
+cdef int COMPARE, BETWEEN, NOT, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, ODD_VALUE, NULL, NULL_IN_ROW, MAYBE_NULL, MAX_DEPTH
 
 
 cdef class Expression(Node):
@@ -44,6 +44,7 @@ cdef class In(Expression):
     cdef int _write(self, Renderer out) except -1
 
 
+@cython.locals(symbol=str, equality=bint, left=int, right=int)
 cdef int _settle_null(Binary node, int nulls) except -1
 cdef int _write_factor(Renderer out, Expression node, object value, int least) except -1
 @cython.locals(node=Binary, depth=int, nulls=int)

@@ -45,6 +45,8 @@ VALUE = _grammar.VALUE
 PREDICATE = _grammar.PREDICATE
 UNKNOWN = _grammar.UNKNOWN
 NULL = _grammar.NULL
+NULL_IN_ROW = _grammar.NULL_IN_ROW
+MAYBE_NULL = _grammar.MAYBE_NULL
 MAX_DEPTH = _grammar.MAX_DEPTH
 
 
@@ -372,14 +374,20 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
 
 
 def _settle_null(node: Binary, nulls: int) -> int:
-    """Make a comparison with None IS null, or raise what must be written instead."""
+    """Make a comparison with None one that can be true, or raise what must be written instead."""
     symbol = node._symbol
-    if nulls != NULL or symbol not in ("=", "!="):
+    equality = symbol in ("=", "!=")
+    left = nulls_of(node._left_value if node._left is None else node._left)
+    right = nulls_of(node._right_value if node._right is None else node._right)
+    if equality and not nulls & NULL_IN_ROW and (left == NULL or right == NULL):
+        if right != NULL:
+            node._left, node._left_value = node._right, node._right_value
+        node._right = None
+        node._right_value = None
+    elif symbol == "=" and nulls == MAYBE_NULL:
+        node._symbol = " <=> "
+    else:
         raise never_true(f"{symbol.strip()} with", nulls)
-    if nulls_of(node._right_value if node._right is None else node._right) != NULL:
-        node._left, node._left_value = node._right, node._right_value
-    node._right = None
-    node._right_value = None
     return 0
 
 

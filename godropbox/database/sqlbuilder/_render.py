@@ -220,6 +220,8 @@ class Renderer:
                 return " ~ "
             if symbol == "!=":
                 return "<>"  # because !=-1 is an operator !=- of 1
+        if symbol == " <=> ":
+            return " IS NOT DISTINCT FROM " if self.dialect == _grammar.POSTGRESQL else " IS "
         if symbol == " ^ ":
             self.need(_grammar.IN_POSTGRESQL, "bitwise XOR")
             return " # "

@@ -277,7 +277,8 @@ def literal(value: object) -> Expression:
 def slot(name: str, kind: type, *, nullable: bool = False, many: bool = False) -> Slot:
     """Return a place that a prepared statement fills with a value of class `kind`.
 
-    With `nullable` None may fill it; with `many` a list of values does, for ``in_``.
+    With `nullable` None may fill it: a value to store, or one that ``==`` looks for, which then
+    finds NULL; other comparisons refuse it. With `many` a list of values fills it, for ``in_``.
     """
     return slot_node(name, kind, nullable, many)
 
