@@ -225,6 +225,49 @@ def test_what_a_careless_driver_takes_for_a_placeholder_is_not_in_the_text() -> 
     assert "/* who? me. */" in statement.bind("db")[0]
 
 
+def test_lists_and_rows_of_every_length() -> None:
+    """The marks of long lists are copied in blocks: each length has to come out right."""
+    for size in [*range(1, 70), 1000]:
+        numbers = [-(1 << 63), (1 << 63) - 1, *range(size)][:size]
+        texts = ["é", None, "字", *map(str, range(size))][:size]
+        for mark, style in (("%s", "format"), ("?", "qmark")):
+            marks = ",".join([mark] * size)
+            for values in (numbers, [v for v in texts if v is not None], [True, *numbers]):
+                text, parameters = t1.select(a).where(a.in_(values)).bind("db", style)
+                assert text == f"{HEAD}`table1`.`col1` IN ({','.join([mark] * len(values))})"
+                assert parameters == tuple(values)
+            rows = t1.insert(*[a] * size).rows([numbers, texts, numbers])
+            text, parameters = rows.bind("db", style)
+            assert text.split(" VALUES ")[1] == f"({marks}), ({marks}), ({marks})"
+            assert parameters == (*numbers, *texts, *numbers)
+        listed = t1.select(a).where(a.in_(numbers)).sql("db")
+        assert listed == f"{HEAD}`table1`.`col1` IN ({','.join(map(str, numbers))})"
+        wide = t1.select(a).where((b == "字") & a.in_(numbers))
+        assert wide.sql("db") == f"{HEAD}(`table1`.`col2`='字' AND {listed.split('WHERE ')[1]})"
+        assert wide.bind("db")[1] == ("字", *numbers)
+
+
+def test_counts_and_spans_are_what_they_are_whatever_they_say() -> None:
+    class Liar(int):
+        def __int__(self) -> int:
+            return 99
+
+        def __index__(self) -> int:
+            return 99
+
+        def __str__(self) -> str:
+            return "1; DROP TABLE t"
+
+        __format__ = __str__
+
+    class LyingSpan(timedelta):
+        days = seconds = microseconds = 99  # type: ignore[assignment]
+
+    assert t1.select(a).limit(Liar(5)).offset(Liar(6)).sql("db").endswith(" LIMIT 6, 5")
+    assert sb.gtid_next(bytes(16), Liar(7)).sql("db").endswith(':7"')
+    assert "'1:0:0:0'" in t1.select(a + sb.interval(LyingSpan(hours=1))).sql("db")
+
+
 def test_a_float_beside_a_product_is_a_double_in_mysql() -> None:
     texts = [
         (sb.literal(1.0) / 3, "1e0 / 3"),

@@ -54,6 +54,7 @@ def check_count(what: str, value: object) -> int:
     """Return `value` as the count of rows of a LIMIT or an OFFSET."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{what} must be an int, got {shown(value)} ({type(value).__name__})")
+    value = int.__int__(value)  # whatever a subclass says it is
     if not 0 <= value < 1 << 63:
         raise ValueError(f"{what} must be an int in [0, 2**63), got {value}")
-    return int(value)
+    return value

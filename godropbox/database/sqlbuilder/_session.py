@@ -90,11 +90,12 @@ def gtid_next(sid: bytes, gno: int) -> GtidNext:
         raise ValueError(f"sid must be 16 bytes, got {len(digits) // 2}")
     if not isinstance(gno, int) or isinstance(gno, bool):
         raise TypeError(f"gno must be an int, got {shown(gno)}")
+    gno = int.__int__(gno)  # whatever a subclass says it is
     if not 0 <= gno < 1 << 64:
         raise ValueError(f"gno must be an int in [0, 2**64), got {gno}")
     node = GtidNext.__new__(GtidNext)
     node._sid = "-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
-    node._gno = int(gno)
+    node._gno = gno
     return node
 
 

@@ -212,6 +212,7 @@ def interval(duration: "timedelta", *, exact: bool = False) -> Expression:
 
     if not isinstance(duration, timedelta):
         raise TypeError(f"duration must be a timedelta, got {shown(duration)}")
+    duration = timedelta.__add__(duration, timedelta())  # whatever a subclass says it is
     seconds = duration.days * 86400 + duration.seconds
     return interval_node(seconds * 1000000 + duration.microseconds, exact)
 
