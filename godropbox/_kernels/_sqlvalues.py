@@ -55,6 +55,15 @@ _TIME_LIMIT = ((838 * 60 + 59) * 60 + 59) * 1_000_000
 
 # The types that a twin knows by itself.
 _PLAINEST = frozenset({bool, bytes, float, int, str, type(None)})
+# The others that a value may be exactly, and their modules.
+_RARER = {
+    "Decimal": "decimal",
+    "UUID": "uuid",
+    "date": "datetime",
+    "datetime": "datetime",
+    "time": "datetime",
+    "timedelta": "datetime",
+}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _ALLOWED = (
@@ -178,7 +187,9 @@ def _utc(value: "datetime.datetime") -> "datetime.datetime":
     """Return a datetime in UTC, or without a zone if it has no offset."""
     import datetime
 
-    if value.tzinfo is None or value.utcoffset() is None:
+    if value.tzinfo is None:
+        return value
+    if value.utcoffset() is None:
         return value.replace(tzinfo=None)
     try:
         return value.astimezone(datetime.UTC)
@@ -238,10 +249,16 @@ def plain_value(value: object) -> object:
     Raises ``TypeError`` for any other type, ``ValueError`` for a time with a time zone, a moment
     outside the years 1 to 9999, and a subclass that is unequal to its plain value (pandas.NaT).
     """
-    if type(value) in _PLAINEST:
+    kind = type(value)
+    if kind in _PLAINEST:
         return value
     # A value of one of these modules has imported it; a program without them need not pay.
     loaded = sys.modules
+    name = kind.__name__
+    if name in _RARER and getattr(loaded.get(kind.__module__), name, None) is kind:
+        # Most have no zone: they are what they stand for.
+        if kind.__module__ == _RARER[name] and getattr(value, "tzinfo", None) is None:
+            return value
     if "enum" in loaded and isinstance(value, loaded["enum"].Enum):
         return plain_value(_unenumerated(value, loaded["enum"].Enum))
     if "datetime" in loaded:
@@ -251,8 +268,7 @@ def plain_value(value: object) -> object:
     if "decimal" in loaded and isinstance(value, loaded["decimal"].Decimal):
         return loaded["decimal"].Decimal(value)
     if "uuid" in loaded and isinstance(value, loaded["uuid"].UUID):
-        kind = loaded["uuid"].UUID
-        return value if type(value) is kind else kind(int=value.int)
+        return loaded["uuid"].UUID(int=value.int)
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):

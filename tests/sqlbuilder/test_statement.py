@@ -258,10 +258,10 @@ def test_counts_and_spans_are_what_they_are_whatever_they_say() -> None:
         def __str__(self) -> str:
             return "1; DROP TABLE t"
 
-        __format__ = __str__
+        __format__ = __str__  # type: ignore[assignment]
 
     class LyingSpan(timedelta):
-        days = seconds = microseconds = 99  # type: ignore[assignment]
+        days = seconds = microseconds = 99
 
     assert t1.select(a).limit(Liar(5)).offset(Liar(6)).sql("db").endswith(" LIMIT 6, 5")
     assert sb.gtid_next(bytes(16), Liar(7)).sql("db").endswith(':7"')

@@ -60,7 +60,7 @@ cdef str _preview(Expression node)
 cdef str _in_words(bint negated)
 @cython.locals(node=Expression)
 cdef bint _meets(Expression left, object right) except -1
-cpdef Expression conjunction(str what, Expression left, object right)
+cpdef Expression conjunction(Expression left, object right)
 cdef int _write_null(Renderer out, str symbol) except -1
 
 

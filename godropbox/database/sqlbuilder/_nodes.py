@@ -430,11 +430,8 @@ def _chain(symbol: str, left: Expression, right: object) -> Expression:
     return node
 
 
-def conjunction(what: str, left: "Expression | None", right: object) -> Expression:
-    """Return ``left AND right``, or `right` alone where there is nothing before it."""
-    if left is None:
-        only: Expression = predicate(what, right)
-        return only
+def conjunction(left: Expression, right: object) -> Expression:
+    """Return ``left AND right``."""
     return _chain(" AND ", left, right)
 
 
@@ -442,26 +439,27 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
     node = In.__new__(In)
     node._left = left
     node._negated = negated
-    node._ints = False
     node._prec = COMPARE
     node._kind = PREDICATE
     node._depth = left._depth + 1
     nulls, width = 0, -1
     if left._kind == ODD_VALUE:
         nulls, width = left._nulls(), left._row_width()
-    if type(values) is list or type(values) is tuple:
-        node._values = tuple(values)
-    else:
-        node._values = checked_values(values, (Query, Expression))
-    if isinstance(node._values, tuple):
-        taken = node._values
+    if type(values) is not list and type(values) is not tuple:
+        values = checked_values(values, (Query, Expression))
+    if isinstance(values, (list, tuple)):
+        taken: tuple[object, ...] = tuple(values)
         plainness = sqltext.plainness(taken)
-        node._ints = plainness == 2 and width < 0
         if plainness == 0 or width >= 0:
-            node._values = searched(taken, width, _in_words(negated))
+            taken = searched(taken, width, _in_words(negated))
+            plainness = 0
+        node._values = taken
+        node._ints = plainness == 2
     else:
-        node._depth = above(left, node._values)
-        nulls |= nulls_of(node._values) if isinstance(node._values, Expression) else 0
+        node._values = values
+        node._ints = False
+        node._depth = above(left, values)
+        nulls |= nulls_of(values) if isinstance(values, Expression) else 0
     if nulls:
         raise never_true(f"{_in_words(negated)} with", nulls)
     return node

@@ -187,14 +187,15 @@ class Select(Query):
     def where(self, condition: Expression) -> "Select":
         """Return the statement with `condition` AND what its WHERE was before."""
         node = self._copy()
-        node._where = conjunction("the condition of WHERE", self._where, condition)
+        if self._where is None:
+            node._where = predicate("the condition of WHERE", condition)
+        else:
+            node._where = conjunction(self._where, condition)
         return node
 
     def and_where(self, condition: Expression) -> "Select":
         """Return what ``where`` returns; the name says the AND."""
-        node = self._copy()
-        node._where = conjunction("the condition of WHERE", self._where, condition)
-        return node
+        return self.where(condition)
 
     def replace_where(self, condition: Expression) -> "Select":
         """Return the statement with `condition` as its WHERE, in place of any before."""
@@ -211,7 +212,10 @@ class Select(Query):
     def having(self, condition: Expression) -> "Select":
         """Return the statement with `condition` AND what its HAVING was; it may name aliases."""
         node = self._copy()
-        node._having = conjunction("the condition of HAVING", self._having, condition)
+        if self._having is None:
+            node._having = predicate("the condition of HAVING", condition)
+        else:
+            node._having = conjunction(self._having, condition)
         return node
 
     def replace_having(self, condition: Expression) -> "Select":

@@ -182,14 +182,15 @@ class Change(Statement):
     def where(self, condition: Expression) -> "Change":
         """Return the statement with `condition` AND what its WHERE was before."""
         node = self._clone()
-        node._where = conjunction("the condition of WHERE", self._where, condition)
+        if self._where is None:
+            node._where = predicate("the condition of WHERE", condition)
+        else:
+            node._where = conjunction(self._where, condition)
         return node
 
     def and_where(self, condition: Expression) -> "Change":
         """Return what ``where`` returns; the name says the AND."""
-        node = self._clone()
-        node._where = conjunction("the condition of WHERE", self._where, condition)
-        return node
+        return self.where(condition)
 
     def replace_where(self, condition: Expression) -> "Change":
         """Return the statement with `condition` as its WHERE, in place of any before."""
