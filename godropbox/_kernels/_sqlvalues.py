@@ -26,6 +26,7 @@ __all__ = [
     "bad_character",
     "bad_float",
     "bad_int",
+    "exact_kind",
     "float_text",
     "parameter",
     "parts",
@@ -64,6 +65,8 @@ _RARER = {
     "time": "datetime",
     "timedelta": "datetime",
 }
+# What drivers of MySQL and PostgreSQL are sent as it is, without a zone.
+_KNOWN = frozenset({"date", "datetime", "time"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _ALLOWED = (
@@ -165,22 +168,22 @@ def _timedelta_text(value: "datetime.timedelta", style: int) -> str:
 
 def _quoted_text(value: object, style: int) -> str | None:
     """Return what stands between the quotes of a plain value's literal; None for a Decimal."""
-    loaded = sys.modules
-    if "datetime" in loaded:
-        import datetime
-
-        if isinstance(value, datetime.datetime):
-            zone = "+00:00" if value.tzinfo is not None and style == POSTGRESQL else ""
-            return value.replace(tzinfo=None).isoformat(" ", "microseconds") + zone
-        if isinstance(value, datetime.date):
-            return value.isoformat()
-        if isinstance(value, datetime.timedelta):
-            return _timedelta_text(value, style)
-        if isinstance(value, datetime.time):
-            return value.isoformat("microseconds")
-    if "uuid" in loaded and isinstance(value, loaded["uuid"].UUID):
+    name = type(value).__name__
+    if name == "Decimal":
+        return None
+    if name == "UUID":
         return str(value)
-    return None
+    import datetime
+
+    if isinstance(value, datetime.datetime):
+        zone = "+00:00" if value.tzinfo is not None and style == POSTGRESQL else ""
+        return value.replace(tzinfo=None).isoformat(" ", "microseconds") + zone
+    if isinstance(value, datetime.timedelta):
+        return _timedelta_text(value, style)
+    if isinstance(value, datetime.time):
+        return value.isoformat("microseconds")
+    day: datetime.date = value  # type: ignore[assignment]  # all that is left
+    return day.isoformat()
 
 
 def _utc(value: "datetime.datetime") -> "datetime.datetime":
@@ -238,6 +241,12 @@ def _unenumerated(value: object, enum: type) -> object:
     return inner
 
 
+def exact_kind(kind: type) -> bool:
+    """Return whether `kind` is one of the rarer plain types; a value without a zone is plain."""
+    module = _RARER.get(kind.__name__)
+    return kind.__module__ == module and getattr(sys.modules.get(module), kind.__name__) is kind
+
+
 def plain_value(value: object) -> object:
     """Return the plain value that `value` stands for, which every road to a database takes.
 
@@ -252,13 +261,10 @@ def plain_value(value: object) -> object:
     kind = type(value)
     if kind in _PLAINEST:
         return value
+    if exact_kind(kind) and getattr(value, "tzinfo", None) is None:
+        return value
     # A value of one of these modules has imported it; a program without them need not pay.
     loaded = sys.modules
-    name = kind.__name__
-    if name in _RARER and getattr(loaded.get(kind.__module__), name, None) is kind:
-        # Most have no zone: they are what they stand for.
-        if kind.__module__ == _RARER[name] and getattr(value, "tzinfo", None) is None:
-            return value
     if "enum" in loaded and isinstance(value, loaded["enum"].Enum):
         return plain_value(_unenumerated(value, loaded["enum"].Enum))
     if "datetime" in loaded:
@@ -317,9 +323,7 @@ def _checked(value: object, style: int) -> object:
         if style != SQLITE:
             digits = float_text(number, style)
             if style == POSTGRESQL or "e" not in digits:
-                from decimal import Decimal
-
-                return Decimal(digits)
+                return _decimal(digits)
     return value
 
 
@@ -337,6 +341,12 @@ def parameter(value: object, style: int) -> object:
     plain = plain_value(value)
     if type(plain) in _PLAINEST:
         return _checked(plain, style)
+    if (
+        style != SQLITE
+        and type(plain).__name__ in _KNOWN
+        and getattr(plain, "tzinfo", None) is None
+    ):
+        return plain
     text = _quoted_text(plain, style)
     if text is None:
         return _sent_decimal(_decimal_text(plain, style), style)  # type: ignore[arg-type]
@@ -351,11 +361,16 @@ def parameter(value: object, style: int) -> object:
     return plain
 
 
+def _decimal(digits: str) -> object:
+    if "decimal" not in sys.modules:
+        import decimal  # noqa: F401  # here, so that importing the package does not
+
+    return sys.modules["decimal"].Decimal(digits)
+
+
 def _sent_decimal(digits: str, style: int) -> object:
     if style != SQLITE:
-        from decimal import Decimal
-
-        return Decimal(digits)
+        return _decimal(digits)
     if "." not in digits and -(1 << 63) <= int(digits) < 1 << 63:
         return int(digits)
     return float(digits)

@@ -43,7 +43,7 @@ cdef extern from *:
 
 
 cpdef str literal(object value, object style)
-cpdef int plainness(tuple values) noexcept
+cpdef int plainness(tuple values) except -1
 cdef bint _is_text(PyObject *value) noexcept
 
 

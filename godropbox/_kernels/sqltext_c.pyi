@@ -1,6 +1,15 @@
 from typing import Self, final
 
-from ._sqlvalues import MYSQL, MYSQL_PLAIN, POSTGRESQL, SQLITE, parameter, parts, plain_value
+from ._sqlvalues import (
+    MYSQL,
+    MYSQL_PLAIN,
+    POSTGRESQL,
+    SQLITE,
+    exact_kind,
+    parameter,
+    parts,
+    plain_value,
+)
 
 __all__ = [
     "MYSQL",
@@ -8,6 +17,7 @@ __all__ = [
     "POSTGRESQL",
     "SQLITE",
     "Text",
+    "exact_kind",
     "literal",
     "parameter",
     "parts",

@@ -24,6 +24,7 @@ from ._sqlvalues import (
     bad_character,
     bad_float,
     bad_int,
+    exact_kind,
     float_text,
     parameter,
     parts,
@@ -37,6 +38,7 @@ __all__ = [
     "POSTGRESQL",
     "SQLITE",
     "Text",
+    "exact_kind",
     "literal",
     "parameter",
     "parts",
@@ -244,9 +246,9 @@ cpdef str literal(object value, object style):
     return text.take()
 
 
-cpdef int plainness(tuple values) noexcept:
+cpdef int plainness(tuple values) except -1:
     """Return 2 if each of `values` is exactly an int in [-2**63, 2**63), 0 if one is none of these
-    types exactly: int, str, float, bytes, bool; and 1 otherwise."""
+    types exactly: int, str, float, bytes, bool, datetime without a zone; and 1 otherwise."""
     cdef PyObject *value
     cdef Py_ssize_t i
     cdef int overflow
@@ -261,7 +263,13 @@ cpdef int plainness(tuple values) noexcept:
         elif is_str(value) or is_float(value) or is_bytes(value) or is_bool(value):
             found = 1
         else:
-            return 0
+            if PyDateTimeAPI == NULL and "datetime" in sys.modules:
+                gdbx_import_datetime()
+            if PyDateTimeAPI == NULL or not PyDateTime_CheckExact(<object> value) or (
+                PyDateTime_DATE_GET_TZINFO(<object> value) != <PyObject *> None
+            ):
+                return 0
+            found = 1
     return found
 
 

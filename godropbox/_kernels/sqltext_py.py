@@ -15,6 +15,7 @@ from ._sqlvalues import (
     bad_character,
     bad_float,
     bad_int,
+    exact_kind,
     float_text,
     parameter,
     parts,
@@ -32,6 +33,7 @@ __all__ = [
     "POSTGRESQL",
     "SQLITE",
     "Text",
+    "exact_kind",
     "literal",
     "parameter",
     "parts",
@@ -137,7 +139,7 @@ def literal(value: object, style: int) -> str:
 
 def plainness(values: "tuple[Any, ...]") -> int:
     """Return 2 if each of `values` is exactly an int in [-2**63, 2**63), 0 if one is none of these
-    types exactly: int, str, float, bytes, bool; and 1 otherwise."""
+    types exactly: int, str, float, bytes, bool, datetime without a zone; and 1 otherwise."""
     if len(values) < 9:  # for which a loop is the faster
         for value in values:
             if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
@@ -147,7 +149,11 @@ def plainness(values: "tuple[Any, ...]") -> int:
     types = list(map(type, values))
     if types.count(int) == len(types):
         return 2 if _are_short(values) else 1
-    return 1 if _SAID.issuperset(types) else 0
+    kinds = set(types) - _SAID
+    for kind in kinds:
+        if kind.__name__ != "datetime" or not exact_kind(kind):
+            return 0
+    return 0 if kinds and any(getattr(v, "tzinfo", None) is not None for v in values) else 1
 
 
 def _are_short(ints: "Any") -> bool:

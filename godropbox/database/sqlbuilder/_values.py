@@ -8,6 +8,8 @@ from godropbox._kernels import sqltext
 
 from ._names import shown
 
+_PLAINEST = frozenset({bool, bytes, float, int, str})
+
 __all__ = ["checked_values", "plain_operand", "searched"]
 
 
@@ -43,6 +45,11 @@ def searched(values: "tuple[object, ...]", width: int, what: str) -> "tuple[obje
     """
     if width < 0 and values and isinstance(values[0], (tuple, list)):
         width = len(values[0])
+    kinds = set(map(type, values))
+    if width < 0 and type(None) not in kinds:
+        exact = all(map(sqltext.exact_kind, kinds - _PLAINEST))
+        if exact and all(getattr(value, "tzinfo", None) is None for value in values):
+            return values
     taken = []
     for index, value in enumerate(values):
         if width < 0:
