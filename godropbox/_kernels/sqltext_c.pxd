@@ -44,6 +44,7 @@ cdef extern from *:
 
 cpdef str literal(object value, object style)
 cpdef int plainness(tuple values) except -1
+cdef bint _is_moment(object value) except -1
 cdef bint _is_text(PyObject *value) noexcept
 
 

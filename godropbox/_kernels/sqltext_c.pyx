@@ -262,15 +262,22 @@ cpdef int plainness(tuple values) except -1:
                     found = 1
         elif is_str(value) or is_float(value) or is_bytes(value) or is_bool(value):
             found = 1
-        else:
-            if PyDateTimeAPI == NULL and "datetime" in sys.modules:
-                gdbx_import_datetime()
-            if PyDateTimeAPI == NULL or not PyDateTime_CheckExact(<object> value) or (
-                PyDateTime_DATE_GET_TZINFO(<object> value) != <PyObject *> None
-            ):
-                return 0
+        elif _is_moment(<object> value):
             found = 1
+        else:
+            return 0
     return found
+
+
+cdef bint _is_moment(object value) except -1:
+    """Return whether `value` is exactly a datetime, without a zone."""
+    if PyDateTimeAPI == NULL:
+        if "datetime" not in sys.modules:
+            return False
+        gdbx_import_datetime()
+    return PyDateTime_CheckExact(value) and (
+        PyDateTime_DATE_GET_TZINFO(value) == <PyObject *> None
+    )
 
 
 cdef bint _is_text(PyObject *value) noexcept:
