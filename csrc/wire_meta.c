@@ -1,7 +1,7 @@
 #include "wire.h"
 
 /* One meta reply: a two-letter code, a size if it is VA, and flags of a letter and a token each.
- * An unknown flag is let pass, as the protocol document asks of clients. */
+ * One space or more parts them. An unknown flag is let pass, as the protocol document asks. */
 
 enum code { VA, HD, EN, NF, NS, EX, MN, NONE };
 
@@ -25,7 +25,7 @@ static int read_flags(const uint8_t *data, size_t at, size_t end, struct gdbx_wi
         size_t token;
         if (data[at++] != ' ' || at == end) return 0;
         letter = data[at];
-        if (letter == ' ') return 0;
+        if (letter == ' ') continue; /* 1.6.6 to 1.6.17 write two */
         token = ++at;
         while (at < end && data[at] != ' ') at++;
         switch (letter) {
@@ -93,17 +93,24 @@ int gdbx_wire_meta(struct gdbx_wire_reader *reader, const uint8_t *data, size_t 
         reader->done = 1;
         return GDBX_WIRE_DONE;
     }
-    if (code == VA
-        && (at++ == end || !gdbx_wire_number(data, &at, end, UINT32_MAX, &length)))
-        return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
+    if (code == VA) {
+        while (end - at > 1 && data[at + 1] == ' ') at++;
+        if (at++ == end || !gdbx_wire_number(data, &at, end, UINT32_MAX, &length))
+            return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
+    }
     if (!read_flags(data, at, end, record, &opaque, &has_opaque))
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
     if (reader->options & GDBX_WIRE_BARE && (code == VA || record->marks & GDBX_WIRE_KEY))
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
     if (length > GDBX_WIRE_MAX_VALUE) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_SIZE);
+    /* memcached 1.6.6 to 1.6.17 answer a bare EN: it can only be about the one that is out. */
+    if (!has_opaque) {
+        if (reader->count != 1 || quiet || code == VA || end - start != 2)
+            return gdbx_wire_fail(reader, GDBX_WIRE_BAD_OPAQUE);
+        opaque = reader->first;
+    }
     index = (uint32_t) opaque - reader->first;
-    if (!has_opaque || index >= reader->count
-        || (quiet ? index < reader->next : index != reader->next))
+    if (index >= reader->count || (quiet ? index < reader->next : index != reader->next))
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_OPAQUE);
     if (code == VA) {
         result = gdbx_wire_value(reader, data, size, end + 2, (size_t) length);

@@ -352,7 +352,9 @@ class Reply:
             self._position += len(line) + 2
             self._done = True
             return
-        tokens = line.split(b" ")[1:]
+        if line.endswith(b" "):
+            raise _BadError(_BAD_LINE)
+        tokens = [token for token in line[2:].split(b" ") if token]  # 1.6.17 writes two spaces
         size = 0
         if code == b"VA":
             size = _number(tokens.pop(0) if tokens else b"", 0xFFFFFFFF)
@@ -360,8 +362,6 @@ class Reply:
         opaque, key = None, b""
         for token in tokens:
             letter, rest = token[:1], token[1:]
-            if letter == b"":
-                raise _BadError(_BAD_LINE)
             if letter == b"f":
                 flags = _number(rest, 0xFFFFFFFF)
             elif letter == b"c":
@@ -376,6 +376,9 @@ class Reply:
             raise _BadError(_BAD_LINE)
         if size > MAX_VALUE:
             raise _BadError(_BAD_SIZE)
+        # memcached 1.6.6 to 1.6.17 answer a bare EN: it can only be about the one that is out.
+        if opaque is None and self._count == 1 and not quiet and line == code != b"VA":
+            opaque = self._first
         index = -1 if opaque is None else (opaque - self._first) & 0xFFFFFFFF
         if not 0 <= index < self._count or (index < self._next if quiet else index != self._next):
             raise _BadError(_BAD_OPAQUE)
