@@ -1,8 +1,10 @@
 """Requests to memcached, compiled. The twin of ``wire_request_py``."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -20,6 +22,7 @@ __all__ = [
     "meta_keys",
     "meta_stores",
     "roomy_dict",
+    "token_kinds",
     "wire_key",
 ]
 
@@ -195,6 +198,20 @@ def has_repeats(list keys not None):
             slot = (slot + 1) % SLOTS
         table[slot] = <uint16_t> (i + 1)
     return False
+
+
+@cython.boundscheck(True)  # nobody has looked at what is no tuple, or a short one
+def token_kinds(items):
+    """Return 1 if some of the items have no token, 2 if some have one, and their sum for both."""
+    cdef int kinds = 0
+    cdef object token
+    for each in items:
+        if isinstance(each, tuple) and PyTuple_GET_SIZE(each) > 3:
+            token = <object> PyTuple_GET_ITEM(each, 3)
+        else:
+            token = each[3]
+        kinds |= 2 if token else 1
+    return kinds
 
 
 cdef uint64_t unsigned(str name, object number, uint64_t most, str allowed) except? 1:

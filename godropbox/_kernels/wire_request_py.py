@@ -26,6 +26,7 @@ __all__ = [
     "meta_keys",
     "meta_stores",
     "roomy_dict",
+    "token_kinds",
     "wire_key",
 ]
 
@@ -63,6 +64,14 @@ def has_repeats(keys: list[Any]) -> bool:
     """Return whether a key is in the list twice."""
     held = tuple(keys)  # a key's own hash or comparison may change the list
     return len(set(held)) != len(held)
+
+
+def token_kinds(items: Iterable[Any]) -> int:
+    """Return 1 if some of the items have no token, 2 if some have one, and their sum for both."""
+    kinds = 0
+    for each in items:
+        kinds |= 2 if each[3] else 1
+    return kinds
 
 
 def _check_kinds(keys: list[Any]) -> None:

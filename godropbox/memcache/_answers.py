@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import NetworkError, UsageError
 from ..resource_pool import LameDuckError, PoolExhaustedError
-from .errors import ClientClosedError, InvalidTypeError, UnmappedKeyError
+from .errors import ClientClosedError, InvalidTypeError, NotSupportedError, UnmappedKeyError
 from .exchange import CountExchange, Exchange, GetExchange, MetaGetExchange, MutateExchange
 from .responses import (
     CountResponse,
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _OK = ResponseStatus.OK
+_CALLERS = (ResponseStatus.INVALID_ARGUMENTS, ResponseStatus.NOT_SUPPORTED)
 
 # What stands for an exchange that was not made: kind, skipped, failed.
 _KINDS: tuple[tuple[type[Exchange], Callable[[Key], Any], Callable[..., Any]], ...] = (
@@ -56,6 +57,8 @@ def status_of(error: Exception) -> ResponseStatus:
         return ResponseStatus.BUSY
     if isinstance(error, NetworkError):
         return ResponseStatus.TEMPORARY_FAILURE
+    if isinstance(error, NotSupportedError):
+        return ResponseStatus.NOT_SUPPORTED
     if isinstance(error, UsageError):
         return ResponseStatus.INVALID_ARGUMENTS
     return ResponseStatus.INTERNAL_ERROR
@@ -100,11 +103,11 @@ def failed(exchange: Any, error: Exception) -> Any:
 def forgiven(answer: Any) -> Any:
     """Return the answer to a sentinel's write on a server that warms up: a failure is a success.
 
-    What the caller did wrong stays an error.
+    What the caller did wrong, or the server does not know, stays an error.
     """
     if not isinstance(answer, MutateResponse) or answer.ok or answer.skipped:
         return answer
-    if isinstance(answer.error, UsageError) and answer.status is ResponseStatus.INVALID_ARGUMENTS:
+    if isinstance(answer.error, UsageError) and answer.status in _CALLERS:
         return answer
     return stored_mutate(answer.key, _OK)
 

@@ -16,7 +16,7 @@ from ..resource_pool import LameDuckError, ManagedHandle, PoolExhaustedError
 from . import scatter
 from ._answers import was_closed
 from .connection import Connection
-from .errors import NetworkError, ReplyError
+from .errors import NetworkError, NotSupportedError, ReplyError
 from .exchange import Exchange
 from .shard_manager import Shard, ShardManager
 
@@ -47,6 +47,9 @@ class Errand:
 
 def located(shard: Shard, error: Exception) -> Exception:
     """Return an error of a connection as the same error of a shard, which its fields name too."""
+    if isinstance(error, NotSupportedError) and "address" in error.fields:
+        fields = {**error.fields, "shard": shard.id, "address": shard.address}
+        return NotSupportedError(f"shard {shard.id} at {error}", **fields)
     if not isinstance(error, (NetworkError, ReplyError)) or "shard" in error.fields:
         return error
     fields = {**error.fields, "shard": shard.id, "address": shard.address}
@@ -201,4 +204,6 @@ def _report(manager: ShardManager, errand: Errand) -> None:
             manager.succeeded(shard)
     elif isinstance(outcome, (NetworkError, ReplyError)):
         manager.failed(shard, outcome)
+        errand.outcome = located(shard, outcome)
+    else:
         errand.outcome = located(shard, outcome)

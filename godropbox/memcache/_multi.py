@@ -126,7 +126,9 @@ def _gets(protocol: Protocol, found: dict[Key, Any], keys: list[Any]) -> Exchang
         except (TypeError, ValueError):
             pass  # of a key that is bad, or that is there twice
         else:
-            return GetManyExchange(request, reply, found, keys, protocol.prefix)
+            return GetManyExchange(
+                request, reply, found, keys, protocol.prefix, None, protocol.probe
+            )
     return protocol.get_multi(keys)
 
 

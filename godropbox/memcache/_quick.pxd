@@ -20,10 +20,10 @@ cpdef set_quickly(manager, Protocol protocol, timeout, list keys, list values, f
 
 @cython.locals(places=list, handles=list, fds=list, handle=ManagedHandle, connection=Connection,
                lent=Py_ssize_t)
-cdef _carried_out(plan, Fleet fleet, timeout, verb, sentinel, plain)
+cdef _carried_out(plan, Fleet fleet, timeout, verb, sentinel, plain, int needs)
 
 @cython.locals(entry=Entry, connection=Connection, pool=SimpleResourcePool, shard=Shard)
-cdef Connection _lent(Fleet fleet, Py_ssize_t place, ManagedHandle handle, sentinel)
+cdef Connection _lent(Fleet fleet, Py_ssize_t place, ManagedHandle handle, sentinel, int needs)
 
 @cython.locals(entry=Entry, handle=ManagedHandle, connection=Connection, at=Py_ssize_t)
 cdef _give_back(list handles, Py_ssize_t lent, list places, failures)

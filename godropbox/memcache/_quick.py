@@ -20,7 +20,7 @@ from ._fleet import Fleet, Shard
 from .ascii import STORE_WORDS
 from .connection import Connection
 from .errors import ReplyError
-from .exchange import server_error
+from .exchange import SET, Probe, server_error
 from .protocol import Protocol
 from .responses import (
     failed_get,
@@ -61,7 +61,7 @@ def get_quickly(
     """
     fleet: Fleet = manager.fleet()
     plan: Any = kernel.plan(keys, fleet.placement, len(fleet.shards), protocol.prefix)
-    gathered: Any = _carried_out(plan, fleet, timeout, None, sentinel, of_values)
+    gathered: Any = _carried_out(plan, fleet, timeout, None, sentinel, of_values, 0)
     if gathered is None:
         return None
     found: dict[Key, Any]
@@ -101,7 +101,11 @@ def store_quickly(
     """Return an answer for every item, in their order, or None: nothing was sent."""
     fleet: Fleet = manager.fleet()
     plan: Any = kernel.plan(items, fleet.placement, len(fleet.shards), protocol.prefix, Item)
-    stored = _carried_out(plan, fleet, timeout, verb, False, False)
+    if plan is None:
+        return None
+    probe: Probe | None = protocol._store_probe("set", items)
+    assert probe is not None
+    stored = _carried_out(plan, fleet, timeout, verb, False, False, probe.kinds)
     if stored is None:
         return None
     keys: list[Any] = [item[0] for item in items]
@@ -124,7 +128,7 @@ def set_quickly(
     plan: Any = kernel.plan_values(
         keys, values, flags, expire, fleet.placement, len(fleet.shards), protocol.prefix
     )
-    stored: Any = _carried_out(plan, fleet, timeout, b"set ", False, False)
+    stored: Any = _carried_out(plan, fleet, timeout, b"set ", False, False, SET)
     if stored is None:
         return None
     statuses, refusals, failures = stored
@@ -134,11 +138,18 @@ def set_quickly(
 
 
 def _carried_out(
-    plan: Any, fleet: Fleet, timeout: _Seconds, verb: _Verb, sentinel: _Flag, plain: _Flag
+    plan: Any,
+    fleet: Fleet,
+    timeout: _Seconds,
+    verb: _Verb,
+    sentinel: _Flag,
+    plain: _Flag,
+    needs: _Int,
 ) -> Any:
     """Return what ``Plan.store`` makes of a plan, or ``Plan.get`` without a verb.
 
-    It is None if nothing was sent: there is no plan, or a connection that cannot do.
+    It is None if nothing was sent: there is no plan, or a connection that cannot do, or whose
+    server is not known to know what `needs` says.
     """
     if plan is None:
         return None
@@ -154,7 +165,7 @@ def _carried_out(
             if lent == len(handles):
                 handles.append(ManagedHandle.__new__(ManagedHandle))
             handle = handles[lent]
-            connection = _lent(fleet, place, handle, sentinel)
+            connection = _lent(fleet, place, handle, sentinel, needs)
             if connection is None:
                 failures = None
                 return None
@@ -194,7 +205,9 @@ def _answers(
     return answers
 
 
-def _lent(fleet: Fleet, place: _Int, handle: ManagedHandle, sentinel: _Flag) -> Connection | None:
+def _lent(
+    fleet: Fleet, place: _Int, handle: ManagedHandle, sentinel: _Flag, needs: _Int
+) -> Connection | None:
     """Put an idle connection to a shard into a handle, and begin on it.
 
     None if there is none idle, or none that will do: then the handle is empty.
@@ -216,7 +229,7 @@ def _lent(fleet: Fleet, place: _Int, handle: ManagedHandle, sentinel: _Flag) -> 
     if not (connection._is_valid and connection._is_mine):
         pool._drop(handle)
         return None
-    if connection._line is None:
+    if connection._line is None or needs & ~connection._proven:
         pool._put(handle)
         return None
     connection._is_valid = False

@@ -4,4 +4,4 @@ from .protocol cimport Protocol
 
 
 cdef class AsciiProtocol(Protocol):
-    pass
+    cdef dict _plain_probes

@@ -4,11 +4,12 @@ After doc/protocol.txt of memcached. Gets ask for the token as well (``gets``), 
 to nothing. Compiled as it stands.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from .._kernels import wire, wire_request
 from .errors import InvalidArgumentError
-from .exchange import Exchange, MutateExchange
+from .exchange import APPEND, CAS, LOGIN, PREPEND, SET, Exchange, MutateExchange, Probe
 from .protocol import Protocol, Request
 from .types import Capabilities, Int, Key
 
@@ -45,15 +46,26 @@ _VERBS = {
     "append": (b"append ", False),
     "prepend": (b"prepend ", False),
 }
+# What a server must know for an item without a token.
+_KINDS = {
+    "set": SET,
+    "cas or add": SET,
+    "add": SET,
+    "replace": SET,
+    "append": APPEND,
+    "prepend": PREPEND,
+}
 
 
 class AsciiProtocol(Protocol):
     """Makes exchanges in the ASCII protocol."""
 
-    __slots__ = ()
+    __slots__ = ("_plain_probes",)
 
     def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
+        # By the operation, for items without tokens.
+        self._plain_probes = {verb: self._probe_of(kinds) for verb, kinds in _KINDS.items()}
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
         if not keys:
@@ -68,6 +80,14 @@ class AsciiProtocol(Protocol):
         command, tokens = _VERBS[verb]
         request = wire_request.ascii_stores(command, items, prefix, tokens)
         return request, wire.Reply(_LINES, len(items), STORE_WORDS, 0, _STRICT)
+
+    def _store_probe(self, verb: str, items: Iterable[Any]) -> Probe | None:
+        tokens = wire_request.token_kinds(items)
+        if tokens == 1:
+            probe: Probe = self._plain_probes[verb]
+            return probe
+        kinds = _KINDS[verb] if tokens & 1 else 0
+        return self._probe_of(kinds | CAS if tokens & 2 else kinds)
 
     def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
         request = wire_request.ascii_each(b"delete ", keys, b"\r\n", prefix)
@@ -103,4 +123,5 @@ class AsciiProtocol(Protocol):
                 "user and password must have no control characters, user no space"
             )
         request = b"set auth 0 0 %d\r\n%b\r\n" % (len(words), words)
-        return MutateExchange([request], wire.Reply(_LINES, 1, wire.codes.WORDS["STORED"]), "auth")
+        reply = wire.Reply(_LINES, 1, wire.codes.WORDS["STORED"])
+        return MutateExchange([request], reply, "auth", self._probe_of(LOGIN))

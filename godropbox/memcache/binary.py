@@ -10,7 +10,7 @@ from typing import Any
 
 from .._kernels import wire, wire_request
 from .errors import InvalidArgumentError
-from .exchange import Exchange, MutateExchange
+from .exchange import BINARY, Exchange, MutateExchange
 from .protocol import Protocol, Request
 from .types import Capabilities, Int, Key
 
@@ -64,6 +64,7 @@ class BinaryProtocol(Protocol):
     def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
         self._opaque = 0
+        self.probe = self._admin_probe = self._probe_of(BINARY)
 
     def _reply(self, opcodes: int, count: int, first: int, options: int = 0) -> wire.Reply:
         # One opaque more than requests: the NOOP of a quiet batch has one too.
@@ -131,4 +132,4 @@ class BinaryProtocol(Protocol):
             raise InvalidArgumentError("user and password must have no NUL")
         words = f"\0{user}\0{password}".encode()
         request, reply = self._packet(_SASL_AUTH, b"PLAIN", value=words)
-        return MutateExchange(request, reply, "PLAIN")
+        return MutateExchange(request, reply, "PLAIN", self.probe)

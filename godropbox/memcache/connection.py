@@ -30,9 +30,11 @@ from .errors import (
     InvalidArgumentError,
     InvalidTypeError,
     NetworkError,
+    NotSupportedError,
     ReplyError,
 )
-from .exchange import Exchange, as_caller_error, get_response
+from .exchange import Exchange, Probe, as_caller_error, get_response
+from .probe import Proof
 from .responses import GetResponse
 from .types import Key
 
@@ -107,6 +109,7 @@ class Connection:
         "_has_begun",
         "_is_closed",
         "_is_mine",
+        "_is_proving",
         "_is_valid",
         "_line",
         "_lock",
@@ -114,7 +117,9 @@ class Connection:
         "_pending",
         "_pid",
         "_plain",
+        "_proven",
         "_timeout",
+        "_version",
     )
     __reduce_ex__ = refuse_copies
 
@@ -129,6 +134,9 @@ class Connection:
         self._pid = os.getpid()
         self._has_begun = False
         self._is_closed = False
+        self._proven = 0  # which kinds of headers the server knows
+        self._version: str | None = None  # of the server, as far as known
+        self._is_proving = False
         self._is_mine = True
         self._is_valid = True
         self._plain = _is_plain(channel)
@@ -177,6 +185,8 @@ class Connection:
 
         Where it failed and nothing was, the same can be asked over another connection.
         """
+        if self._is_proving:
+            return False
         return self._has_begun if self._line is None else self._line.begun
 
     def __repr__(self) -> str:
@@ -252,6 +262,12 @@ class Connection:
             raise self._unusable()
         if not exchange.request:
             return exchange.result()
+        if exchange.probe is not None and exchange.probe.kinds & ~self._proven:
+            if deadline is None and self._timeout is not None:
+                deadline = monotonic() + self._timeout
+            refusal = self._prove(exchange.probe, deadline)
+            if refusal is not None:
+                return exchange.refused(refusal)
         self._is_valid = False
         if self._line is None:
             if deadline is None and self._timeout is not None:
@@ -271,6 +287,60 @@ class Connection:
         result = exchange.result()
         self._is_valid = True
         return result
+
+    # Whether the server knows what is to be sent; see ``probe``
+
+    def lacks(self, exchange: Exchange) -> bool:
+        """Tell whether the server is still to be asked whether it knows what an exchange needs."""
+        probe = exchange.probe
+        return probe is not None and probe.kinds & ~self._proven != 0
+
+    def begin_proof(self, probe: Probe) -> Proof:
+        """Return what is to be asked; until ``end_proof`` nothing of an exchange counts as sent."""
+        self._is_proving = True
+        return Proof(probe, self._proven, self._version)
+
+    def end_proof(self, proof: Proof) -> bytes | None:
+        """Take what was found out; return the line that answers the exchange, if one does.
+
+        Raises ``NotSupportedError``.
+        """
+        self._is_proving = False
+        self._proven = proof.proven
+        self._version = proof.version
+        self._is_valid = proof.in_step
+        if proof.error is not None:
+            raise proof.told(proof.error, self.server())
+        return proof.refusal
+
+    def _prove(self, probe: Probe, deadline: float | None) -> bytes | None:
+        """Ask the server what it knows; return the line that answers the exchange, if one does."""
+        self._is_valid = False
+        proof = self.begin_proof(probe)
+        try:
+            for step in proof.steps():
+                try:
+                    self._send_and_receive(step, deadline)
+                except OSError as error:
+                    raise step.lost(error) from error
+        except OSError as error:
+            raise network_error(error) from error
+        except NotSupportedError as error:
+            raise proof.told(error, self.server()) from error.__cause__
+        finally:
+            if self._line is not None:
+                self._channel.settimeout(None)
+        return self.end_proof(proof)
+
+    def server(self) -> str:
+        """Return the address of the server, as far as the channel can tell."""
+        try:
+            name = self._channel.getpeername()  # type: ignore[attr-defined]  # a socket, perhaps
+        except (AttributeError, OSError):
+            return "the server"
+        if not isinstance(name, tuple):
+            return f"unix:{name}"
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
     def _fetch(self, verb: bytes, key: Key, prefix: bytes) -> GetResponse:
         """Get one key in the ASCII protocol, over a line: no object is made on the way."""
@@ -308,27 +378,30 @@ class Connection:
         return ConnectionUnusableError("the connection broke in an earlier operation")
 
     def _exchange_over_channel(self, exchange: Exchange, deadline: float | None) -> None:
-        channel = self._channel
         self._has_begun = False
         try:
             self._check_quiet()
             self._has_begun = True
-            for part in exchange.request:
-                view = memoryview(part).cast("B")
-                for start in range(0, len(view), _SLICE):
-                    self._set_timeout(deadline)
-                    channel.sendall(view[start : start + _SLICE])
-            buffer = memoryview(bytearray(_RECEIVE))
-            while not exchange.done:
-                self._set_timeout(deadline)
-                size = channel.recv_into(buffer)
-                if size == 0:
-                    raise closed_early(exchange.reply.size)
-                exchange.feed(buffer[:size])
+            self._send_and_receive(exchange, deadline)
             if self._pending is not None and self._pending():
                 raise ReplyError("there are bytes after the end of the reply")
         except OSError as error:
             raise network_error(error) from error
+
+    def _send_and_receive(self, exchange: Exchange, deadline: float | None) -> None:
+        channel = self._channel
+        for part in exchange.request:
+            view = memoryview(part).cast("B")
+            for start in range(0, len(view), _SLICE):
+                self._set_timeout(deadline)
+                channel.sendall(view[start : start + _SLICE])
+        buffer = memoryview(bytearray(_RECEIVE))
+        while not exchange.done:
+            self._set_timeout(deadline)
+            size = channel.recv_into(buffer)
+            if size == 0:
+                raise closed_early(exchange.reply.size)
+            exchange.feed(buffer[:size])
 
     def _check_quiet(self) -> None:
         """See that nothing was received that nobody asked for, where the channel can tell."""

@@ -32,7 +32,10 @@ class InvalidTypeError(UsageError, TypeError):
 
 
 class NotSupportedError(UsageError):
-    """The protocol has no such operation; its ``capabilities`` tell."""
+    """The protocol has no such operation, as its ``capabilities`` tell, or the server lacks it.
+
+    Of a server, ``fields`` have its ``address`` and ``version``, and the ``shard`` in a fleet.
+    """
 
 
 class ConnectionUnusableError(UsageError):

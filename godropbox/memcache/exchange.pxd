@@ -1,9 +1,15 @@
 # What the compiler is told about exchange.py: the fields of the classes that every call makes.
 
 
+cdef class Probe:
+    cdef readonly int kinds
+    cdef readonly bytes key, flags
+
+
 cdef class Exchange:
     cdef public list request
     cdef public object reply
+    cdef public Probe probe
     cpdef _result(self)
 
 

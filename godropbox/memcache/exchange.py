@@ -24,12 +24,20 @@ from .responses import (
     list_mutations,
     one_get,
 )
-from .types import Key, ResponseStatus
+from .types import Key, ResponseStatus, WireKey
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 __all__ = [
+    "APPEND",
+    "BINARY",
+    "CAS",
+    "LOGIN",
+    "META",
+    "NEW_CAS",
+    "PREPEND",
+    "SET",
     "CountExchange",
     "Exchange",
     "GetExchange",
@@ -37,6 +45,7 @@ __all__ = [
     "MetaGetExchange",
     "MutateExchange",
     "MutateManyExchange",
+    "Probe",
     "ResponseExchange",
     "StatsExchange",
     "VersionExchange",
@@ -45,8 +54,20 @@ __all__ = [
     "server_error",
 ]
 
+# What a server must be seen to know before it is sent an exchange: a sum of kinds of headers.
+SET = 1  # of ASCII's set, add and replace, which are as old as memcached
+APPEND = 2
+PREPEND = 4
+CAS = 8
+META = 16  # of meta commands as memcached has them from 1.6.10
+NEW_CAS = 32  # of meta's ms with the flag E, which memcached has from 1.6.27
+BINARY = 64
+LOGIN = 128  # of the set that logs in
+
 _STATUSES = {int(status): status for status in ResponseStatus}
 _OK = ResponseStatus.OK
+# Under a name of its own, since the compiler takes a plain ``int`` for a C type.
+_Count = int
 _DETAILS = {b"t": "ttl", b"s": "size", b"h": "hit_before", b"l": "last_access"}
 
 
@@ -76,15 +97,35 @@ def get_response(key: Key, hit: tuple[int, bytes | None, int, int]) -> GetRespon
     return failed_get(key, status, error)
 
 
-class Exchange:
-    """One request and its reply; a subclass knows what the reply means."""
+class Probe:
+    """What an exchange needs: `kinds` of headers, and how a connection is asked whether it knows.
 
-    __slots__ = ("reply", "request")
+    It is asked for `key`, with `flags` behind meta's; nobody stores anything under it.
+    """
+
+    __slots__ = ("flags", "key", "kinds")
+
+    def __init__(self, kinds: _Count, key: WireKey, flags: WireKey = b"") -> None:
+        self.kinds = kinds
+        self.key = key
+        self.flags = flags
+
+
+class Exchange:
+    """One request and its reply; a subclass knows what the reply means.
+
+    `probe` is None where the request carries nothing that a server could take for a command.
+    """
+
+    __slots__ = ("probe", "reply", "request")
     __reduce_ex__ = refuse_copies
 
-    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply) -> None:
+    def __init__(
+        self, request: "list[ReadableBuffer]", reply: wire.Reply, probe: Probe | None = None
+    ) -> None:
         self.request = request
         self.reply = reply
+        self.probe = probe
 
     @property
     def done(self) -> bool:
@@ -105,6 +146,15 @@ class Exchange:
         except ValueError as error:
             raise ReplyError(str(error)) from None
 
+    def refused(self, line: bytes) -> Any:
+        """Return what it means that the server answers each request with the same error line."""
+        self.feed(line + b"\r\n")
+        return self.result()
+
+    def lost(self, error: OSError) -> Exception:
+        """Return what it means that the channel failed while this was under way."""
+        return error
+
     def _result(self) -> Any:
         """Return what the reply means; a ValueError says why it means nothing."""
         return None
@@ -122,9 +172,11 @@ class GetExchange(Exchange):
         key: Key,
         named: Key,
         prefix: bytes,
+        probe: Probe | None = None,
     ) -> None:
         self.request = request
         self.reply = reply
+        self.probe = probe
         self.key = key
         self.named = named
         self.prefix = prefix
@@ -181,9 +233,11 @@ class GetManyExchange(Exchange):
         keys: list[Any],
         prefix: bytes,
         aliases: dict[bytes, list[Key]] | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.request = request
         self.reply = reply
+        self.probe = probe
         self.found = found
         self.keys = keys
         self.prefix = prefix
@@ -214,9 +268,16 @@ class MutateExchange(Exchange):
 
     __slots__ = ("key",)
 
-    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply, key: Key) -> None:
+    def __init__(
+        self,
+        request: "list[ReadableBuffer]",
+        reply: wire.Reply,
+        key: Key,
+        probe: Probe | None = None,
+    ) -> None:
         self.request = request
         self.reply = reply
+        self.probe = probe
         self.key = key
 
     def _result(self) -> MutateResponse:
@@ -237,11 +298,17 @@ class MutateManyExchange(Exchange):
         reply: wire.Reply,
         keys: list[Any],
         faulty: dict[int, MutateResponse] | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.request = request
         self.reply = reply
+        self.probe = probe
         self.keys = keys
         self.faulty = faulty
+
+    def refused(self, line: bytes) -> Any:
+        self.feed((line + b"\r\n") * len(self.keys))
+        return self.result()
 
     def _result(self) -> list[MutateResponse]:
         statuses, cas, failures = self.reply.outcomes(len(self.keys))
@@ -261,10 +328,16 @@ class CountExchange(Exchange):
     __slots__ = ("in_value", "key")
 
     def __init__(
-        self, request: "list[ReadableBuffer]", reply: wire.Reply, key: Key, in_value: bool = False
+        self,
+        request: "list[ReadableBuffer]",
+        reply: wire.Reply,
+        key: Key,
+        in_value: bool = False,
+        probe: Probe | None = None,
     ) -> None:
         self.request = request
         self.reply = reply
+        self.probe = probe
         self.key = key
         self.in_value = in_value
 
@@ -303,9 +376,16 @@ class VersionExchange(Exchange):
 
     __slots__ = ("shard_id",)
 
-    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply, shard_id: int) -> None:
+    def __init__(
+        self,
+        request: "list[ReadableBuffer]",
+        reply: wire.Reply,
+        shard_id: int,
+        probe: Probe | None = None,
+    ) -> None:
         self.request = request
         self.reply = reply
+        self.probe = probe
         self.shard_id = shard_id
 
     def _result(self) -> VersionResponse:
@@ -322,9 +402,16 @@ class StatsExchange(Exchange):
 
     __slots__ = ("shard_id",)
 
-    def __init__(self, request: "list[ReadableBuffer]", reply: wire.Reply, shard_id: int) -> None:
+    def __init__(
+        self,
+        request: "list[ReadableBuffer]",
+        reply: wire.Reply,
+        shard_id: int,
+        probe: Probe | None = None,
+    ) -> None:
         self.request = request
         self.reply = reply
+        self.probe = probe
         self.shard_id = shard_id
 
     def _result(self) -> StatsResponse:

@@ -6,13 +6,21 @@ asked of the server as a whole is asked in the ASCII protocol. Compiled as it st
 """
 
 from binascii import b2a_base64
+from collections.abc import Iterable
 from typing import Any
 
 from .._kernels import wire, wire_request
 from .ascii import AsciiProtocol
 from .errors import InvalidArgumentError, InvalidTypeError
-from .exchange import MetaGetExchange, MutateExchange, as_caller_error
-from .protocol import Protocol, Request, expiry, ranged
+from .exchange import (
+    META,
+    NEW_CAS,
+    MetaGetExchange,
+    MutateExchange,
+    Probe,
+    as_caller_error,
+)
+from .protocol import _NAME, Protocol, Request, expiry, ranged
 from .types import Capabilities, Int, Item, Key, WireKey
 
 __all__ = ["MetaProtocol"]
@@ -51,6 +59,15 @@ class MetaProtocol(AsciiProtocol):
             self.prefix = prefix.encode() if isinstance(prefix, str) else prefix
         elif prefix:
             self.prefix = self._wire_key(prefix, b"")
+        self.probe = self._probe_of(META)
+
+    def _store_probe(self, verb: str, items: Iterable[Any]) -> Probe | None:
+        return self.probe
+
+    def _probe_key(self) -> tuple[bytes, bytes]:
+        if not self.encodes:
+            return AsciiProtocol._probe_key(self)
+        return b2a_base64(self.prefix[: 186 - len(_NAME)] + _NAME, newline=False), b" b"
 
     def _reply(self, count: int, first: int, options: int = 0) -> wire.Reply:
         self._opaque = (first + count) & 0xFFFFFFFF
@@ -148,7 +165,7 @@ class MetaProtocol(AsciiProtocol):
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
         named = self._wire_key(key, self.prefix)
-        return MetaGetExchange(request, reply, key, named, b"")
+        return MetaGetExchange(request, reply, key, named, b"", self.probe)
 
     def meta_set(
         self, item: Item, *, invalidate: bool = False, new_cas: Int | None = None
@@ -156,7 +173,7 @@ class MetaProtocol(AsciiProtocol):
         """Store an item as ``set`` would.
 
         With `invalidate`, an item whose token is older than that of the item there is stored, and
-        marked stale (I). `new_cas` is the token that the item is to have (E; memcached 1.6.19).
+        marked stale (I). `new_cas` is the token that the item is to have (E; memcached 1.6.27).
         """
         flags = b" c I" if invalidate else b" c"
         if new_cas is not None:
@@ -165,7 +182,8 @@ class MetaProtocol(AsciiProtocol):
             request, reply = self._stored(flags, flags, [item], self.prefix)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
-        return MutateExchange(request, reply, item.key)
+        probe = self.probe if new_cas is None else self._probe_of(META | NEW_CAS)
+        return MutateExchange(request, reply, item.key, probe)
 
     def meta_delete(
         self, key: Key, *, cas: Int = 0, stale: bool = False, expire: Int | None = None
@@ -186,7 +204,7 @@ class MetaProtocol(AsciiProtocol):
             request, reply = self._keyed(b"md ", [key], flags, self.prefix, _BARE)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
-        return MutateExchange(request, reply, key)
+        return MutateExchange(request, reply, key, self.probe)
 
 
 def _capabilities(binary_keys: bool) -> Capabilities:

@@ -1,8 +1,13 @@
 # What the compiler is told about protocol.py.
 
+from .exchange cimport Probe
+
 
 cdef class Protocol:
     cdef readonly object capabilities
     cdef readonly bint encodes
     cdef readonly bytes prefix
     cdef readonly object shard_id
+    cdef readonly Probe probe
+    cdef Probe _admin_probe
+    cdef dict _probes

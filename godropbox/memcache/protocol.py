@@ -5,6 +5,7 @@ A key that may not go on the wire is an error of the one call that has it alone,
 its own in a batch, whose other keys go through. Compiled as it stands (``protocol.pxd``).
 """
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from .exchange import (
     GetManyExchange,
     MutateExchange,
     MutateManyExchange,
+    Probe,
     ResponseExchange,
     StatsExchange,
     VersionExchange,
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Protocol", "Request", "expiry", "ranged"]
 
+# Under a name of its own, since the compiler takes a plain ``int`` for a C type.
+_Count = int
 _FAULTY = ResponseStatus.INVALID_ARGUMENTS
+# No two processes use one key, so that none can be anybody's: an ASCII probe would replace it.
+_NAME = b"godropbox-" + os.urandom(6).hex().encode()
 
 Request = tuple["list[ReadableBuffer]", wire.Reply]
 
@@ -54,7 +60,15 @@ class Protocol:
     filed under, `encodes` whether a key looks otherwise on the wire.
     """
 
-    __slots__ = ("capabilities", "encodes", "prefix", "shard_id")
+    __slots__ = (
+        "_admin_probe",
+        "_probes",
+        "capabilities",
+        "encodes",
+        "prefix",
+        "probe",
+        "shard_id",
+    )
 
     def __init__(
         self,
@@ -67,6 +81,10 @@ class Protocol:
         self.encodes = encodes
         self.prefix = self._wire_key(prefix, b"") if prefix else b""
         self.shard_id = shard_id
+        # What every command with a key needs, and what those need that have none.
+        self.probe: Probe | None = None
+        self._admin_probe: Probe | None = None
+        self._probes: dict[int, Probe] = {}
 
     # What a subclass provides: a request, and the reader of its reply. Each raises a ``TypeError``
     # or a ``ValueError`` for a key or an item that may not be sent.
@@ -97,6 +115,21 @@ class Protocol:
 
     def _stats(self, name: str) -> Request:
         raise self._lacks("stats")
+
+    def _store_probe(self, verb: str, items: Iterable[Any]) -> Probe | None:
+        """Return what a server must know before it is sent these items."""
+        return self.probe
+
+    def _probe_of(self, kinds: _Count) -> Probe:
+        """Return the probe for kinds of headers, whose key a proxy routes as this client's."""
+        probe = self._probes.get(kinds)
+        if probe is None:
+            probe = self._probes[kinds] = Probe(kinds, *self._probe_key())
+        return probe
+
+    def _probe_key(self) -> tuple[bytes, bytes]:
+        """Return a key that nobody else has, and the flags that go with it in meta."""
+        return self.prefix[: 250 - len(_NAME)] + _NAME, b""
 
     def _lacks(self, operation: str) -> NotSupportedError:
         return NotSupportedError(f"the {self.capabilities.protocol} protocol has no {operation}")
@@ -131,8 +164,9 @@ class Protocol:
         self, request: "list[ReadableBuffer]", reply: wire.Reply, key: Key
     ) -> GetExchange:
         if self.encodes:
-            return GetExchange(request, reply, key, self._wire_key(key, self.prefix), b"")
-        return GetExchange(request, reply, key, key, self.prefix)
+            named = self._wire_key(key, self.prefix)
+            return GetExchange(request, reply, key, named, b"", self.probe)
+        return GetExchange(request, reply, key, key, self.prefix, self.probe)
 
     def get_multi(self, keys: Iterable[Key]) -> GetManyExchange:
         """Get many items; a key given twice is asked for once."""
@@ -144,7 +178,7 @@ class Protocol:
         except (TypeError, ValueError):
             return self._get_sorted_out(dict.fromkeys(given))
         found = wire_request.roomy_dict(len(given))
-        return GetManyExchange(request, reply, found, given, self.prefix)
+        return GetManyExchange(request, reply, found, given, self.prefix, None, self.probe)
 
     def _get_sorted_out(self, found: dict[Any, Any]) -> GetManyExchange:
         """Get many keys of which some are bad, or are two spellings of one."""
@@ -155,7 +189,7 @@ class Protocol:
             except UsageError as error:
                 found[key] = failed_get(key, _FAULTY, error)
         request, reply = self._gets(list(aliases), b"", True)
-        return GetManyExchange(request, reply, found, list(aliases), b"", aliases)
+        return GetManyExchange(request, reply, found, list(aliases), b"", aliases, self.probe)
 
     # Storing
 
@@ -164,13 +198,14 @@ class Protocol:
             request, reply = self._stores(verb, [item], self.prefix)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
-        return MutateExchange(request, reply, item.key)
+        return MutateExchange(request, reply, item.key, self._store_probe(verb, (item,)))
 
     def _store_many(self, verb: str, items: Iterable[Item]) -> MutateManyExchange:
         given = list(items)
         try:
             request, reply = self._stores(verb, given, self.prefix)
-            return MutateManyExchange(request, reply, [item.key for item in given])
+            keys = [item.key for item in given]
+            return MutateManyExchange(request, reply, keys, None, self._store_probe(verb, given))
         except (AttributeError, TypeError, ValueError):
             pass
         faulty: dict[int, MutateResponse] = {}
@@ -183,7 +218,8 @@ class Protocol:
                 key = item.key if isinstance(item, Item) else item
                 faulty[at] = failed_mutate(key, _FAULTY, as_caller_error(error))
         request, reply = self._stores(verb, good, self.prefix)
-        return MutateManyExchange(request, reply, [item.key for item in good], faulty)
+        keys = [item.key for item in good]
+        return MutateManyExchange(request, reply, keys, faulty, self._store_probe(verb, good))
 
     def set(self, item: Item) -> MutateExchange:
         """Store an item; if it has a token, only over the item that the token is of."""
@@ -231,14 +267,14 @@ class Protocol:
             request, reply = self._deletes([key], self.prefix)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
-        return MutateExchange(request, reply, key)
+        return MutateExchange(request, reply, key, self.probe)
 
     def delete_multi(self, keys: Iterable[Key]) -> MutateManyExchange:
         """Delete many items; the answers are in the order of the keys."""
         given = list(keys)
         try:
             request, reply = self._deletes(given, self.prefix)
-            return MutateManyExchange(request, reply, given)
+            return MutateManyExchange(request, reply, given, None, self.probe)
         except (TypeError, ValueError):
             pass
         faulty: dict[int, MutateResponse] = {}
@@ -250,7 +286,7 @@ class Protocol:
             except UsageError as error:
                 faulty[at] = failed_mutate(key, _FAULTY, error)
         request, reply = self._deletes(wire_keys, b"")
-        return MutateManyExchange(request, reply, good, faulty)
+        return MutateManyExchange(request, reply, good, faulty, self.probe)
 
     def touch(self, key: Key, expire: Int) -> MutateExchange:
         """Give an item a new expiry."""
@@ -259,7 +295,7 @@ class Protocol:
             request, reply = self._touch(key, seconds)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
-        return MutateExchange(request, reply, key)
+        return MutateExchange(request, reply, key, self.probe)
 
     # Counting
 
@@ -287,21 +323,22 @@ class Protocol:
             request, reply = self._count(down, key, by, start, seconds)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
-        return CountExchange(request, reply, key, self.capabilities.stale_while_revalidate)
+        in_value = self.capabilities.stale_while_revalidate
+        return CountExchange(request, reply, key, in_value, self.probe)
 
     # The server as a whole
 
     def flush(self, expire: Int = 0) -> ResponseExchange:
         """Invalidate every item, `expire` seconds from now."""
         seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
-        return ResponseExchange(*self._plain("flush", seconds))
+        return ResponseExchange(*self._plain("flush", seconds), self._admin_probe)
 
     def verbosity(self, level: Int) -> ResponseExchange:
         """Set how much the server logs."""
         number = ranged("level", level, 0, 1 << 31, "[0, 2**31)")
         if not self.capabilities.verbosity:
             raise self._lacks("verbosity")
-        return ResponseExchange(*self._plain("verbosity", number))
+        return ResponseExchange(*self._plain("verbosity", number), self._admin_probe)
 
     def quit(self) -> ResponseExchange:
         """Ask the server to close the connection."""
@@ -319,4 +356,4 @@ class Protocol:
             raise InvalidArgumentError(
                 f"name must be of ASCII letters, digits and spaces, got {name!r}"
             )
-        return StatsExchange(*self._stats(name), self.shard_id)
+        return StatsExchange(*self._stats(name), self.shard_id, self._admin_probe)

@@ -12,7 +12,8 @@ import _socket  # the operating system's own sockets, which gevent cannot replac
 import errno
 import selectors
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from time import monotonic
 from typing import Any
 
@@ -20,6 +21,7 @@ from .._kernels import scatter as kernel
 from .connection import Connection, closed_early, network_error
 from .errors import DeadlineExceededError, NetworkError, ReplyError, UsageError
 from .exchange import Exchange
+from .probe import Proof
 
 __all__ = ["is_stale", "run_all", "stale", "takes_all_at_once", "told"]
 
@@ -95,17 +97,25 @@ def run_all(
     ``NetworkError``, a ``ReplyError``, or a ``UsageError``.
     """
     lines = [connection.line for connection in connections]
-    if None in lines:
-        return _run_polled(connections, list(exchanges), deadline)
+    coming = iter(exchanges)
+    first = next(coming, None)
+    if first is None:
+        return []
+    # Servers of which it is not known what they know are asked, all at once, over the poll loop.
+    if None in lines or any(connection.lacks(first[0]) for connection in connections):
+        return _run_polled(connections, [first, *coming], deadline)
     seconds = None if deadline is None else max(deadline - monotonic(), 0.0)
     under_way = kernel.open_scatter(len(connections), seconds)
     assert under_way is not None  # since there are lines
     outcomes: list[Any] = []
     begun: list[tuple[int, Exchange]] = []
-    for each in exchanges:
+    for each in chain((first,), coming):
         place = len(outcomes)
         exchange = each[0]  # over a line there is but one
         outcomes.append(None)
+        if exchange.request and connections[place].lacks(exchange):  # which the first did not need
+            outcomes[place] = _run_polled([connections[place]], [each], deadline)[0]
+            continue
         if not exchange.request:
             outcomes[place] = [exchange.result()]
             continue
@@ -208,8 +218,9 @@ class _Talk:
         self.channel = channel
         self.outcome: Any = []
         self._connection = connection
-        self._coming = iter(exchanges)
+        self._coming = self._all(exchanges)
         self._exchange: Exchange | None = None
+        self._proof: Proof | None = None  # while it is found out what the server knows
         self._parts: list[memoryview] = []  # what is to be sent yet, the last first
         self._has_sent = False
         self._pending = getattr(channel, "pending", None)
@@ -242,19 +253,44 @@ class _Talk:
                 if events:
                     return events
                 self._next()
-        except (OSError, ReplyError) as error:
+        except OSError as error:
+            self._fail(self._lost(error))
+        except (ReplyError, UsageError) as error:
             self._fail(error)
         return 0
 
+    def _all(self, exchanges: list[Exchange]) -> Iterator[Exchange]:
+        """Give what is to be seen through: before an exchange, what finds out if it may be sent."""
+        connection = self._connection
+        refusal: bytes | None = None
+        for exchange in exchanges:
+            if refusal is None and exchange.request and connection.lacks(exchange):
+                assert exchange.probe is not None
+                self._proof = connection.begin_proof(exchange.probe)
+                yield from self._proof.steps()
+                proof, self._proof = self._proof, None
+                refusal = connection.end_proof(proof)
+                if refusal is None:
+                    connection.begin()
+            if refusal is not None:
+                self.outcome.append(exchange.refused(refusal))
+                continue
+            yield exchange
+            self.outcome.append(exchange.result())
+        if refusal is None:
+            connection.end()
+
     def _next(self) -> None:
-        """Take the result of the exchange that is over, and begin the next."""
-        if self._exchange is not None:
-            self.outcome.append(self._exchange.result())
+        """Begin the next exchange, or end."""
         self._exchange = next(self._coming, None)
-        if self._exchange is None:
-            self._connection.end()
-        else:
+        if self._exchange is not None:
             self._parts = [memoryview(part).cast("B") for part in reversed(self._exchange.request)]
+
+    def _lost(self, error: OSError) -> Exception:
+        """Return what it means that the channel failed now."""
+        if self._exchange is None or self._proof is None:
+            return error
+        return self._proof.told(self._exchange.lost(error), self._connection.server())
 
     def _fail(self, error: Exception) -> None:
         self._exchange = None
@@ -294,6 +330,6 @@ class _Talk:
             if size == 0:
                 raise closed_early(exchange.reply.size)
             exchange.feed(self._buffer[:size])
-        if exchange.done and self._pending is not None and self._pending():
+        if exchange.done and not self._proof and self._pending is not None and self._pending():
             raise ReplyError("there are bytes after the end of the reply")
         return 0

@@ -22,6 +22,7 @@ from .errors import (
     ConnectionUnusableError,
     InvalidArgumentError,
     NetworkError,
+    NotSupportedError,
     ReplyError,
     UsageError,
 )
@@ -182,13 +183,15 @@ class ShardedClient:
                 answer = connection._see_through(exchange, deadline)
             except BaseException as error:
                 _give_back(handle)
+                if isinstance(error, NotSupportedError):
+                    raise located(shard, error) from error.__cause__
                 if not isinstance(error, (NetworkError, ReplyError, ConnectionUnusableError)):
                     raise
                 if not _is_stale(connection, error, start):
                     self._manager.failed(shard, error)
                     raise located(shard, error) from error.__cause__
             else:
-                handle.release()
+                _give_back(handle)  # a connection whose server refuses all may be unusable
                 if shard.failures:
                     self._manager.succeeded(shard)
                 return answer

@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 from caching.consist_support import Caches, CountingChannel, Table, options, unreachable
+from support.dialects import DIALECTS, FakeServer
 
 from godropbox import memcache
 from godropbox.caching.consistent import (
     CommitUncertain,
     ConsistencyOptions,
+    ConsistentCacheOnStorage,
     WriteRefused,
 )
+from godropbox.caching.consistent_servers import MetaServers
 from godropbox.memcache import Item, RawMetaClient
 
 # Reading
@@ -67,16 +70,34 @@ def test_a_read_that_hits_costs_one_round_trip(caches: Caches, raw: RawMetaClien
 
     with counted() as plain:
         assert plain.get("key7").found
-    assert channels[1].sent == 1
+        before = channels[1].sent  # the server was asked what it knows
+        assert plain.get("key7").found
+    assert channels[1].sent == before + 1
 
 
 def test_a_write_costs_three_round_trips(caches: Caches, raw: RawMetaClient) -> None:
     channel = CountingChannel(caches.server.address)
     cache = caches.over(Table(), servers=caches.servers(lambda: RawMetaClient(channel)))
     cache.set("a", b"1")
-    assert channel.sent == 3
+    assert channel.sent == 5  # the server is asked first for its version, and what it knows
     cache.set("a", b"2")
-    assert channel.sent == 6
+    assert channel.sent == 8
+
+
+@pytest.mark.parametrize("name", ["1.6.9", "nutcracker", "redis"])
+def test_a_server_without_meta_is_refused_by_name_and_runs_no_value(name: str) -> None:
+    values = {"a": b"set victim 0 0 5\r\nTAKEN", "b": b"flush_all"}
+    with FakeServer(DIALECTS[name]) as fake:
+        server = MetaServers([lambda: RawMetaClient(memcache.connect(fake.address, timeout=10.0))])
+        with server:
+            cache = ConsistentCacheOnStorage(server, Table(**values), options())
+            with pytest.raises(memcache.NotSupportedError, match="does not know the meta commands"):
+                cache.get_multi(["a", "b"])
+            with pytest.raises(memcache.NotSupportedError, match="does not know the meta commands"):
+                cache.set("a", values["b"])
+        assert fake.store.flushes == 0
+        assert fake.store.items == {}
+        assert b"flush_all" not in fake.received
 
 
 def test_a_dead_cache_fails_no_read() -> None:

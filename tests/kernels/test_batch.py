@@ -595,6 +595,23 @@ def test_a_compiled_placement_places_as_it_does_for_everyone(kernel: ModuleType)
 
 
 @pytest.mark.parametrize("twin", twins("wire_request"), ids=lambda twin: twin.__name__)
+def test_kinds_of_tokens(twin: ModuleType) -> None:
+    plain, tokened = ("a", b"", 0, 0, 0), ("a", b"", 0, 2**63, 0)
+    for items, kinds in (
+        ([], 0),
+        ([plain], 1),
+        ((tokened,), 2),
+        ([plain, tokened], 3),
+        (iter([tokened, plain, plain]), 3),
+    ):
+        assert twin.token_kinds(items) == kinds
+    with pytest.raises(IndexError):
+        twin.token_kinds([("a", b"")])
+    with pytest.raises(TypeError, match="not subscriptable"):
+        twin.token_kinds([5])
+
+
+@pytest.mark.parametrize("twin", twins("wire_request"), ids=lambda twin: twin.__name__)
 def test_repeats_and_roomy_dicts(twin: ModuleType) -> None:
     many = [f"key{i}" for i in range(2000)]
     for keys in ([], ["a"], ["a", "b"], many[:500], many, [b"a", "b"]):

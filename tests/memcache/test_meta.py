@@ -78,13 +78,14 @@ def test_an_older_item_is_stored_as_stale(client: RawMetaClient) -> None:
 
 def test_a_token_of_ones_own_needs_a_newer_server(client: RawMetaClient) -> None:
     version = tuple(int(part) for part in client.version().versions[0].split("."))
-    if version >= (1, 6, 19):
+    if version >= (1, 6, 27):
         assert client.meta_set(Item("a", b"1"), new_cas=77).ok
         assert client.get("a").cas == 77
         return
-    with pytest.raises(memcache.ReplyError, match="invalid flag"):
+    with pytest.raises(memcache.NotSupportedError, match=r"the flag E .*invalid flag"):
         client.meta_set(Item("a", b"1"), new_cas=77)
-    assert not client.is_valid
+    assert client.is_valid
+    assert client.set(Item("a", b"2")).ok
 
 
 def test_binary_keys(servers: Callable[[str], Server]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.knowing import Knowing
 
 from godropbox import memcache
 from godropbox.memcache import Item, ResponseStatus
@@ -96,7 +97,7 @@ def test_rows(vectors: Path, step: int) -> None:
     differences: dict[str, int] = {}
     for row in rows:
         channel = Recorded(bytes.fromhex(row["response_hex"]), step)
-        client = CLIENTS[row["protocol"]](channel)
+        client = CLIENTS[row["protocol"]](Knowing(channel))
         response = call(client, row["op"], row["args"])
         result, difference = expected(row)
         assert channel.sent.hex() == row["request_hex"], row
@@ -127,7 +128,7 @@ Check = Callable[[memcache.RawClient], Any]
 def test_a_broken_reply_that_go_left_valid_is_invalid_here(
     name: str, response: bytes, check: Check
 ) -> None:
-    client = memcache.RawAsciiClient(Recorded(response, 65536))
+    client = memcache.RawAsciiClient(Knowing(Recorded(response, 65536)))
     with pytest.raises(memcache.ReplyError):
         check(client)
     assert not client.is_valid, name

@@ -67,9 +67,12 @@ def _sasl(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(kind: str, folder: Path, port: int = 0) -> Iterator[Server]:
-    """Run a memcached of one kind: tcp, unix, tls, ascii-auth or sasl; on a free port if 0."""
-    program = shutil.which("memcached")
+def running(kind: str, folder: Path, port: int = 0, program: str | None = None) -> Iterator[Server]:
+    """Run a memcached of one kind: tcp, unix, tls, ascii-auth or sasl; on a free port if 0.
+
+    `program` is the path of another than the one that is installed.
+    """
+    program = program or shutil.which("memcached")
     assert program, "memcached is missing: apt-get install memcached"
     command = [program, "-U", "0", "-m", "64", "-t", "2"]
     environment = dict(os.environ)

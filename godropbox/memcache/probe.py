@@ -1,0 +1,283 @@
+"""Finding out what a server knows, before anything is sent that another would run. No I/O.
+
+A command whose data follows unasked is a danger where the server does not know it: what was to be
+stored is taken for the next command. So each connection is first sent the same command with a value
+that no server takes for a command, under a condition that stores nothing, and what is answered
+tells whether the value was swallowed. It is asked once a connection and kind of header, never once
+a server: the one behind an address may be another after a restart.
+
+What real servers answer (memcached 1.5.22 to 1.6.45, nutcracker 0.5.0):
+
+=================================  ==================================================
+``ms`` before memcached 1.6.10     ``CLIENT_ERROR invalid flag``, then ``ERROR`` for the value
+``ms`` from 1.6.10                 ``NF`` or ``EX``: the token 0 is of no item
+``ms .. E1`` before 1.6.27         ``CLIENT_ERROR invalid flag``; the value was swallowed
+nutcracker, any meta command       nothing: it closes the connection, and pipelined replies are lost
+a dead server behind a proxy       ``SERVER_ERROR``, the value being swallowed: another key is tried
+before a login (``--auth-file``)   ``CLIENT_ERROR unauthenticated``; then it may close
+binary, to a text server           an error line
+=================================  ==================================================
+"""
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .._kernels import wire
+from .errors import NotSupportedError, ReplyError
+from .exchange import APPEND, BINARY, CAS, LOGIN, META, NEW_CAS, PREPEND, SET, Exchange, Probe
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["Proof"]
+
+# No command of any server, with no space in it, and long enough for memcached 1.6.45 with
+# --auth-file, which closes a connection on lines under 6 bytes before the login.
+_VALUE = b"godropbox"
+_LINES = 2  # that answer a value that was run, and the question for the version
+_KEYS = 3  # that are asked for while a proxy's servers are dead
+_LONGEST = 8192  # bytes without a line's end
+# For each kind in its turn: the command, what it answers where it is known, and what it is.
+_ASCII = {
+    SET: (b"replace %b 0 1 9", rb"NOT_STORED|STORED", "the ASCII command replace"),
+    APPEND: (b"append %b 0 1 9", rb"NOT_STORED|STORED", "the ASCII command append"),
+    PREPEND: (b"prepend %b 0 1 9", rb"NOT_STORED|STORED", "the ASCII command prepend"),
+    CAS: (b"cas %b 0 1 9 0", rb"NOT_FOUND|EXISTS", "the ASCII command cas"),
+}
+_META = {
+    META: (b"", "the meta commands of memcached 1.6.10"),
+    NEW_CAS: (b" E1", "the flag E of the meta command ms (new_cas), of memcached 1.6.27"),
+}
+_MET = rb"(NF|EX|NS) +O1"
+_HINT = 'use protocol="ascii"'
+_VERSION = 0x0B
+_PRINTABLE = tuple(bytes([byte]) for byte in range(0x20, 0x7F))
+# In place of an opaque, so that a text server sees lines and answers them.
+_LINE_ENDS = 0x0D0A0D0A
+
+
+class _Step(Exchange):
+    """One thing that is asked, and the lines that answer it."""
+
+    __slots__ = ("_rest", "lines", "name")
+
+    def __init__(self, request: bytes, rest: bytes = b"") -> None:
+        Exchange.__init__(self, [request], wire.Reply(wire.codes.LINES, 0))
+        self._rest = bytearray(rest)
+        self.lines: list[bytes] = []
+        self.name = ""  # of what the server does not know if it closes the connection now
+
+    @property
+    def done(self) -> bool:
+        return bool(self.lines)
+
+    def feed(self, data: "ReadableBuffer") -> bool:
+        self._rest += memoryview(data).cast("B")
+        self.cut()
+        return self.done
+
+    def cut(self) -> None:
+        """Take what lines there are."""
+        while not self.done:
+            line, end, rest = self._rest.partition(b"\n")
+            if not end:
+                if len(line) > _LONGEST:
+                    self.lines.append(bytes(line))
+                return
+            self._rest = rest
+            self.lines.append(bytes(line.removesuffix(b"\r")))
+
+    @property
+    def rest(self) -> bytes:
+        return bytes(self._rest)
+
+    def result(self) -> Any:
+        return self.lines
+
+    def lost(self, error: OSError) -> Exception:
+        if self.name and not self._rest and isinstance(error, ConnectionError):
+            return _unknown(self.name, "; it closed the connection")
+        return error
+
+
+class _VersionStep(_Step):
+    """The question for the version, behind what an earlier one may have left to be answered."""
+
+    __slots__ = ()
+
+    @property
+    def done(self) -> bool:
+        if not self.lines:
+            return False
+        last = self.lines[-1]
+        is_error = last.startswith((b"ERROR", b"CLIENT_ERROR"))
+        return not is_error or len(self.lines) == _LINES or b"unauthenticated" in last
+
+
+class _PacketStep(_Step):
+    """The question for the version in the binary protocol; its packet counts as one line."""
+
+    __slots__ = ()
+
+    def feed(self, data: "ReadableBuffer") -> bool:
+        self._rest += memoryview(data).cast("B")
+        reply = bytes(self._rest)
+        is_short = len(reply) < 24 or len(reply) < 24 + int.from_bytes(reply[8:12], "big")
+        if reply[:1] != b"\x81" or not is_short or len(reply) > _LONGEST:
+            self.lines.append(reply)
+        return self.done
+
+    def lost(self, error: OSError) -> Exception:
+        if isinstance(error, ConnectionError):
+            text = f"{error}; it was sent a first request of the binary protocol"
+            return type(error)(f"{text}: if it does not speak that, {_HINT}")
+        return error
+
+
+def _check_whole(step: _Step) -> None:
+    if step.rest:
+        raise ReplyError("there are bytes after the end of the reply")
+
+
+def _unknown(name: str, more: str = "") -> NotSupportedError:
+    return NotSupportedError(f"it does not know {name}{more}")
+
+
+class Proof:
+    """How it is found out what one connection's server knows of what an exchange needs.
+
+    A driver sees each of ``steps`` through in turn. Then `proven` has the kinds that are known. If
+    not all are, `error` says so, or `refusal` is the line that answers the exchange in place of the
+    server: it is busy, or wants a login. `in_step` tells whether the connection may be used again.
+    """
+
+    def __init__(self, probe: Probe, proven: int, version: str | None) -> None:
+        self.proven = proven
+        self.version = version
+        self.error: NotSupportedError | None = None
+        self.refusal: bytes | None = None
+        self.in_step = True
+        self._probe = probe
+
+    def steps(self) -> Iterator[_Step]:
+        """Yield what is to be asked; each is over before the next is asked for."""
+        for kind in (LOGIN, SET, APPEND, PREPEND, CAS, META, NEW_CAS, BINARY):
+            if not self._probe.kinds & ~self.proven & kind:
+                continue
+            if kind == BINARY:
+                yield from self._packet()
+            elif kind == LOGIN:
+                yield from self._login()
+            elif kind in _ASCII:
+                command, known, name = _ASCII[kind]
+                yield from self._text(kind, command, known, name)
+            else:
+                yield from self._meta(kind)
+            if not self.proven & kind:
+                return
+
+    def told(self, error: Exception, server: str) -> Exception:
+        """Return an error with the server's name, its version, and what to do."""
+        if not isinstance(error, NotSupportedError):
+            return error
+        version = "of an unknown version" if self.version is None else f"version {self.version}"
+        hint = f"; {_HINT}" if self._probe.kinds & (META | BINARY) else ""
+        text = f"{server}, {version}: {error}{hint}"
+        return NotSupportedError(text, address=server, version=self.version)
+
+    def _meta(self, kind: int) -> Iterator[_Step]:
+        if self.version is None:
+            # A proxy that closes the connection on what comes next is seen to have been alive.
+            step = _Step(b"version\r\n")
+            yield step
+            line = step.lines[0]
+            if b"unauthenticated" in line:
+                self.refusal = line
+                return
+            _check_whole(step)
+            self._take_version(line)
+        flags, name = _META[kind]
+        command = b"ms %%b 9 MR C0%b%b O1" % (flags, self._probe.flags)
+        yield from self._text(kind, command, _MET, name, True)
+
+    def _text(
+        self, kind: int, command: bytes, known: bytes, name: str, closes: bool = False
+    ) -> Iterator[_Step]:
+        """Ask with a command that lacks its key.
+
+        With `closes`, a connection that is closed without a word means that it is not known.
+        """
+        key = self._probe.key
+        for _ in range(_KEYS):
+            self.refusal = None
+            step = _Step(b"%b\r\n%b\r\n" % (command % key, _VALUE))
+            step.name = name if closes else ""
+            yield step
+            line = step.lines[0]
+            if re.fullmatch(known, line):
+                _check_whole(step)
+                self.in_step = True
+                self.proven |= kind
+                return
+            self.in_step = False
+            if b"unauthenticated" in line:
+                self.refusal = line
+                return
+            is_busy = line.startswith(b"SERVER_ERROR")
+            if not is_busy:
+                self.error = _unknown(name, f": {line.decode('ascii', 'backslashreplace'):.80}")
+                if line.startswith(b"-"):  # as Redis's errors do
+                    return
+            if not line.startswith((b"SERVER_ERROR", b"ERROR", b"CLIENT_ERROR")):
+                raise ReplyError(f"the reply does not answer the probe of {name}: {line!r:.80}")
+            follow = _VersionStep(b"version\r\n", step.rest)
+            follow.cut()
+            yield follow
+            _check_whole(follow)
+            last = follow.lines[-1]
+            self.in_step = last.startswith(b"VERSION ")
+            self._take_version(last)
+            if not is_busy:
+                return
+            if self.in_step and len(follow.lines) == 1:
+                self.proven |= kind  # a value that was run would have been answered before
+                return
+            self.refusal = line
+            if not last.startswith(b"SERVER_ERROR"):
+                return
+            # A proxy's own server may be the one that is dead: another key is another server's.
+            key = key[:-6] + os.urandom(3).hex().encode()
+
+    def _login(self) -> Iterator[_Step]:
+        step = _Step(b"version\r\n")
+        yield step
+        if step.lines[0] == b"CLIENT_ERROR unauthenticated":
+            _check_whole(step)
+            self.proven |= LOGIN
+            return
+        _check_whole(step)
+        self._take_version(step.lines[0])
+        command, known, name = _ASCII[SET]
+        yield from self._text(LOGIN, command, known, name)
+
+    def _packet(self) -> Iterator[_Step]:
+        head = struct.pack(">BBHBBHIIQ", 0x80, _VERSION, 0, 0, 0, 0, 0, _LINE_ENDS, 0)
+        step = _PacketStep(head)
+        yield step
+        reply = step.lines[0]
+        if reply[:1] in _PRINTABLE:
+            self.in_step = False
+            self.error = _unknown("the binary protocol")
+            return
+        size = int.from_bytes(reply[8:12], "big")
+        if reply[:2] != b"\x81\x0b" or reply[12:16] != head[12:16] or len(reply) != 24 + size:
+            raise ReplyError("the reply does not answer the probe of the binary protocol")
+        self.version = reply[24:].decode("ascii", "backslashreplace")
+        self.proven |= BINARY
+
+    def _take_version(self, line: bytes) -> None:
+        if line.startswith(b"VERSION "):
+            self.version = line[8:].decode("ascii", "backslashreplace")
