@@ -380,7 +380,8 @@ cdef class Text:
         cdef Py_ssize_t i
         cdef PyObject *value
         cdef PyObject **held
-        self._reserve(4 * size, 1)
+        if 4 * size > self._room - self._used or self._kind != 1:
+            self._reserve(4 * size, 1)
         while self._kept_room - self._kept < size:
             self._more_values()
         held = self._held + self._kept
