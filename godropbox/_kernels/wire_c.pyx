@@ -112,6 +112,11 @@ cdef class Reply:
         return 0
 
     @property
+    def kind(self):
+        """What was to be expected."""
+        return self.reader.kind
+
+    @property
     def done(self):
         return self.reader.done != 0
 

@@ -131,6 +131,11 @@ class Reply:
         self._done = count == 0
 
     @property
+    def kind(self) -> int:
+        """What was to be expected."""
+        return self._kind
+
+    @property
     def done(self) -> bool:
         """Whether the reply is complete."""
         return self._done

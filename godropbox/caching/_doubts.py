@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable
 from itertools import islice
 from typing import Any, Final
 
+from .._forks import begin_again_in_child
 from .._kernels._guarded import refuse_unrun
 from .._kernels._identity import refuse_copies
 from ._failures import REFUSALS, failed_keys, reads_refuse
@@ -23,17 +24,22 @@ class Doubts:
     `owed` tells whether there are any; it is all that an operation looks at otherwise.
     """
 
-    __slots__ = ("_cache", "_due", "_keys", "_lock", "_options", "_trying", "owed")
+    __slots__ = ("__weakref__", "_cache", "_due", "_keys", "_lock", "_options", "_trying", "owed")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, cache: Any, options: CacheOptions) -> None:
         self._cache = cache
         self._options = options
         self._keys: dict[Any, object] = {}  # with an object for each time that it was added
-        self._lock = threading.RLock()  # a finalizer can run in any section
         self._due = float("-inf")
-        self._trying = False
         self.owed = False
+        self._forked()
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        """Begin, or begin again in the child of a fork, where nobody else is at it."""
+        self._lock = threading.RLock()  # a finalizer can run in any section
+        self._trying = False
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from secrets import token_bytes
 from typing import Any, Final, Generic, TypeVar, overload
 
+from .._forks import begin_again_in_child
 from .._kernels._guarded import refuse_unrun, require_plain
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
@@ -201,6 +202,11 @@ class ConsistentCacheOnStorage(Generic[K, V]):
             protocol.Sentinel: options.sentinel_life,
         }
         self._counts: Counter[str] = Counter()
+        self._forked()
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        """Begin, or begin again in the child of a fork, where no other thread is left."""
         self._lock = threading.Lock()
 
     def statistics(self) -> ConsistencyStatistics:

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from .._forks import begin_again_in_child
 from .._kernels._args import shown
 from .._kernels._guarded import PLAIN, add_note, refuse_unrun, require_plain
 from .._kernels._identity import refuse_copies
@@ -87,12 +88,17 @@ class CacheOnStorage:
         self._options = options
         self._doubts = Doubts(cache, options)
         self._flight = SingleFlight(patience=options.patience, cancellations=options.cancellations)
-        self._lock = threading.RLock()
         self._hits = 0
         self._misses = 0
         self._cache_failures = 0
         self._stored = False  # whether the cache ever took a value
         self._told = Told()
+        self._forked()
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        """Begin, or begin again in the child of a fork, where no other thread is left."""
+        self._lock = threading.RLock()
 
     @property
     def cache(self) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from .._forks import begin_again_in_child
 from .._kernels._args import checked_int, shown
 from .._kernels._guarded import require_plain
 from .._kernels._identity import refuse_copies
@@ -22,7 +23,7 @@ class RateLimitedStorage:
     operations end before they are carried out, is refused with a ``TypeError``.
     """
 
-    __slots__ = ("_limit", "_places", "_storage", "_timeout")
+    __slots__ = ("__weakref__", "_limit", "_places", "_storage", "_timeout")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, storage: Any, max_concurrency: int, *, timeout: float | None = None) -> None:
@@ -33,9 +34,14 @@ class RateLimitedStorage:
         for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
             require_plain(f"storage.{name}", getattr(storage, name, None))
         self._limit = max_concurrency
-        self._places = threading.BoundedSemaphore(max_concurrency)
         self._storage = storage
         self._timeout = timeout
+        self._forked()
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        """Begin, or begin again in the child of a fork, where nobody else has a turn."""
+        self._places = threading.BoundedSemaphore(self._limit)
 
     @property
     def storage(self) -> Any:
@@ -44,7 +50,8 @@ class RateLimitedStorage:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=self._timeout):
+        places = self._places  # those of a parent, if the operation forks
+        if not places.acquire(timeout=self._timeout):
             raise StorageBusyError(
                 f"{self._limit} operations are going on, which is as many as there may be, "
                 f"and no turn came within {self._timeout:g} s"
@@ -52,7 +59,7 @@ class RateLimitedStorage:
         try:
             yield
         finally:
-            self._places.release()
+            places.release()
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""

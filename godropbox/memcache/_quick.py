@@ -237,21 +237,37 @@ def _lent(
 
 
 def _give_back(handles: list[Any], lent: _Int, places: _Places, failures: Any) -> None:
-    """Have the connections of those places count as usable that did not fail; end all the loans."""
+    """Have the connections of those places count as usable that did not fail; end all the loans.
+
+    All are ended, whatever ending one of them raises; the first that is raised then is.
+    """
     handle: ManagedHandle
+    failure: BaseException | None = None
     for at in range(lent):
         handle = handles[at]
         entry = handle._entry
         assert entry is not None
         connection: Connection = entry.raw
-        if failures is None or (
-            failures is not _ALL
-            and (not failures or not isinstance(failures.get(places[at], _FINE)[0], Exception))
-        ):
-            connection._is_valid = True
-            handle._pool._put(handle)
-        else:
-            handle._pool._drop(handle)
+        try:
+            if failures is None or (
+                failures is not _ALL and (not failures or _in_step(failures.get(places[at], _FINE)))
+            ):
+                connection._is_valid = True
+                handle._pool._put(handle)
+            else:
+                handle._pool._drop(handle)
+        except BaseException as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+def _in_step(ended: Any) -> bool:
+    """Return whether a connection may be used again, by what failed and for which keys, if any.
+
+    Not after an error line in place of the values of several keys: see ``GetManyExchange``.
+    """
+    return ended[0] is None or (not isinstance(ended[0], Exception) and len(ended[1]) == 1)
 
 
 def _told(manager: ShardManager, shard: Shard, failure: Any) -> tuple[ResponseStatus, Exception]:

@@ -285,7 +285,7 @@ class Connection:
             except OSError as error:
                 raise network_error(error) from error
         result = exchange.result()
-        self._is_valid = True
+        self._is_valid = exchange.in_step()
         return result
 
     # Whether the server knows what is to be sent; see ``probe``

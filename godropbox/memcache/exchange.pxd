@@ -10,6 +10,7 @@ cdef class Exchange:
     cdef public list request
     cdef public object reply
     cdef public Probe probe
+    cpdef bint in_step(self) except -1
     cpdef _result(self)
 
 
@@ -28,6 +29,7 @@ cdef class GetManyExchange(Exchange):
     cdef public list keys
     cdef public bytes prefix
     cdef public dict aliases
+    cdef public bint is_cut_short
 
 
 cdef class MutateExchange(Exchange):

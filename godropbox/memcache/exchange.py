@@ -146,6 +146,10 @@ class Exchange:
         except ValueError as error:
             raise ReplyError(str(error)) from None
 
+    def in_step(self) -> bool:
+        """Return whether nothing of this can be left to come, now that there is a result."""
+        return True
+
     def refused(self, line: bytes) -> Any:
         """Return what it means that the server answers each request with the same error line."""
         self.feed(line + b"\r\n")
@@ -223,7 +227,7 @@ class GetManyExchange(Exchange):
     order given, and already tells what is wrong with some.
     """
 
-    __slots__ = ("aliases", "found", "keys", "prefix")
+    __slots__ = ("aliases", "found", "is_cut_short", "keys", "prefix")
 
     def __init__(
         self,
@@ -242,9 +246,18 @@ class GetManyExchange(Exchange):
         self.keys = keys
         self.prefix = prefix
         self.aliases = aliases
+        self.is_cut_short = False
+
+    def in_step(self) -> bool:
+        # An error line in place of ASCII's values ends the reply of memcached itself, but its proxy
+        # answers the other keys behind it.
+        return not self.is_cut_short
 
     def _result(self) -> Any:
         values, flags, cas, failures = self.reply.hits(self.keys, self.prefix)
+        if failures is not None:
+            several = len(self.keys) > 1
+            self.is_cut_short = several and self.reply.kind == wire.codes.VALUES
         found = self.found if self.aliases is None else {}
         fill_gets(found, self.keys, values, flags, cas)
         if failures is not None:

@@ -142,7 +142,8 @@ def _ended(connection: Connection, exchange: Exchange, failure: Exception | None
         result = exchange.result()
     except ReplyError as error:
         return error
-    connection.end()
+    if exchange.in_step():
+        connection.end()
     return [result]
 
 
@@ -263,7 +264,10 @@ class _Talk:
         """Give what is to be seen through: before an exchange, what finds out if it may be sent."""
         connection = self._connection
         refusal: bytes | None = None
+        in_step = True
         for exchange in exchanges:
+            if not in_step:
+                raise ReplyError("the server refused an earlier part of the batch")
             if refusal is None and exchange.request and connection.lacks(exchange):
                 assert exchange.probe is not None
                 self._proof = connection.begin_proof(exchange.probe)
@@ -277,7 +281,8 @@ class _Talk:
                 continue
             yield exchange
             self.outcome.append(exchange.result())
-        if refusal is None:
+            in_step = exchange.in_step()
+        if refusal is None and in_step:
             connection.end()
 
     def _next(self) -> None:

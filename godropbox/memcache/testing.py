@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .._forks import begin_again_in_child
 from .._kernels._identity import refuse_copies
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
 from .meta import MetaProtocol
@@ -80,6 +81,11 @@ class MockClient:
         self._entries: dict[bytes, _Entry] = {}
         self._last_cas = 0
         self._flush_at: float | None = None
+        self._forked()
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        """Begin, or begin again in the child of a fork, where no other thread is left."""
         self._lock = threading.RLock()
 
     @property

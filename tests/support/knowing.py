@@ -2,7 +2,21 @@
 
 from typing import Any
 
+__all__ = ["Knowing", "answer_to_probe"]
+
+_BINARY_PROBE = bytes.fromhex("800b" + "00" * 10 + "0d0a0d0a" + "00" * 8)
 _VERSION = bytes.fromhex("81 0b 0000 00 00 0000 00000005 0d0a0d0a 0000000000000000") + b"1.6.0"
+
+
+def answer_to_probe(sent: bytes) -> bytes | None:
+    """Return the answer of a server that knows everything; None if it is asked something else."""
+    if sent == _BINARY_PROBE:
+        return _VERSION
+    if not sent.endswith(b"\r\ngodropbox\r\n"):
+        return None
+    if b" MR C0 O1\r\n" in sent:
+        return b"NF O1\r\n"
+    return b"NOT_FOUND\r\n" if sent.startswith(b"cas ") else b"NOT_STORED\r\n"
 
 
 class Knowing:
@@ -11,20 +25,13 @@ class Knowing:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._answer = b""
-        self._binary_probe = bytes.fromhex("800b" + "00" * 10 + "0d0a0d0a" + "00" * 8)
 
     def sendall(self, data: Any, /) -> None:
-        sent = bytes(data)
-        if sent == self._binary_probe:
-            self._answer = _VERSION
-        elif b" MR C0 O1\r\ngodropbox\r\n" in sent:
-            self._answer = b"NF O1\r\n"
-        elif sent.endswith(b" 0\r\ngodropbox\r\n") and sent.startswith(b"cas "):
-            self._answer = b"NOT_FOUND\r\n"
-        elif sent.endswith(b"\r\ngodropbox\r\n"):
-            self._answer = b"NOT_STORED\r\n"
-        else:
+        answer = answer_to_probe(bytes(data))
+        if answer is None:
             self._channel.sendall(data)
+        else:
+            self._answer = answer
 
     def recv_into(self, buffer: Any, /) -> int:
         if not self._answer:
