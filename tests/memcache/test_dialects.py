@@ -153,6 +153,8 @@ def is_named(error: Exception | None, protocol: str) -> bool:
         text = str(error)
         is_told = "the ASCII command" in text or 'use protocol="ascii"' in text
         return is_told and "does not know" in text
+    if isinstance(error, memcache.ReplyError):  # Redis says it, of the read before an append
+        return "-ERR unknown command 'gets'" in str(error)
     if isinstance(error, memcache.ConnectionLostError):  # nutcracker says nothing to binary
         return protocol == "binary" and 'use protocol="ascii"' in str(error)
     return isinstance(error, memcache.ServerError) and "Connection refused" in str(error)

@@ -335,7 +335,8 @@ def play(case: Case, road: str, hooks: bool, placed_by: Any = shard_of) -> Any:
             if stores:
                 for server in servers.values():
                     server.stores = 1
-                client.set_many({"key0": b"", "key1": b""})  # so that the servers are known
+                for key in ("key0", "key1"):
+                    client.set_many({key: b""})  # so that the servers are known
         for shard, server in enumerate(servers.values()):
             stored = keys if stores else []
             server.stores = sum(shard_of(key, 2) == shard for key in stored)
