@@ -12,7 +12,8 @@ __all__ = ["begin_again_in_child"]
 
 # The one list in the process, because a hook of ``os`` can never be taken back. It is read in the
 # child of a fork alone, by its one thread, before that runs anything else.
-_HELD: Final["weakref.WeakSet[Any]"] = weakref.WeakSet()
+# By identity, since a user's subclass may say that two of them are equal.
+_HELD: Final[dict[int, "weakref.ref[Any]"]] = {}
 
 
 def begin_again_in_child(thing: Any) -> None:
@@ -21,7 +22,18 @@ def begin_again_in_child(thing: Any) -> None:
     It may return a list of functions of the user's, such as those that free what the child has of
     the parent's connections: they are called when everything else has begun again.
     """
-    _HELD.add(thing)
+    name = id(thing)
+
+    def forget(ref: "weakref.ref[Any]") -> None:
+        if _HELD.get(name) is ref:
+            del _HELD[name]
+
+    _HELD[name] = weakref.ref(thing, forget)
+
+
+def _living() -> list[Any]:
+    things = [ref() for ref in list(_HELD.values())]
+    return [thing for thing in things if thing is not None]
 
 
 def _forked() -> None:
@@ -34,7 +46,7 @@ def _forked() -> None:
     def begin_again(thing: Any) -> None:
         later.extend(thing._forked() or ())
 
-    errors = raised_by([partial(begin_again, thing) for thing in list(_HELD)])
+    errors = raised_by([partial(begin_again, thing) for thing in _living()])
     errors += raised_by(later)
     if errors:
         raise BaseExceptionGroup("not all could begin again in the child of a fork", errors)

@@ -565,7 +565,7 @@ class Client:
         """
         self._require_open()
         until = as_expiry(delay, self._options.wall_clock, name="delay")
-        response = self._operations.flush(until)
+        response = self._operations.flush(max(until, 0))  # which is at once, too
         if response.error is not None:
             raise response.error
 

@@ -15,6 +15,8 @@ cdef class Connection:
     cpdef end(self)
     @cython.locals(probe=Probe)
     cpdef bint lacks(self, Exchange exchange) except -1
+    @cython.locals(probe=Probe)
+    cpdef bint may_lack(self, Exchange exchange) except -1
     cpdef _take_turn(self)
     cpdef _see_through(self, Exchange exchange, deadline)
     @cython.locals(hit=tuple)

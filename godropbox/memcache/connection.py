@@ -14,6 +14,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
@@ -33,7 +34,7 @@ from .errors import (
     NotSupportedError,
     ReplyError,
 )
-from .exchange import Exchange, Probe, as_caller_error, get_response
+from .exchange import BINARY, CAS, META, SET, Exchange, Probe, as_caller_error, get_response
 from .probe import Proof
 from .responses import GetResponse
 from .types import Key
@@ -295,6 +296,15 @@ class Connection:
         probe = exchange.probe
         return probe is not None and probe.kinds & ~self._proven != 0
 
+    def may_lack(self, exchange: Exchange) -> bool:
+        """Tell whether ``lacks`` can be True of any exchange of a batch that begins with this."""
+        probe = exchange.probe
+        if probe is None:
+            return False
+        if probe.kinds & (META | BINARY):
+            return self.lacks(exchange)
+        return self._proven & (SET | CAS) != SET | CAS  # by the items, some need one, some both
+
     def begin_proof(self, probe: Probe) -> Proof:
         """Return what is to be asked; until ``end_proof`` nothing of an exchange counts as sent."""
         self._is_proving = True
@@ -329,7 +339,9 @@ class Connection:
             raise proof.told(error, self.server()) from error.__cause__
         finally:
             if self._line is not None:
-                self._channel.settimeout(None)
+                # Of one that was closed meanwhile it is told by what came of that.
+                with suppress(OSError):
+                    self._channel.settimeout(None)
         return self.end_proof(proof)
 
     def server(self) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "BINARY",
     "CAS",
     "LOGIN",
+    "MD_TOKEN",
     "META",
     "NEW_CAS",
     "PREPEND",
@@ -63,6 +64,7 @@ META = 16  # of meta commands as memcached has them from 1.6.10
 NEW_CAS = 32  # of meta's ms with the flag E, which memcached has from 1.6.27
 BINARY = 64
 LOGIN = 128  # of the set that logs in
+MD_TOKEN = 256  # of meta's md with a token, which memcached heeds from 1.6.13
 
 _STATUSES = {int(status): status for status in ResponseStatus}
 _OK = ResponseStatus.OK
@@ -252,6 +254,11 @@ class GetManyExchange(Exchange):
         # An error line in place of ASCII's values ends the reply of memcached itself, but its proxy
         # answers the other keys behind it.
         return not self.is_cut_short
+
+    def refused(self, line: bytes) -> Any:
+        # A quiet batch of another protocol would wait for what ends it.
+        self.reply = wire.Reply(wire.codes.VALUES, 1)
+        return Exchange.refused(self, line)
 
     def _result(self) -> Any:
         values, flags, cas, failures = self.reply.hits(self.keys, self.prefix)

@@ -13,6 +13,7 @@ from .._kernels import wire, wire_request
 from .ascii import AsciiProtocol
 from .errors import InvalidArgumentError, InvalidTypeError
 from .exchange import (
+    MD_TOKEN,
     META,
     NEW_CAS,
     MetaGetExchange,
@@ -204,7 +205,8 @@ class MetaProtocol(AsciiProtocol):
             request, reply = self._keyed(b"md ", [key], flags, self.prefix, _BARE)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
-        return MutateExchange(request, reply, key, self.probe)
+        probe = self._probe_of(META | MD_TOKEN) if cas else self.probe
+        return MutateExchange(request, reply, key, probe)
 
 
 def _capabilities(binary_keys: bool) -> Capabilities:

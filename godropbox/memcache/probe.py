@@ -27,7 +27,19 @@ from typing import TYPE_CHECKING, Any
 
 from .._kernels import wire
 from .errors import NotSupportedError, ReplyError
-from .exchange import APPEND, BINARY, CAS, LOGIN, META, NEW_CAS, PREPEND, SET, Exchange, Probe
+from .exchange import (
+    APPEND,
+    BINARY,
+    CAS,
+    LOGIN,
+    MD_TOKEN,
+    META,
+    NEW_CAS,
+    PREPEND,
+    SET,
+    Exchange,
+    Probe,
+)
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -38,7 +50,7 @@ __all__ = ["Proof"]
 # --auth-file, which closes a connection on lines under 6 bytes before the login.
 _VALUE = b"godropbox"
 _LINES = 2  # that answer a value that was run, and the question for the version
-_KEYS = 3  # that are asked for while a proxy's servers are dead
+_KEYS = 16  # that are asked for while a proxy's servers are dead
 _LONGEST = 8192  # bytes without a line's end
 # For each kind in its turn: the command, what it answers where it is known, and what it is.
 _ASCII = {
@@ -51,6 +63,8 @@ _META = {
     META: (b"", "the meta commands of memcached 1.6.10"),
     NEW_CAS: (b" E1", "the flag E of the meta command ms (new_cas), of memcached 1.6.27"),
 }
+# Before it, memcached compares a token given to md with nothing, and refuses whatever it is.
+_MD_TOKEN = (1, 6, 13)
 _MET = rb"(NF|EX|NS) +O1"
 _HINT = 'use protocol="ascii"'
 _VERSION = 0x0B
@@ -164,13 +178,15 @@ class Proof:
 
     def steps(self) -> Iterator[_Step]:
         """Yield what is to be asked; each is over before the next is asked for."""
-        for kind in (LOGIN, SET, APPEND, PREPEND, CAS, META, NEW_CAS, BINARY):
+        for kind in (LOGIN, SET, APPEND, PREPEND, CAS, META, NEW_CAS, MD_TOKEN, BINARY):
             if not self._probe.kinds & ~self.proven & kind:
                 continue
             if kind == BINARY:
                 yield from self._packet()
             elif kind == LOGIN:
                 yield from self._login()
+            elif kind == MD_TOKEN:
+                self._judge_md_token()
             elif kind in _ASCII:
                 command, known, name = _ASCII[kind]
                 yield from self._text(kind, command, known, name)
@@ -184,13 +200,15 @@ class Proof:
         if not isinstance(error, NotSupportedError):
             return error
         version = "of an unknown version" if self.version is None else f"version {self.version}"
-        hint = f"; {_HINT}" if self._probe.kinds & (META | BINARY) else ""
+        # Who knows meta but not all of it is better off than with ASCII.
+        is_spoken = self.proven & (META | BINARY)
+        hint = f"; {_HINT}" if self._probe.kinds & (META | BINARY) and not is_spoken else ""
         text = f"{server}, {version}: {error}{hint}"
         return NotSupportedError(text, address=server, version=self.version)
 
     def _meta(self, kind: int) -> Iterator[_Step]:
-        if self.version is None:
-            # A proxy that closes the connection on what comes next is seen to have been alive.
+        if kind == META:
+            # One that closes the connection on what comes next is seen to have been alive.
             step = _Step(b"version\r\n")
             yield step
             line = step.lines[0]
@@ -201,7 +219,7 @@ class Proof:
             self._take_version(line)
         flags, name = _META[kind]
         command = b"ms %%b 9 MR C0%b%b O1" % (flags, self._probe.flags)
-        yield from self._text(kind, command, _MET, name, True)
+        yield from self._text(kind, command, _MET, name, kind == META)
 
     def _text(
         self, kind: int, command: bytes, known: bytes, name: str, closes: bool = False
@@ -262,6 +280,14 @@ class Proof:
         self._take_version(step.lines[0])
         command, known, name = _ASCII[SET]
         yield from self._text(LOGIN, command, known, name)
+
+    def _judge_md_token(self) -> None:
+        """Go by the version, as no answer tells: a token refused is refused for a right one too."""
+        found = re.match(r"(\d+)\.(\d+)\.(\d+)", self.version or "")
+        if found is not None and tuple(map(int, found.groups())) < _MD_TOKEN:
+            self.error = _unknown("the token of the meta command md, of memcached 1.6.13")
+        else:
+            self.proven |= MD_TOKEN
 
     def _packet(self) -> Iterator[_Step]:
         head = struct.pack(">BBHBBHIIQ", 0x80, _VERSION, 0, 0, 0, 0, 0, _LINE_ENDS, 0)

@@ -101,9 +101,15 @@ def run_all(
     first = next(coming, None)
     if first is None:
         return []
-    # Servers of which it is not known what they know are asked, all at once, over the poll loop.
-    if None in lines or any(connection.lacks(first[0]) for connection in connections):
+    if None in lines:
         return _run_polled(connections, [first, *coming], deadline)
+    if any(connection.may_lack(first[0]) for connection in connections):
+        # Servers of which it is not known what they know are asked, all at once.
+        made = [first, *coming]
+        for connection, each in zip(connections, made, strict=True):
+            if each[0].request and connection.lacks(each[0]):
+                return _run_polled(connections, made, deadline)
+        coming = iter(made[1:])
     seconds = None if deadline is None else max(deadline - monotonic(), 0.0)
     under_way = kernel.open_scatter(len(connections), seconds)
     assert under_way is not None  # since there are lines
@@ -113,9 +119,6 @@ def run_all(
         place = len(outcomes)
         exchange = each[0]  # over a line there is but one
         outcomes.append(None)
-        if exchange.request and connections[place].lacks(exchange):  # which the first did not need
-            outcomes[place] = _run_polled([connections[place]], [each], deadline)[0]
-            continue
         if not exchange.request:
             outcomes[place] = [exchange.result()]
             continue

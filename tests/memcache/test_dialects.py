@@ -9,7 +9,9 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -413,6 +415,89 @@ def test_a_stale_connection_that_was_not_asked_yet_is_renewed(
         assert client.get("a") == b"flush_all"
 
 
+def test_a_stale_connection_is_no_server_that_lacks_a_flag(tmp_path: Path) -> None:
+    def store(protocol: Any, key: Any) -> Any:
+        return protocol.meta_set(Item(key, b"2"), new_cas=12345)
+
+    with FakeServer(DIALECTS["1.6.45"]) as fake:
+        manager = memcache.StaticShardManager([fake.address], lambda key, n: 0)
+        with memcache.ShardedClient(manager, memcache.MetaProtocol(), 10.0) as client:
+            assert client.set(Item("a", b"1")).ok
+            fake.hang_up()
+            assert client.run("a", store).ok
+            with memcache.RawMetaClient(memcache.connect(fake.address, timeout=10.0)) as raw:
+                assert raw.set(Item("b", b"1")).ok
+                fake.hang_up()
+                with pytest.raises(memcache.ConnectionLostError):
+                    raw.run(store(memcache.MetaProtocol(), "b"))
+
+
+def test_a_server_that_loses_the_token_of_md_is_not_asked_with_one() -> None:
+    for name, works in (("1.6.12", False), ("1.6.17", True), ("1.6.45", True)):
+        with (
+            FakeServer(DIALECTS[name]) as fake,
+            memcache.RawMetaClient(memcache.connect(fake.address, timeout=10.0)) as client,
+        ):
+            token = client.set(Item("a", b"1")).cas
+            delete = memcache.MetaProtocol().meta_delete("a", cas=token)
+            if works:
+                assert client.run(delete).ok
+            else:
+                with pytest.raises(memcache.NotSupportedError, match=r"1\.6\.12.*md.*1\.6\.13"):
+                    client.run(delete)
+            assert client.delete("a").status is (
+                ResponseStatus.KEY_NOT_FOUND if works else ResponseStatus.OK
+            )
+
+
+def test_all_shards_that_are_to_be_asked_are_asked_at_once() -> None:
+    """The first part has nothing to send; the second answers only when the third was asked."""
+    asked = threading.Event()
+    ends: list[threading.Thread] = []
+
+    def serve(far: socket.socket, shard: str) -> None:
+        with far:
+            while data := far.recv(1 << 16):
+                if shard == "2":
+                    asked.set()
+                elif not asked.wait(5.0):
+                    return
+                far.sendall(b"STORED\r\n" if data.startswith(b"set") else b"NOT_STORED\r\n")
+
+    def dial(address: str) -> memcache.Connection:
+        near, far = socket.socketpair()
+        ends.append(threading.Thread(target=serve, args=(far, address[0])))
+        ends[-1].start()
+        return memcache.Connection(near, 10.0)
+
+    options = memcache.ShardOptions(open=dial)
+    addresses = [f"{shard}.0.0.1:11211" for shard in range(3)]
+    with memcache.StaticShardManager(addresses, lambda key, n: int(key[-1]), options) as manager:
+        client = memcache.ShardedClient(manager, memcache.AsciiProtocol(), 10.0)
+        items = [Item("k0", 12345), Item("k1", b"v"), Item("k2", b"v")]  # type: ignore[arg-type]
+        bad, *good = client.set_multi(items)
+    for end in ends:
+        end.join(10.0)
+    assert isinstance(bad.error, memcache.InvalidTypeError)
+    assert [each.error for each in good] == [None, None]
+
+
+def test_a_client_that_is_closed_while_it_asks_says_so() -> None:
+    near, far = socket.socketpair()
+    client = memcache.RawAsciiClient(near, timeout=10.0)
+
+    def serve() -> None:
+        assert far.recv(1 << 16)
+        client.close()
+        far.close()
+
+    end = threading.Thread(target=serve)
+    end.start()
+    with pytest.raises((memcache.NetworkError, memcache.ClientClosedError)):
+        client.set(Item("a", b"1"))
+    end.join(10.0)
+
+
 def test_a_busy_server_behind_a_proxy_is_asked_again_or_known() -> None:
     """SERVER_ERROR is no proof that a command is unknown; that its value was swallowed is."""
     with (
@@ -421,7 +506,7 @@ def test_a_busy_server_behind_a_proxy_is_asked_again_or_known() -> None:
     ):
         assert client.set(Item("a", b"flush_all")).status is ResponseStatus.INTERNAL_ERROR
         asked = re.findall(rb"replace (\S+) 0 1 9\r\ngodropbox\r\n", fake.received)
-        assert len(set(asked)) == 3
+        assert len(set(asked)) == 16
         assert not client.is_valid  # nobody knows if its values were swallowed
         assert b"flush_all" not in fake.received
     # One of a proxy's servers is dead, another lives.
@@ -429,7 +514,7 @@ def test_a_busy_server_behind_a_proxy_is_asked_again_or_known() -> None:
     with memcache.RawAsciiClient(Scripted(script)) as client:
         assert client.set(Item("a", b"1")).ok
     # One that says it of values that it ran.
-    script = [b"SERVER_ERROR no\r\nSERVER_ERROR no\r\n", b"SERVER_ERROR no\r\n"] * 3
+    script = [b"SERVER_ERROR no\r\nSERVER_ERROR no\r\n", b"SERVER_ERROR no\r\n"] * 16
     with memcache.RawAsciiClient(Scripted(script)) as client:
         assert client.set(Item("a", b"flush_all")).status is ResponseStatus.INTERNAL_ERROR
         assert not client.is_valid
@@ -512,6 +597,16 @@ def test_a_server_that_wants_a_login_is_sent_no_value() -> None:
                 response = client.set(Item("a", b"ann secret"))
                 assert response.status is ResponseStatus.AUTHENTICATION_ERROR
             assert b"ann secret" not in fake.received
+
+
+def test_a_batch_before_a_login_is_refused_key_by_key() -> None:
+    with (
+        FakeServer(dialects.Dialect("1.6.18", must_log_in=True)) as fake,
+        memcache.RawMetaClient(memcache.connect(fake.address, timeout=10.0)) as client,
+    ):
+        found = client.get_multi(["a", "b"])
+        statuses = {response.status for response in found.values()}
+        assert statuses == {ResponseStatus.AUTHENTICATION_ERROR}
 
 
 def test_a_login_is_sent_to_none_but_a_server_that_takes_it() -> None:

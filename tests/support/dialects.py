@@ -32,6 +32,7 @@ class Dialect:
     space: bytes = b" "  # in front of the flags of a status
     is_bare: bool = False  # a miss of mg repeats nothing
     tells_asked_token: bool = False  # in the c of an EX or NF
+    is_md_token_lost: bool = False  # so that none ever fits
     has_new_cas: bool = False  # the flag E
     least_expiry: int = 1 << 32  # that touch, gat and T refuse
     nothing: bytes = b"ERROR\r\n"  # the answer to an empty line
@@ -45,7 +46,9 @@ DIALECTS = {
     "1.5.22": Dialect("1.5.22", "none"),
     "1.6.6": Dialect("1.6.6", "draft", space=b"  ", is_bare=True),
     "1.6.9": Dialect("1.6.9", "draft", space=b"  ", is_bare=True),
-    "1.6.12": Dialect("1.6.12", space=b"  ", is_bare=True, tells_asked_token=True),
+    "1.6.12": Dialect(
+        "1.6.12", space=b"  ", is_bare=True, tells_asked_token=True, is_md_token_lost=True
+    ),
     "1.6.17": Dialect("1.6.17", space=b"  ", is_bare=True),
     "1.6.18": Dialect("1.6.18"),
     "1.6.45": Dialect(
@@ -487,7 +490,7 @@ class Conversation:
         given = self._flags(flags)
         if item is None:
             return self._wide(self._status(b"NF", flags))
-        if b"C" in given and int(given[b"C"]) != item.cas:
+        if b"C" in given and (self.dialect.is_md_token_lost or int(given[b"C"]) != item.cas):
             return self._wide(self._status(b"EX", flags))
         if b"I" in given:
             item.stale, item.is_won, item.cas = True, False, self.store.token()
@@ -598,6 +601,7 @@ class FakeServer:
         self._piece = piece  # bytes that are taken and answered at a time
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._wake, self._woken = socket.socketpair()
+        self._hung_up = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._serve)
         host, port = self._listener.getsockname()
         self.address = f"{host}:{port}"
@@ -610,6 +614,11 @@ class FakeServer:
         self._wake.close()
         self._thread.join()
 
+    def hang_up(self) -> None:
+        """Close all connections, as a restart does."""
+        self._wake.send(b"x")
+        assert self._hung_up.acquire(timeout=10.0)
+
     def _serve(self) -> None:
         conversations: dict[socket.socket, Conversation] = {}
         with selectors.DefaultSelector() as selector:
@@ -619,6 +628,13 @@ class FakeServer:
                 for key, _ in selector.select():
                     end = key.fileobj
                     assert isinstance(end, socket.socket)
+                    if end is self._woken and end.recv(1):
+                        for each in conversations:
+                            selector.unregister(each)
+                            each.close()
+                        conversations.clear()
+                        self._hung_up.release()
+                        break  # what else was ready may be closed
                     if end is self._woken:
                         for each in [*conversations, self._listener, self._woken]:
                             each.close()
