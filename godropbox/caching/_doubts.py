@@ -47,16 +47,18 @@ class Doubts:
     def __contains__(self, key: Any) -> bool:
         return key in self._keys
 
-    def add(self, keys: Iterable[Any], tried: bool) -> bool:
+    def add(self, keys: Iterable[Any], tried: bool, always: bool = False) -> bool:
         """Keep `keys` in mind, and return whether there is room for all of them.
 
-        If it was `tried` in vain to invalidate them, the next try waits its time.
+        If it was `tried` in vain to invalidate them, the next try waits its time. With `always`
+        room is made: there is no writer left to be told that there is none.
         """
         with self._lock:
             if tried:
                 self._due = self._options.clock() + self._options.retry_after
             for key in keys:
-                if key not in self._keys and len(self._keys) >= self._options.max_doubts:
+                is_full = len(self._keys) >= self._options.max_doubts
+                if is_full and not always and key not in self._keys:
                     return False
                 self._keys[key] = object()
                 self.owed = True

@@ -129,7 +129,10 @@ class FreshCacheOnStorage(CacheOnStorage):
         """Return the value of `key`, or `default` if there is none."""
         ended = self._flight._ended
         barred: Container[Any] | None = ()
-        if not self._doubts.owed or not self._doubted([key]):
+        # In this order: what is being put is in doubt before it no longer is.
+        if not (self._filling and key in self._filling) and (
+            not self._doubts.owed or not self._doubted([key])
+        ):
             try:
                 held = self._cache.get(key, MISSING)
             except Exception as error:
@@ -217,7 +220,7 @@ class FreshCacheOnStorage(CacheOnStorage):
             if failure is not None:
                 self._failed("delete_multi", failure)
             if left:
-                self._doubts.add(left, True)
+                self._doubts.add(left, True, True)
         return loaded
 
     def _renewed(self, refreshes: Any, failures: Any) -> None:

@@ -10,6 +10,7 @@ cdef class CacheOnStorage:
     cdef object _cache, _doubts, _lock, _options, _storage
     cdef SingleFlight _flight
     cdef object _told
+    cdef dict _filling
     cdef bint _stored
     cdef Py_ssize_t _hits, _misses, _cache_failures
 

@@ -67,6 +67,7 @@ class CacheOnStorage:
         "_cache",
         "_cache_failures",
         "_doubts",
+        "_filling",
         "_flight",
         "_hits",
         "_lock",
@@ -99,6 +100,9 @@ class CacheOnStorage:
     def _forked(self) -> None:
         """Begin, or begin again in the child of a fork, where no other thread is left."""
         self._lock = threading.RLock()
+        # How many loads are putting a key into the cache now. What they put may be older than a
+        # write that was acknowledged meanwhile, so reads go past the cache.
+        self._filling: dict[Any, int] = {}
 
     @property
     def cache(self) -> Any:
@@ -146,7 +150,10 @@ class CacheOnStorage:
         """Return the value of `key`, or `default` if there is none."""
         ended = self._flight._ended
         barred: Container[Any] | None = ()
-        if not self._doubts.owed or not self._doubted([key]):
+        # In this order: what is being put is in doubt before it no longer is.
+        if not (self._filling and key in self._filling) and (
+            not self._doubts.owed or not self._doubted([key])
+        ):
             try:
                 value = self._cache.get(key, MISSING)
             except Exception as error:
@@ -166,8 +173,10 @@ class CacheOnStorage:
         ended = self._flight._ended
         found, barred = self._cached(wanted)
         self._count(len(found), 0)
-        if len(found) == len(wanted):
+        if list(found) == wanted:
             return found
+        # Some caches give more than they were asked for.
+        found = {key: found[key] for key in wanted if key in found}
         missing = [key for key in dict.fromkeys(wanted) if key not in found]
         if missing:
             found.update(self._missed(missing, ended, barred, False))
@@ -175,8 +184,11 @@ class CacheOnStorage:
 
     def _cached(self, wanted: list[Any]) -> tuple[dict[Any, Any], Container[Any] | None]:
         """Return what the cache has, and the keys not to put into it; None for all of them."""
+        filling = {key for key in wanted if key in self._filling} if self._filling else ()
         doubted = self._doubted(wanted) if self._doubts.owed else ()
-        asked = [key for key in wanted if key not in doubted] if doubted else wanted
+        asked = wanted
+        if filling or doubted:
+            asked = [key for key in wanted if key not in filling and key not in doubted]
         try:
             found: dict[Any, Any] = self._cache.get_multi(asked) if asked else {}
             return found if type(found) is dict else dict(found), ()
@@ -205,7 +217,11 @@ class CacheOnStorage:
         found: dict[Any, Any] = {}
         if barred is not None and self._flight._ended != ended:
             # Another's load ended after this caller looked into the cache: it may be in there now.
-            sure = [key for key in keys if key not in self._doubts and key not in barred]
+            sure = [
+                key
+                for key in keys
+                if key not in self._filling and key not in self._doubts and key not in barred
+            ]
             found = self._again(sure)
             keys = [key for key in keys if key not in found]
             found = {key: value for key, value in found.items() if value is not MISSING}
@@ -220,6 +236,8 @@ class CacheOnStorage:
                 loaded = self._storage.get_multi(keys)
                 if type(loaded) is not dict:
                     refuse_unrun("storage.get_multi", loaded)
+                # A key that was not asked for has no flight that a write of it could tell.
+                loaded = {key: loaded[key] for key in keys if key in loaded}
             if barred is not None:
                 entries = self._entries(keys, loaded, self._options.clock() - began)
                 self._fill(lead, entries, barred)
@@ -237,6 +255,29 @@ class CacheOnStorage:
 
     def _fill(self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]) -> None:
         """Put `entries` into the cache, but what was written since the lead began to load."""
+        keys = list(entries)
+        self._mark(keys, 1)
+        try:
+            written = self._put_unwritten(lead, entries, barred)
+        finally:
+            self._mark(keys, -1)
+        if written:
+            self._retry(True)
+
+    def _mark(self, keys: list[Any], more: Any) -> None:
+        """Count loads that begin, or end, to put `keys` into the cache."""
+        with self._lock:
+            for key in keys:
+                count = self._filling.get(key, 0) + more
+                if count:
+                    self._filling[key] = count
+                else:
+                    del self._filling[key]
+
+    def _put_unwritten(
+        self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]
+    ) -> list[Any]:
+        """Do what ``_fill`` does; return what was written meanwhile, which is in doubt then."""
         before = lead.forgotten()
         if barred or before or self._doubts.owed:
             entries = {
@@ -256,9 +297,8 @@ class CacheOnStorage:
             # What is written meanwhile may be in the cache before what is put there now.
             written = [key for key in lead.forgotten() if key in entries]
             if written:
-                self._doubts.add(written, False)
-        if written:
-            self._retry(True)
+                self._doubts.add(written, False, True)
+        return written
 
     def _entries(
         self, keys: list[Any], values: Mapping[Any, Any], seconds: float
@@ -381,6 +421,7 @@ class CacheOnStorage:
         except Exception as error:
             self._failed("flush", error)
             return error
+        self._flight.forget_all()  # that found an old value in the cache meanwhile
         return None
 
     def _tell(
@@ -390,8 +431,17 @@ class CacheOnStorage:
 
         The third is what is a mistake for every key, and to be raised in any case.
         """
-        mistake: Exception | None = None
         self._flight.forget(keys)
+        untold = self._tell_cache(keys, items)
+        if self._flight._flights:
+            # One that began meanwhile may have found the old value in the cache.
+            self._flight.forget(keys)
+        return untold
+
+    def _tell_cache(
+        self, keys: list[Any], items: Mapping[Any, Any] | None
+    ) -> tuple[list[Any], Exception | None, Exception | None] | None:
+        mistake: Exception | None = None
         if items and self._options.on_write == "update":
             entries: Mapping[Any, Any] = {}
             try:

@@ -55,6 +55,7 @@ class CountedStorage(DictStorage[Any, Any]):
     def set(self, key: Any, value: Any) -> None:
         self._call("set", key)
         super().set(key, value)
+        self.after("set", key)
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
         self._call("set_multi", list(items))
