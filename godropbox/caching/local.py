@@ -87,7 +87,9 @@ class RecentMap:
 
     def __del__(self) -> None:
         if cython.compiled:
-            self._unlink_all()  # or only the garbage collector could free them
+            # Or only the garbage collector could free them, and the ends, which are linked too.
+            self._unlink_all()
+            self._ends.older = self._ends.newer = None
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, which is then the last to go, or `default`."""

@@ -5,6 +5,7 @@ from random import random as uniform
 from typing import Any, Protocol
 
 from .._kernels._args import shown
+from .._kernels._guarded import PLAIN, refuse_unrun
 from .._kernels._identity import refuse_copies
 from .storage import PartialFailureError
 
@@ -89,7 +90,10 @@ class MemcacheStorage:
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
-        return self._client.get(key if self._key_of is None else self._key_of(key), default)
+        value = self._client.get(key if self._key_of is None else self._key_of(key), default)
+        if type(value) not in PLAIN:
+            refuse_unrun("client.get", value)
+        return value
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those of `keys` that are there, by key."""
@@ -98,14 +102,19 @@ class MemcacheStorage:
         names: Mapping[Any, Any] | None = None
         try:
             if self._key_of is None:
-                return self._client.get_many(keys)
-            names = self._names(keys)
-            values = self._client.get_many(list(names))
+                values = self._client.get_many(keys)
+            else:
+                names = self._names(keys)
+                values = self._client.get_many(list(names))
         except Exception as error:
             partly = _read_partly(error, keys, names)
             if partly is None:
                 raise
             raise partly from error
+        if type(values) is not dict:
+            refuse_unrun("client.get_many", values)
+        if names is None:
+            return values
         return {names[name]: value for name, value in values.items()}
 
     def _names(self, keys: Iterable[Any]) -> dict[Any, Any]:
@@ -116,7 +125,10 @@ class MemcacheStorage:
     def set(self, key: Any, value: Any) -> None:
         """Keep `value` under `key`, in place of what is there."""
         name = key if self._key_of is None else self._key_of(key)
-        if self._client.set(name, value, self._expire()) is False:
+        done = self._client.set(name, value, self._expire())
+        if done is not True:
+            refuse_unrun("client.set", done)
+        if done is False:
             raise self._partial("set", [name], {name: key})
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
@@ -124,6 +136,7 @@ class MemcacheStorage:
         names = self._names(items)
         named = {name: items[key] for name, key in names.items()}
         failed = self._client.set_many(named, self._expire())
+        refuse_unrun("client.set_many", failed)
         if failed:
             raise self._partial("set", failed, names)
 
@@ -135,6 +148,7 @@ class MemcacheStorage:
         """Have nothing under any of `keys`."""
         names = self._names(keys)
         failed = self._client.delete_many(list(names))
+        refuse_unrun("client.delete_many", failed)
         if failed:
             raise self._partial("deleted", failed, names)
 
@@ -147,7 +161,7 @@ class MemcacheStorage:
 
     def flush(self) -> None:
         """Delete everything on all the servers, whoever put it there."""
-        self._client.flush_all()
+        refuse_unrun("client.flush_all", self._client.flush_all())
 
     def __repr__(self) -> str:
         life = "" if self._ttl is None else f", {self._ttl:g} s each"

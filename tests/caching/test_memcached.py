@@ -226,3 +226,32 @@ def test_bad_arguments_and_repr() -> None:
     with pytest.raises(ValueError, match=r"jitter must be in \[0, 1\], got -1"):
         MemcacheStorage(client, jitter=-1)
     assert repr(MemcacheStorage(client, ttl=60)) == "<MemcacheStorage over Expiries, 60 s each>"
+
+
+class AsyncClient:
+    """A client whose every call is a promise."""
+
+    async def get(self, key: Any, default: Any = None) -> Any: ...
+    async def get_many(self, keys: Any) -> Any: ...
+    async def set(self, key: Any, value: Any, expire: int = 0) -> Any: ...
+    async def set_many(self, values: Any, expire: int = 0) -> Any: ...
+    async def delete_many(self, keys: Any) -> Any: ...
+    async def flush_all(self) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda storage: storage.get("a"),
+        lambda storage: storage.get_multi(["a", "b"]),
+        lambda storage: storage.set("a", 1),
+        lambda storage: storage.set_multi({"a": 1, "b": 2}),
+        lambda storage: storage.delete("a"),
+        lambda storage: storage.delete_multi(["a", "b"]),
+        lambda storage: storage.flush(),
+    ],
+)
+def test_an_async_client_is_refused_by_every_operation(call: Any) -> None:
+    storage: Any = MemcacheStorage(AsyncClient())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"client\.\w+ must return a value, got <coroutine"):
+        call(storage)

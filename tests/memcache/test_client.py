@@ -777,3 +777,12 @@ def test_a_server_that_is_down_is_skipped(servers: Servers) -> None:
     with Client(manager, timeout=10.0) as client:
         assert client.get("a1") == 1
     manager.close()
+
+
+def test_to_flush_in_the_past_is_to_flush_now() -> None:
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    for delay in (-1, timedelta(0), timedelta(days=-1), past):
+        client = memcache.Client.over(MockClient())
+        client.set("a", 1)
+        client.flush_all(delay)
+        assert client.get("a") is None
