@@ -117,6 +117,17 @@ EAST = datetime.timezone(2 * HOUR)
 MOMENT = datetime.datetime(2014, 7, 1, 12, 34, 56, 7)
 
 
+# Called with names that are known only here.
+ENUM: Any = enum.Enum
+FLAG: Any = enum.Flag
+STR_ENUM: Any = enum.StrEnum
+
+
+def typed(text: str, kind: str) -> tuple[str, str, str]:
+    """Return a literal in each dialect, where PostgreSQL's says its type."""
+    return text, text, f"{text}::{kind}"
+
+
 @pytest.mark.parametrize(
     ("value", "mysql", "sqlite", "postgresql"),
     [
@@ -148,22 +159,29 @@ MOMENT = datetime.datetime(2014, 7, 1, 12, 34, 56, 7)
         (b"\x00'\\\xff", "X'00275cff'", "X'00275cff'", "E'\\\\x00275cff'::bytea"),
         (bytearray(b"a"), "X'61'", "X'61'", "E'\\\\x61'::bytea"),
         (memoryview(b"abcd")[::2], "X'6163'", "X'6163'", "E'\\\\x6163'::bytea"),
-        (MOMENT, *["'2014-07-01 12:34:56.000007'"] * 3),
-        (datetime.datetime(1, 1, 1), *["'0001-01-01 00:00:00.000000'"] * 3),
+        (MOMENT, *typed("'2014-07-01 12:34:56.000007'", "timestamp")),
+        (datetime.datetime(1, 1, 1), *typed("'0001-01-01 00:00:00.000000'", "timestamp")),
         (
             MOMENT.replace(tzinfo=EAST),
             "'2014-07-01 10:34:56.000007'",
             "'2014-07-01 10:34:56.000007'",
             "'2014-07-01 10:34:56.000007+00:00'",
         ),
-        (MOMENT.date(), *["'2014-07-01'"] * 3),
-        (MOMENT.time(), *["'12:34:56.000007'"] * 3),
-        (-HOUR * 30, "'-30:00:00.000000'", "'-30:00:00.000000'", "'-2 days 18:00:00.000000'"),
+        (MOMENT.date(), *typed("'2014-07-01'", "date")),
+        (MOMENT.time(), *typed("'12:34:56.000007'", "time")),
+        (ENUM("E", {"A": MOMENT})["A"], *typed("'2014-07-01 12:34:56.000007'", "timestamp")),
+        (ENUM("E", {"A": MOMENT.date()})["A"], *typed("'2014-07-01'", "date")),
+        (
+            -HOUR * 30,
+            "'-30:00:00.000000'",
+            "'-30:00:00.000000'",
+            "'-2 days 18:00:00.000000'::interval",
+        ),
         (
             datetime.timedelta(hours=838, minutes=59, seconds=59),
             "'838:59:59.000000'",
             "'838:59:59.000000'",
-            "'34 days 22:59:59.000000'",
+            "'34 days 22:59:59.000000'::interval",
         ),
         (uuid.UUID(int=10), *["'00000000-0000-0000-0000-00000000000a'"] * 3),
         (Colour.RED, r"'it\'s red'", "'it''s red'", "'it''s red'"),
@@ -171,8 +189,13 @@ MOMENT = datetime.datetime(2014, 7, 1, 12, 34, 56, 7)
         (Loud("a'b"), r"'a\'b'", "'a''b'", "'a''b'"),
         (Meters(2.5), "2.5", "2.5", "2.5"),
         (Exact("2.50"), "2.50", "2.50", "2.50"),
-        (Day(2014, 7, 1), *["'2014-07-01 00:00:00.000000'"] * 3),
-        (Span(hours=1), "'01:00:00.000000'", "'01:00:00.000000'", "'0 days 01:00:00.000000'"),
+        (Day(2014, 7, 1), *typed("'2014-07-01 00:00:00.000000'", "timestamp")),
+        (
+            Span(hours=1),
+            "'01:00:00.000000'",
+            "'01:00:00.000000'",
+            "'0 days 01:00:00.000000'::interval",
+        ),
         (Index(), "12", "12", "12"),
     ],
 )
@@ -200,12 +223,6 @@ class NotATime(datetime.datetime):
         return True
 
     __hash__ = None  # type: ignore[assignment]
-
-
-# Called with names that are known only here.
-ENUM: Any = enum.Enum
-FLAG: Any = enum.Flag
-STR_ENUM: Any = enum.StrEnum
 
 
 class Valued(int):

@@ -65,6 +65,15 @@ _RARER = {
     "time": "datetime",
     "timedelta": "datetime",
 }
+# What PostgreSQL's literals of times say after the quotes, so that they are of the types that its
+# driver names. An aware datetime says none, because it must be right in TIMESTAMP (which ignores
+# its zone) and in TIMESTAMPTZ (which obeys it), whatever the zone of the session is.
+_TYPED = {
+    "date": "::date",
+    "datetime": "::timestamp",
+    "time": "::time",
+    "timedelta": "::interval",
+}
 # What drivers of MySQL and PostgreSQL are sent as it is, without a zone.
 _KNOWN = frozenset({"date", "datetime", "time"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -301,6 +310,8 @@ def plainer(value: object, style: int) -> tuple[str | None, object]:
     text = _quoted_text(plain, style)
     if text is None:
         return _decimal_text(plain, style), None  # type: ignore[arg-type]  # a Decimal is left
+    if style == POSTGRESQL and getattr(plain, "tzinfo", None) is None:
+        return f"'{text}'{_TYPED.get(type(plain).__name__, '')}", None
     return f"'{text}'", None
 
 

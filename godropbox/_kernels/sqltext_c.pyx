@@ -117,7 +117,7 @@ cdef extern from "sqltext.h":
     ) noexcept nogil
 
 cdef enum:
-    SMALL = 48  # room for what _plain writes: a float's repr has at most 24 characters
+    SMALL = 48  # room for what _plain writes: a PostgreSQL timestamp has 39 characters
     SHORT = 256  # a str up to here is quoted on the stack
     INT_ROOM = 21  # the most that an int of 64 bits takes, and a comma
     FEW = 8  # values kept without memory of their own
@@ -194,6 +194,9 @@ cdef Py_ssize_t _plain(object value, int style, char *out) except -1:
             PyDateTime_DATE_GET_HOUR(value), PyDateTime_DATE_GET_MINUTE(value),
             PyDateTime_DATE_GET_SECOND(value), PyDateTime_DATE_GET_MICROSECOND(value), out,
         )
+        if style == GDBX_SQLTEXT_POSTGRESQL:
+            memcpy(out + GDBX_SQLTEXT_DATETIME, b"::timestamp", 11)
+            return GDBX_SQLTEXT_DATETIME + 11
         return GDBX_SQLTEXT_DATETIME
     return 0
 

@@ -401,6 +401,92 @@ def test_an_aware_datetime_is_one_moment_in_any_zone_of_the_session(zone: str) -
                 connection.execute("DELETE FROM moments")
 
 
+NOON = datetime.datetime(2014, 7, 1, 12, 34)
+DAY = datetime.timedelta(days=1)
+
+
+def test_a_day_and_a_moment_are_compared_alike_by_every_road(server: Server) -> None:
+    c = TABLE.c
+    held = {c.day: [NOON.date() + n * DAY for n in (-1, 0, 1)]}
+    held[c.moment] = [NOON + n * DAY for n in (-1, 0, 1)]
+    others = [NOON.date(), NOON, datetime.datetime(2014, 7, 1), NOON + DAY]
+    for column, values in held.items():
+        for value in values:
+            row = TABLE.insert(column).row(value)
+            server.run(row.sql(server.database, dialect=server.dialect))
+        for other in others:
+            conditions: list[tuple[Any, Any]] = [
+                (lambda v, c=column: c == v, lambda a, b: a == b),
+                (lambda v, c=column: c != v, lambda a, b: a != b),
+                (lambda v, c=column: c < v, lambda a, b: a < b),
+                (lambda v, c=column: c >= v, lambda a, b: a >= b),
+                (lambda v, c=column: c.between(v, v), lambda a, b: a == b),
+                (lambda v, c=column: ~c.between(v, v), lambda a, b: a != b),
+                (lambda v, c=column: c.in_([v]), lambda a, b: a == b),
+            ]
+            for condition, plain in conditions:
+                wanted = sum(plain(midnight(value), midnight(other)) for value in values)
+                found = []
+                for road, run in server.roads(
+                    lambda v, make=condition: TABLE.select(sb.count()).where(make(v)), other
+                ):
+                    if condition is conditions[-1][0] and road.startswith("prepared"):
+                        continue
+                    found.append((road, run()[0][0]))
+                # SQLite compares the texts that it keeps.
+                counts = {count for _, count in found}
+                assert len(counts) == 1, (column, other, found)
+                if server.dialect != "sqlite":
+                    assert counts == {wanted}, (column, other, found)
+        server.run("DELETE FROM swept")
+
+
+def midnight(value: Any) -> datetime.datetime:
+    """Return a date as the moment that it is compared as, a datetime as it is."""
+    if isinstance(value, datetime.datetime):
+        return value
+    return datetime.datetime.combine(value, datetime.time())
+
+
+def test_times_reckon_alike_by_text_and_by_parameters(server: Server) -> None:
+    if server.dialect != "postgresql":
+        return  # the others have no type for a span of time
+    c = TABLE.c
+    span = datetime.timedelta(days=2, microseconds=7)
+    row = TABLE.insert(c.moment, c.day, c.clock, c.span).row(NOON, NOON.date(), NOON.time(), span)
+    server.run(row.sql(server.database, dialect=server.dialect))
+    literal = sb.literal
+    for expression, wanted in [
+        (literal(2 * DAY) < literal(10 * DAY), True),
+        (literal(datetime.time(9)) < datetime.time(10), True),
+        (literal(NOON.date()) < literal(NOON), True),
+        (literal(NOON.date()) == literal(datetime.datetime(2014, 7, 1)), True),
+        (c.span < 10 * DAY, True),
+        (c.span == span, True),
+        (c.moment + span, NOON + span),
+        (c.moment - span, NOON - span),
+        (c.moment - 10 * DAY, NOON - 10 * DAY),
+        (c.moment - (NOON - span), span),
+        (c.day + DAY, datetime.datetime(2014, 7, 2)),
+        (c.day - datetime.date(2014, 6, 30), 1),
+        (c.clock + datetime.timedelta(hours=1), datetime.time(13, 34)),
+        (literal(NOON) - span, NOON - span),
+        (literal(span) + span, 2 * span),
+        (sb.func("date_trunc", "day", NOON), datetime.datetime(2014, 7, 1)),
+        (sb.func("date_trunc", "day", span), 2 * DAY),
+        (sb.case((c.moment == NOON, span), otherwise=DAY), span),
+        (sb.if_(c.moment == NOON, NOON, NOON.date()), NOON),
+    ]:
+        assert _same(server, expression) == wanted
+    aware = NOON.replace(tzinfo=EAST)
+    for make in (
+        lambda v: sb.func("date_trunc", "minute", sb.cast(v, "timestamptz")),
+        lambda v: sb.if_(c.moment == NOON, sb.cast(v, "timestamptz"), None),
+    ):
+        assert _same(server, make(aware)) == aware
+    server.run("DELETE FROM swept")
+
+
 NUMBERS: list[Any] = [-5, 7, -2.5, 1.0, 0.1, Decimal("-1.50"), 3]
 OPERATORS: dict[str, Any] = {
     "==": lambda a, b: a == b,

@@ -1,6 +1,6 @@
 """One statement in three dialects, and what a dialect has not got."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -37,7 +37,8 @@ ONLY_MYSQL = [
         (
             base.where(t1.c.col4 > datetime(2014, 7, 1)),
             f'SELECT {A} FROM "db"."table1" WHERE "table1"."col4">\'2014-07-01 00:00:00.000000\'',
-            None,
+            f'SELECT {A} FROM "db"."table1"'
+            ' WHERE "table1"."col4">\'2014-07-01 00:00:00.000000\'::timestamp',
         ),
         (
             base.where(a.like("x\\_y'")),
@@ -120,6 +121,36 @@ def test_what_a_dialect_lacks_is_named(statement: sb.Statement, feature: str, di
     assert statement.sql("db")
     with pytest.raises(sb.UnsupportedFeature, match=feature):
         statement.sql("db", dialect=dialect)  # type: ignore[arg-type]
+
+
+def test_only_postgresql_has_moments_with_a_zone() -> None:
+    for dialect in ("mysql", "sqlite"):
+        with pytest.raises(sb.UnsupportedFeature, match="CAST to timestamptz"):
+            shown(sb.cast(a, "timestamptz"), dialect=dialect)
+    aware = datetime(2014, 7, 1, 12, tzinfo=UTC)
+    text = shown(sb.cast(aware, "timestamptz"), dialect="postgresql")
+    assert text == "CAST('2014-07-01 12:00:00.000000+00:00' AS TIMESTAMPTZ)"
+
+
+def test_times_say_their_types_in_text_alone() -> None:
+    moment = datetime(2014, 7, 1, 12)
+    values = [moment, moment.date(), moment.time(), timedelta(days=1)]
+    kinds = ["timestamp", "date", "time", "interval"]
+    slots = [sb.slot("v", type(value)) for value in values]
+    for value, kind, slot in zip(values, kinds, slots, strict=True):
+        text = base.where(a == value).sql("db", dialect="postgresql")
+        assert text.endswith(f"'::{kind}")
+        prepared = base.where(a == slot).prepare("db", dialect="postgresql")
+        assert prepared.sql(v=value) == text
+        assert f"'::{kind})" in base.where(a.in_([value])).sql("db", dialect="postgresql")
+        insert = t1.insert(a, b).rows([(value, value)]).sql("db", dialect="postgresql")
+        assert insert.count(f"'::{kind}") == 2
+    for style in ("format", "pyformat", "qmark"):
+        bound, _ = base.where(a.in_(values)).bind("db", style, dialect="postgresql")
+        assert ":" not in bound
+    bound, _ = base.where(a.in_(values)).bind("db", "numeric", dialect="postgresql")
+    assert bound.endswith("IN (:1,:2,:3,:4)")
+    assert bound.count(":") == 4
 
 
 def test_no_operator_runs_into_a_minus() -> None:

@@ -50,6 +50,8 @@ _HEXADECIMAL = re.compile(r"[xX]'((?:[0-9A-Fa-f]{2})*)'(?!')")
 # Without a sign: in all three dialects the minus is an operator, one token of its own.
 _NUMBER = re.compile(r"-?((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
 _BYTEA = "::bytea"
+# PostgreSQL's 'string'::type, of the types whose values the lexer leaves as their text.
+_CAST = re.compile(r"('[^']*')::(?:date|interval|time|timestamp)")
 
 
 def _mysql_unit(found: "re.Match[str]") -> str:
@@ -104,6 +106,9 @@ def read_literal(text: str, mode: SqlMode) -> str | bytes | Decimal | bool | Non
             return word == "TRUE"
         if text.endswith(_BYTEA):
             return _bytea(_string(text.removesuffix(_BYTEA), mode))
+        typed = _CAST.fullmatch(text)
+        if typed is not None:
+            return _string(typed[1], mode)
     elif text[:1] in ("x", "X"):
         return bytes.fromhex(_whole(_HEXADECIMAL, text)[1])
     if text[:1] in ("'", "e", "E"):

@@ -23,7 +23,16 @@ _Dialect = Literal["mysql", "sqlite", "postgresql"]
 _Sequence = Literal["format", "qmark", "numeric"]
 _Named = Literal["named", "pyformat"]
 _Kind = Literal[
-    "integer", "unsigned", "double", "decimal", "text", "bytes", "date", "datetime", "time"
+    "integer",
+    "unsigned",
+    "double",
+    "decimal",
+    "text",
+    "bytes",
+    "date",
+    "datetime",
+    "timestamptz",
+    "time",
 ]
 _Condition: TypeAlias = "Expression[bool]"
 

@@ -81,6 +81,7 @@ _TYPES = {
     "bytes": ("BINARY", "BLOB", "BYTEA", "bytes"),
     "date": ("DATE", "", "DATE", "date"),
     "datetime": ("DATETIME(6)", "", "TIMESTAMP", "datetime"),
+    "timestamptz": ("", "", "TIMESTAMPTZ", "timestamptz"),
     "time": ("TIME(6)", "", "TIME", "time"),
     "decimal": ("DECIMAL(65,30)", "NUMERIC", "NUMERIC", "decimal"),
 }
@@ -248,7 +249,8 @@ def cast(value: object, kind: str) -> Expression:
     """Return ``CAST(value AS type)``.
 
     `kind` is ``integer``, ``unsigned``, ``double``, ``decimal``, ``text``, ``bytes``, ``date``,
-    ``datetime`` or ``time``; each dialect has its own name for it, or has not got it.
+    ``datetime``, ``timestamptz`` or ``time``; each dialect has its own name for it, or has not got
+    it.
     """
     if not isinstance(kind, str) or kind not in _TYPES:
         raise ValueError(f"kind must be one of {', '.join(_TYPES)}, got {shown(kind)}")
