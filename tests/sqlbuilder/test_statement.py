@@ -392,6 +392,14 @@ def test_a_wrong_fill_is_refused(values: dict[str, object], match: str) -> None:
         statement.prepare("db", paramstyle="format").bind(**values)
 
 
+@pytest.mark.parametrize("name", ["self", "cls", "values", "slot", "database"])
+def test_a_slot_may_have_any_name(name: str) -> None:
+    statement = t1.select(a).where(a == sb.slot(name, int))
+    assert statement.prepare("db").sql(**{name: 5}) == HEAD + "`table1`.`col1`=5"
+    bound = statement.prepare("db", paramstyle="qmark")
+    assert bound.bind(**{name: 5}) == (HEAD + "`table1`.`col1`=?", (5,))
+
+
 def test_slots_have_rules() -> None:
     with pytest.raises(ValueError, match=r"slot n has no value: .* prepare\(\)"):
         t1.select(a).where(a == sb.slot("n", int)).sql("db")

@@ -63,7 +63,7 @@ class Prepared:
         """The names of the slots, in alphabetical order."""
         return tuple(sorted(_names(self._all())))
 
-    def sql(self, **values: object) -> str:
+    def sql(self, /, **values: object) -> str:
         """Return the text with `values`, given by the names of the slots.
 
         Raises ``TypeError`` for a slot without a value, a value without a slot, or one of another
@@ -91,7 +91,7 @@ class Prepared:
         text.put(self._pieces[len(self._slots)])
         return text.take()
 
-    def bind(self, **values: object) -> "tuple[str, tuple[object, ...] | dict[str, object]]":
+    def bind(self, /, **values: object) -> "tuple[str, tuple[object, ...] | dict[str, object]]":
         """Return the text and the parameters with `values`, given by the names of the slots.
 
         Raises what ``sql`` raises.
