@@ -479,6 +479,7 @@ def test_times_reckon_alike_by_text_and_by_parameters(server: Server) -> None:
     ]:
         assert _same(server, expression) == wanted
     aware = NOON.replace(tzinfo=EAST)
+    make: Any
     for make in (
         lambda v: sb.func("date_trunc", "minute", sb.cast(v, "timestamptz")),
         lambda v: sb.if_(c.moment == NOON, sb.cast(v, "timestamptz"), None),

@@ -291,6 +291,102 @@ def test_a_list_of_a_wrong_shape_is_refused_when_built(wrong: Any, error: Any, m
         wrong()
 
 
+pair: Any = sb.tuple_(a, b)
+triple: Any = sb.tuple_(1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "symbol", "widths"),
+    [
+        (lambda: pair == triple, "=", (2, 3)),
+        (lambda: pair != triple, "!=", (2, 3)),
+        (lambda: pair <= triple, "<=", (2, 3)),
+        (lambda: sb.gt(triple, pair), ">", (3, 2)),
+        (lambda: pair == 1, "=", (2, 1)),
+        (lambda: sb.lt(1, pair), "<", (1, 2)),
+        (lambda: pair == c, "=", (2, 1)),
+        (lambda: c == pair, "=", (1, 2)),
+        (lambda: pair == sb.literal("x"), "=", (2, 1)),
+        (lambda: pair == sb.slot("s", int), "=", (2, 1)),
+        (lambda: pair == c + 1, "=", (2, 1)),
+        (lambda: pair == sb.add(c, 1), "=", (2, 1)),
+        (lambda: sb.add(pair) == triple, "=", (2, 3)),
+        (lambda: pair == t2.select(t2.c.col3).scalar(), "=", (2, 1)),
+        (lambda: pair.like("x"), "LIKE", (2, 1)),
+        (lambda: pair.between(1, 2), "BETWEEN", (2, 1)),
+        (lambda: pair.between(sb.tuple_(1, 2), triple), "BETWEEN", (2, 3)),
+        (lambda: pair.not_between(1, 2), "BETWEEN", (2, 1)),
+        (lambda: c.between(1, pair), "BETWEEN", (1, 2)),
+        (lambda: pair.in_(triple), "IN", (2, 3)),
+    ],
+)
+def test_rows_of_unlike_widths_are_not_compared(wrong: Any, symbol: str, widths: Any) -> None:
+    with pytest.raises(ValueError, match="the sides of") as caught:
+        wrong()
+    assert str(caught.value) == (
+        f"the sides of {symbol} must have as many values, got {widths[0]} and {widths[1]}"
+    )
+
+
+def test_a_query_after_in_has_as_many_columns_as_what_is_looked_for() -> None:
+    one, two = t2.select(t2.c.col3), t2.select(t2.c.col3, t2.c.col4)
+    wrong: Any
+    for wrong in (
+        lambda: pair.in_(one),
+        lambda: pair.not_in(one),
+        lambda: pair.in_(sb.union(one, one)),
+        lambda: a.in_(two),
+        lambda: a.not_in(two),
+        lambda: (a + 1).in_(two),
+        lambda: one.scalar().in_(two),
+    ):
+        with pytest.raises(ValueError, match=r"the query after (NOT )?IN must have \d columns"):
+            wrong()
+    head, query = f"({A},{B})", "SELECT `table2`.`col3`,`table2`.`col4` FROM `db`.`table2`"
+    select = t1.select(a)
+    for right, text in [
+        (pair.in_(two), f"{head} IN ({query})"),
+        (pair == two.scalar(), f"{head}=({query})"),
+        (pair.in_(t2.select(sb.star())), f"{head} IN (SELECT * FROM `db`.`table2`)"),
+        (pair == sb.func("ROW", 1, 2), f"{head}=ROW(1,2)"),
+        (pair == sb.add(sb.func("ROW", 1, 2)), f"{head}=ROW(1,2)"),
+        (pair.between(pair, sb.tuple_(1, 2)), f"{head} BETWEEN {head} AND (1,2)"),
+        (sb.tuple_(a) == 1, f"({A})=1"),
+        (pair.is_null(), f"{head} IS null"),
+    ]:
+        assert select.where(right).sql("db").endswith(f" WHERE {text}")
+
+
+@pytest.mark.parametrize("null", [*NULLS, sb.cast(None, "integer")])
+def test_arithmetic_with_none_is_refused(null: Any) -> None:
+    wrong: Any
+    for wrong in (
+        lambda: a + null,
+        lambda: a - null,
+        lambda: null - a,
+        lambda: a * null,
+        lambda: a / null,
+        lambda: a % null,
+        lambda: a | null,
+        lambda: a & null,
+        lambda: a ^ null,
+        lambda: a == b + null,
+        lambda: sb.add(a, 1, null),
+        lambda: sb.sub(null, a),
+        lambda: sb.mul(a, null),
+        lambda: sb.div(null, a),
+        lambda: sb.bit_or(a, null),
+    ):
+        with pytest.raises(ValueError, match=r". with None is always null: "):
+            wrong()
+
+
+def test_a_nullable_slot_stands_in_arithmetic() -> None:
+    prepared = t1.update().set(a, a + SLOT).all_rows().prepare("db")
+    assert prepared.sql(s=None).endswith(f"{A} + null")
+    assert prepared.sql(s=5).endswith(f"{A} + 5")
+
+
 def test_rows_of_any_kind_are_looked_for() -> None:
     rows = sb.tuple_(a, b).in_([[1, "x"], (Decimal("2.5"), b"y")])
     assert where(rows) == f"({A},{B}) IN ((1,'x'), (2.5,X'79'))"

@@ -27,6 +27,11 @@ cpdef int depth_of(tuple items) except -1
 cpdef int above(object left, object right) except -1
 @cython.locals(node=Node)
 cpdef int nulls_of(object value) except -1
+@cython.locals(node=Node)
+cdef Py_ssize_t width_of(object value) except -2
+@cython.locals(ours=Py_ssize_t, theirs=Py_ssize_t)
+cpdef int same_width(str what, object left, object right) except -1
+cpdef object always_null(str symbol)
 cpdef object never_true(str what, int nulls)
 @cython.locals(node=Node)
 cpdef int write_operand(Renderer out, object value, int least) except -1

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Node",
     "above",
+    "always_null",
     "depth_of",
     "never_true",
     "nulls_of",
     "operand",
     "predicate",
+    "same_width",
     "too_deep",
     "write_enclosed",
     "write_operand",
@@ -58,7 +60,7 @@ class Node:
         return 0
 
     def _row_width(self) -> int:
-        """Return how many values a row has, and -1 for what is no row."""
+        """Return how many values a row has, 1 for a value, and -1 where it is not known."""
         return -1
 
     def _is_star(self) -> bool:
@@ -135,6 +137,32 @@ def nulls_of(value: object) -> int:
         node = value
         return node._nulls()
     return NULL if value is None else 0
+
+
+def width_of(value: object) -> int:
+    """Return what an operand's ``_row_width`` says; for a plain value 1, and -1 for None."""
+    if isinstance(value, Node):
+        node = value
+        return node._row_width()
+    return -1 if value is None else 1
+
+
+def same_width(what: str, left: object, right: object) -> int:
+    """Raise unless the operands of `what` have as many values, or it is not known of one."""
+    ours = width_of(left)
+    theirs = width_of(right)
+    if ours != theirs and min(ours, theirs) >= 0:
+        raise ValueError(
+            f"the sides of {what.strip()} must have as many values, got {ours} and {theirs}"
+        )
+    return 0
+
+
+def always_null(symbol: str) -> Exception:
+    """Return the error for arithmetic with None."""
+    return ValueError(
+        f"{symbol.strip()} with None is always null: leave None out, or write it alone for null"
+    )
 
 
 def never_true(what: str, nulls: int) -> Exception:

@@ -54,6 +54,9 @@ class Column(Expression):
         self.nullable = nullable
         self.charset = self.collation = None
 
+    def _row_width(self) -> int:
+        return 1
+
     @property
     def name(self) -> str:
         """The column's name."""

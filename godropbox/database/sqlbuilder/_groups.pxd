@@ -2,13 +2,13 @@
 cimport cython
 from godropbox._kernels.sqltext_c cimport Text
 from godropbox.database.sqlbuilder._base cimport (
-    above, depth_of, nulls_of, operand, predicate, write_operand
+    above, always_null, depth_of, nulls_of, operand, predicate, write_operand
 )
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int ATOM, ODD_VALUE, VALUE, PREDICATE, UNKNOWN
+cdef int ATOM, ODD_VALUE, VALUE, PREDICATE, UNKNOWN, NULL
 
 
 cdef class Nary(Expression):

@@ -5,7 +5,7 @@ Made by functions; what operators make is in ``_nodes``.
 """
 
 from . import _grammar
-from ._base import above, depth_of, nulls_of, operand, predicate, write_operand
+from ._base import above, always_null, depth_of, nulls_of, operand, predicate, write_operand
 from ._names import shown
 from ._nodes import Expression
 from ._render import Renderer
@@ -19,6 +19,7 @@ ODD_VALUE = _grammar.ODD_VALUE
 VALUE = _grammar.VALUE
 PREDICATE = _grammar.PREDICATE
 UNKNOWN = _grammar.UNKNOWN
+NULL = _grammar.NULL
 
 
 class Nary(Expression):
@@ -47,7 +48,9 @@ class Nary(Expression):
         return nulls_of(self._items[0]) if len(self._items) == 1 else 0
 
     def _row_width(self) -> int:
-        if len(self._items) != 1 or not isinstance(self._items[0], Expression):
+        if len(self._items) > 1:
+            return 1
+        if not isinstance(self._items[0], Expression):
             return -1
         only = self._items[0]
         return only._row_width()
@@ -64,6 +67,9 @@ def nary(symbol: str, items: tuple[object, ...], prec: int) -> Expression:
     node._prec = ATOM
     if prec:
         node._items = tuple([operand(item) for item in items])
+        for item in node._items:
+            if len(items) > 1 and nulls_of(item) == NULL:
+                raise always_null(name)
         node._kind = VALUE
     else:
         node._items = tuple([predicate(f"an operand of {name}", item) for item in items])
@@ -105,6 +111,9 @@ class Scalar(Expression):
         self._query._write_query(out)
         out.text.put(")")
         return 0
+
+    def _row_width(self) -> int:
+        return self._query._width()
 
 
 def exists_node(query: object) -> Expression:

@@ -3,7 +3,8 @@ cimport cython
 from godropbox._kernels cimport sqltext_c as sqltext
 from godropbox._kernels.sqltext_c cimport Text
 from godropbox.database.sqlbuilder._base cimport (
-    Node, above, depth_of, never_true, nulls_of, operand, predicate, write_enclosed, write_operand
+    Node, above, always_null, depth_of, never_true, nulls_of, operand, predicate, same_width,
+    write_enclosed, write_operand
 )
 from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
 from godropbox.database.sqlbuilder._statement cimport Query
@@ -47,7 +48,7 @@ cdef class In(Expression):
 @cython.locals(symbol=str, equality=bint, left=int, right=int)
 cdef int _settle_null(Binary node, int nulls) except -1
 cdef int _write_factor(Renderer out, Expression node, object value, int least) except -1
-@cython.locals(node=Binary, depth=int, nulls=int)
+@cython.locals(node=Binary, depth=int, nulls=int, odd=bint)
 cpdef Binary binary(str symbol, object left, object right, int prec)
 @cython.locals(node=Chain, chain=Chain)
 cdef Expression _chain(str symbol, Expression left, object right)
@@ -58,6 +59,8 @@ cdef Expression _membership(Expression left, object values, bint negated)
 @cython.locals(out=Renderer)
 cdef str _preview(Expression node)
 cdef str _in_words(bint negated)
+@cython.locals(query=Query, ours=Py_ssize_t, theirs=Py_ssize_t)
+cdef int _check_searched(Expression left, object values, bint negated) except -1
 @cython.locals(node=Expression)
 cdef bint _meets(Expression left, object right) except -1
 cpdef Expression conjunction(Expression left, object right)

@@ -12,11 +12,13 @@ from . import _grammar
 from ._base import (
     Node,
     above,
+    always_null,
     depth_of,
     never_true,
     nulls_of,
     operand,
     predicate,
+    same_width,
     too_deep,
     write_enclosed,
     write_operand,
@@ -179,8 +181,8 @@ class Expression(Node):
     def in_(self, values: "Iterable[object] | Query") -> "Expression":
         """Return ``self IN (values)``: FALSE for no values; `values` may be a query or a slot.
 
-        Raises ``ValueError`` for a None among them, which IN never finds, and for a row of another
-        width than the ``tuple_`` that is looked for.
+        Raises ``ValueError`` for a None among them, which IN never finds, and for a row or a query
+        of another width than what is looked for.
         """
         return _membership(self, values, False)
 
@@ -260,6 +262,9 @@ class Binary(Expression):
         out.text.put(out.written(self._symbol))
         _write_factor(out, self._right, self._right_value, MUL + 1)
         return 0
+
+    def _row_width(self) -> int:
+        return 1
 
 
 class Chain(Expression):
@@ -341,11 +346,13 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
     node._prec = prec
     node._kind = PREDICATE if prec == COMPARE else VALUE
     depth = nulls = 0
+    odd = False
     if isinstance(left, Expression):
         node._left = left
         node._left_value = None
         depth = node._left._depth
         if node._left._kind == ODD_VALUE:
+            odd = True
             nulls = node._left._nulls()
     else:
         node._left = None
@@ -358,6 +365,7 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
         node._right_value = None
         depth = max(depth, node._right._depth)
         if node._right._kind == ODD_VALUE:
+            odd = True
             nulls |= node._right._nulls()
     elif type(right) is int:
         node._right_value = right
@@ -368,8 +376,14 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
     if depth >= MAX_DEPTH:
         raise too_deep()
     node._depth = depth + 1
-    if nulls and prec == COMPARE:
+    if nulls:
+        if prec != COMPARE:
+            if nulls & NULL:
+                raise always_null(symbol)
+            return node
         _settle_null(node, nulls)
+    if odd and prec == COMPARE:
+        same_width(symbol, left, node._right_value if node._right is None else node._right)
     return node
 
 
@@ -460,9 +474,26 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
         node._ints = False
         node._depth = above(left, values)
         nulls |= nulls_of(values) if isinstance(values, Expression) else 0
+        _check_searched(left, values, negated)
     if nulls:
         raise never_true(f"{_in_words(negated)} with", nulls)
     return node
+
+
+def _check_searched(left: Expression, values: object, negated: bool) -> int:
+    """Raise if what IN looks for is of another width than the query or the row it looks in."""
+    ours = left._row_width()
+    if isinstance(values, Query):
+        query = values
+        theirs = query._width()
+        if ours != theirs and min(ours, theirs) >= 0:
+            raise ValueError(
+                f"the query after {_in_words(negated)} must have {ours} columns, as what is "
+                f"looked for, got {theirs}"
+            )
+    elif left._kind == ODD_VALUE:
+        same_width(_in_words(negated), left, values)
+    return 0
 
 
 def _in_words(negated: bool) -> str:
@@ -529,6 +560,9 @@ def between_node(left: Expression, low: object, high: object, negated: bool) -> 
     nulls = left._nulls() | nulls_of(node._low) | nulls_of(node._high)
     if nulls:
         raise never_true("NOT BETWEEN with" if negated else "BETWEEN with", nulls)
+    if left._row_width() != 1 or isinstance(node._low, Node) or isinstance(node._high, Node):
+        same_width("BETWEEN", left, node._low)
+        same_width("BETWEEN", left, node._high)
     node._negated = negated
     node._prec = BETWEEN
     node._kind = PREDICATE

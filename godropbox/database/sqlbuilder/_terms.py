@@ -69,6 +69,9 @@ class Literal(Expression):
     def _nulls(self) -> int:
         return NULL if self._value is None else 0
 
+    def _row_width(self) -> int:
+        return -1 if self._value is None else 1
+
 
 class Alias(Expression):
     """An expression of the select list and the name it has there.
@@ -309,6 +312,9 @@ class Slot(Expression):
 
     def _nulls(self) -> int:
         return MAYBE_NULL if self._place._nullable else 0
+
+    def _row_width(self) -> int:
+        return -1 if self._place._nullable or self._place._many else 1
 
     def __repr__(self) -> str:
         return f"<{self._place!r}>"
