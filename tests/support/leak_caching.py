@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import logging
 from typing import Any
 
 from godropbox import caching, errors, memcache
@@ -10,6 +11,9 @@ from godropbox.memcache.testing import MockClient
 from support.leaking import Case, fails
 
 __all__ = ["CACHING"]
+
+logging.getLogger("godropbox.caching").addHandler(logging.NullHandler())  # of the first failure
+
 
 KEYS = list(range(10))
 NUMBERS = itertools.count()

@@ -11,6 +11,7 @@ from typing import Any
 from godropbox import memcache
 from godropbox.memcache.codec import Codec
 from godropbox.memcache.testing import MockClient
+from support.knowing import answer_to_probe
 from support.leaking import Case, fails
 
 __all__ = ["CLIENT"]
@@ -57,7 +58,7 @@ def served(address: str, answer: Callable[[bytes], bytes] = answered) -> memcach
 
     def serve() -> None:
         while request := theirs.recv(65536):
-            theirs.sendall(answer(request))
+            theirs.sendall(answer_to_probe(request) or answer(request))
         theirs.close()
 
     threading.Thread(target=serve, daemon=True).start()
