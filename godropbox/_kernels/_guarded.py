@@ -5,7 +5,13 @@ An exception that is on its way must not be replaced by what a user's ``__str__`
 meant for the program. Python's own attributes are read and set past what a class defines over them.
 """
 
-from types import AsyncGeneratorType, BuiltinFunctionType, CoroutineType, GeneratorType
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CoroutineType,
+    GeneratorType,
+    MemberDescriptorType,
+)
 
 TYPE_CHECKING = False  # not typing's: that module takes longer to import than this one
 
@@ -232,12 +238,35 @@ def _copied_without_init(exc: BaseException) -> BaseException:
 def _finish(copied: BaseException, exc: BaseException) -> None:
     for name, value in slots_of(exc).items():
         BaseException.__setattr__(copied, name, value)
+    for base in type(exc).__mro__:
+        if base.__flags__ & _IS_HEAP_TYPE == 0 and base is not BaseException:
+            _copy_members(copied, exc, base)
     own = copied.__dict__
     for name, kind in (("__notes__", list), (FIELDS, dict)):
         if type(own.get(name)) is kind:
             own[name] = kind(own[name])
     link(copied, linked(exc))
     _traceback.__set__(copied, _traceback.__get__(exc))
+
+
+# Of a class that a program made, whose instances have their attributes elsewhere.
+_IS_HEAP_TYPE = 1 << 9
+
+
+def _copy_members(copied: BaseException, exc: BaseException, base: type) -> None:
+    """Copy what a class of Python's keeps in C, such as the name of an ``AttributeError``.
+
+    ``__reduce__`` leaves some of it out: before Python 3.12 this name and its object.
+    """
+    for member in vars(base).values():
+        if type(member) is MemberDescriptorType:
+            try:
+                value = member.__get__(exc)
+                # An OSError takes None for a file's name.
+                if member.__get__(copied) is not value:
+                    member.__set__(copied, value)
+            except Exception:  # noqa: S112  # it is not set, or cannot be: a group's members
+                continue
 
 
 def slots_of(exc: BaseException) -> "dict[str, Any]":

@@ -39,6 +39,8 @@ cdef class SingleFlight:
     @cython.locals(there=Flight, seen=Py_ssize_t)
     cdef bint _waits_for(self, Flight flight, object me) except -1
     cdef bint _is_cancellation(self, object error) except -1
+    @cython.locals(flight=Flight, is_followed=bint)
+    cdef bint _close(self, Lead lead) except -1
     @cython.locals(flight=Flight)
     cdef _settle(self, Lead lead, object state, object outcome)
     cdef _leave(self, Flight flight)

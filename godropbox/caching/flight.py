@@ -97,7 +97,14 @@ class Lead:
         except BaseException as error:
             # A batch that fails says nothing about any one of its keys.
             is_verdict = len(self.flights) == 1 and not self._table._is_cancellation(error)
-            self._table._settle(self, _FAILED if is_verdict else _ABANDONED, error)
+            if not is_verdict:
+                self._table._settle(self, _ABANDONED, None)
+            elif self._table._close(self):
+                # Followers copy a copy: where `error` goes from here, it is given notes and fields
+                # that are the leader's. No variable holds it, as its traceback holds this frame.
+                self._table._settle(self, _FAILED, own_copy(error))
+            else:
+                self._table._settle(self, _FAILED, None)
             raise
         self._table._settle(self, _LANDED, found)
         return found
@@ -314,6 +321,17 @@ class SingleFlight:
         from concurrent.futures import CancelledError  # here, so that importing this does not
 
         return isinstance(error, CancelledError)
+
+    def _close(self, lead: Lead) -> bool:
+        """Let nobody else follow the flights of a lead; tell whether anybody does."""
+        is_followed = False
+        with self._lock:
+            for flight in lead.flights:
+                if self._flights.get(flight.key) is flight:
+                    del self._flights[flight.key]
+                if flight.done is not None:
+                    is_followed = True
+        return is_followed
 
     def _settle(self, lead: Lead, state: Any, outcome: Any) -> None:
         """Put down what became of those flights of a lead that are not settled yet."""

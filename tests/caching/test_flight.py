@@ -211,6 +211,112 @@ def test_every_follower_has_notes_and_fields_of_its_own(error: BaseException) ->
         assert errors.to_dict(each)["fields"]["number"] == number
 
 
+class LateError(Exception):
+    """Of which other threads than the leader's get no copy before the leader is through with it."""
+
+    def __init__(self) -> None:
+        super().__init__("no such host")
+        self.through = threading.Event()
+        self.leader = threading.get_ident()
+        self.copies: list[int] = []
+
+    def __reduce__(self) -> Any:
+        assert threading.get_ident() == self.leader or self.through.wait(10)
+        self.copies.append(1)
+        return LateError, (), self.__dict__
+
+
+@pytest.mark.parametrize("way", ["run", "run_multi"])
+def test_followers_see_nothing_of_what_the_leader_adds_to_its_error(way: str) -> None:
+    flight, gate = SingleFlight(), Gate()
+    made: list[LateError] = []
+
+    def load(*_: Any) -> Any:
+        gate.pass_through()
+        made.append(LateError())
+        with errors.context("loading", shard=3):
+            raise made[0]
+
+    def ask(name: str) -> Any:
+        with errors.context("asking", user=name):
+            return flight.run("key", load) if way == "run" else flight.run_multi(["key"], load)
+
+    def lead() -> Any:
+        try:
+            return ask("ann")
+        finally:
+            made[0].through.set()
+
+    with ThreadPoolExecutor(3) as threads:
+        asked = [threads.submit(lead)]
+        gate.wait_for_someone()
+        asked += [threads.submit(ask, name) for name in ("bob", "eve")]
+        until(lambda: flight.followers == 2)
+        gate.open()
+    assert len(made) == 1
+    for each, name in zip(asked, ("ann", "bob", "eve"), strict=True):
+        error = each.exception()
+        assert isinstance(error, LateError)
+        assert error.__notes__ == ["loading (shard=3)", f"asking (user='{name}')"]
+        assert errors.to_dict(error)["fields"] == {"shard": 3, "user": name}
+
+
+def test_a_leader_whom_nobody_follows_makes_no_copy() -> None:
+    error = LateError()
+    with pytest.raises(LateError) as caught:
+        SingleFlight().run("key", raises(error))
+    assert caught.value is error
+    assert error.copies == []
+
+
+def test_who_asks_while_a_failure_is_copied_loads_again() -> None:
+    """The copy is made of another's code, which may ask for the key itself."""
+    flight = SingleFlight()
+    got: list[Any] = []
+
+    class AskingError(Exception):
+        def __reduce__(self) -> Any:
+            got.append(flight.run("key", lambda: "another"))
+            return super().__reduce__()
+
+    error = AskingError("asks")
+    flying = Flying(flight, raises(error))
+    assert [type(each.exception()) for each in flying.land()] == [AskingError] * 3
+    assert set(got) == {"another"}
+
+
+HIDDEN: list[tuple[Exception, list[str]]] = [
+    (AttributeError("no foo", name="foo", obj=[1]), ["name", "obj"]),
+    (NameError("no foo", name="foo"), ["name"]),
+    (ImportError("no foo", name="foo", path="/foo"), ["name", "path"]),
+    (ModuleNotFoundError("no foo", name="foo", path="/foo"), ["name", "path"]),
+    (SyntaxError("no foo", ("foo.py", 1, 2, "foo", 1, 3)), ["filename", "lineno", "text"]),
+    (OSError(2, "no foo", "foo", None, "bar"), ["filename", "filename2", "errno"]),
+    (OSError(2, "no foo"), ["filename", "filename2", "errno"]),
+    (StopIteration(5), ["value"]),
+]
+
+
+@pytest.mark.parametrize(("error", "names"), HIDDEN, ids=lambda each: type(each).__name__)
+def test_copies_keep_what_pythons_own_errors_know(error: Exception, names: list[str]) -> None:
+    flying = Flying(SingleFlight(), raises(error))
+    for each in flying.land():
+        got = each.exception()
+        assert type(got) is type(error)
+        assert got is not error
+        assert str(got) == str(error)
+        assert [getattr(got, name) for name in names] == [getattr(error, name) for name in names]
+
+
+@pytest.mark.parametrize("error", [AttributeError("foo"), StopIteration(1), SyntaxError("foo")])
+def test_copies_keep_what_was_set_on_pythons_own_errors(error: Any) -> None:
+    name = "value" if isinstance(error, StopIteration) else "name"
+    name = "text" if isinstance(error, SyntaxError) else name
+    setattr(error, name, "set later")
+    flying = Flying(SingleFlight(), raises(error))
+    assert [getattr(each.exception(), name) for each in flying.land()] == ["set later"] * 3
+
+
 @pytest.mark.parametrize("notes", [None, ("a",), "text"], ids=repr)
 def test_an_error_with_odd_notes_reaches_its_followers(notes: Any) -> None:
     flying = Flying(SingleFlight(), raises(NotesError(notes)))
