@@ -16,6 +16,7 @@ from types import (
 TYPE_CHECKING = False  # not typing's: that module takes longer to import than this one
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "notes_of",
     "own_copy",
     "refuse_unrun",
+    "refuse_unrun_values",
     "require_plain",
     "set_args",
     "set_cause",
@@ -265,7 +267,7 @@ def _copy_members(copied: BaseException, exc: BaseException, base: type) -> None
                 # An OSError takes None for a file's name.
                 if member.__get__(copied) is not value:
                     member.__set__(copied, value)
-            except Exception:  # noqa: S112  # it is not set, or cannot be: a group's members
+            except Exception:  # it is not set, or cannot be: a group's members
                 continue
 
 
@@ -289,9 +291,7 @@ def refuse_unrun(what: str, value: object) -> None:
     That is a coroutine, which is closed, another awaitable, or a generator of either kind.
     """
     kind = type(value)
-    if kind in PLAIN:
-        return
-    if not issubclass(kind, _UNRUN) and not _is_awaitable(kind):
+    if kind in PLAIN or not _is_unrun(kind):
         return
     try:
         value.close()  # type: ignore[attr-defined]  # so that nobody warns of it
@@ -300,8 +300,23 @@ def refuse_unrun(what: str, value: object) -> None:
     raise TypeError(f"{what} must return a value, got {brief(value)}: is it async, or a generator?")
 
 
-def _is_awaitable(kind: type) -> bool:
-    return any("__await__" in vars(base) for base in kind.__mro__)
+def refuse_unrun_values(what: str, values: "Collection[object]") -> None:
+    """Do so if one of `values` is such a promise, having closed all that are."""
+    kinds = set(map(type, values))
+    if PLAIN.issuperset(kinds) or not any(map(_is_unrun, kinds - PLAIN)):
+        return
+    refusal: TypeError | None = None
+    for value in values:
+        try:
+            refuse_unrun(what, value)
+        except TypeError as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+
+
+def _is_unrun(kind: type) -> bool:
+    return issubclass(kind, _UNRUN) or any("__await__" in vars(base) for base in kind.__mro__)
 
 
 def require_plain(what: str, function: object) -> None:

@@ -15,7 +15,7 @@ from secrets import token_bytes
 from typing import Any, Final, Generic, TypeVar, overload
 
 from .._forks import begin_again_in_child
-from .._kernels._guarded import refuse_unrun, require_plain
+from .._kernels._guarded import refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
 from . import _consistency as protocol
@@ -244,6 +244,7 @@ class ConsistentCacheOnStorage(Generic[K, V]):
                     return {missed[0]: value}
                 found = self._storage.get_multi(missed)
                 refuse_unrun("storage.get_multi", found)
+                refuse_unrun_values("storage.get_multi", found.values())
             except Exception as error:
                 errors.append(error)
                 return dict.fromkeys(missed, FAILED)

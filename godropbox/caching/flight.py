@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .._forks import begin_again_in_child
 from .._kernels._args import shown
-from .._kernels._guarded import own_copy, refuse_unrun
+from .._kernels._guarded import own_copy, refuse_unrun, refuse_unrun_values
 from .._kernels._identity import refuse_copies
 from .options import require_number
 from .storage import MISSING
@@ -376,6 +376,5 @@ def _all_loaded(found: Any) -> Any:
     refuse_unrun("load", found)
     if not hasattr(found, "items"):
         raise TypeError(f"load must return a mapping of keys, got {shown(found)}")
-    for value in found.values():
-        refuse_unrun("load", value)
+    refuse_unrun_values("load", found.values())
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._forks import begin_again_in_child
 from .._kernels._args import shown
-from .._kernels._guarded import PLAIN, add_note, refuse_unrun, require_plain
+from .._kernels._guarded import PLAIN, add_note, refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
 from ._doubts import Doubts
 from ._failures import Told, failed_keys, found_keys, is_mistake
@@ -236,6 +236,8 @@ class CacheOnStorage:
                 loaded = self._storage.get_multi(keys)
                 if type(loaded) is not dict:
                     refuse_unrun("storage.get_multi", loaded)
+                    loaded = dict(loaded)
+                refuse_unrun_values("storage.get_multi", loaded.values())
                 # A key that was not asked for has no flight that a write of it could tell.
                 loaded = {key: loaded[key] for key in keys if key in loaded}
             if barred is not None:

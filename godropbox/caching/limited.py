@@ -7,7 +7,7 @@ from typing import Any
 
 from .._forks import begin_again_in_child
 from .._kernels._args import checked_int, shown
-from .._kernels._guarded import require_plain
+from .._kernels._guarded import refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
 from .storage import StorageBusyError
 
@@ -64,38 +64,43 @@ class RateLimitedStorage:
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
         with self._turn():
-            return self._storage.get(key, default)
+            value = self._storage.get(key, default)
+            if value is not default:
+                refuse_unrun("storage.get", value)
+            return value
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those of `keys` that are there, by key."""
         with self._turn():
             found: dict[Any, Any] = self._storage.get_multi(keys)
+            refuse_unrun("storage.get_multi", found)
+            refuse_unrun_values("storage.get_multi", found.values())
             return found
 
     def set(self, key: Any, value: Any) -> None:
         """Keep `value` under `key`, in place of what is there."""
         with self._turn():
-            self._storage.set(key, value)
+            refuse_unrun("storage.set", self._storage.set(key, value))
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
         """Keep every value of `items` under its key."""
         with self._turn():
-            self._storage.set_multi(items)
+            refuse_unrun("storage.set_multi", self._storage.set_multi(items))
 
     def delete(self, key: Any) -> None:
         """Have nothing under `key`; a key that is not there is no error."""
         with self._turn():
-            self._storage.delete(key)
+            refuse_unrun("storage.delete", self._storage.delete(key))
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
         """Have nothing under any of `keys`."""
         with self._turn():
-            self._storage.delete_multi(keys)
+            refuse_unrun("storage.delete_multi", self._storage.delete_multi(keys))
 
     def flush(self) -> None:
         """Have nothing at all."""
         with self._turn():
-            self._storage.flush()
+            refuse_unrun("storage.flush", self._storage.flush())
 
     def __repr__(self) -> str:
         return f"<RateLimitedStorage of {self._storage!r}, {self._limit} at once>"

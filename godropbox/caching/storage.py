@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from .._kernels._args import shown
-from .._kernels._guarded import PLAIN, refuse_unrun, require_plain
+from .._kernels._guarded import PLAIN, refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError, UsageError
 
@@ -230,6 +230,7 @@ class FunctionStorage(Generic[K, V]):
             return value
         found = multi([key])
         refuse_unrun("get_multi", found)
+        refuse_unrun_values("get_multi", found.values())
         return found.get(key, default)
 
     def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
@@ -242,9 +243,7 @@ class FunctionStorage(Generic[K, V]):
         else:
             asked = ((key, single(key, MISSING)) for key in keys)
             values = {key: value for key, value in asked if value is not MISSING}
-        if not PLAIN.issuperset(map(type, values.values())):
-            for value in values.values():
-                refuse_unrun("get" if multi is None else "get_multi", value)
+        refuse_unrun_values("get" if multi is None else "get_multi", values.values())
         return values
 
     def set(self, key: K, value: V) -> None:

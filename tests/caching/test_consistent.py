@@ -310,6 +310,13 @@ def test_a_storage_that_is_async_is_refused(caches: Caches, raw: RawMetaClient) 
     ):
         with pytest.raises(TypeError, match="must return a value, got <coroutine"):
             call()
+
+    class Batch(Table):
+        def get_multi(self, keys: Any) -> Any:
+            return {"a": b"1", "b": promised(), "c": promised()}
+
+    with pytest.raises(TypeError, match=r"^storage\.get_multi must return a value, got <coroutine"):
+        caches.over(Batch()).get_multi(["a", "b", "c"])
     # Nothing was written, and that is known: no sentinel keeps readers from the cache.
     assert cache.statistics().aborted == 6
     assert caches.over(Table(a=b"1")).get("a") == b"1"

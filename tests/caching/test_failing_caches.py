@@ -1,6 +1,9 @@
 """A cache that fails: reads go on, writes go on, and nothing old is read afterwards."""
 
+import inspect
+from collections import OrderedDict
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import MagicMock, Mock
 
@@ -19,6 +22,8 @@ from godropbox.caching import (
     LocalStorage,
     MemcacheStorage,
     PartialFailureError,
+    RateLimitedStorage,
+    SingleFlight,
     StaleCacheError,
 )
 from godropbox.memcache import Client, InvalidArgumentError, InvalidTypeError
@@ -645,6 +650,18 @@ async def both(*_: Any) -> Any:
 PROMISES = [promised, generated, both]
 
 
+class Awaited:
+    """An awaitable that can be closed, as those of Cython's and asyncio's can."""
+
+    closed = False
+
+    def __await__(self) -> Any:
+        yield 5
+
+    def close(self) -> None:
+        self.closed = True
+
+
 @pytest.mark.parametrize("function", PROMISES)
 def test_a_storage_that_is_async_is_refused(function: Any) -> None:
     for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
@@ -685,6 +702,7 @@ def test_what_is_promised_by_a_function_that_is_not_async_is_refused(function: A
         lambda: loads.get_multi([1]),
         lambda: FunctionStorage("odd", get=hidden).get_multi([1]),
         lambda: FunctionStorage("odd", get_multi=hidden).get(1),
+        lambda: FunctionStorage("odd", get_multi=mapped).get(1),
         lambda: odd.set(1, 2),
         lambda: odd.set_multi({1: 2}),
         lambda: odd.delete(1),
@@ -701,6 +719,66 @@ def test_what_is_promised_by_a_function_that_is_not_async_is_refused(function: A
     for call in calls:
         with pytest.raises(TypeError, match=r"must return a value, got <.*: is it async, or a ge"):
             call()
+
+
+@pytest.mark.parametrize("function", [*PROMISES, Awaited])
+def test_a_batch_of_promises_is_refused_and_kept_nowhere(function: Any) -> None:
+    """All of them are closed, whatever is beside them, and whatever kind of mapping has them."""
+    for kind in (dict, OrderedDict, MappingProxyType):
+        made: list[Any] = []
+
+        def mapped(keys: Any, made: Any = made, kind: Any = kind) -> Any:
+            made += [function() for _ in range(2)]
+            return kind(dict(zip(keys, [1, made[0], None, made[1]], strict=True)))
+
+        odd = DictStorageOf("get_multi", mapped)
+        fresh = Freshness(ttl=60)
+        for layer in (
+            CacheOnStorage(DictStorage(), odd),
+            FreshCacheOnStorage(DictStorage(), odd, fresh),
+            CacheOnStorage(DictStorage(), RateLimitedStorage(odd, 1)),
+            RateLimitedStorage(odd, 1),
+            FunctionStorage("odd", get_multi=mapped),
+        ):
+            del made[:]
+            with pytest.raises(TypeError, match=r"get_multi must return a value, got <.*: is it"):
+                layer.get_multi(["a", "b", "c", "d"])
+            assert [is_closed(each) for each in made] == [True, True]
+            cache: Any = getattr(layer, "cache", None)
+            assert cache is None or cache.data == {}
+        del made[:]
+        with pytest.raises(TypeError, match=r"^load must return a value, got <.*: is it"):
+            SingleFlight().run_multi(["a", "b", "c", "d"], mapped)
+        assert [is_closed(each) for each in made] == [True, True]
+
+
+def is_closed(promise: Any) -> bool:
+    if isinstance(promise, Awaited):
+        return promise.closed
+    if hasattr(promise, "cr_code"):
+        return inspect.getcoroutinestate(promise) == inspect.CORO_CLOSED
+    if hasattr(promise, "gi_code"):
+        return inspect.getgeneratorstate(promise) == inspect.GEN_CLOSED
+    return hasattr(promise, "ag_code")  # one that has not begun need not be closed
+
+
+@pytest.mark.parametrize("function", PROMISES)
+def test_what_a_limited_storage_promises_is_refused(function: Any) -> None:
+    calls: dict[str, Any] = {
+        "get": (1,),
+        "get_multi": ([1],),
+        "set": (1, 2),
+        "set_multi": ({1: 2},),
+        "delete": (1,),
+        "delete_multi": ([1],),
+        "flush": (),
+    }
+    for name, given in calls.items():
+        limited = RateLimitedStorage(DictStorageOf(name, lambda *given: function(*given)), 1)
+        with pytest.raises(TypeError, match=rf"^storage\.{name} must return a value, got <.*: is"):
+            getattr(limited, name)(*given)
+    unrun = generated()
+    assert RateLimitedStorage(DictStorage(), 1).get("nothing", unrun) is unrun
 
 
 @pytest.mark.parametrize("function", PROMISES)
