@@ -2,17 +2,24 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from .._kernels._args import checked_int, shown
 from .._kernels._guarded import text_of
 from .._kernels._identity import refuse_copies
 from ..database import sqlbuilder
+from ..database.sqltypes import plain_value
 from ..errors import DropboxError
 from ..resource_pool import PoolOptions, SimpleResourcePool
 from .storage import StorageError
 
 __all__ = ["SqlStorage", "sqlite_pool"]
+
+
+_NUMBERS: Final = (int, float, Decimal)
+# Keys that are sent as they are, and no other None than itself is among the others.
+_EXACT: Final = frozenset([str, bytes, int])
 
 
 def sqlite_pool(path: str, *, timeout: float = 5.0, **options: Any) -> SimpleResourcePool:
@@ -42,9 +49,14 @@ class SqlStorage:
 
     Every operation is a transaction, reads as well, since one that stays open would show the next
     reader of its connection the past; with `autocommit` the connections see to that, and a write of
-    more than `batch` keys is several. A row is found if its key equals the one that was asked for
-    in Python, too: let the column compare as Python does (in MySQL ``utf8mb4_bin``). What the
-    driver raises comes out as the cause of a ``StorageError``, and its connection is closed.
+    more than `batch` keys is several. What the driver raises comes out as the cause of a
+    ``StorageError``, and its connection is closed.
+
+    A key is what the column makes of it: an Enum's value, a UUID's text, an int's digits in a
+    column of text. None is no key and raises ``ValueError``. A row whose key is another text than
+    the one sent, which only the database takes for equal, is not found: let the column compare as
+    Python does (in MySQL ``utf8mb4_bin``). Where several rows may be the one of a key, and none of
+    them certainly is, ``get`` and ``get_multi`` raise ``StorageError``.
     """
 
     __slots__ = (
@@ -99,6 +111,9 @@ class SqlStorage:
     def _batches(self, keys: Iterable[Any]) -> list[list[Any]]:
         """Return the keys, each once, so many at a time as one statement takes."""
         once = list(dict.fromkeys(keys))
+        for key in once:
+            if type(key) not in _EXACT and plain_value(key) is None:
+                raise ValueError(f"a key must not be None, got {shown(key)}")
         return [once[start : start + self._batch] for start in range(0, len(once), self._batch)]
 
     def _run(self, statements: Iterable[Any], reads: bool = False) -> list[tuple[Any, Any]]:
@@ -130,17 +145,72 @@ class SqlStorage:
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
-        return self.get_multi([key]).get(key, default)
+        found = self._found([key], self._rows([key]))
+        return self._decoded(found[key]) if found else default
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those of `keys` that are there, by key."""
-        batches = self._batches(keys)
-        asked = {key for batch in batches for key in batch}
-        rows = self._run((self._select(batch) for batch in batches), reads=True)
-        decode = self._decode
-        return {
-            key: value if decode is None else decode(value) for key, value in rows if key in asked
-        }
+        asked = list(keys)
+        found = self._found(list(dict.fromkeys(asked)), self._rows(asked))
+        return {key: self._decoded(value) for key, value in found.items()}
+
+    def _rows(self, keys: Iterable[Any]) -> list[tuple[Any, Any]]:
+        """Return the rows of `keys`: what each reads back as, and what is kept under it."""
+        rows = self._run((self._select(batch) for batch in self._batches(keys)), reads=True)
+        return [
+            (bytes(read) if isinstance(read, bytearray | memoryview) else read, value)
+            for read, value in rows
+        ]
+
+    def _decoded(self, value: Any) -> Any:
+        return value if self._decode is None else self._decode(value)
+
+    def _found(self, keys: list[Any], rows: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        """Return by key what the rows that were selected for `keys` hold."""
+        asked = set(keys)
+        found = {read: value for read, value in rows if read in asked}
+        kinds = {type(read) for read, _ in rows}
+        # What is sent and read as the same exact type reads back as it is, or is another's.
+        odd = [
+            key
+            for key in keys
+            if key not in found and not (type(key) in _EXACT and kinds == {type(key)})
+        ]
+        if not rows or not odd:
+            return found
+        by_read = dict(rows)
+        sent = {key: self._sent(key) for key in odd}
+        found.update((key, by_read[sent[key]]) for key in odd if sent[key] in by_read)
+        sure = asked.union(sent.values())
+        by_text = {_text_of(read): read for read in by_read if read not in sure}
+        for key in odd:
+            if key not in found and _text_of(sent[key]) in by_text:
+                found[key] = by_read[by_text[_text_of(sent[key])]]
+        texts = {_text_of(key) for key in sent.values()}
+        rest = [read for read in by_text.values() if _text_of(read) not in texts]
+        taken = {_text_of(read) for read in by_read if read in sure}
+        for key in odd:
+            if key in found:
+                continue
+            may_be = [read for read in rest if _may_be(sent[key], read)]
+            if len(keys) > 1:
+                if may_be or _text_of(sent[key]) in taken:  # it may have the row of another key
+                    found.update(self._found([key], self._rows([key])))
+            elif len(may_be) == 1:
+                found[key] = by_read[may_be[0]]
+            elif may_be:
+                which = " and ".join(shown(read) for read in may_be[:2])
+                raise StorageError(
+                    f"table {self._table.name!r} has {len(may_be)} rows for the one key"
+                    f" {shown(key)}: their keys read back as {which}"
+                )
+        return found
+
+    def _sent(self, key: Any) -> Any:
+        """Return what a driver is given for a key."""
+        parameters = self._text(self._select([key]))[1]
+        (sent,) = parameters.values() if isinstance(parameters, Mapping) else parameters
+        return sent
 
     def set(self, key: Any, value: Any) -> None:
         """Keep `value` under `key`, in place of what is there."""
@@ -176,3 +246,30 @@ class SqlStorage:
 
     def __repr__(self) -> str:
         return f"<SqlStorage in {self._table.name!r} over {self._pool!r}>"
+
+
+def _text_of(key: Any) -> Any:
+    """Return the text that a column of text keeps a key as; of bytes themselves."""
+    if isinstance(key, bytes):
+        return key
+    return str(int(key) if isinstance(key, bool) else key)
+
+
+def _may_be(sent: Any, read: Any) -> bool:
+    """Tell whether the key that was sent may read back as that."""
+    if any(isinstance(sent, kind) and isinstance(read, kind) for kind in (str, bytes, int)):
+        return False
+    if not isinstance(sent, _NUMBERS) and not isinstance(read, _NUMBERS):
+        return True
+    # MySQL takes every text that is no number for 0, and compares the others as floats.
+    number = float if isinstance(sent, float) or isinstance(read, float) else Decimal
+    try:
+        first, second = (
+            number(each.decode("latin-1") if isinstance(each, bytes) else each)
+            for each in (sent, read)
+        )
+    except (ValueError, ArithmeticError):
+        return False
+    except TypeError:
+        return True
+    return bool(first == second)

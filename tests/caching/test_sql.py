@@ -2,7 +2,11 @@
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterator
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +130,165 @@ def test_a_key_that_only_the_database_takes_for_equal_is_not_found(
     storage.set("Foo", "1")
     assert storage.get("foo") is None
     assert storage.get_multi(["foo", "Foo"]) == {"Foo": "1"}
+
+
+class Kind(Enum):
+    TEXT = "a"
+    NUMBER = 7
+    NOTHING = None
+
+
+class Level(IntEnum):
+    HIGH = 5
+
+
+class Name(StrEnum):
+    FOO = "foo"
+
+
+AWARE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+ODD_KEYS = [
+    Kind.TEXT,
+    Kind.NUMBER,
+    Level.HIGH,
+    Name.FOO,
+    uuid.UUID(int=5),
+    date(2026, 1, 2),
+    datetime(2026, 1, 2, 3, 4, 5, 6),
+    AWARE,
+    time(1, 2, 3),
+    Decimal("1.50"),
+    Decimal("0.1"),
+    1 << 40,
+    -3,
+    0.1,
+    1e22,
+    True,
+]
+
+
+def with_column(make: Make, pools: list[SimpleResourcePool], kind: str) -> SqlStorage:
+    """Make a storage whose column of keys is of another type."""
+    storage = make()
+    with pools[-1].get() as loan:
+        cursor = loan.handle.cursor()
+        where = "caching.kept" if make.__qualname__.startswith("mariadb") else "kept"
+        cursor.execute(f"DROP TABLE {where}")
+        cursor.execute(f"CREATE TABLE {where} (name {kind} PRIMARY KEY, content TEXT)")
+        cursor.close()
+    return storage
+
+
+def check_finds(storage: SqlStorage, key: Any, others: dict[Any, str]) -> None:
+    storage.set_multi({key: "it", **others})
+    assert storage.get(key) == "it"
+    assert storage.get_multi([key]) == {key: "it"}
+    assert storage.get_multi([*others, key, *others]) == {key: "it", **others}
+    storage.delete(key)
+    assert storage.get(key, MISSING) is MISSING
+    assert storage.get_multi([key, *others]) == others
+
+
+@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+def test_what_is_stored_under_any_key_is_found(storage: SqlStorage, key: Any) -> None:
+    """A column of text keeps text, whatever the key is."""
+    check_finds(storage, key, {"other": "1", 12: "2"})
+
+
+COLUMN_KINDS: list[tuple[str, str, Any, dict[Any, str]]] = [
+    ("sqlite", "INTEGER", "05", {7: "1", "8": "2"}),
+    ("sqlite", "REAL", Decimal("0.1"), {2: "1", Decimal("0.3"): "2"}),
+    ("sqlite", "NUMERIC", "1e2", {"1.5": "1", 7: "2"}),
+    ("sqlite", "BLOB", "x", {b"x": "1", 5: "2", "5": "3"}),
+    ("sqlite", "BLOB", uuid.UUID(int=5), {b"x": "1"}),
+    ("mariadb", "INT", "05", {7: "1", "8": "2"}),
+    ("mariadb", "DATE", "2026-01-02", {date(2026, 1, 3): "1", "2026-01-04": "2"}),
+    ("mariadb", "DATETIME(6)", AWARE, {date(2026, 1, 3): "1", datetime(2026, 1, 4): "2"}),
+    ("mariadb", "DATETIME(6)", date(2026, 1, 2), {AWARE: "1", AWARE + timedelta(days=1): "2"}),
+    ("mariadb", "TIME", time(1, 2, 3), {timedelta(hours=1): "1", time(2): "2"}),
+    ("mariadb", "DECIMAL(10,4)", "1.50", {Decimal("1.6"): "1", "1.7": "2"}),
+    ("mariadb", "DOUBLE", Decimal("0.1"), {0.5: "1", "0.25": "2"}),
+    ("mariadb", "VARBINARY(39)", "x", {b"y": "1", "z": "2", uuid.UUID(int=5): "3"}),
+    ("mariadb", "UUID", uuid.UUID(int=5), {str(uuid.UUID(int=6)): "1"}),
+    ("mariadb", "CHAR(39) COLLATE utf8mb4_bin", b"x", {"y": "1"}),
+]
+
+
+@pytest.mark.parametrize(("server", "kind", "key", "others"), COLUMN_KINDS, ids=repr)
+def test_what_reads_back_as_something_else_is_found(
+    request: pytest.FixtureRequest,
+    pools: list[SimpleResourcePool],
+    server: str,
+    kind: str,
+    key: Any,
+    others: dict[Any, str],
+) -> None:
+    storage = with_column(request.getfixturevalue(server), pools, kind)
+    check_finds(storage, key, others)
+
+
+def test_keys_that_are_one_in_the_table_are_found_each(storage: SqlStorage) -> None:
+    storage.set_multi({5: "1", Kind.TEXT: "2", Name.FOO: "3"})
+    assert storage.get_multi([5, "5", "a", Kind.TEXT, Level.HIGH, "foo"]) == {
+        5: "1",
+        "5": "1",
+        "a": "2",
+        Kind.TEXT: "2",
+        "foo": "3",
+    }
+
+
+def test_keys_that_are_two_in_the_table_are_kept_apart(
+    sqlite: Make, pools: list[SimpleResourcePool]
+) -> None:
+    storage = with_column(sqlite, pools, "BLOB")
+    storage.set_multi({"5": "text", b"x": "bytes"})
+    assert storage.get_multi([5, "5", b"x", "x"]) == {"5": "text", b"x": "bytes"}
+    assert storage.get(5, MISSING) is MISSING
+    assert storage.get("x", MISSING) is MISSING
+
+
+def test_a_number_has_not_the_row_of_a_text_that_is_none(mariadb: Make) -> None:
+    """MySQL takes "foo" for 0, and compares what else there is as floats."""
+    storage = mariadb()
+    storage.set("foo", "1")
+    assert storage.get(0) is None
+    assert storage.get_multi([0, 1]) == {}
+    storage.set(0, "2")
+    assert storage.get(0) == "2"
+    assert storage.get_multi([0, "foo"]) == {0: "2", "foo": "1"}
+    storage.set(1 << 53, "3")
+    assert storage.get((1 << 53) + 1) is None
+
+
+def test_a_key_that_may_have_several_rows_is_an_error(mariadb: Make) -> None:
+    storage = mariadb()
+    storage.set_multi({"05": "1", "5.0": "2"})
+    match = (
+        r"^table 'kept' has 2 rows for the one key 5: their keys read back as .05. .* .5.0. "
+    )
+    with pytest.raises(StorageError, match=match):
+        storage.get(5)
+    with pytest.raises(StorageError, match=match):
+        storage.get_multi(["foo", 5])
+    storage.delete("05")
+    assert storage.get(5) == "2"
+    assert storage.get_multi([5, "foo"]) == {5: "2"}
+
+
+@pytest.mark.parametrize("key", [None, Kind.NOTHING])
+def test_none_is_no_key(storage: SqlStorage, key: Any) -> None:
+    for call in (
+        lambda: storage.get(key),
+        lambda: storage.get_multi(["foo", key]),
+        lambda: storage.set(key, "1"),
+        lambda: storage.set_multi({"foo": "1", key: "2"}),
+        lambda: storage.delete(key),
+        lambda: storage.delete_multi(["foo", key]),
+    ):
+        with pytest.raises(ValueError, match="a key must not be None, got "):
+            call()
+    assert storage.get("foo") is None
 
 
 def test_values_can_be_anything_that_can_be_encoded(sqlite: Make) -> None:
