@@ -30,6 +30,7 @@ from ._kernels._guarded import (
     link,
     linked,
     members,
+    name_of,
     notes_of,
     set_cause,
     slots_of,
@@ -510,7 +511,8 @@ class context:  # noqa: N801  # it reads as a verb: with context("loading", shar
         # Each by itself: where there is no room left on the stack, any call may raise.
         try:
             details = ", ".join(f"{name}={brief(value)}" for name, value in self.fields.items())
-            add_note(exc, f"{self.message} ({details})" if details else self.message)
+            message = text(self.message)
+            add_note(exc, f"{message} ({details})" if details else message)
         except Exception:  # what passes through says more than this would
             pass
         try:
@@ -550,7 +552,7 @@ def _jsonable(value: object, within: tuple[int, ...] = ()) -> Any:
         inside = (*within, id(value))
         try:
             if isinstance(value, Mapping):
-                return {_key(name): _jsonable(item, inside) for name, item in value.items()}
+                return _named(value, inside)
             if issubclass(kind, (list, tuple, set, frozenset)):
                 items: Any = value
                 return [_jsonable(item, inside) for item in items]
@@ -559,8 +561,15 @@ def _jsonable(value: object, within: tuple[int, ...] = ()) -> Any:
     return brief(value)
 
 
-def _key(name: object) -> str:
-    return text(name) if issubclass(type(name), str) else brief(name)
+def _named(values: Mapping[Any, Any], within: tuple[int, ...] = ()) -> dict[str, Any]:
+    """Return a mapping for JSON, with every entry; of two names with one text one is marked."""
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        key = text(name) if issubclass(type(name), str) else brief(name)
+        while key in made:
+            key = f"{key} ({name_of(type(name))})"
+        made[key] = _jsonable(value, within)
+    return made
 
 
 def _frames(exc: BaseException) -> tuple[StackFrame, ...]:
@@ -582,7 +591,7 @@ def _one_dict(exc: BaseException) -> dict[str, Any]:
     return {
         "type": kind_of(exc),
         "message": _own_message(exc),
-        "fields": {_key(name): _jsonable(value) for name, value in dict(_fields(exc)).items()},
+        "fields": _named(dict(_fields(exc))),
         "notes": notes_of(exc),
         "stack": [frame._asdict() for frame in _frames(exc)],
     }
@@ -594,7 +603,7 @@ def to_dict(exc: BaseException) -> dict[str, Any]:
     The keys are ``type`` (with its module), ``message``, ``fields``, ``notes``, ``stack`` (dicts
     of ``function``, ``file``, ``line``, the innermost last), ``fingerprint``, and ``chain``: the
     exceptions behind it in the order of ``chain``, each a dict with the first five keys. A value
-    that JSON lacks stands as its repr.
+    that JSON lacks stands as its repr; so does a key, with its type if another has the same text.
     """
     first, *rest = chain(exc)
     return _one_dict(first) | {

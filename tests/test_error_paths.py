@@ -363,6 +363,32 @@ def test_at_the_end_of_the_stack_it_is_the_recursion_that_comes_out() -> None:
     assert told_of(caught.value)["notes"][-1].startswith("deeper (odd=<")
 
 
+@pytest.mark.parametrize("fields", [{}, {"shard": 3}])
+def test_a_context_notes_any_kind_of_message(fields: dict[str, int]) -> None:
+    message = "loading"
+    for odd in (message, LongStr(message)):
+        with pytest.raises(KeyError) as caught, errors.context(odd, **fields):
+            raise KeyError("foo")
+        (note,) = caught.value.__notes__
+        assert type(note) is str
+        assert list(note) == list("loading (shard=3)" if fields else message)
+
+
+def test_entries_whose_names_have_one_text_are_all_told() -> None:
+    twice = [1, "1", 1.5, "1.5", None, "None"]
+    error = DropboxError("odd", held={name: number for number, name in enumerate(twice)})
+    held = errors.to_dict(error)["fields"]["held"]
+    assert sorted(held.values()) == list(range(6))
+    assert all(type(name) is str for name in held)
+    assert held == json.loads(json.dumps(held))
+    error.__dict__["_error_fields"] = {"1": "a", 1: "b", "1 (int)": "c"}
+    assert errors.to_dict(error)["fields"] == {
+        "1": "a",
+        "1 (int)": "b",
+        "1 (int) (str)": "c",
+    }
+
+
 def test_a_context_says_at_once_that_its_message_is_none() -> None:
     with pytest.raises(TypeError, match=r"^message must be a str, got 5$"):
         errors.context(5)  # type: ignore[arg-type]
