@@ -489,3 +489,30 @@ def test_the_errors_are_of_the_families() -> None:
         for kind in kinds:
             assert issubclass(kind, family)
     assert issubclass(PoolTimeoutError, PoolExhaustedError)
+
+
+class ClassRaisesError(Exception):
+    """Which ``isinstance`` cannot ask."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise OSError("no class")
+
+
+class AttributesRaiseError(Exception):
+    def __getattribute__(self, name: str) -> Any:
+        raise OSError(f"no {name}")
+
+
+@pytest.mark.parametrize("kind", [ClassRaisesError, AttributesRaiseError])
+def test_an_exception_that_cannot_be_asked_is_an_open_error(kind: type[Exception]) -> None:
+    def fails(_: str) -> Any:
+        raise kind("odd")
+
+    pool = SimpleResourcePool(PoolOptions(open=fails), "a")
+    got: list[Any] = []
+    try:
+        pool.get()
+    except Exception as error:  # pytest would ask it
+        got = [type(error), type(error.__cause__)]
+    assert got == [OpenError, kind]

@@ -118,7 +118,7 @@ class Doubts:
             return failed_keys(error, keys), error
         except (TypeError, ValueError) as error:
             if len(keys) == 1:
-                refused = isinstance(error, REFUSALS) and reads_refuse(self._cache, keys[0])
+                refused = issubclass(type(error), REFUSALS) and reads_refuse(self._cache, keys[0])
                 return [] if refused else keys, error
             # It may be the fault of one of them.
             single = [self.invalidate([key]) for key in keys]

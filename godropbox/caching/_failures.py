@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from .._kernels._guarded import brief, kind_of, text_of
+from .._kernels._guarded import brief, kind_of, linked, text_of
 from ..memcache.errors import InvalidArgumentError, InvalidTypeError
 from .storage import MISSING, PartialFailureError
 
@@ -42,15 +42,15 @@ class Told:
             return  # a handler of the log's that fails, and no read may fail for it
 
 
-def is_mistake(error: object, values: Iterable[Any] = ()) -> bool:
+def is_mistake(error: BaseException, values: Iterable[Any] = ()) -> bool:
     """Tell whether an error says that the cache takes no key, or none of `values`, of this type.
 
     That is a missing ``key_of`` or a missing serializer. What a serializer says of one value is
     the error's cause; and None may be one value among others that are taken.
     """
     return (
-        isinstance(error, InvalidTypeError)
-        and error.__cause__ is None
+        issubclass(type(error), InvalidTypeError)  # isinstance() would ask an odd error, and fail
+        and linked(error)[0] is None
         and not any(value is None for value in values)
     )
 

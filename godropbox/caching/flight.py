@@ -316,11 +316,12 @@ class SingleFlight:
         return False
 
     def _is_cancellation(self, error: Any) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, self._cancellations):
+        kind = type(error)  # isinstance() would ask the error itself, which may raise
+        if not issubclass(kind, Exception) or issubclass(kind, self._cancellations):
             return True
         from concurrent.futures import CancelledError  # here, so that importing this does not
 
-        return isinstance(error, CancelledError)
+        return issubclass(kind, CancelledError)
 
     def _close(self, lead: Lead) -> bool:
         """Let nobody else follow the flights of a lead; tell whether anybody does."""

@@ -300,7 +300,8 @@ class SimpleResourcePool(Ledger):
             entry.stale = entry.fresh = entry.expires
         except BaseException as error:
             self._wake(self._opened(handle, None))
-            if isinstance(error, DropboxError) or not isinstance(error, Exception):
+            kind = type(error)  # isinstance() would ask the error itself, which may raise
+            if issubclass(kind, DropboxError) or not issubclass(kind, Exception):
                 raise
             message = f"opening a handle to {brief(self._location)} failed: {text_of(error)}"
             raise OpenError(message, cause=error) from error

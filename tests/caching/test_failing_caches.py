@@ -2,6 +2,7 @@
 
 import inspect
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -791,6 +792,80 @@ def test_a_cache_that_promises_a_write_did_not_write(function: Any) -> None:
         assert layer.get("foo") == layer.storage.get("foo")
         # The read after it tries to fill the cache.
         assert layer.stats().cache_failures == (2 if name == "set" else 1)
+
+
+class ClassRaisesError(TypeError):
+    """Which ``isinstance`` cannot ask."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise OSError("no class")
+
+
+class AttributesRaiseError(ValueError):
+    def __getattribute__(self, name: str) -> Any:
+        raise OSError(f"no {name}")
+
+
+def outcome(call: Any, *given: Any) -> Any:
+    """Return what a call returns, or the class of what it raises: pytest would ask that."""
+    try:
+        return call(*given)
+    except Exception as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("kind", [ClassRaisesError, AttributesRaiseError])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_no_exception_of_a_cache_fails_a_read(kind: type[Exception], fresh: bool) -> None:
+    """And nothing asks it who it is."""
+
+    def fails(*_: Any) -> Any:
+        raise kind("odd")
+
+    names = ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush")
+    cache = FunctionStorage("odd", **dict.fromkeys(names, fails))
+    storage: DictStorage[str, int] = DictStorage()
+    freshness = Freshness(ttl=60)
+    layer = (
+        FreshCacheOnStorage(cache, storage, freshness) if fresh else CacheOnStorage(cache, storage)
+    )
+    storage.set_multi({"foo": 1, "bar": 2})
+    assert outcome(layer.get, "foo") == 1
+    assert outcome(layer.get_multi, ["foo", "bar"]) == {"foo": 1, "bar": 2}
+    assert outcome(layer.set, "foo", 3) is None
+    assert outcome(layer.set_multi, {"foo": 3, "bar": 4}) is None
+    assert outcome(layer.delete, "foo") is None
+    assert outcome(layer.delete_multi, ["foo", "zoo"]) is None
+    assert outcome(layer.get_multi, ["foo", "bar"]) == {"bar": 4}
+    assert outcome(layer.flush) is StaleCacheError
+
+
+@pytest.mark.parametrize("kind", [ClassRaisesError, AttributesRaiseError])
+def test_an_odd_exception_of_a_storage_or_a_load_comes_out(kind: type[Exception]) -> None:
+    flight, gate = SingleFlight(), Gate()
+
+    def fails(*_: Any) -> Any:
+        raise kind("odd")
+
+    def held() -> Any:
+        gate.pass_through()
+        fails()
+
+    names = ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush")
+    layer = CacheOnStorage(DictStorage(), FunctionStorage("odd", **dict.fromkeys(names, fails)))
+    assert outcome(layer.get, "foo") is kind
+    assert outcome(layer.get_multi, ["foo", "bar"]) is kind
+    assert outcome(layer.set, "foo", 1) is kind
+    assert outcome(layer.delete_multi, ["foo", "bar"]) is kind
+    assert outcome(layer.flush) is kind
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(outcome, flight.run, "foo", held)]
+        gate.wait_for_someone()
+        asked.append(threads.submit(outcome, flight.run, "foo", list))
+        until(lambda: flight.followers == 1)
+        gate.open()
+    assert [each.result() for each in asked] == [kind, kind]
 
 
 def test_a_local_cache_keeps_any_object() -> None:

@@ -264,9 +264,7 @@ def test_a_number_has_not_the_row_of_a_text_that_is_none(mariadb: Make) -> None:
 def test_a_key_that_may_have_several_rows_is_an_error(mariadb: Make) -> None:
     storage = mariadb()
     storage.set_multi({"05": "1", "5.0": "2"})
-    match = (
-        r"^table 'kept' has 2 rows for the one key 5: their keys read back as .05. .* .5.0. "
-    )
+    match = r"^table 'kept' has 2 rows for the one key 5: their keys read back as .05. .* .5.0. "
     with pytest.raises(StorageError, match=match):
         storage.get(5)
     with pytest.raises(StorageError, match=match):
