@@ -237,7 +237,13 @@ class CacheOnStorage:
                 if type(loaded) is not dict:
                     refuse_unrun("storage.get_multi", loaded)
                     loaded = dict(loaded)
-                refuse_unrun_values("storage.get_multi", loaded.values())
+                kind: Any = None
+                for value in loaded.values():  # mostly of one type
+                    if type(value) is not kind:
+                        kind = type(value)
+                        if kind not in PLAIN:
+                            refuse_unrun_values("storage.get_multi", loaded.values())
+                            break
                 # A key that was not asked for has no flight that a write of it could tell.
                 loaded = {key: loaded[key] for key in keys if key in loaded}
             if barred is not None:
