@@ -18,8 +18,10 @@ __all__ = ["SqlStorage", "sqlite_pool"]
 
 
 _NUMBERS: Final = (int, float, Decimal)
-# Keys that are sent as they are, and no other None than itself is among the others.
+# Keys that are sent as they are; of others, an Enum may stand for None.
 _EXACT: Final = frozenset([str, bytes, int])
+# Of what some drivers make bytes.
+_BUFFERS: Final = frozenset([bytearray, memoryview])
 
 
 def sqlite_pool(path: str, *, timeout: float = 5.0, **options: Any) -> SimpleResourcePool:
@@ -111,9 +113,10 @@ class SqlStorage:
     def _batches(self, keys: Iterable[Any]) -> list[list[Any]]:
         """Return the keys, each once, so many at a time as one statement takes."""
         once = list(dict.fromkeys(keys))
-        for key in once:
-            if type(key) not in _EXACT and plain_value(key) is None:
-                raise ValueError(f"a key must not be None, got {shown(key)}")
+        if not _EXACT.issuperset(map(type, once)):
+            for key in once:
+                if type(key) not in _EXACT and plain_value(key) is None:
+                    raise ValueError(f"a key must not be None, got {shown(key)}")
         return [once[start : start + self._batch] for start in range(0, len(once), self._batch)]
 
     def _run(self, statements: Iterable[Any], reads: bool = False) -> list[tuple[Any, Any]]:
@@ -146,37 +149,37 @@ class SqlStorage:
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
         found = self._found([key], self._rows([key]))
-        return self._decoded(found[key]) if found else default
+        if not found:
+            return default
+        return found[key] if self._decode is None else self._decode(found[key])
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of those of `keys` that are there, by key."""
-        asked = list(keys)
-        found = self._found(list(dict.fromkeys(asked)), self._rows(asked))
-        return {key: self._decoded(value) for key, value in found.items()}
+        asked = list(dict.fromkeys(keys))
+        found = self._found(asked, self._rows(asked))
+        decode = self._decode
+        if decode is None:
+            return found
+        return {key: decode(value) for key, value in found.items()}
 
     def _rows(self, keys: Iterable[Any]) -> list[tuple[Any, Any]]:
         """Return the rows of `keys`: what each reads back as, and what is kept under it."""
         rows = self._run((self._select(batch) for batch in self._batches(keys)), reads=True)
-        return [
-            (bytes(read) if isinstance(read, bytearray | memoryview) else read, value)
-            for read, value in rows
-        ]
-
-    def _decoded(self, value: Any) -> Any:
-        return value if self._decode is None else self._decode(value)
+        if _BUFFERS.isdisjoint(type(read) for read, _ in rows):
+            return rows
+        return [(bytes(read) if type(read) in _BUFFERS else read, value) for read, value in rows]
 
     def _found(self, keys: list[Any], rows: list[tuple[Any, Any]]) -> dict[Any, Any]:
         """Return by key what the rows that were selected for `keys` hold."""
         asked = set(keys)
         found = {read: value for read, value in rows if read in asked}
-        kinds = {type(read) for read, _ in rows}
+        if not rows or len(found) == len(keys):
+            return found
         # What is sent and read as the same exact type reads back as it is, or is another's.
-        odd = [
-            key
-            for key in keys
-            if key not in found and not (type(key) in _EXACT and kinds == {type(key)})
-        ]
-        if not rows or not odd:
+        kinds = {type(read) for read, _ in rows}
+        same = kinds if len(kinds) == 1 and kinds <= _EXACT else ()
+        odd = [key for key in keys if type(key) not in same and key not in found]
+        if not odd:
             return found
         by_read = dict(rows)
         sent = {key: self._sent(key) for key in odd}
