@@ -198,5 +198,5 @@ def _unreadable(key: Key, flags: int, why: str) -> UnreadableValueError:
 
 
 def _refused(error: Exception, value: Any) -> UsageError:
-    kind = InvalidTypeError if isinstance(error, TypeError) else InvalidArgumentError
+    kind = InvalidTypeError if issubclass(type(error), TypeError) else InvalidArgumentError
     return kind(f"value cannot be serialized: {text_of(error)}, got {shown(value)}", cause=error)

@@ -108,6 +108,26 @@ class Doubling:
         return data * 2
 
 
+@pytest.mark.parametrize("base", [TypeError, ValueError])
+def test_an_error_of_a_serializer_is_not_asked_for_its_class(base: type[Exception]) -> None:
+    def fails(_: Any) -> Any:
+        raise OSError("no class")
+
+    kind = type("OddError", (base,), {"__class__": property(fails)})
+
+    class Odd(JsonSerializer):
+        def dumps(self, value: Any) -> Any:
+            raise kind("odd")
+
+    client = Client.over(MockClient(), serializer=Odd())
+    got: list[Any] = []
+    try:
+        client.set("k", [1])
+    except Exception as error:  # pytest would ask it
+        got = [type(error), type(error.__cause__)]
+    assert got == [InvalidTypeError if base is TypeError else InvalidArgumentError, kind]
+
+
 def test_a_serializer_and_a_compressor_of_ones_own() -> None:
     raw = MockClient()
     client = Client.over(raw, serializer=Shouting(), compressor=Doubling(), compress_from=0)
