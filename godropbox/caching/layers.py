@@ -56,10 +56,10 @@ class CacheOnStorage:
 
     This layer is not consistent. A reader misses, reads the storage, and is held up; a writer
     writes and updates the cache; the reader puts what it read, the old value, into the cache.
-    Where both go through this one object the reader finds out and invalidates the entry; where
-    they are two processes it stays for as long as the cache keeps it, so give the cache a time to
-    live. Likewise two writers can write the storage in one order and the cache in the other, which
-    ``on_write="invalidate"`` prevents.
+    Where both go through this one object the reader finds out and invalidates the entry, and
+    whoever reads meanwhile goes past the cache. Where they are two processes it stays for as long
+    as the cache keeps it, so give the cache a time to live. Likewise two writers can write the
+    storage in one order and the cache in the other, which ``on_write="invalidate"`` prevents.
     """
 
     __slots__ = (
