@@ -167,7 +167,9 @@ class SingleFlight:
             require_number("patience", patience, "over 0 seconds or None")
             if not patience > 0:
                 raise ValueError(f"patience must be over 0 seconds or None, got {shown(patience)}")
-        self._patience = patience
+        # What is longer than any wait can be is for ever.
+        is_short = patience is not None and patience <= threading.TIMEOUT_MAX
+        self._patience = patience if is_short else None
         self._cancellations = cancellations
         self._forked()
         begin_again_in_child(self)

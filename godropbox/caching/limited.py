@@ -9,6 +9,7 @@ from .._forks import begin_again_in_child
 from .._kernels._args import checked_int, shown
 from .._kernels._guarded import refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
+from .options import require_number
 from .storage import StorageBusyError
 
 __all__ = ["RateLimitedStorage"]
@@ -29,6 +30,8 @@ class RateLimitedStorage:
     def __init__(self, storage: Any, max_concurrency: int, *, timeout: float | None = None) -> None:
         if checked_int("max_concurrency", "[1, 2**31)", max_concurrency, 1 << 31) < 1:
             raise ValueError(f"max_concurrency must be an int in [1, 2**31), got {max_concurrency}")
+        if timeout is not None:
+            require_number("timeout", timeout, "a number of seconds or None")
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ValueError(f"timeout must be at least 0 seconds or None, got {shown(timeout)}")
         for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):

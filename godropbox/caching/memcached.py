@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from .._kernels._args import shown
 from .._kernels._guarded import PLAIN, refuse_unrun
 from .._kernels._identity import refuse_copies
+from .options import require_number
 from .storage import PartialFailureError
 
 __all__ = ["CacheClient", "MemcacheStorage"]
@@ -64,6 +65,9 @@ class MemcacheStorage:
         key_of: Callable[[Any], Any] | None = None,
         random: Callable[[], float] = uniform,
     ) -> None:
+        if ttl is not None:
+            require_number("ttl", ttl, "a number of seconds or None")
+        require_number("jitter", jitter, "a number in [0, 1]")
         if ttl is not None and not 1 <= ttl < 10**9:
             raise ValueError(
                 f"ttl must be in [1, 10**9) seconds or None, got {shown(ttl)}; "

@@ -22,7 +22,7 @@ def _seconds(name: str, value: Any, least: str) -> None:
     """Raise unless `value` is a finite number, of at least 0 or over 0."""
     require_number(name, value, "a number of seconds")
     is_allowed = value >= 0 if least == "at least" else value > 0
-    if not is_allowed or math.isinf(value):
+    if not is_allowed or (isinstance(value, float) and math.isinf(value)):
         raise ValueError(f"{name} must be {least} 0 seconds, got {shown(value)}")
     require_plausible(name, value)
 

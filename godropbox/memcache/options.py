@@ -129,7 +129,7 @@ def _as_seconds(name: str, value: Any, allowed: str) -> float:
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidTypeError(f"{name} must be {allowed}, got {shown(value)}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise InvalidArgumentError(f"{name} must be a finite number of seconds, got {value!r}")
     return value
 
@@ -144,7 +144,7 @@ def seconds_left(expire: Any, now: Callable[[], float], name: str = "expire") ->
             f"{name} must be under 10**9 seconds from now (31 years), got {shown(expire)}; "
             "write a Unix time as datetime.fromtimestamp(time, UTC)"
         )
-    return seconds
+    return max(seconds, -2 * _IMPLAUSIBLE)  # which is past, whatever is added
 
 
 def _unix_time(name: str, moment: datetime) -> float:

@@ -672,3 +672,9 @@ assert [each.value for each in greenlets] == [1] * 9, greenlets
 def test_greenlets(code: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("patience", [float("inf"), 1e10, 10**400])
+def test_a_patience_without_end_waits_for_ever(patience: float) -> None:
+    flying = Flying(SingleFlight(patience=patience), lambda: 1)
+    assert [each.result() for each in flying.land()] == [1, 1, 1]

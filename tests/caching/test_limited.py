@@ -122,3 +122,9 @@ def test_arguments_and_repr() -> None:
     limited = RateLimitedStorage(storage, 3)
     assert limited.storage is storage
     assert repr(limited) == "<RateLimitedStorage of <DictStorage of 0 items>, 3 at once>"
+
+
+@pytest.mark.parametrize("timeout", ["5", True])
+def test_a_timeout_that_is_no_number_is_refused(timeout: Any) -> None:
+    with pytest.raises(TypeError, match="timeout must be a number of seconds or None"):
+        RateLimitedStorage(CountedStorage(), 1, timeout=timeout)

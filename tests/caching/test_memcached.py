@@ -1,6 +1,7 @@
 """A storage in memcached: on a client over the mock of a server, and over a server."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,9 @@ def test_an_async_client_is_refused_by_every_operation(call: Any) -> None:
     storage: Any = MemcacheStorage(AsyncClient())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"client\.\w+ must return a value, got <coroutine"):
         call(storage)
+
+
+@pytest.mark.parametrize("ttl", ["300", True, timedelta(seconds=5), datetime.now(UTC)])
+def test_a_time_to_live_that_is_no_number_is_refused(ttl: Any) -> None:
+    with pytest.raises(TypeError, match="ttl must be a number of seconds or None"):
+        MemcacheStorage(MockClient(), ttl=ttl)  # type: ignore[arg-type]

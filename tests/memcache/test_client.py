@@ -786,3 +786,11 @@ def test_to_flush_in_the_past_is_to_flush_now() -> None:
         client.set("a", 1)
         client.flush_all(delay)
         assert client.get("a") is None
+
+
+def test_a_number_of_seconds_beyond_all_floats_is_refused_as_any_too_large_one() -> None:
+    client = memcache.Client.over(MockClient())
+    with pytest.raises(InvalidArgumentError, match=r"expire must be under 10\*\*9 seconds"):
+        client.set("a", 1, 10**400)
+    assert client.set("a", 1, -(10**400))
+    assert client.get("a") is None
