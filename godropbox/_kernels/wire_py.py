@@ -445,10 +445,12 @@ class Reply:
         flags, cas = array("I", bytes(4 * len(keys))), array("Q", bytes(8 * len(keys)))
         failures: dict[int, tuple[int, bytes]] = {}
         names = [_wire(key, prefix) for key in keys]
-        places: dict[bytes, list[int]] = {}  # of a key, the first last
-        if self._kind == VALUES:
+        places = dict(zip(names, range(len(names)), strict=True)) if self._kind == VALUES else {}
+        repeated: dict[bytes, list[int]] = {}  # the places of a key, the first last
+        is_repeated = self._kind == VALUES and len(places) < len(names)
+        if is_repeated:
             for at in range(len(names) - 1, -1, -1):
-                places.setdefault(names[at], []).append(at)
+                repeated.setdefault(names[at], []).append(at)
         for row in self._rows:
             if self._kind == VALUES:
                 if row.marks & FAILED:
@@ -458,9 +460,12 @@ class Reply:
                         cas,
                         dict.fromkeys(range(len(keys)), (row.status, row.value)),
                     )
-                if not places.get(row.key):
+                if is_repeated:
+                    at = repeated[row.key].pop() if repeated.get(row.key) else -1
+                else:
+                    at = places.pop(row.key, -1)
+                if at < 0:
                     raise _unasked(row)
-                at = places[row.key].pop()
             else:
                 at = row.place
                 if at == len(keys):
@@ -473,7 +478,7 @@ class Reply:
                 if row.status != 0:
                     continue
             values[at], flags[at], cas[at] = row.value, row.flags, row.cas
-        if len(set(names)) != len(names):
+        if is_repeated or (self._kind != VALUES and len(set(names)) != len(names)):
             found = {name: at for at, name in enumerate(names) if values[at] is not None}
             for at, name in enumerate(names):
                 if values[at] is None and name in found and at not in failures:

@@ -182,18 +182,20 @@ def roomy_dict(Py_ssize_t count):
 def has_repeats(list keys not None):
     """Return whether a key is in the list twice."""
     cdef uint16_t table[SLOTS]  # a place in the list and 1, 0 for none
-    cdef tuple held = tuple(keys)  # a key's own hash or comparison may change the list
-    cdef Py_ssize_t i, count = len(held)
+    cdef Py_ssize_t i, count = len(keys)
     cdef size_t slot
     cdef object key
     if count > SLOTS // 2:
-        return len(set(held)) != count
+        return len(set(tuple(keys))) != count
     memset(table, 0, sizeof(table))
     for i in range(count):
-        key = held[i]
+        key = keys[i]
+        if type(key) is not str and type(key) is not bytes:
+            # Its own hash or comparison may change the list.
+            return len(set(tuple(keys))) != count
         slot = <size_t> hash(key) % SLOTS
         while table[slot]:
-            if held[table[slot] - 1] == key:
+            if keys[table[slot] - 1] == key:
                 return True
             slot = (slot + 1) % SLOTS
         table[slot] = <uint16_t> (i + 1)
