@@ -56,8 +56,8 @@ def modulo(result: Any, names: Names) -> None:
 
 def ours(rule: str, implementation: str = "native") -> Callable[[Any], Names]:
     def make(_: Any) -> Names:
-        sharding = load("memcache.sharding", implementation)
-        function = getattr(sharding, rule)()
+        memcache = load("memcache", implementation)
+        function = getattr(memcache, rule)()
         place = function.bind(FLEET)
         return {
             "keys": list(recorded()),
@@ -105,7 +105,7 @@ def uhashring_names(_: Any) -> Names:
 def jump_names(_: Any) -> Names:
     from jump import hash as place
 
-    from godropbox.memcache.sharding import key_number
+    from godropbox.memcache.fleet.placement import key_number
 
     return peer_names(lambda key: place(key_number(key), 8), lambda key: place(key_number(key), 9))
 

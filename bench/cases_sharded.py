@@ -41,8 +41,7 @@ def values(addresses: list[list[Any]]) -> Mapping[str, Any]:
 def ours(protocol: str, implementation: str) -> Way:
     def way(addresses: list[list[Any]]) -> Mapping[str, Any]:
         memcache = load("memcache", implementation)
-        fleets = load("memcache.shard_manager", implementation)
-        manager = fleets.StaticShardManager(names_of(addresses))
+        manager = memcache.StaticShardManager(names_of(addresses))
         client = memcache.ShardedClient(manager, getattr(memcache, f"{protocol}Protocol")())
         return {
             "get_many": client.get_multi,

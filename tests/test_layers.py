@@ -150,9 +150,9 @@ def test_no_circles() -> None:
         ("godropbox.database", "from . import sqlbuilder"),
         ("godropbox.database.sqltypes", "from .sqlbuilder import Table"),
         ("godropbox.database.sqlbuilder.tables", "from ...net2 import Pool"),
-        ("godropbox.memcache.ascii", "import socket"),
-        ("godropbox.memcache.ascii", "from selectors import DefaultSelector"),
-        ("godropbox.memcache.binary", "from asyncio import Queue"),
+        ("godropbox.memcache.protocol.ascii", "import socket"),
+        ("godropbox.memcache.protocol.ascii", "from selectors import DefaultSelector"),
+        ("godropbox.memcache.protocol.binary", "from asyncio import Queue"),
         ("godropbox.memcache.connection", "import asyncio"),
         ("godropbox.memcache.aio", "from ..caching import Layer"),
         ("godropbox.memcache.raw", "from .._kernels.wire_c import parse"),
@@ -184,7 +184,7 @@ def test_a_forbidden_import_is_reported(module: str, line: str) -> None:
         ("godropbox.net2", "import socket, time\nfrom . import resource_pool"),
         ("godropbox.resource_pool._options", "from time import monotonic"),
         ("godropbox.memcache.aio", "import asyncio\nfrom . import ascii"),
-        ("godropbox.memcache.ascii", "from .exchange import Exchange"),
+        ("godropbox.memcache.protocol.ascii", "from .exchange import Exchange"),
         ("godropbox.memcache.raw", "import socket\nfrom ..net2 import Pool"),
         ("godropbox.database.sqlbuilder.tables", "from ..sqltypes import literal"),
         ("godropbox.errors", "if TYPE_CHECKING:\n    from ._kernels import hash2"),
@@ -192,7 +192,7 @@ def test_a_forbidden_import_is_reported(module: str, line: str) -> None:
     ],
 )
 def test_an_allowed_import_is_not(module: str, line: str) -> None:
-    known = {"godropbox._kernels", "godropbox.resource_pool", "godropbox.memcache.ascii"}
+    known = {"godropbox._kernels", "godropbox.resource_pool", "godropbox.memcache.protocol.ascii"}
     assert violations(module, python_imports(line, module, known=known)) == []
 
 

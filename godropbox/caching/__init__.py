@@ -11,6 +11,7 @@
 - ``SingleFlight``: one load for all who want the same thing at once.
 """
 
+from .consistency.servers import ConsistentServers, FleetServers, MetaServers
 from .consistent import (
     CommitUncertain,
     ConsistencyOptions,
@@ -18,7 +19,6 @@ from .consistent import (
     ConsistentCacheOnStorage,
     WriteRefused,
 )
-from .consistent_servers import ConsistentServers, FleetServers, MetaServers
 from .flight import SingleFlight
 from .fresh import FreshCacheOnStorage
 from .layers import CacheOnStorage

@@ -2,8 +2,8 @@
 
 A read that starts after a write was acknowledged returns that write's value or a later one,
 whatever is evicted, restarted, cut off or killed meanwhile; docs/consistency.md has the protocol,
-the assumptions and the price. The steps are in ``_consistency``; here they are run, those of many
-keys side by side, against servers (``consistent_servers``) and a storage.
+the assumptions and the price. The steps are in ``consistency.protocol``; here they are run, those
+of many keys side by side, against servers (``consistency.servers``) and a storage.
 """
 
 import threading
@@ -18,11 +18,22 @@ from .._forks import begin_again_in_child
 from .._kernels._guarded import refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
-from . import _consistency as protocol
-from ._consistency import ABORTED, DONE, FAILED, MISSING, Lease, Seen, Settled, Value, Via, Writer
-from ._consistency_run import Driver, Patience, run, run_one
 from ._failures import Told
-from .consistent_servers import ConsistentServers, Request
+from .consistency import protocol
+from .consistency.driver import Driver, Patience, run, run_one
+from .consistency.protocol import (
+    ABORTED,
+    DONE,
+    FAILED,
+    MISSING,
+    Lease,
+    Seen,
+    Settled,
+    Value,
+    Via,
+    Writer,
+)
+from .consistency.servers import ConsistentServers, Request
 from .storage import Storage
 
 __all__ = [

@@ -7,14 +7,12 @@ operations of the raw clients over a fleet, which a ``ShardManager`` keeps and o
 operations. ``memcache.testing`` has a client that is all in memory.
 """
 
-from .ascii import AsciiProtocol
 from .batches import (
     FailedKeys,
     PartialNetworkError,
     PartialResultError,
     PartialServerError,
 )
-from .binary import BinaryProtocol
 from .channel import Credentials, connect
 from .client import Client
 from .clients import RawAsciiClient, RawBinaryClient, RawMetaClient
@@ -34,22 +32,7 @@ from .errors import (
     UnmappedKeyError,
     UsageError,
 )
-from .exchange import Exchange
-from .hooks import Event
-from .leases import LeaseTimeoutError
-from .meta import MetaProtocol
-from .options import ClientOptions
-from .raw import RawClient
-from .responses import (
-    CountResponse,
-    GetResponse,
-    MetaResponse,
-    MutateResponse,
-    Response,
-    StatsResponse,
-    VersionResponse,
-)
-from .shard_manager import (
+from .fleet.manager import (
     BaseShardManager,
     Fleet,
     Shard,
@@ -59,8 +42,7 @@ from .shard_manager import (
     ShardStatus,
     StaticShardManager,
 )
-from .sharded_client import ShardedClient
-from .sharding import (
+from .fleet.placement import (
     NOT_A_KEY,
     UNMAPPED,
     Crc32,
@@ -72,6 +54,24 @@ from .sharding import (
     Rendezvous,
     ShardFunction,
 )
+from .hooks import Event
+from .leases import LeaseTimeoutError
+from .options import ClientOptions
+from .protocol.ascii import AsciiProtocol
+from .protocol.binary import BinaryProtocol
+from .protocol.exchange import Exchange
+from .protocol.meta import MetaProtocol
+from .raw import RawClient
+from .responses import (
+    CountResponse,
+    GetResponse,
+    MetaResponse,
+    MutateResponse,
+    Response,
+    StatsResponse,
+    VersionResponse,
+)
+from .sharded_client import ShardedClient
 from .types import Capabilities, Item, Key, ResponseStatus
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import NetworkError, UsageError
 from ..resource_pool import LameDuckError, PoolExhaustedError
 from .errors import ClientClosedError, InvalidTypeError, NotSupportedError, UnmappedKeyError
-from .exchange import CountExchange, Exchange, GetExchange, MetaGetExchange, MutateExchange
+from .protocol.exchange import CountExchange, Exchange, GetExchange, MetaGetExchange, MutateExchange
 from .responses import (
     CountResponse,
     MetaResponse,

@@ -17,8 +17,8 @@ from . import scatter
 from ._answers import was_closed
 from .connection import Connection
 from .errors import NetworkError, NotSupportedError, ReplyError
-from .exchange import Exchange
-from .shard_manager import Shard, ShardManager
+from .fleet.manager import Shard, ShardManager
+from .protocol.exchange import Exchange
 
 __all__ = ["Errand", "borrow", "located", "run"]
 

@@ -11,9 +11,11 @@ from ..resource_pool import LameDuckError
 from ._answers import forgiven, require_open, status_of, together, unmapped
 from ._errands import Errand, run
 from .errors import UsageError
-from .exchange import Exchange, GetManyExchange
-from .parts import key_parts, mutation_parts
-from .protocol import Protocol
+from .fleet.manager import Shard, ShardManager, ShardState
+from .fleet.placement import NOT_A_KEY
+from .protocol.base import Protocol
+from .protocol.chunks import key_parts, mutation_parts
+from .protocol.exchange import Exchange, GetManyExchange
 from .responses import (
     GetResponse,
     MutateResponse,
@@ -22,8 +24,6 @@ from .responses import (
     skipped_get,
     skipped_mutate,
 )
-from .shard_manager import Shard, ShardManager, ShardState
-from .sharding import NOT_A_KEY
 from .types import Item, Key, ResponseStatus
 
 __all__ = ["ask_all", "get_many", "mutate_many", "takes"]

@@ -4,9 +4,9 @@ cimport cython
 
 from ..resource_pool._ledger cimport Entry
 from ..resource_pool._simple cimport ManagedHandle, SimpleResourcePool
-from ._fleet cimport Fleet, Shard
+from .fleet.shards cimport Fleet, Shard
 from .connection cimport Connection
-from .protocol cimport Protocol
+from .protocol.base cimport Protocol
 
 
 @cython.locals(fleet=Fleet)

@@ -16,12 +16,13 @@ from ..errors import NetworkError
 from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
 from ._answers import status_of
 from ._errands import located
-from ._fleet import Fleet, Shard
-from .ascii import STORE_WORDS
 from .connection import Connection
 from .errors import ReplyError
-from .exchange import SET, Probe, server_error
-from .protocol import Protocol
+from .fleet.manager import ShardManager
+from .fleet.shards import Fleet, Shard
+from .protocol.ascii import STORE_WORDS
+from .protocol.base import Protocol
+from .protocol.exchange import SET, Probe, server_error
 from .responses import (
     failed_get,
     failed_mutate,
@@ -30,7 +31,6 @@ from .responses import (
     one_get,
 )
 from .scatter import told
-from .shard_manager import ShardManager
 from .types import Item, Key, ResponseStatus
 
 __all__ = ["get_quickly", "set_quickly", "store_quickly"]

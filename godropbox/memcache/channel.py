@@ -10,8 +10,6 @@ from time import monotonic
 from typing import Any
 
 from .._kernels._guarded import text_of
-from .ascii import AsciiProtocol
-from .binary import BinaryProtocol
 from .connection import Connection
 from .errors import (
     ConnectionLostError,
@@ -20,6 +18,8 @@ from .errors import (
     NetworkError,
     ServerError,
 )
+from .protocol.ascii import AsciiProtocol
+from .protocol.binary import BinaryProtocol
 
 __all__ = ["Credentials", "begin_to_connect", "connect", "parse_address"]
 

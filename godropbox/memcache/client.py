@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from .._kernels._args import shown
 from .._kernels._identity import refuse_copies
-from .ascii import AsciiProtocol
 from .batches import FAILURES, FailedKeys, partial_error
-from .binary import BinaryProtocol
 from .codec import EMPTY, INT, TEXT, Codec, UnreadableValueError
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
+from .fleet.manager import ShardManager, StaticShardManager
 from .hooks import Observed
 from .leases import Leases
-from .meta import MetaProtocol
 from .options import ClientOptions, Expiry, as_expiry
-from .protocol import ranged
+from .protocol.ascii import AsciiProtocol
+from .protocol.base import ranged
+from .protocol.binary import BinaryProtocol
+from .protocol.meta import MetaProtocol
 from .responses import CountResponse, GetResponse
-from .shard_manager import ShardManager, StaticShardManager
 from .sharded_client import ShardedClient
 from .types import Item, Key, ResponseStatus, Text
 

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from .ascii import AsciiProtocol
-from .binary import BinaryProtocol
 from .connection import Channel, Seconds
-from .meta import MetaProtocol
+from .protocol.ascii import AsciiProtocol
+from .protocol.binary import BinaryProtocol
+from .protocol.meta import MetaProtocol
 from .raw import RawClient
 from .responses import GetResponse, MetaResponse, MutateResponse
 from .types import Int, Item, Key

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from .exchange cimport Exchange, Probe
+from .protocol.exchange cimport Exchange, Probe
 
 
 cdef class Connection:

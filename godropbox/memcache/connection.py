@@ -34,8 +34,17 @@ from .errors import (
     NotSupportedError,
     ReplyError,
 )
-from .exchange import BINARY, CAS, META, SET, Exchange, Probe, as_caller_error, get_response
-from .probe import Proof
+from .protocol.exchange import (
+    BINARY,
+    CAS,
+    META,
+    SET,
+    Exchange,
+    Probe,
+    as_caller_error,
+    get_response,
+)
+from .protocol.probe import Proof
 from .responses import GetResponse
 from .types import Key
 

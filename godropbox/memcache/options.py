@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from .._kernels._args import checked_int, shown
-from ._shard_options import ShardOptions
 from .codec import Codec
 from .compressors import Compressor
 from .errors import InvalidArgumentError, InvalidTypeError
+from .fleet.options import ShardOptions
+from .fleet.placement import Hash2, ShardFunction, as_shard_function
 from .hooks import Hook
 from .serializers import Serializer
-from .sharding import Hash2, ShardFunction, as_shard_function
 from .types import Key
 
 __all__ = ["ClientOptions", "Expiry", "as_expiry", "as_seconds", "seconds_left"]

@@ -9,8 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .connection import Channel, Connection, Seconds
-from .parts import key_parts, mutation_parts
-from .protocol import Protocol
+from .protocol.base import Protocol
+from .protocol.chunks import key_parts, mutation_parts
 from .responses import (
     CountResponse,
     GetResponse,

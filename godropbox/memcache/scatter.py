@@ -20,8 +20,8 @@ from typing import Any
 from .._kernels import scatter as kernel
 from .connection import Connection, closed_early, network_error
 from .errors import DeadlineExceededError, NetworkError, ReplyError, UsageError
-from .exchange import Exchange
-from .probe import Proof
+from .protocol.exchange import Exchange
+from .protocol.probe import Proof
 
 __all__ = ["is_stale", "run_all", "stale", "takes_all_at_once", "told"]
 

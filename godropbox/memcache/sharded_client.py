@@ -16,7 +16,6 @@ from ._answers import failed, forgiven, require_open, skipped, unmapped
 from ._errands import borrow, located
 from ._multi import FLEETS, ask_all, get_many, mutate_many, takes
 from ._quick import get_quickly, set_quickly, store_quickly
-from .ascii import AsciiProtocol
 from .connection import Connection, Seconds, check_timeout
 from .errors import (
     ConnectionUnusableError,
@@ -26,9 +25,11 @@ from .errors import (
     ReplyError,
     UsageError,
 )
-from .exchange import Exchange, MutateExchange
-from .meta import MetaProtocol
-from .protocol import Protocol
+from .fleet.manager import Shard, ShardManager
+from .protocol.ascii import AsciiProtocol
+from .protocol.base import Protocol
+from .protocol.exchange import Exchange, MutateExchange
+from .protocol.meta import MetaProtocol
 from .responses import (
     CountResponse,
     GetResponse,
@@ -37,7 +38,6 @@ from .responses import (
     StatsResponse,
     VersionResponse,
 )
-from .shard_manager import Shard, ShardManager
 from .types import Capabilities, Int, Item, Key, Text
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from .._forks import begin_again_in_child
 from .._kernels._identity import refuse_copies
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
-from .meta import MetaProtocol
-from .protocol import expiry, ranged
+from .protocol.base import expiry, ranged
+from .protocol.meta import MetaProtocol
 from .responses import (
     CountResponse,
     GetResponse,

@@ -7,8 +7,8 @@ from typing import Any
 from support.memcached import Server
 
 from godropbox import memcache
+from godropbox.caching.consistency.servers import MetaServers
 from godropbox.caching.consistent import ConsistencyOptions, ConsistentCacheOnStorage
-from godropbox.caching.consistent_servers import MetaServers
 
 __all__ = ["Caches", "CountingChannel", "Table", "dial", "options", "unreachable"]
 

@@ -1,6 +1,6 @@
 """An exhaustive explorer of cache protocols: every interleaving of clients, losses and crashes.
 
-A client is a generator of the protocol's steps (``godropbox.caching._consistency``), the very one
+A client is a generator of the protocol's steps (``caching.consistency.protocol``), the very one
 that the driver runs. A world is one key in one cache server and one storage. In each state every
 client may take its next step, and, as far as a scenario's budgets go, an entry is evicted, the
 server restarts, a client crashes, an operation's outcome stays unknown (it is done, not done, or
@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from caching.explorer_clients import DEAD, LIVE, ClientGraph, Numbers, dead
 from caching.explorer_scenarios import BEGINNING, MINE, Erase, Found, Put, Scenario, Shard
 
-from godropbox.caching import _consistency as protocol
-from godropbox.caching._consistency import FAILED, Lease, Look, Place, Seen, Stored, Value
+from godropbox.caching.consistency import protocol
+from godropbox.caching.consistency.protocol import FAILED, Lease, Look, Place, Seen, Stored, Value
 
 __all__ = ["Explorer", "explore"]
 

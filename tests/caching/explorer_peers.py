@@ -9,8 +9,8 @@ from typing import Any
 from caching.explorer_clients import Steps
 from caching.explorer_scenarios import Erase, Put
 
-from godropbox.caching import _consistency as protocol
-from godropbox.caching._consistency import (
+from godropbox.caching.consistency import protocol
+from godropbox.caching.consistency.protocol import (
     DONE,
     FAILED,
     Add,

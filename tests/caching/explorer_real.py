@@ -10,9 +10,18 @@ from typing import Any
 from caching.explorer_clients import Client, Steps
 from caching.explorer_scenarios import Erase, Put
 
-from godropbox.caching import _consistency as protocol
-from godropbox.caching._consistency import FAILED, Commit, Load, Look, Place, Places, Seen, Value
-from godropbox.caching.consistent_servers import Request
+from godropbox.caching.consistency import protocol
+from godropbox.caching.consistency.protocol import (
+    FAILED,
+    Commit,
+    Load,
+    Look,
+    Place,
+    Places,
+    Seen,
+    Value,
+)
+from godropbox.caching.consistency.servers import Request
 
 __all__ = ["AskedCache", "AskedServers", "AskedStorage", "CacheFailedError", "replayed"]
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from caching.explorer_clients import Client
 
-from godropbox.caching import _consistency as protocol
-from godropbox.caching._consistency import Lease, Place, Value
+from godropbox.caching.consistency import protocol
+from godropbox.caching.consistency.protocol import Lease, Place, Value
 
 __all__ = ["BEGINNING", "MINE", "Erase", "Found", "Put", "Scenario", "Shard"]
 

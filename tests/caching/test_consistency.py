@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from godropbox.caching import _consistency as protocol
-from godropbox.caching._consistency import (
+from godropbox.caching.consistency import protocol
+from godropbox.caching.consistency.codec import decoded, encoded
+from godropbox.caching.consistency.driver import Driver, Patience, run, run_one
+from godropbox.caching.consistency.protocol import (
     DONE,
     FAILED,
     FOREIGN,
@@ -29,8 +31,6 @@ from godropbox.caching._consistency import (
     Via,
     Writer,
 )
-from godropbox.caching._consistency_run import Driver, Patience, run, run_one
-from godropbox.caching._consistency_wire import decoded, encoded
 
 NUMBERS = st.integers(0, 2**64 - 1)
 ENTRIES = st.one_of(

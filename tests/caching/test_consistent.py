@@ -7,13 +7,13 @@ from caching.consist_support import Caches, CountingChannel, Table, options, unr
 from support.dialects import DIALECTS, FakeServer
 
 from godropbox import memcache
+from godropbox.caching.consistency.servers import MetaServers
 from godropbox.caching.consistent import (
     CommitUncertain,
     ConsistencyOptions,
     ConsistentCacheOnStorage,
     WriteRefused,
 )
-from godropbox.caching.consistent_servers import MetaServers
 from godropbox.memcache import Item, RawMetaClient
 
 # Reading

@@ -8,7 +8,7 @@ from support.memcached import Server, running
 
 from godropbox.caching import ConsistentCacheOnStorage, FleetServers, WriteRefused
 from godropbox.memcache import InvalidTypeError, RawMetaClient, connect
-from godropbox.memcache.shard_manager import (
+from godropbox.memcache.fleet.manager import (
     BaseShardManager,
     ShardOptions,
     ShardState,

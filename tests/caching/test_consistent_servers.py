@@ -11,7 +11,7 @@ from caching.consist_support import Caches, Table, dial, options
 from support.memcached import running
 
 from godropbox import memcache
-from godropbox.caching._consistency import (
+from godropbox.caching.consistency.protocol import (
     DONE,
     FAILED,
     FOREIGN,
@@ -30,8 +30,8 @@ from godropbox.caching._consistency import (
     Value,
     Writer,
 )
+from godropbox.caching.consistency.servers import MetaServers, Request
 from godropbox.caching.consistent import WriteRefused
-from godropbox.caching.consistent_servers import MetaServers, Request
 from godropbox.memcache import Item, RawMetaClient
 
 PLACE = Place(0)

@@ -23,7 +23,7 @@ from godropbox.caching import (
     ConsistentCacheOnStorage,
     WriteRefused,
 )
-from godropbox.caching import _consistency as protocol
+from godropbox.caching.consistency import protocol
 
 FULL = os.environ.get("GODROPBOX_EXPLORE") == "full"
 

@@ -17,8 +17,8 @@ from godropbox.memcache.batches import (
     PartialServerError,
 )
 from godropbox.memcache.client import Client
+from godropbox.memcache.fleet.manager import BaseShardManager, ShardState, StaticShardManager
 from godropbox.memcache.options import ClientOptions, as_expiry
-from godropbox.memcache.shard_manager import BaseShardManager, ShardState, StaticShardManager
 from godropbox.memcache.testing import MockClient
 
 from .conftest import PROTOCOLS

@@ -17,8 +17,8 @@ from support.memcached import Server
 from godropbox import memcache
 from godropbox.memcache import Item
 from godropbox.memcache.client import Client
+from godropbox.memcache.fleet.manager import BaseShardManager, ShardState
 from godropbox.memcache.hooks import Event, OpenTelemetryHook, PrometheusHook
-from godropbox.memcache.shard_manager import BaseShardManager, ShardState
 from godropbox.memcache.testing import MockClient
 
 

@@ -8,14 +8,14 @@ import pytest
 from support.fleets import DOWN, FLEET, KEYS, Clock, Connections
 
 from godropbox import memcache
-from godropbox.memcache.shard_manager import (
+from godropbox.memcache.fleet.manager import (
     BaseShardManager,
     Fleet,
     Shard,
     ShardOptions,
     StaticShardManager,
 )
-from godropbox.memcache.sharding import Crc32, Hash2, Jump, Ketama, Rendezvous
+from godropbox.memcache.fleet.placement import Crc32, Hash2, Jump, Ketama, Rendezvous
 
 
 def ejecting(clock: Clock, **more: Any) -> BaseShardManager:

@@ -13,7 +13,7 @@ from support.memcached import Server, running
 
 from godropbox import memcache
 from godropbox.memcache.channel import parse_address
-from godropbox.memcache.sharding import Jump, Ketama, Rendezvous, key_number
+from godropbox.memcache.fleet.placement import Jump, Ketama, Rendezvous, key_number
 
 KEYS = [f"{'user:' * (i % 40)}{i * 7919:06}" for i in range(9_000)]
 KEYS += [f"žluť:日本:\U0001f600:{i}" for i in range(1_000)]

@@ -11,7 +11,7 @@ from support.memcached import Server
 
 from godropbox import memcache
 from godropbox.memcache.connection import Connection
-from godropbox.memcache.shard_manager import (
+from godropbox.memcache.fleet.manager import (
     BaseShardManager,
     Fleet,
     Shard,
@@ -21,7 +21,7 @@ from godropbox.memcache.shard_manager import (
     ShardStatus,
     StaticShardManager,
 )
-from godropbox.memcache.sharding import Crc32, Hash2, Jump, Ketama, Rendezvous
+from godropbox.memcache.fleet.placement import Crc32, Hash2, Jump, Ketama, Rendezvous
 from godropbox.resource_pool import LameDuckError, PoolExhaustedError
 
 

@@ -9,7 +9,7 @@ from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded,
 
 from godropbox import memcache
 from godropbox.memcache import Item, MetaProtocol, ResponseStatus, ShardedClient
-from godropbox.memcache.shard_manager import BaseShardManager, ShardState, StaticShardManager
+from godropbox.memcache.fleet.manager import BaseShardManager, ShardState, StaticShardManager
 
 MISS = ResponseStatus.KEY_NOT_FOUND
 NOT_STORED = ResponseStatus.ITEM_NOT_STORED

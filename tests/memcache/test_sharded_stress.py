@@ -15,7 +15,7 @@ import pytest
 from support.server_fleets import PROTOCOLS, ServerFleet, loans, sharded
 
 from godropbox.memcache import GetResponse, Item, MetaProtocol, ShardedClient
-from godropbox.memcache.shard_manager import BaseShardManager, ShardOptions, ShardState
+from godropbox.memcache.fleet.manager import BaseShardManager, ShardOptions, ShardState
 
 SECONDS = float(os.environ.get("GODROPBOX_SWAP_SECONDS", "8"))
 STATES = list(ShardState)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from godropbox import hash2, memcache
-from godropbox.memcache.sharding import (
+from godropbox.memcache.fleet.placement import (
     NOT_A_KEY,
     UNMAPPED,
     Crc32,

@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from godropbox.caching.consistency.servers import ConsistentServers, FleetServers, MetaServers
 from godropbox.caching.consistent import (
     CommitUncertain,
     ConsistencyOptions,
     ConsistentCacheOnStorage,
     WriteRefused,
 )
-from godropbox.caching.consistent_servers import ConsistentServers, FleetServers, MetaServers
 from godropbox.memcache import Item, NetworkError, RawMetaClient, ServerError, connect
-from godropbox.memcache.shard_manager import BaseShardManager, Fleet, ShardOptions, ShardState
+from godropbox.memcache.fleet.manager import BaseShardManager, Fleet, ShardOptions, ShardState
 from support.chaos_fleet import States
 from support.chaos_history import Kind, Record, packed
 from support.chaos_plan import Plan

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from godropbox import memcache
-from godropbox.memcache import AsciiProtocol, BinaryProtocol, MetaProtocol, shard_manager, sharding
+from godropbox.memcache import AsciiProtocol, BinaryProtocol, MetaProtocol
+from godropbox.memcache.fleet import manager as shard_manager
+from godropbox.memcache.fleet import placement as sharding
 from support.knowing import answer_to_probe
 from support.leaking import Case, fails
 

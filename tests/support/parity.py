@@ -25,7 +25,7 @@ from godropbox.memcache import (
     MetaProtocol,
     ShardedClient,
 )
-from godropbox.memcache.shard_manager import ShardOptions, StaticShardManager
+from godropbox.memcache.fleet.manager import ShardOptions, StaticShardManager
 
 from .knowing import answer_to_probe
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from godropbox.memcache import AsciiProtocol, BinaryProtocol, MetaProtocol, ShardedClient
-from godropbox.memcache.shard_manager import BaseShardManager, ShardOptions, StaticShardManager
+from godropbox.memcache.fleet.manager import BaseShardManager, ShardOptions, StaticShardManager
 from support.memcached import Server, running
 
 __all__ = ["PROTOCOLS", "ServerFleet", "loans", "owner", "sharded", "unverified"]

@@ -9,9 +9,9 @@ then waits for more: with such parts there is nothing to forget.
 from collections.abc import Iterable, Sized
 from typing import Any
 
+from ..types import Item, Key
 from .ascii import AsciiProtocol
-from .protocol import Protocol
-from .types import Item, Key
+from .base import Protocol
 
 __all__ = ["key_parts", "mutation_parts"]
 

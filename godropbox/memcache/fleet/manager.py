@@ -14,18 +14,18 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, Self
 
-from .._forks import begin_again_in_child
-from .._kernels._args import shown
-from .._kernels._identity import refuse_copies
-from ..errors import NetworkError
-from ..resource_pool import LameDuckError, MultiResourcePool
-from ._ejection import Ejection
-from ._fleet import Fleet, Shard, ShardState
-from ._shard_options import ShardOptions
-from .channel import parse_address
-from .errors import InvalidArgumentError, InvalidTypeError
-from .sharding import UNMAPPED, Custom, Hash2, Placement, ShardFunction, as_shard_function
-from .types import Key
+from ..._forks import begin_again_in_child
+from ..._kernels._args import shown
+from ..._kernels._identity import refuse_copies
+from ...errors import NetworkError
+from ...resource_pool import LameDuckError, MultiResourcePool
+from ..channel import parse_address
+from ..errors import InvalidArgumentError, InvalidTypeError
+from ..types import Key
+from .ejection import Ejection
+from .options import ShardOptions
+from .placement import UNMAPPED, Custom, Hash2, Placement, ShardFunction, as_shard_function
+from .shards import Fleet, Shard, ShardState
 
 __all__ = [
     "BaseShardManager",

@@ -9,9 +9,11 @@ from binascii import b2a_base64
 from collections.abc import Iterable
 from typing import Any
 
-from .._kernels import wire, wire_request
+from ..._kernels import wire, wire_request
+from ..errors import InvalidArgumentError, InvalidTypeError
+from ..types import Capabilities, Int, Item, Key, WireKey
 from .ascii import AsciiProtocol
-from .errors import InvalidArgumentError, InvalidTypeError
+from .base import _NAME, Protocol, Request, expiry, ranged
 from .exchange import (
     MD_TOKEN,
     META,
@@ -21,8 +23,6 @@ from .exchange import (
     Probe,
     as_caller_error,
 )
-from .protocol import _NAME, Protocol, Request, expiry, ranged
-from .types import Capabilities, Int, Item, Key, WireKey
 
 __all__ = ["MetaProtocol"]
 

@@ -19,11 +19,11 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol, Self
 
-from .._calls import call_all
-from .._forks import begin_again_in_child
-from .._kernels._identity import refuse_copies
-from ..errors import NetworkError, ServerError, UsageError
-from ..memcache import (
+from ..._calls import call_all
+from ..._forks import begin_again_in_child
+from ..._kernels._identity import refuse_copies
+from ...errors import NetworkError, ServerError, UsageError
+from ...memcache import (
     ConnectionLostError,
     GetResponse,
     InvalidTypeError,
@@ -34,12 +34,12 @@ from ..memcache import (
     RawMetaClient,
     ResponseStatus,
 )
-from ..memcache.shard_manager import Shard, ShardManager
-from ..resource_pool import LameDuckError, PoolExhaustedError
-from . import _consistency as protocol
-from ._consistency import DONE, FAILED, RECONNECTED, REFUSED, Place, Seen, Stored
-from ._consistency_wire import decoded, encoded
-from ._failures import Told
+from ...memcache.fleet.manager import Shard, ShardManager
+from ...resource_pool import LameDuckError, PoolExhaustedError
+from .._failures import Told
+from . import protocol
+from .codec import decoded, encoded
+from .protocol import DONE, FAILED, RECONNECTED, REFUSED, Place, Seen, Stored
 
 __all__ = ["ConsistentServers", "FleetServers", "MetaServers", "Request", "State"]
 

@@ -7,7 +7,7 @@ was put there by somebody else. No I/O.
 import struct
 from typing import Final
 
-from ._consistency import FOREIGN, Entry, Lease, Mark, Sentinel, Value, Writer
+from .protocol import FOREIGN, Entry, Lease, Mark, Sentinel, Value, Writer
 
 __all__ = ["decoded", "encoded"]
 

@@ -6,12 +6,12 @@ Compiled as it stands (``_fleet.pxd``): so its fields cost those that are compil
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from .._kernels._identity import refuse_copies
-from ..resource_pool import ManagedHandle, SimpleResourcePool
-from ._ejection import Health
+from ..._kernels._identity import refuse_copies
+from ...resource_pool import ManagedHandle, SimpleResourcePool
+from .ejection import Health
 
 if TYPE_CHECKING:
-    from .sharding import Placement
+    from .placement import Placement
 
 __all__ = ["Fleet", "Shard", "ShardState"]
 

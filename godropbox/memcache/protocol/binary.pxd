@@ -1,6 +1,6 @@
 # What the compiler is told about binary.py.
 
-from .protocol cimport Protocol
+from .base cimport Protocol
 
 
 cdef class BinaryProtocol(Protocol):

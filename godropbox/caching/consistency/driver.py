@@ -7,7 +7,7 @@ when all of them have come to it. No I/O of its own: servers, storage, clock and
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from ._consistency import CacheStep, Commit, Load, Place, Places, Retry, Step, Steps
+from .protocol import CacheStep, Commit, Load, Place, Places, Retry, Step, Steps
 
 __all__ = ["Driver", "Patience", "run", "run_one"]
 

@@ -8,11 +8,11 @@ it. A batch of gets is quiet: only hits are answered, and a NOOP ends it. Compil
 import struct
 from typing import Any
 
-from .._kernels import wire, wire_request
-from .errors import InvalidArgumentError
+from ..._kernels import wire, wire_request
+from ..errors import InvalidArgumentError
+from ..types import Capabilities, Int, Key
+from .base import Protocol, Request
 from .exchange import BINARY, Exchange, MutateExchange
-from .protocol import Protocol, Request
-from .types import Capabilities, Int, Key
 
 __all__ = ["BinaryProtocol"]
 

@@ -9,11 +9,11 @@ reaches the server, holds nobody up for good.
 import threading
 from typing import TYPE_CHECKING, Final
 
-from .._forks import begin_again_in_child
-from .._kernels._identity import refuse_copies
+from ..._forks import begin_again_in_child
+from ..._kernels._identity import refuse_copies
 
 if TYPE_CHECKING:
-    from ._shard_options import ShardOptions
+    from .options import ShardOptions
 
 __all__ = ["Ejection", "Health"]
 

@@ -25,8 +25,8 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .._kernels import wire
-from .errors import NotSupportedError, ReplyError
+from ..._kernels import wire
+from ..errors import NotSupportedError, ReplyError
 from .exchange import (
     APPEND,
     BINARY,

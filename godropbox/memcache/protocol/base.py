@@ -9,8 +9,10 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._kernels import wire, wire_request
-from .errors import InvalidArgumentError, InvalidTypeError, NotSupportedError, UsageError
+from ..._kernels import wire, wire_request
+from ..errors import InvalidArgumentError, InvalidTypeError, NotSupportedError, UsageError
+from ..responses import MutateResponse, failed_get, failed_mutate
+from ..types import Capabilities, Int, Item, Key, ResponseStatus, Text, WireKey
 from .exchange import (
     CountExchange,
     GetExchange,
@@ -23,8 +25,6 @@ from .exchange import (
     VersionExchange,
     as_caller_error,
 )
-from .responses import MutateResponse, failed_get, failed_mutate
-from .types import Capabilities, Int, Item, Key, ResponseStatus, Text, WireKey
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

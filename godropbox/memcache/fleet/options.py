@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal
 
-from .._kernels._args import checked_int, shown
-from ..resource_pool import PoolOptions
-from .channel import Credentials, begin_to_connect, connect
-from .connection import Connection
-from .errors import InvalidArgumentError, InvalidTypeError
+from ..._kernels._args import checked_int, shown
+from ...resource_pool import PoolOptions
+from ..channel import Credentials, begin_to_connect, connect
+from ..connection import Connection
+from ..errors import InvalidArgumentError, InvalidTypeError
 
 __all__ = ["ShardOptions"]
 

@@ -7,11 +7,11 @@ to nothing. Compiled as it stands.
 from collections.abc import Iterable
 from typing import Any
 
-from .._kernels import wire, wire_request
-from .errors import InvalidArgumentError
+from ..._kernels import wire, wire_request
+from ..errors import InvalidArgumentError
+from ..types import Capabilities, Int, Key
+from .base import Protocol, Request
 from .exchange import APPEND, CAS, LOGIN, PREPEND, SET, Exchange, MutateExchange, Probe
-from .protocol import Protocol, Request
-from .types import Capabilities, Int, Key
 
 __all__ = ["STORE_WORDS", "AsciiProtocol"]
 

@@ -7,10 +7,10 @@ of it means that the connection must not be used again. Compiled as it stands (`
 
 from typing import TYPE_CHECKING, Any
 
-from .._kernels import wire
-from .._kernels._identity import refuse_copies
-from .errors import InvalidArgumentError, InvalidTypeError, ReplyError, ServerError, UsageError
-from .responses import (
+from ..._kernels import wire
+from ..._kernels._identity import refuse_copies
+from ..errors import InvalidArgumentError, InvalidTypeError, ReplyError, ServerError, UsageError
+from ..responses import (
     CountResponse,
     GetResponse,
     MetaResponse,
@@ -24,7 +24,7 @@ from .responses import (
     list_mutations,
     one_get,
 )
-from .types import Key, ResponseStatus, WireKey
+from ..types import Key, ResponseStatus, WireKey
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

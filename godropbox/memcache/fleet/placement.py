@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from .._kernels import placement as _kernel
-from .._kernels._args import checked_int, shown
-from .channel import parse_address
-from .errors import InvalidArgumentError, InvalidTypeError
-from .types import Key
+from ..._kernels import placement as _kernel
+from ..._kernels._args import checked_int, shown
+from ..channel import parse_address
+from ..errors import InvalidArgumentError, InvalidTypeError
+from ..types import Key
 
 __all__ = [
     "NOT_A_KEY",

@@ -1,0 +1,1 @@
+"""The protocols of memcached: makers of exchanges, bytes only, no I/O."""
