@@ -3,7 +3,7 @@
  * A reader is told what reply to expect and is then shown the same buffer again and again as it
  * fills. It answers with one record a frame, holding offsets into that buffer, and never looks
  * past the bytes it was shown. Nothing is allocated, nothing is copied, no I/O is done: that is
- * wire_io.h. The rules are memcached's doc/protocol.txt and its binary protocol document. */
+ * wire_poll.h. The rules are memcached's doc/protocol.txt and its binary protocol document. */
 #ifndef GDBX_WIRE_H
 #define GDBX_WIRE_H
 

@@ -70,26 +70,30 @@ static uint8_t *put_signed(uint8_t *out, int64_t number) {
     return end;
 }
 
-static uint8_t *end_request(struct gdbx_wire_server *server, const uint8_t *start, uint8_t *end) {
-    server->request.data = start;
-    server->request.size = (size_t) (end - start);
-    return end;
+enum { AROUND = 96 }; /* the most bytes of a store besides prefix, key and value */
+
+size_t gdbx_wire_batch_get_size(const struct gdbx_wire_server *server) {
+    return GDBX_WIRE_VERB + 2 + server->size + server->number * (server->batch->prefix.size + 1);
 }
 
-uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
-                             struct gdbx_text verb, uint8_t *out) {
-    const uint8_t *start = out;
+size_t gdbx_wire_batch_store_size(const struct gdbx_wire_server *server) {
+    return server->size + server->number * (server->batch->prefix.size + AROUND);
+}
+
+uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_server *server, struct gdbx_text verb,
+                             uint8_t *out) {
+    const struct gdbx_wire_batch *batch = server->batch;
     out = put(out, verb.data, verb.size);
     for (int32_t at = server->first; at != NONE; at = batch->asked[at].next) {
         *out++ = ' ';
         out = put_key(out, batch, at);
     }
-    return end_request(server, start, put(out, "\r\n", 2));
+    return put(out, "\r\n", 2);
 }
 
-uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
-                               struct gdbx_text verb, uint8_t *out) {
-    const uint8_t *start = out;
+uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_server *server, struct gdbx_text verb,
+                               uint8_t *out) {
+    const struct gdbx_wire_batch *batch = server->batch;
     uint8_t padded[GDBX_WIRE_VERB] = {0};
     memcpy(padded, verb.data, verb.size);
     for (int32_t at = server->first; at != NONE; at = batch->asked[at].next) {
@@ -113,7 +117,7 @@ uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_batch *batch, struct gdbx_
         out = put(out, item->value.data, item->value.size);
         out = put(out, "\r\n", 2);
     }
-    return end_request(server, start, out);
+    return out;
 }
 
 /* The most bytes behind the key of a VALUE line: three numbers, none with more digits than
@@ -141,7 +145,7 @@ static size_t numbers(const uint8_t *data, size_t at, int bare, struct gdbx_wire
 
 void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
     struct gdbx_wire_reader *reader = io->reader;
-    struct gdbx_wire_server *server = (struct gdbx_wire_server *) reader;
+    struct gdbx_wire_server *server = io->taker;
     const struct gdbx_wire_batch *batch = server->batch;
     const uint8_t *data = io->data;
     size_t at = reader->position, size = io->size, before = 6 + batch->prefix.size;
@@ -183,7 +187,7 @@ void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
 
 void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io) {
     struct gdbx_wire_reader *reader = io->reader;
-    struct gdbx_wire_server *server = (struct gdbx_wire_server *) reader;
+    struct gdbx_wire_server *server = io->taker;
     size_t at = reader->position;
     int32_t key = server->next;
     if (reader->done) return;

@@ -5,13 +5,12 @@
 #define GDBX_WIRE_BATCH_H
 
 #include "text.h"
-#include "wire_io.h"
+#include "wire_poll.h"
 
 enum {
     GDBX_WIRE_NONE = -1,
     GDBX_WIRE_UNSORTED = -2, /* answers come in another order: to be asked again with a table */
-    GDBX_WIRE_VERB = 8,    /* the most bytes of a verb, with the space behind it */
-    GDBX_WIRE_AROUND = 96, /* the most bytes of a store besides prefix, key and value */
+    GDBX_WIRE_VERB = 8, /* the most bytes of a verb, with the space behind it */
 };
 
 struct gdbx_wire_asked {
@@ -27,14 +26,11 @@ struct gdbx_wire_asked {
 };
 
 struct gdbx_wire_server {
-    struct gdbx_wire_reader reader; /* first, so that who has it has the server */
-    struct gdbx_wire_part request;
     const struct gdbx_wire_batch *batch;
     int32_t first, last, next; /* of its keys; `next` is the one whose answer comes next */
     int32_t taken;             /* from here to `next`, values were taken from the reply */
     uint32_t shard;
     size_t number, size; /* of its keys, and the bytes of them and their values */
-    uint8_t *own;        /* the caller's */
     int is_mixed;        /* answers come in another order than their keys */
     int32_t *table;      /* then: keys without an answer, by the hash of their names */
     size_t slots;        /* of the table, a power of two */
@@ -56,18 +52,21 @@ struct gdbx_wire_batch {
 int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, uint16_t *places,
                          size_t num_shards);
 
-/* Write the request to a server, at `out`, where there is room for GDBX_WIRE_VERB + 2 bytes and for
- * every key with the prefix and one byte, or every item with the prefix and GDBX_WIRE_AROUND. It
- * is `verb`, such as "gets", with all the keys behind it, or a command for each item: `verb`, such
- * as "set ", or cas for one with a token. Returns its end. */
-uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
-                             struct gdbx_text verb, uint8_t *out);
-uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_batch *batch, struct gdbx_wire_server *server,
-                               struct gdbx_text verb, uint8_t *out);
+/* The most bytes of the request to a server for its keys, or for its items. */
+size_t gdbx_wire_batch_get_size(const struct gdbx_wire_server *server);
+size_t gdbx_wire_batch_store_size(const struct gdbx_wire_server *server);
 
-/* For gdbx_wire_io.take: VALUE blocks of keys in the order in which they were asked for, which are
- * as good as all there are, and lines that say STORED. What has anything unusual about it, and all
- * behind that, is left to the scan. The values taken are pointed to by their keys. */
+/* Write that request, of which the size is known, at `out`; return its end. It is `verb`, such as
+ * "gets", and all the keys; or a command for each item: `verb`, such as "set ", or cas for an item
+ * with a token. */
+uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_server *server, struct gdbx_text verb,
+                             uint8_t *out);
+uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_server *server, struct gdbx_text verb,
+                               uint8_t *out);
+
+/* For gdbx_wire_io.take, whose taker is the server: VALUE blocks of keys in the order asked, and
+ * STORED lines, which are nearly all of a reply. Anything unusual, and all behind it, is left to
+ * the scan. The values taken are pointed to by their keys. */
 void gdbx_wire_batch_take_values(struct gdbx_wire_io *io);
 void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io);
 

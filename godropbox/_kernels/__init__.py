@@ -22,13 +22,12 @@ __all__ = [
     "REASON",
     "batch",
     "hash2",
-    "line",
     "murmur3",
     "pairs",
     "placement",
-    "scatter",
     "sqltext",
     "stack",
+    "transport",
     "wire",
     "wire_request",
 ]
@@ -41,12 +40,11 @@ if TYPE_CHECKING:
 KERNELS = (
     "batch",
     "hash2",
-    "line",
     "murmur3",
     "placement",
-    "scatter",
     "sqltext",
     "stack",
+    "transport",
     "wire",
     "wire_request",
 )
@@ -69,23 +67,22 @@ MODULES = (
     "godropbox.database.sqlbuilder._terms",
     "godropbox.database.sqlbuilder._unions",
     "godropbox.database.sqlbuilder._writes",
-    "godropbox.memcache._errands",
-    "godropbox.memcache.fleet.shards",
-    "godropbox.memcache._multi",
-    "godropbox.memcache._quick",
-    "godropbox.memcache.protocol.ascii",
-    "godropbox.memcache.protocol.binary",
     "godropbox.memcache.client",
-    "godropbox.memcache.clients",
     "godropbox.memcache.codec",
     "godropbox.memcache.connection",
+    "godropbox.memcache.fleet.shards",
+    "godropbox.memcache.operations",
+    "godropbox.memcache.protocol.ascii",
+    "godropbox.memcache.protocol.base",
+    "godropbox.memcache.protocol.binary",
     "godropbox.memcache.protocol.exchange",
     "godropbox.memcache.protocol.meta",
-    "godropbox.memcache.protocol.base",
+    "godropbox.memcache.protocol.talk",
     "godropbox.memcache.raw",
     "godropbox.memcache.responses",
-    "godropbox.memcache.scatter",
     "godropbox.memcache.sharded_client",
+    "godropbox.memcache.steps",
+    "godropbox.memcache.sync",
     "godropbox.resource_pool._ledger",
     "godropbox.resource_pool._simple",
 )
@@ -166,12 +163,11 @@ if IMPLEMENTATION == "pure":
 if TYPE_CHECKING:
     from . import batch_py as batch
     from . import hash2_py as hash2
-    from . import line_py as line
     from . import murmur3_py as murmur3
     from . import placement_py as placement
-    from . import scatter_py as scatter
     from . import sqltext_py as sqltext
     from . import stack_py as stack
+    from . import transport_py as transport
     from . import wire_py as wire
     from . import wire_request_py as wire_request
 else:

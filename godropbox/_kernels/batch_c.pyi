@@ -1,39 +1,50 @@
 from array import array
-from typing import Any, Never, final
+from collections.abc import Iterable
+from typing import Any
 
-from .batch_py import Placement
+from .wire_c import Reply
 
-__all__ = ["plan", "plan_values"]
+__all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"]
 
-@final
-class Plan:
-    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+class Placement:
+    def of_many(self, keys: Iterable[Any]) -> list[int]: ...
+
+class Part(Reply):
+    refusal: tuple[int, bytes] | None
     @property
-    def places(self) -> list[int]: ...
-    def get(
-        self, fds: list[int], seconds: float | None, plain: bool
-    ) -> (
-        tuple[dict[Any, bytes], list[tuple[Any, bytes, int]], dict[int, Any]]
-        | tuple[list[bytes | None], array[int], array[int], dict[int, Any]]
-        | None
-    ): ...
-    def store(
-        self, fds: list[int], verb: bytes, words: int, seconds: float | None
-    ) -> tuple[bytes, dict[int, tuple[int, bytes]], dict[int, Any]] | None: ...
+    def shard(self) -> int: ...
+    @property
+    def indices(self) -> list[int]: ...
+    @property
+    def request(self) -> list[bytes]: ...
 
-def plan(
-    things: list[Any],
-    placement: Placement,
+class Batch:
+    parts: list[Part]
+    def condemn(self, part: Part) -> None: ...
+    def values(self) -> tuple[dict[Any, bytes], list[tuple[Any, bytes, int]]]: ...
+    def answers(self) -> tuple[list[bytes | None], array[int], array[int]]: ...
+    def outcomes(self) -> tuple[bytes, dict[int, tuple[int, bytes]]]: ...
+
+def batch_of_keys(
+    keys: list[Any], placement: Any, num_shards: int, prefix: bytes, bare: bool
+) -> Batch | None: ...
+def batch_of_items(
+    items: list[Any],
+    placement: Any,
     num_shards: int,
     prefix: bytes,
-    kind: type | None = None,
-) -> Plan | None: ...
-def plan_values(
+    kind: type,
+    verb: bytes,
+    words: int,
+) -> Batch | None: ...
+def batch_of_values(
     keys: list[Any],
     values: list[Any],
     flags: list[Any] | None,
     expire: Any,
-    placement: Placement,
+    placement: Any,
     num_shards: int,
     prefix: bytes,
-) -> Plan | None: ...
+    verb: bytes,
+    words: int,
+) -> Batch | None: ...

@@ -1,15 +1,22 @@
-"""Batches over many plain sockets: the compiled twin does them, this one leaves all to others.
+"""Batches in the ASCII protocol in pure Python: the twin of ``batch_c``."""
 
-In pure Python a socket is driven like any other channel, by its own methods.
-"""
-
+from array import array
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._identity import refuse_copies
+from ._wire import BARE, FAILED, LINES, STRICT, VALUES, Row
+from .wire_py import Reply, unasked, wire_name
+from .wire_request_py import LARGE, ascii_keys, ascii_stores, is_plain_key
+
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Iterable
 
-__all__ = ["plan", "plan_values"]
+    from _typeshed import ReadableBuffer
+
+__all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"]
+
+_MOST_VERB = 8
+_LEAST_EXPIRY = -(1 << 31)
 
 
 class Placement(Protocol):
@@ -18,42 +25,220 @@ class Placement(Protocol):
     def of_many(self, keys: "Iterable[Any]") -> list[int]: ...
 
 
-class Plan(Protocol):
-    """What ``plan`` returns where it returns something."""
+class Part(Reply):
+    """One shard's part of a batch: its request, and the reply to it."""
+
+    def __init__(self, batch: "Batch", shard: int, kind: int, words: int, options: int) -> None:
+        super().__init__(kind, 1, words, 0, options)
+        self.shard = shard
+        self.indices: list[int] = []
+        self.refusal: tuple[int, bytes] | None = None
+        self._batch = batch
+        self._matched = 0  # rows
+        self._places: dict[bytes, list[int]] = {}  # the indices of a name, the first last
+
+    def _add_index(self, index: int) -> None:
+        self.indices.append(index)
+        self._count = len(self.indices)
 
     @property
-    def places(self) -> list[int]: ...
+    def request(self) -> "list[ReadableBuffer]":
+        """The buffers to send."""
+        return self._batch.request(self)
 
-    def get(
-        self, fds: list[int], seconds: float | None, plain: bool
-    ) -> (
-        "tuple[dict[Any, bytes], list[tuple[Any, bytes, int]], dict[int, Any]]"
-        "| tuple[list[bytes | None], array[int], array[int], dict[int, Any]] | None"
-    ): ...
+    def feed(self, data: "ReadableBuffer") -> int:
+        try:
+            taken = super().feed(data)
+        except ValueError:
+            self._match()  # what is wrong with an earlier answer was there first
+            raise
+        self._match()
+        return taken
 
-    def store(
-        self, fds: list[int], verb: bytes, words: int, seconds: float | None
-    ) -> tuple[bytes, dict[int, tuple[int, bytes]], dict[int, Any]] | None: ...
+    def _match(self) -> None:
+        rows = self._rows[self._matched :]
+        self._matched = len(self._rows)
+        if rows:
+            (self._match_stores if self._kind == LINES else self._match_gets)(rows)
+
+    def _match_gets(self, rows: list[Row]) -> None:
+        batch = self._batch
+        if not self._places:
+            for index in reversed(self.indices):
+                self._places.setdefault(wire_name(batch.keys[index], batch.prefix), []).append(index)
+        for row in rows:
+            if row.marks & FAILED:
+                self.refusal = row.status, row.value
+                return
+            places = self._places.get(row.key)
+            if not places:
+                raise unasked(row)
+            index = places.pop()
+            batch.found[index], batch.flags[index] = row.value, row.flags
+            batch.cas[index] = row.cas
+
+    def _match_stores(self, rows: list[Row]) -> None:
+        for row in rows:
+            index = self.indices[row.place]
+            if row.marks & FAILED:
+                self._batch.refusals[index] = row.status, row.value
+            else:
+                self._batch.statuses[index] = row.status
 
 
-def plan(
-    things: list[Any],
+class Batch:
+    """Keys or items by shard: `parts`, one a shard, in the order of their first keys.
+
+    Each part is carried once. Then ``values``, ``answers`` or ``outcomes`` tells what came of it.
+    """
+
+    __reduce_ex__ = refuse_copies
+
+    def __init__(
+        self, keys: list[Any], shards: list[int], prefix: bytes, verb: bytes, items: Any, words: int
+    ) -> None:
+        bare = items is None and verb == b"get"
+        kind, options = (VALUES, BARE if bare else 0) if items is None else (LINES, STRICT)
+        parts: dict[int, Part] = {}
+        for index, shard in enumerate(shards):
+            part = parts.get(shard)
+            if part is None:
+                part = parts[shard] = Part(self, shard, kind, words, options)
+            part._add_index(index)
+        self.parts = list(parts.values())
+        self.keys = keys
+        self.prefix = prefix
+        self._verb = verb
+        self._items = items
+        self.found: list[bytes | None] = [None] * len(keys)
+        self.flags = array("I", bytes(4 * len(keys)))
+        self.cas = array("Q", bytes(8 * len(keys)))
+        self.statuses = bytearray(len(keys))
+        self.refusals: dict[int, tuple[int, bytes]] = {}
+
+    def request(self, part: Part) -> "list[ReadableBuffer]":
+        """Return the request for a part."""
+        if self._items is None:
+            keys = [self.keys[index] for index in part.indices]
+            return [ascii_keys(self._verb, keys, self.prefix)]
+        items = [self._items(index) for index in part.indices]
+        return ascii_stores(self._verb, items, self.prefix)
+
+    def condemn(self, part: Part) -> None:
+        """Take back what was found in the reply of a part: it cannot be trusted."""
+        for index in part.indices:
+            self.found[index] = None
+            self.flags[index] = self.cas[index] = 0
+
+    def values(self) -> tuple[dict[Any, bytes], list[tuple[Any, bytes, int]]]:
+        """Return a dict of the values without flags, and the others: key, value and flags each.
+
+        An empty value is among the others. The dict has the order of the keys.
+        """
+        found: dict[Any, bytes] = {}
+        rest = []
+        for key, value, flags in zip(self.keys, self.found, self.flags, strict=True):
+            if value and not flags:
+                found[key] = value
+            elif value is not None:
+                rest.append((key, value, flags))
+        if found:
+            for given in rest:  # a key given twice may be in both, if it was written meanwhile
+                found.pop(given[0], None)
+        return found, rest
+
+    def answers(self) -> tuple[list[bytes | None], "array[int]", "array[int]"]:
+        """Return a list of values, None for a miss, and arrays of flags and tokens."""
+        return self.found, self.flags, self.cas
+
+    def outcomes(self) -> tuple[bytes, dict[int, tuple[int, bytes]]]:
+        """Return the status of each store in bytes, and the refusals by index: status and words."""
+        return bytes(self.statuses), self.refusals
+
+
+def _shards_of(keys: list[Any], placement: Placement, num_shards: int) -> list[int] | None:
+    """Return the shard of each key, None if one has none."""
+    # The list that is kept is shown to nobody, and what is returned is nobody else's.
+    shards = tuple(placement.of_many(keys[:]))
+    if len(shards) != len(keys):
+        raise ValueError(f"places must be {len(keys)}, one a key, got {len(shards)}")
+    numbers = [shard.__index__() for shard in shards]
+    return numbers if all(0 <= number < num_shards for number in numbers) else None
+
+
+def _is_number(number: object, least: int, most: int) -> bool:
+    return type(number) is int and least <= number <= most
+
+
+def _is_plain_item(item: Any, kind: type) -> bool:
+    if not isinstance(item, kind) or len(item) != 5:  # type: ignore[arg-type]  # a tuple's
+        return False
+    _, value, flags, cas, expire = item  # type: ignore[misc]
+    return (
+        type(value) is bytes
+        and len(value) < LARGE
+        and _is_number(flags, 0, 0xFFFFFFFF)
+        and _is_number(cas, 0, (1 << 63) - 1)
+        and _is_number(expire, _LEAST_EXPIRY, 0xFFFFFFFF)
+    )
+
+
+def _check_verb(verb: bytes) -> None:
+    if len(verb) > _MOST_VERB:
+        raise ValueError(f"verb must be at most {_MOST_VERB} bytes, got {len(verb)}")
+
+
+def batch_of_keys(
+    keys: list[Any], placement: Placement, num_shards: int, prefix: bytes, bare: bool
+) -> Batch | None:
+    """Return the batch that gets keys, or None where they need a closer look.
+
+    `placement` says on which of `num_shards` servers each key is. With `bare`, tokens are not asked
+    for. No list may change any more. None means that a key cannot be sent, is not of the same type
+    as the first, or is on no server.
+    """
+    if not keys:
+        return None
+    is_text = isinstance(keys[0], str)
+    for key in keys:
+        # In a mixture of str and bytes two keys may be the same on the wire.
+        if isinstance(key, str) != is_text or not is_plain_key(key, prefix):
+            return None
+    shards = _shards_of(keys, placement, num_shards)
+    if shards is None:
+        return None
+    return Batch(keys, shards, prefix, b"get" if bare else b"gets", None, 0)
+
+
+def batch_of_items(
+    items: list[Any],
     placement: Placement,
     num_shards: int,
     prefix: bytes,
-    kind: type | None = None,
-) -> Plan | None:
-    """Return the plan of a batch in the ASCII protocol, or None where it needs the long way.
+    kind: type,
+    verb: bytes,
+    words: int,
+) -> Batch | None:
+    """Return the batch that stores items, or None where they need a closer look.
 
-    `things` are keys, or items of a `kind` of tuple: key, value, flags, token and expiry. They must
-    not change any more. `placement` says on which of `num_shards` servers each is. None means that
-    a key or an item is not as plain as can be, that one is on no server, or that there are no lines
-    on this system.
+    An item is a `kind` of tuple: key, value, flags, token and expiry. It is stored with `verb`, or
+    with cas if it has a token, and answered by one of `words`. None means, besides what it does for
+    keys, that a value is not of type bytes, or is large, or a number is out of range.
     """
-    return None
+    if not items or not issubclass(kind, tuple):
+        return None
+    for item in items:
+        if not _is_plain_item(item, kind) or not is_plain_key(item[0], prefix):
+            return None
+    keys = [item[0] for item in items]
+    shards = _shards_of(keys, placement, num_shards)
+    if shards is None:
+        return None
+    _check_verb(verb)
+    return Batch(keys, shards, prefix, verb, items.__getitem__, words)
 
 
-def plan_values(
+def batch_of_values(
     keys: list[Any],
     values: list[Any],
     flags: list[Any] | None,
@@ -61,9 +246,31 @@ def plan_values(
     placement: Placement,
     num_shards: int,
     prefix: bytes,
-) -> Plan | None:
-    """Return the plan of a batch of values to be stored without tokens, as ``plan`` does.
+    verb: bytes,
+    words: int,
+) -> Batch | None:
+    """Return the batch that stores values without tokens, as ``batch_of_items`` does.
 
-    `flags` are one a value, or None for 0 each; `expire` is for all. No list may change any more.
+    `flags` are one a value, or None for 0 each; `expire` is for all.
     """
-    return None
+    if not keys:
+        return None
+    marks = [0] * len(keys) if flags is None else flags
+    if len(values) != len(keys) or len(marks) != len(keys):
+        raise ValueError(f"values and flags must be {len(keys)}, one a key")
+    if not _is_number(expire, _LEAST_EXPIRY, 0xFFFFFFFF):
+        return None
+    for key, value, mark in zip(keys, values, marks, strict=True):
+        if type(value) is not bytes or len(value) >= LARGE or not is_plain_key(key, prefix):
+            return None
+        if not _is_number(mark, 0, 0xFFFFFFFF):
+            return None
+    shards = _shards_of(keys, placement, num_shards)
+    if shards is None:
+        return None
+    _check_verb(verb)
+
+    def item(index: int) -> tuple[Any, bytes, int, int, int]:
+        return keys[index], values[index], marks[index], 0, expire
+
+    return Batch(keys, shards, prefix, verb, item, words)

@@ -8,8 +8,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from .placement_c cimport Placement, gdbx_text
-from .wire_batch cimport GDBX_WIRE_NONE, gdbx_wire_asked, gdbx_wire_batch, gdbx_wire_server
-from .wire_io cimport gdbx_wire_key_fits
+from .wire_csrc cimport gdbx_wire_asked, gdbx_wire_batch, gdbx_wire_key_fits
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
@@ -177,13 +176,3 @@ cdef inline bint place(
             return False
         shards[i] = <uint16_t> shard
     return True
-
-
-cdef inline list indices_of(const gdbx_wire_batch *batch, const gdbx_wire_server *server):
-    """Return which things are a server's."""
-    cdef list indices = []
-    cdef int32_t at = server.first
-    while at != GDBX_WIRE_NONE:
-        indices.append(at)
-        at = batch.asked[at].next
-    return indices

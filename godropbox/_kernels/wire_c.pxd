@@ -1,32 +1,8 @@
-# What other kernels may know of a reply: the C that reads it, and its fields.
+# What other kernels may know of a reply: its fields, and how it is filled in place.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
-cdef extern from "wire.h":
-    enum:
-        GDBX_WIRE_LINES
-        GDBX_WIRE_VALUES
-        GDBX_WIRE_STATS
-        GDBX_WIRE_STORED
-        GDBX_WIRE_STRICT
-        GDBX_WIRE_BARE
-        GDBX_WIRE_DONE
-        GDBX_WIRE_MORE
-        GDBX_WIRE_FULL
-        GDBX_WIRE_BAD
-        GDBX_WIRE_KEY
-        GDBX_WIRE_FAILED
-    struct gdbx_wire_record:
-        size_t key, key_size, value, value_size, line, line_size
-        uint64_t cas, number
-        uint32_t flags, index, status, marks
-    struct gdbx_wire_reader:
-        uint64_t words
-        uint32_t kind, options, count, first
-        size_t position, needed
-        int done, reason
-    int gdbx_wire_scan(gdbx_wire_reader *, const uint8_t *, size_t, gdbx_wire_record *, size_t,
-                       size_t *) noexcept nogil
+from .wire_csrc cimport gdbx_wire_io, gdbx_wire_reader, gdbx_wire_record
 
 cdef enum:
     MOST_TRUSTED = 1 << 22  # how much memory a length that a server claims may cost at once
@@ -40,7 +16,14 @@ cdef class Reply:
     cdef uint8_t *data
     cdef size_t capacity, size
     cdef bint busy
+    cdef object fault  # why it cannot be trusted, if the reader does not know
 
+    # In place: whoever receives lends an io the reply's room, scans, and settles what was found;
+    # `extend` makes more room for records or bytes, `park` keeps what lies in room that is shared.
+    cdef int lend(self, gdbx_wire_io *io) except -1
+    cdef bint settle(self, gdbx_wire_io *io) except -1  # True if the reply cannot be trusted
+    cdef int extend(self, gdbx_wire_io *io, bint of_records) except -1
+    cdef int park(self, gdbx_wire_io *io) except -1
     cdef int restart(self, uint32_t kind, uint32_t count) except -1
     cdef int grow_records(self, size_t capacity) except -1
     cdef int grow_data(self, size_t least) except -1
@@ -52,3 +35,10 @@ cdef class Reply:
     cdef bytes key_of(self, gdbx_wire_record *record)
     cdef object unasked(self, gdbx_wire_record *record)
     cdef bint names(self, gdbx_wire_record *record, object key, bytes prefix) except -1
+
+
+cdef class Fed(Reply):
+    cdef object taker
+
+
+cdef Fed fed(taker)

@@ -5,7 +5,7 @@ from cpython cimport array as c_array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport SIZE_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from array import array
@@ -14,6 +14,10 @@ from . import _wire as codes
 from ._args import bad_buffer
 from ._identity import refuse_copies
 from ._wire import Row, bad_key, bad_reply
+from .wire_csrc cimport (
+    GDBX_WIRE_BAD, GDBX_WIRE_DONE, GDBX_WIRE_FAILED, GDBX_WIRE_FULL, GDBX_WIRE_KEY,
+    GDBX_WIRE_LINES,    GDBX_WIRE_STATS, GDBX_WIRE_VALUES, gdbx_wire_io, gdbx_wire_record, gdbx_wire_rescan,
+)
 
 __all__ = ["Reply", "codes"]
 
@@ -97,7 +101,32 @@ cdef class Reply:
         self.capacity = capacity
         return 0
 
+    cdef int lend(self, gdbx_wire_io *io) except -1:
+        if not self.capacity:
+            self.grow_data(0)
+        io.reader = &self.reader
+        io.data, io.capacity, io.size = self.data, self.capacity, self.size
+        io.records, io.record_capacity = self.records, self.record_capacity
+        io.record_count = self.record_count
+        return 0
+
+    cdef bint settle(self, gdbx_wire_io *io) except -1:
+        self.size, self.record_count = io.size, io.record_count
+        return False
+
+    cdef int extend(self, gdbx_wire_io *io, bint of_records) except -1:
+        if of_records:
+            self.grow_records(2 * self.record_capacity)
+        else:
+            self.grow_data(0)
+        return self.lend(io)
+
+    cdef int park(self, gdbx_wire_io *io) except -1:
+        return 0
+
     cdef object bad(self):
+        if self.fault is not None:
+            return self.fault
         return bad_reply(self.reader.reason, self.data[:self.size], self.reader.position)
 
     cdef int check_idle(self) except -1:
@@ -127,6 +156,7 @@ cdef class Reply:
     @cython.critical_section
     def feed(self, data):
         cdef Py_buffer view
+        cdef gdbx_wire_io io
         cdef int result
         self.check_idle()
         try:
@@ -142,14 +172,14 @@ cdef class Reply:
             self.size += view.len
         finally:
             PyBuffer_Release(&view)
-        while True:
-            result = gdbx_wire_scan(&self.reader, self.data, self.size, self.records,
-                                    self.record_capacity, &self.record_count)
+        memset(&io, 0, sizeof(io))
+        self.lend(&io)
+        result = gdbx_wire_rescan(&io)
+        while self.settle(&io) or result == GDBX_WIRE_BAD or result == GDBX_WIRE_FULL:
             if result != GDBX_WIRE_FULL:
-                break
-            self.grow_records(2 * self.record_capacity)
-        if result == GDBX_WIRE_BAD:
-            raise self.bad()
+                raise self.bad()
+            self.extend(&io, True)
+            result = gdbx_wire_rescan(&io)
         return result == GDBX_WIRE_DONE
 
     def hit(self, key, bytes prefix not None):
@@ -294,6 +324,31 @@ cdef class Reply:
             and memcmp(named, PyBytes_AS_STRING(prefix), before) == 0
             and memcmp(named + before, text, size) == 0
         )
+
+
+@cython.final
+cdef class Fed(Reply):
+    """What receives a reply for an object that takes bytes, and that knows by itself when it ends."""
+
+    cdef bint settle(self, gdbx_wire_io *io) except -1:
+        cdef bytes data = io.data[:io.size]
+        io.size = 0
+        if data:
+            try:
+                self.taker.feed(data)
+            except ValueError as error:
+                self.fault = error
+                return True
+            self.reader.done = self.taker.done
+        return False
+
+
+cdef Fed fed(taker):
+    cdef Fed reply = Fed.__new__(Fed, GDBX_WIRE_LINES, 1)
+    reply.taker = taker
+    reply.reader.needed = SIZE_MAX  # the scan leaves all to the taker
+    reply.reader.done = taker.done
+    return reply
 
 
 cdef bytes wire_name(key, bytes prefix):

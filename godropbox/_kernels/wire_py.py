@@ -424,8 +424,8 @@ class Reply:
         if not self._rows:
             return 1, None, 0, 0
         row = self._rows[0]
-        if row.marks & HAS_KEY and row.key != _wire(key, prefix):
-            raise _unasked(row)
+        if row.marks & HAS_KEY and row.key != wire_name(key, prefix):
+            raise unasked(row)
         if row.marks & FAILED or row.status == 0:
             return row.status, row.value, row.flags, row.cas
         return row.status, None, 0, 0
@@ -444,7 +444,7 @@ class Reply:
         values: list[bytes | None] = [None] * len(keys)
         flags, cas = array("I", bytes(4 * len(keys))), array("Q", bytes(8 * len(keys)))
         failures: dict[int, tuple[int, bytes]] = {}
-        names = [_wire(key, prefix) for key in keys]
+        names = [wire_name(key, prefix) for key in keys]
         places = dict(zip(names, range(len(names)), strict=True)) if self._kind == VALUES else {}
         repeated: dict[bytes, list[int]] = {}  # the places of a key, the first last
         is_repeated = self._kind == VALUES and len(places) < len(names)
@@ -465,13 +465,13 @@ class Reply:
                 else:
                     at = places.pop(row.key, -1)
                 if at < 0:
-                    raise _unasked(row)
+                    raise unasked(row)
             else:
                 at = row.place
                 if at == len(keys):
                     break  # what ends a quiet batch
                 if at > len(keys) or (row.marks & HAS_KEY and names[at] != row.key):
-                    raise _unasked(row)
+                    raise unasked(row)
                 if row.marks & FAILED:
                     failures[at] = (row.status, row.value)
                     continue
@@ -513,10 +513,12 @@ class Reply:
         return list(self._rows)
 
 
-def _wire(key: str | bytes, prefix: bytes) -> bytes:
+def wire_name(key: str | bytes, prefix: bytes) -> bytes:
+    """Return a key as a reply names it."""
     # By the type's own method and a join: neither runs what a subclass has in their place.
     return b"".join((prefix, str.encode(key) if isinstance(key, str) else key))
 
 
-def _unasked(row: Row) -> ValueError:
+def unasked(row: Row) -> ValueError:
+    """Return the error for an answer to a question that was not asked."""
     return ValueError(f"the reply names a key that was not asked for: {row.key!r}")

@@ -30,7 +30,7 @@ __all__ = [
     "wire_key",
 ]
 
-_LARGE: Final = 16384
+LARGE: Final = 16384
 _HEADER: Final = struct.Struct(">BBHBBHIIQ")
 _NOOP: Final = 0x0A
 _LONG_AGO: Final = 2592001  # the binary protocol has no negative expiry; January 1970 is over
@@ -53,6 +53,20 @@ def wire_key(key: _Key, prefix: bytes) -> bytes:
     if not 0 < len(wire) <= 250 or len(wire.translate(None, _BAD_BYTES)) != len(wire):
         raise bad_key(key, prefix)
     return wire
+
+
+def is_plain_key(key: object, prefix: bytes) -> bool:
+    """Return whether ``wire_key`` takes a key."""
+    if isinstance(key, str):
+        try:
+            wire = prefix + str.encode(key)
+        except UnicodeEncodeError:
+            return False
+    elif isinstance(key, bytes):
+        wire = b"".join((prefix, key))
+    else:
+        return False
+    return 0 < len(wire) <= 250 and len(wire.translate(None, _BAD_BYTES)) == len(wire)
 
 
 def roomy_dict(count: int) -> dict[Any, Any]:
@@ -88,7 +102,7 @@ class _Writer:
         self.open = bytearray()
 
     def add_value(self, value: "ReadableBuffer", view: memoryview) -> None:
-        if len(view) < _LARGE:
+        if len(view) < LARGE:
             self.open += view
             return
         self.cut()

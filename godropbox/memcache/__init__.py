@@ -15,7 +15,6 @@ from .batches import (
 )
 from .channel import Credentials, connect
 from .client import Client
-from .clients import RawAsciiClient, RawBinaryClient, RawMetaClient
 from .codec import UnreadableValueError
 from .connection import Channel, Connection
 from .errors import (
@@ -61,7 +60,7 @@ from .protocol.ascii import AsciiProtocol
 from .protocol.binary import BinaryProtocol
 from .protocol.exchange import Exchange
 from .protocol.meta import MetaProtocol
-from .raw import RawClient
+from .raw import RawAsciiClient, RawBinaryClient, RawClient, RawMetaClient
 from .responses import (
     CountResponse,
     GetResponse,

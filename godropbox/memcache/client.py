@@ -85,7 +85,7 @@ class Client:
         "_operations",
         "_options",
         "_owned",
-        "_quick",
+        "_sharded",
         "_room",
         "_set",
         "_set_multi",
@@ -131,7 +131,7 @@ class Client:
         shard_of: "Callable[[Key], int] | None" = None,
     ) -> None:
         # Batches of values go one way, hooks or not: those are told by what stands before it.
-        self._quick = operations if type(operations) is ShardedClient else None
+        self._sharded = operations if type(operations) is ShardedClient else None
         self._told: Any = None
         if options.hooks:
             self._told = operations = Observed(operations, options.hooks, shard_of)
@@ -267,10 +267,10 @@ class Client:
         given = list(keys) if type(keys) is list else _listed(keys)
         if self._looks_at_keys:
             return self._get_long(given)
-        if self._quick is None:
+        if self._sharded is None:
             return self._found(self._get_multi(given), {}, len(given))
         if self._told is None:
-            plain, rest = self._quick._get_listed(given)
+            plain, rest = self._sharded._get_listed(given)
         else:
             plain, rest = self._told.get_listed(given)
         if not rest:
@@ -369,7 +369,14 @@ class Client:
 
     def set(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
         """Store a value; return False only if no server takes the key now."""
-        return self._done(self._set(self._item(key, value, 0, expire)))
+        if self._sharded is None or self._told is not None:
+            return self._done(self._set(self._item(key, value, 0, expire)))
+        if self._looks_at_keys:
+            key = self._named(key)
+        data, flags = self._codec.encode(value)
+        marks = [flags] if flags else None
+        answers = self._sharded._set_listed([key], [data], marks, self._expiry(expire))
+        return self._done(answers[0]) if answers else True
 
     def set_many(self, values: Mapping[_Key, Any], expire: Expiry = 0) -> FailedKeys:
         """Store many values, on all servers at once; return the keys that failed, with `errors`.
@@ -382,12 +389,12 @@ class Client:
         until = self._expiry(expire)
         given, data, flags = self._codec.encode_items(values)
         names = self._all_named(given) if self._looks_at_keys else given
-        if self._quick is None:
+        if self._sharded is None:
             triples = zip(names, data, flags or [0] * len(given), strict=True)
             items = [Item(*three, 0, until) for three in triples]
             return self._failed(given, self._set_multi(items), False)
         if self._told is None:
-            answers = self._quick._set_listed(names, data, flags, until)
+            answers = self._sharded._set_listed(names, data, flags, until)
         else:
             answers = self._told.set_listed(names, data, flags, until)
         return self._failed(given, answers, False) if answers else FailedKeys()

@@ -1,18 +1,17 @@
 # What the compiler is told about sharded_client.py.
 
-cimport cython
+from .operations cimport Operations
+from .protocol.base cimport Protocol
+from .protocol.exchange cimport Exchange
 
-from ._quick cimport get_quickly, set_quickly, store_quickly
-from .connection cimport Connection
 
-
-cdef class ShardedClient:
+cdef class ShardedClient(Operations):
     cdef object __weakref__
-    cdef object _manager, _plain, _prefix, _protocol, _timeout
-    cdef bint _is_ascii, _is_text
+    cdef object _manager, _timeout
+    cdef Protocol _plain
 
-    @cython.locals(connection=Connection)
-    cpdef _fetched(self, key)
+    cpdef _one(self, key, Exchange exchange)
+    cdef _carried(self, key, Exchange exchange, bint sentinel)
     cpdef tuple _get_listed(self, list keys)
     cpdef list _set_listed(self, list keys, list values, list flags, expire)
-    cpdef _fetched_over(self, shard, handle, Connection connection, key)
+    cdef _complete(self, step)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Capabilities", "Int", "Item", "Key", "ResponseStatus", "Text", "WireKey"]
+__all__ = ["Capabilities", "Int", "Item", "Key", "ResponseStatus", "Seconds", "Text", "WireKey"]
 
 Key = str | bytes
 # Under a name of its own, since the compiler takes plain ``bytes`` for no subclass of it.
@@ -18,6 +18,7 @@ WireKey = bytes
 # Likewise, since it tests and converts a plain ``int`` or ``str`` before our own tests see it.
 Int = int
 Text = str
+Seconds = float | None
 
 
 class Item(NamedTuple):

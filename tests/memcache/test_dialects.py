@@ -429,7 +429,7 @@ def test_a_stale_connection_is_no_server_that_lacks_a_flag(tmp_path: Path) -> No
                 assert raw.set(Item("b", b"1")).ok
                 fake.hang_up()
                 with pytest.raises(memcache.ConnectionLostError):
-                    raw.run(store(memcache.MetaProtocol(), "b"))
+                    raw.connection.run(store(memcache.MetaProtocol(), "b"))
 
 
 def test_a_server_that_loses_the_token_of_md_is_not_asked_with_one() -> None:
@@ -441,10 +441,10 @@ def test_a_server_that_loses_the_token_of_md_is_not_asked_with_one() -> None:
             token = client.set(Item("a", b"1")).cas
             delete = memcache.MetaProtocol().meta_delete("a", cas=token)
             if works:
-                assert client.run(delete).ok
+                assert client.connection.run(delete).ok
             else:
                 with pytest.raises(memcache.NotSupportedError, match=r"1\.6\.12.*md.*1\.6\.13"):
-                    client.run(delete)
+                    client.connection.run(delete)
             assert client.delete("a").status is (
                 ResponseStatus.KEY_NOT_FOUND if works else ResponseStatus.OK
             )

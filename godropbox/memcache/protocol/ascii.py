@@ -64,6 +64,7 @@ class AsciiProtocol(Protocol):
 
     def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
+        self.is_text = True
         # By the operation, for items without tokens.
         self._plain_probes = {verb: self._probe_of(kinds) for verb, kinds in _KINDS.items()}
 

@@ -6,6 +6,7 @@ from .exchange cimport Probe
 cdef class Protocol:
     cdef readonly object capabilities
     cdef readonly bint encodes
+    cdef public bint is_text
     cdef readonly bytes prefix
     cdef readonly object shard_id
     cdef readonly Probe probe

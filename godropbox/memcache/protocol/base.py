@@ -57,7 +57,7 @@ class Protocol:
     """A maker of exchanges; a subclass knows the bytes.
 
     `prefix` goes before every key, `shard_id` is the number that versions and statistics are
-    filed under, `encodes` whether a key looks otherwise on the wire.
+    filed under, `encodes` whether a key looks otherwise on the wire, `is_text` whether it is ASCII.
     """
 
     __slots__ = (
@@ -65,6 +65,7 @@ class Protocol:
         "_probes",
         "capabilities",
         "encodes",
+        "is_text",
         "prefix",
         "probe",
         "shard_id",
@@ -79,6 +80,7 @@ class Protocol:
     ) -> None:
         self.capabilities = capabilities
         self.encodes = encodes
+        self.is_text = False
         self.prefix = self._wire_key(prefix, b"") if prefix else b""
         self.shard_id = shard_id
         # What every command with a key needs, and what those need that have none.

@@ -41,6 +41,10 @@ cdef class MutateManyExchange(Exchange):
     cdef public dict faulty
 
 
+cdef class PartExchange(Exchange):
+    cdef public object part
+
+
 cdef class CountExchange(Exchange):
     cdef public object key
     cdef public bint in_value

@@ -46,6 +46,7 @@ __all__ = [
     "MetaGetExchange",
     "MutateExchange",
     "MutateManyExchange",
+    "PartExchange",
     "Probe",
     "ResponseExchange",
     "StatsExchange",
@@ -340,6 +341,34 @@ class MutateManyExchange(Exchange):
             for at in sorted(self.faulty):
                 answers.insert(at, self.faulty[at])
         return answers
+
+
+class PartExchange(Exchange):
+    """One shard's part of a batch: `part` of a ``batch.Batch``, which has the answers.
+
+    The result is the status and the words of an error line in place of all answers, or None.
+    """
+
+    __slots__ = ("part",)
+
+    def __init__(self, part: Any, probe: Probe | None) -> None:
+        self.request = part.request
+        self.reply = part
+        self.probe = probe
+        self.part = part
+
+    def in_step(self) -> bool:
+        # As for a get of many keys.
+        return self.part.refusal is None or len(self.part.indices) == 1
+
+    def refused(self, line: bytes) -> Any:
+        reply = wire.Reply(wire.codes.LINES, 1)
+        reply.feed(line + b"\r\n")
+        row = reply.rows()[0]
+        return row.status, row.value
+
+    def _result(self) -> Any:
+        return self.part.refusal
 
 
 class CountExchange(Exchange):

@@ -25,7 +25,6 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..._kernels import wire
 from ..errors import NotSupportedError, ReplyError
 from .exchange import (
     APPEND,
@@ -79,7 +78,8 @@ class _Step(Exchange):
     __slots__ = ("_rest", "lines", "name")
 
     def __init__(self, request: bytes, rest: bytes = b"") -> None:
-        Exchange.__init__(self, [request], wire.Reply(wire.codes.LINES, 0))
+        self.request = [request]
+        self.probe = None
         self._rest = bytearray(rest)
         self.lines: list[bytes] = []
         self.name = ""  # of what the server does not know if it closes the connection now
@@ -88,10 +88,11 @@ class _Step(Exchange):
     def done(self) -> bool:
         return bool(self.lines)
 
-    def feed(self, data: "ReadableBuffer") -> bool:
-        self._rest += memoryview(data).cast("B")
+    def feed(self, data: "ReadableBuffer") -> int:
+        view = memoryview(data).cast("B")
+        self._rest += view
         self.cut()
-        return self.done
+        return len(view)
 
     def cut(self) -> None:
         """Take what lines there are."""
@@ -103,6 +104,14 @@ class _Step(Exchange):
                 return
             self._rest = rest
             self.lines.append(bytes(line.removesuffix(b"\r")))
+
+    @property
+    def reply(self) -> Any:  # type: ignore[override]  # it is its own
+        return self
+
+    @property
+    def size(self) -> int:
+        return len(self._rest)
 
     @property
     def rest(self) -> bytes:
@@ -136,13 +145,14 @@ class _PacketStep(_Step):
 
     __slots__ = ()
 
-    def feed(self, data: "ReadableBuffer") -> bool:
-        self._rest += memoryview(data).cast("B")
+    def feed(self, data: "ReadableBuffer") -> int:
+        view = memoryview(data).cast("B")
+        self._rest += view
         reply = bytes(self._rest)
         is_short = len(reply) < 24 or len(reply) < 24 + int.from_bytes(reply[8:12], "big")
         if reply[:1] != b"\x81" or not is_short or len(reply) > _LONGEST:
             self.lines.append(reply)
-        return self.done
+        return len(view)
 
     def lost(self, error: OSError) -> Exception:
         if isinstance(error, ConnectionError):

@@ -1,0 +1,415 @@
+"""N exchanges over N connections, compiled: ``csrc/wire_poll`` for Python. The twin of ``transport_py``.
+
+Plain sockets are driven in C, without the interpreter; channels of other kinds by their methods.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t
+from libc.string cimport memcpy, memset, strerror
+
+import os
+
+from . import _channels
+from ._channels import is_plain
+from ._identity import refuse_copies
+from ._wire import bad_key
+from .wire_c cimport Reply, fed
+from .wire_csrc cimport (
+    GDBX_HAS_WIRE_POLL, GDBX_WIRE_ANY, GDBX_WIRE_BAD, GDBX_WIRE_CLOSED, GDBX_WIRE_DONE,
+    GDBX_WIRE_FULL, GDBX_WIRE_GO_ON, GDBX_WIRE_LATE, GDBX_WIRE_MORE, GDBX_WIRE_SIGNAL,
+    GDBX_WIRE_UNASKED, GDBX_WIRE_VALUES, gdbx_wire_arm, gdbx_wire_io, gdbx_wire_key_ok,
+    gdbx_wire_now, gdbx_wire_part, gdbx_wire_poll, gdbx_wire_poll_ask, gdbx_wire_poll_look,
+    gdbx_wire_poll_rescan, gdbx_wire_poll_room, gdbx_wire_poll_start, gdbx_wire_poll_step,
+    gdbx_wire_poll_unfit, gdbx_wire_poll_wait,
+)
+
+__all__ = ["Line", "carry", "unfit"]
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
+
+cdef enum:
+    MOST_KEY = 250
+    MOST_VERB = 16
+    MOST_HELD = 1 << 16  # bytes copied with the interpreter locked, which is quicker
+    FEW = 4  # buffers of a request that need no memory of their own
+
+cdef struct sending:
+    # The buffers of a request while it is sent.
+    Py_buffer *views
+    gdbx_wire_part *parts
+    Py_ssize_t held
+    Py_buffer few_views[FEW]
+    gdbx_wire_part few_parts[FEW]
+
+
+cdef int64_t deadline_in(seconds) except? -1:
+    return gdbx_wire_now() + <int64_t> (<double> seconds * 1e9)
+
+
+cdef class Carrier:
+    """Exchanges under way over plain sockets, one a socket."""
+
+    __reduce_ex__ = refuse_copies
+
+    cdef gdbx_wire_poll poll
+    cdef sending *sendings
+    cdef list replies
+    # For one exchange.
+    cdef gdbx_wire_io io
+    cdef sending single
+    cdef int result
+    cdef void *room[2]
+
+    def __cinit__(self, size_t count):
+        cdef size_t i
+        cdef size_t each = sizeof(sending) + sizeof(gdbx_wire_io) + sizeof(int)
+        self.replies = [None] * <Py_ssize_t> count
+        self.poll.count = count
+        if count == 1:
+            self.sendings, self.poll.ios = &self.single, &self.io
+            self.poll.results, self.poll.room = &self.result, self.room
+        else:
+            self.sendings = <sending *> PyMem_RawCalloc(1, count * each + gdbx_wire_poll_room(count))
+            if self.sendings == NULL:
+                raise MemoryError
+            self.poll.ios = <gdbx_wire_io *> (self.sendings + count)
+            self.poll.room = self.poll.ios + count
+            self.poll.results = <int *> (<char *> self.poll.room + gdbx_wire_poll_room(count))
+        self.poll.deadline = INT64_MAX
+        for i in range(count):
+            self.poll.results[i] = GDBX_WIRE_DONE
+
+    def __dealloc__(self):
+        cdef size_t i
+        if self.sendings != NULL:
+            for i in range(self.poll.count):
+                self.let_go(i)
+            if self.sendings != &self.single:
+                PyMem_RawFree(self.sendings)
+
+    cdef int let_go(self, size_t at) except -1:
+        """Release the buffers of a request."""
+        cdef sending *request = &self.sendings[at]
+        cdef Py_ssize_t i
+        for i in range(request.held):
+            PyBuffer_Release(&request.views[i])
+        request.held = 0
+        if request.views != request.few_views:
+            PyMem_RawFree(request.views)
+            PyMem_RawFree(request.parts)
+        request.views, request.parts = request.few_views, request.few_parts
+        return 0
+
+    cdef size_t load(self, size_t at, int fd, exchange) except? 0:
+        """Set up exchange number `at`; return the bytes of its request."""
+        cdef list buffers = exchange.request
+        cdef object taker = exchange.reply
+        cdef Reply reply = taker if isinstance(taker, Reply) else fed(taker)
+        cdef sending *request = &self.sendings[at]
+        cdef tuple held = tuple(buffers)  # nobody else can change it
+        cdef Py_ssize_t i, count = len(held)
+        cdef size_t size = 0
+        reply.check_idle()
+        self.let_go(at)
+        if count > FEW:
+            request.views = <Py_buffer *> PyMem_RawCalloc(count, sizeof(Py_buffer))
+            request.parts = <gdbx_wire_part *> PyMem_RawCalloc(count, sizeof(gdbx_wire_part))
+            if request.views == NULL or request.parts == NULL:
+                raise MemoryError
+        for i in range(count):
+            PyObject_GetBuffer(held[i], &request.views[i], PyBUF_SIMPLE)
+            request.held = i + 1
+            request.parts[i].data = <const uint8_t *> request.views[i].buf
+            request.parts[i].size = request.views[i].len
+            size += request.views[i].len
+        self.set_up(at, fd, request.parts, count, reply)
+        return size
+
+    cdef int set_up(self, size_t at, int fd, gdbx_wire_part *parts, size_t count,
+                    Reply reply) except -1:
+        cdef gdbx_wire_io *io = &self.poll.ios[at]
+        memset(io, 0, sizeof(gdbx_wire_io))
+        io.fd, io.parts, io.part_count = fd, parts, count
+        reply.lend(io)
+        self.poll.results[at] = GDBX_WIRE_GO_ON
+        self.replies[at] = reply
+        reply.busy = True
+        return 0
+
+    cdef int end(self, size_t at) except -1:
+        """Let go of exchange number `at`, which is over or was given up."""
+        (<Reply> self.replies[at]).busy = False
+        self.replies[at] = None
+        return self.let_go(at)
+
+    cdef object failure(self, size_t at):
+        """Return the exception of an exchange that is over, None if it ended well."""
+        cdef const gdbx_wire_io *io = &self.poll.ios[at]
+        cdef int result = self.poll.results[at]
+        if result == GDBX_WIRE_DONE:
+            return None
+        if result == GDBX_WIRE_BAD:
+            return (<Reply> self.replies[at]).bad()
+        if result == GDBX_WIRE_LATE:
+            return TimeoutError("the deadline passed")
+        if result == GDBX_WIRE_CLOSED:
+            return ConnectionResetError(
+                f"the server closed the connection after {io.size} bytes of the reply"
+            )
+        if result == GDBX_WIRE_UNASKED:
+            return ValueError("bytes were waiting before the request was sent")
+        return OSError(io.error, strerror(io.error).decode())
+
+    cdef int digest(self, size_t at) except -1:
+        """Settle what a step received, and make room where there is too little."""
+        cdef gdbx_wire_io *io = &self.poll.ios[at]
+        cdef int *result = &self.poll.results[at]
+        cdef Reply reply = self.replies[at]
+        while True:
+            if reply.settle(io):
+                result[0] = GDBX_WIRE_BAD
+            elif result[0] == GDBX_WIRE_FULL:
+                reply.extend(io, True)
+                gdbx_wire_poll_rescan(&self.poll, at)
+                continue
+            elif result[0] == GDBX_WIRE_MORE:
+                reply.extend(io, False)
+                result[0] = GDBX_WIRE_GO_ON
+                gdbx_wire_poll_look(&self.poll, at)
+                continue
+            elif result[0] == GDBX_WIRE_GO_ON:
+                if reply.reader.done and io.part == io.part_count:
+                    result[0] = GDBX_WIRE_DONE  # as the object says that takes the bytes
+                else:
+                    reply.park(io)
+            return 0
+
+    cdef int block(self, bint peeks, bint armed) except -1:
+        """See the only exchange through, without the interpreter."""
+        cdef int result
+        with nogil:
+            result = gdbx_wire_poll_ask(&self.poll, peeks, armed)
+        if result == GDBX_WIRE_SIGNAL:
+            PyErr_CheckSignals()
+        self.digest(0)
+        while self.result == GDBX_WIRE_GO_ON:
+            (<Reply> self.replies[0]).lend(&self.io)
+            with nogil:
+                result = gdbx_wire_poll_wait(&self.poll, GDBX_WIRE_ANY)
+                if result == GDBX_WIRE_GO_ON:
+                    gdbx_wire_poll_step(&self.poll, 0)
+            if result == GDBX_WIRE_SIGNAL:
+                PyErr_CheckSignals()
+            self.digest(0)
+        return 0
+
+    cdef int start(self, size_t at, Line line, exchange) except -1:
+        """Send what the socket takes of a request."""
+        # A send that does not wait is over sooner than another thread gives the lock back.
+        if self.load(at, line.fd, exchange) > MOST_HELD:
+            with nogil:
+                gdbx_wire_poll_start(&self.poll, at)
+        else:
+            gdbx_wire_poll_start(&self.poll, at)
+        return 0
+
+    cdef int step(self, size_t at) except -1:
+        cdef Reply reply = self.replies[at]
+        reply.lend(&self.poll.ios[at])
+        if self.poll.ios[at].capacity > MOST_HELD:
+            with nogil:
+                gdbx_wire_poll_step(&self.poll, at)
+        else:
+            gdbx_wire_poll_step(&self.poll, at)
+        return self.digest(at)
+
+    cdef int tell(self, size_t at, list lines, list talks) except -1:
+        """Tell talks how their exchanges ended, until one is under way again."""
+        while self.replies[at] is not None and self.poll.results[at] != GDBX_WIRE_GO_ON:
+            failure = self.failure(at)
+            self.end(at)
+            exchange = talks[at].advance(failure)
+            if exchange is not None:
+                self.start(at, lines[at], exchange)
+        return 0
+
+    cdef int go(self, list lines, list talks) except -1:
+        """See the talks through, all at once."""
+        cdef size_t i, alone = GDBX_WIRE_ANY, count = self.poll.count
+        cdef int result
+        for i in range(count):
+            exchange = talks[i].advance(None)
+            if exchange is not None:
+                self.start(i, lines[i], exchange)
+                self.tell(i, lines, talks)
+                # The last is waited for first: by then most others are answered.
+                alone = i
+        while True:
+            with nogil:
+                result = gdbx_wire_poll_wait(&self.poll, alone)
+            if result == GDBX_WIRE_DONE:
+                return 0
+            if result == GDBX_WIRE_SIGNAL:
+                PyErr_CheckSignals()
+                continue
+            for i in range(count):
+                if self.poll.results[i] == GDBX_WIRE_GO_ON:
+                    self.step(i)
+                self.tell(i, lines, talks)
+            alone = GDBX_WIRE_ANY
+
+
+cdef class Line:
+    """A connection's channel, as it is driven.
+
+    A receive on a plain socket gives up by itself after `seconds`, None for never. `clean` is False
+    after an exchange that began and did not end well; `begun` tells whether the latest exchange may
+    have sent anything. `fd` is the number of a plain socket, else -1.
+    """
+
+    __reduce_ex__ = refuse_copies
+
+    cdef readonly object channel
+    cdef readonly int fd
+    cdef public bint clean, begun
+    cdef readonly object seconds
+    cdef Carrier carrier
+    cdef Reply reply
+
+    def __cinit__(self, channel, seconds):
+        cdef int error
+        self.channel, self.fd, self.seconds = channel, -1, seconds
+        self.clean = True
+        if GDBX_HAS_WIRE_POLL and is_plain(channel):
+            self.fd = channel.fileno()
+            self.carrier = Carrier(1)
+            self.reply = Reply(GDBX_WIRE_VALUES, 1)
+            error = gdbx_wire_arm(self.fd, <int64_t> (<double> (seconds or 0.0) * 1e9))
+            if error:
+                raise OSError(error, os.strerror(error))
+            channel.settimeout(None)
+
+    def get(self, bytes verb not None, key, bytes prefix not None, seconds=None):
+        """Get one key in the ASCII protocol over a plain socket; return ``Reply.hit``.
+
+        `seconds` and what is raised are as for ``carry``; also what ``wire_key`` raises.
+        """
+        cdef char text[MOST_VERB + MOST_KEY + 2]
+        cdef gdbx_wire_part part
+        cdef Py_ssize_t size, before = PyBytes_GET_SIZE(prefix), first = PyBytes_GET_SIZE(verb)
+        cdef const char *named
+        cdef char *place = text + first
+        if isinstance(key, str):
+            try:
+                named = PyUnicode_AsUTF8AndSize(key, &size)
+            except UnicodeEncodeError:
+                raise bad_key(key, prefix) from None
+        elif isinstance(key, bytes):
+            named = PyBytes_AS_STRING(key)
+            size = PyBytes_GET_SIZE(key)
+        else:
+            raise bad_key(key, prefix)
+        if first > MOST_VERB or before + size > MOST_KEY:
+            raise bad_key(key, prefix)
+        memcpy(text, PyBytes_AS_STRING(verb), first)
+        memcpy(place, PyBytes_AS_STRING(prefix), before)
+        memcpy(place + before, named, size)
+        if not gdbx_wire_key_ok(<const uint8_t *> place, before + size):
+            raise bad_key(key, prefix)
+        memcpy(place + before + size, b"\r\n", 2)
+        part.data, part.size = <const uint8_t *> text, first + before + size + 2
+        self.reply.check_idle()
+        self.reply.restart(GDBX_WIRE_VALUES, 1)
+        self.carrier.set_up(0, self.fd, &part, 1, self.reply)
+        failure = self.block(True, seconds is None, self.deadline(seconds))
+        if failure is not None:
+            raise failure
+        hit = self.reply.single_hit(key, prefix)
+        self.clean = True
+        return hit
+
+    cdef int64_t deadline(self, seconds) except? -1:
+        if seconds is None:
+            seconds = self.seconds
+        return INT64_MAX if seconds is None else deadline_in(seconds)
+
+    cdef object block(self, bint peeks, bint armed, int64_t deadline):
+        """See the exchange through that was set up; return how it failed, or None."""
+        cdef Carrier carrier = self.carrier
+        self.clean = self.begun = False
+        carrier.poll.deadline, carrier.poll.is_late = deadline, 0
+        try:
+            carrier.block(peeks, armed)
+            return carrier.failure(0)
+        finally:
+            self.begun = carrier.io.begun or not peeks
+            carrier.end(0)
+
+    cdef int carry(self, talk, seconds) except -1:
+        """See a talk through, alone."""
+        cdef bint is_first = True, armed = seconds is None
+        cdef int64_t deadline = self.deadline(seconds)
+        exchange = talk.advance(None)
+        while exchange is not None:
+            self.carrier.load(0, self.fd, exchange)
+            failure = self.block(is_first, armed and is_first, deadline)
+            self.clean = failure is None
+            is_first = False
+            exchange = talk.advance(failure)
+        return 0
+
+
+def carry(list lines not None, list talks not None, seconds):
+    """See talks through over their lines, all at once, within `seconds`.
+
+    ``talk.advance(None)`` gives the first exchange, which has a `request`, a list of buffers, and a
+    `reply`. When that is over, ``advance`` is called with None or how it failed: a ``TimeoutError``,
+    an ``OSError``, or a ``ValueError`` for a bad reply. It returns the next exchange, or None.
+
+    With `seconds` None, a line that is carried alone takes its own limit, and several take none. A
+    line that is carried alone is first seen to be fit.
+    """
+    cdef Line line
+    cdef Carrier carrier
+    cdef Py_ssize_t count = len(lines)
+    for line in lines:
+        if line.fd < 0:
+            return _channels.carry(lines, talks, seconds)
+    if count == 1:
+        line = lines[0]
+        line.carry(talks[0], seconds)
+    elif count:
+        carrier = Carrier(count)
+        if seconds is not None:
+            carrier.poll.deadline = deadline_in(seconds)
+        carrier.go(lines, talks)
+
+
+def unfit(list lines not None):
+    """Return the indices of the lines that are closed, broken, or have bytes nobody asked for."""
+    cdef Line line
+    cdef size_t count = len(lines), i, room = gdbx_wire_poll_room(count)
+    cdef int *fds
+    cdef uint8_t *marks
+    cdef char *memory
+    for line in lines:
+        if line.fd < 0:
+            return _channels.unfit(lines)
+    memory = <char *> PyMem_RawCalloc(1, room + count * (sizeof(int) + 1) + 1)
+    if memory == NULL:
+        raise MemoryError
+    fds = <int *> (memory + room)
+    marks = <uint8_t *> (fds + count)
+    try:
+        for i in range(count):
+            line = lines[i]
+            fds[i] = line.fd
+        if not gdbx_wire_poll_unfit(fds, count, memory, marks):
+            return []
+        return [i for i in range(count) if marks[i]]
+    finally:
+        PyMem_RawFree(memory)

@@ -1,0 +1,64 @@
+"""N exchanges over N connections in pure Python: the twin of ``transport_c``."""
+
+from typing import TYPE_CHECKING
+
+from ._channels import Channel, Talk, carry, is_plain, unfit
+from ._identity import refuse_copies
+from ._wire import VALUES
+from .wire_py import Reply
+from .wire_request_py import ascii_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+__all__ = ["Line", "carry", "unfit"]
+
+
+class Line:
+    """A connection's channel, as it is driven.
+
+    A receive on a plain socket gives up by itself after `seconds`, None for never. `clean` is False
+    after an exchange that began and did not end well; `begun` tells whether the latest exchange may
+    have sent anything. `fd` is the number of a plain socket, else -1.
+    """
+
+    __slots__ = ("begun", "channel", "clean", "fd", "seconds")
+    __reduce_ex__ = refuse_copies
+
+    def __init__(self, channel: Channel, seconds: float | None) -> None:
+        self.channel = channel
+        self.seconds = seconds
+        self.fd: int = channel.fileno() if is_plain(channel) else -1  # type: ignore[attr-defined]
+        self.clean = True
+        self.begun = False
+
+    def get(
+        self, verb: bytes, key: str | bytes, prefix: bytes, seconds: float | None = None
+    ) -> tuple[int, bytes | None, int, int]:
+        """Get one key in the ASCII protocol over a plain socket; return ``Reply.hit``.
+
+        `seconds` and what is raised are as for ``carry``; also what ``wire_key`` raises.
+        """
+        talk = _Single(ascii_keys(verb.rstrip(b" "), [key], prefix))
+        carry([self], [talk], seconds)
+        if talk.failure is not None:
+            raise talk.failure
+        self.clean = False
+        hit = talk.reply.hit(key, prefix)
+        self.clean = True
+        return hit
+
+
+class _Single:
+    """A talk of one get."""
+
+    def __init__(self, request: bytes) -> None:
+        self.request = [request]
+        self.reply = Reply(VALUES, 1)
+        self.failure: Exception | None = None
+        self._exchanges: Iterator[Any] = iter([self])
+
+    def advance(self, failure: Exception | None) -> "Any":
+        self.failure = failure
+        return next(self._exchanges, None)

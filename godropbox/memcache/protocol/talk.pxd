@@ -1,0 +1,31 @@
+# What the compiler is told about talk.py.
+
+cimport cython
+
+from .exchange cimport Exchange
+
+
+cdef class Peer:
+    cdef public bint interleaves
+    cdef bint _has_closed, _is_mine, _is_proving, _is_valid
+    cdef int _proven
+    cdef object _pid, _version
+
+    cpdef begin(self)
+    cpdef bint lacks(self, Exchange exchange)
+
+
+cdef class Talk:
+    cdef public Peer peer
+    cdef public list exchanges
+    cdef public object outcome
+    cdef Exchange _exchange
+    cdef object _proof, _refusal, _step, _steps
+    cdef Py_ssize_t _at
+    cdef bint _has_begun, _is_out_of_step
+
+    cpdef advance(self, failure)
+    cpdef _begin(self)
+    cdef _next(self, failure)
+    cdef Exchange _prove(self, Exchange exchange)
+    cdef _end_proof(self)

@@ -1,0 +1,250 @@
+"""One connection's state, and exchanges over it, one after the other. No I/O.
+
+A driver carries the exchange that ``Talk.advance`` returns, and calls it with how that ended, until
+it returns None. A connection counts as broken while an exchange is under way, whatever is raised.
+Before the first exchange of a kind, the server is asked whether it knows such commands (``probe``).
+Compiled as it stands (``talk.pxd``).
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from ..._kernels._guarded import name_of, text_of
+from ..._kernels._identity import refuse_copies
+from ..errors import (
+    ClientClosedError,
+    ConnectionLostError,
+    ConnectionUnusableError,
+    DeadlineExceededError,
+    NetworkError,
+    ReplyError,
+    UsageError,
+)
+from .exchange import Exchange, Probe
+from .probe import Proof
+
+__all__ = ["Peer", "Talk", "explained"]
+
+
+def explained(failure: Exception) -> Exception:
+    """Return how an exchange failed as an error of this package."""
+    if isinstance(failure, (NetworkError, ReplyError, UsageError)):
+        return failure
+    if not isinstance(failure, OSError):
+        return ReplyError(str(failure))
+    text = text_of(failure) or name_of(type(failure))
+    error: NetworkError
+    if isinstance(failure, TimeoutError):
+        # A timeout that is not the system's own is in the kernel's words, whatever the channel's.
+        error = DeadlineExceededError("the deadline passed" if failure.errno is None else text)
+    else:
+        error = ConnectionLostError(text)
+    error.__cause__ = failure
+    return error
+
+
+class Peer:
+    """The state of one connection to one server.
+
+    `interleaves` tells whether a batch of any size may be one request: replies are received while
+    requests are sent.
+    """
+
+    __slots__ = (
+        "_has_closed",
+        "_is_mine",
+        "_is_proving",
+        "_is_valid",
+        "_pid",
+        "_proven",
+        "_version",
+        "interleaves",
+    )
+    __reduce_ex__ = refuse_copies
+
+    def __init__(self) -> None:
+        self.interleaves = True
+        self._has_closed = False
+        self._is_mine = True
+        self._is_proving = False
+        self._is_valid = True
+        self._pid = os.getpid()
+        self._proven = 0  # the kinds of commands that the server knows
+        self._version: str | None = None  # of the server, as far as known
+
+    def _forked(self) -> None:
+        self._is_mine = False
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the connection may be used; once False, it stays False."""
+        return self._is_valid and self._is_mine
+
+    def begin(self) -> None:
+        """Count as broken until ``end``. Raises ``ConnectionUnusableError``."""
+        if not (self._is_valid and self._is_mine):
+            raise self.unusable()
+        self._is_valid = False
+
+    def end(self) -> None:
+        """Count as usable again, after a complete and fitting reply."""
+        self._is_valid = not self._has_closed
+
+    def unusable(self) -> ConnectionUnusableError:
+        """Return the error for an operation that cannot begin."""
+        if not self._is_mine:
+            return ConnectionUnusableError(
+                f"the connection belongs to process {self._pid}, which forked this one"
+            )
+        if self._has_closed:
+            return ClientClosedError("the connection was closed by its user")
+        return ConnectionUnusableError("the connection broke in an earlier operation")
+
+    def server(self) -> str:
+        """Return the server's address, as far as known."""
+        return "the server"
+
+    def lacks(self, exchange: Exchange) -> bool:
+        """Return whether the server is still to be asked whether it knows an exchange's command."""
+        probe = exchange.probe
+        return probe is not None and probe.kinds & ~self._proven != 0
+
+    def begin_proof(self, probe: Probe) -> Proof:
+        """Return what is to be asked; until ``end_proof`` no exchange counts as begun."""
+        self._is_proving = True
+        return Proof(probe, self._proven, self._version)
+
+    def end_proof(self, proof: Proof) -> bytes | None:
+        """Keep what was found out; return the error line that answers the exchange, if any.
+
+        Raises ``NotSupportedError``.
+        """
+        self._is_proving = False
+        self._proven = proof.proven
+        self._version = proof.version
+        self._is_valid = proof.in_step and not self._has_closed
+        if proof.error is not None:
+            raise proof.told(proof.error, self.server())
+        return proof.refusal
+
+
+class Talk:
+    """Exchanges over the connection `peer`, in order; what the server must know is asked first.
+
+    `outcome` is the list of the results, or the error that ended the talk.
+    """
+
+    __slots__ = (
+        "_at",
+        "_exchange",
+        "_has_begun",
+        "_is_out_of_step",
+        "_proof",
+        "_refusal",
+        "_step",
+        "_steps",
+        "exchanges",
+        "outcome",
+        "peer",
+    )
+    __reduce_ex__ = refuse_copies
+
+    def __init__(self, peer: Any, exchanges: list[Exchange]) -> None:
+        self._start(peer, exchanges)
+
+    def _start(self, peer: Any, exchanges: Any) -> None:
+        """Start over, on another connection."""
+        self.peer = peer
+        self.exchanges = exchanges
+        self.outcome: Any = []
+        self._at = 0
+        self._exchange: Exchange | None = None
+        self._has_begun = False
+        self._is_out_of_step = False
+        self._proof: Proof | None = None
+        self._refusal: bytes | None = None
+        self._step: Any = None
+        self._steps: Iterator[Any] | None = None
+
+    def advance(self, failure: Exception | None) -> Any:
+        """Return the next exchange to carry, None when the talk is over.
+
+        `failure` is how the last one failed, None if it did not.
+        """
+        try:
+            return self._next(failure)
+        except (NetworkError, ReplyError, UsageError) as error:
+            self.outcome = error
+        return None
+
+    def _begin(self) -> None:
+        """Prepare the exchanges, when the connection is known."""
+
+    def _next(self, failure: Exception | None) -> Any:
+        exchange = self._exchange
+        if failure is not None:
+            raise self._explained(failure)
+        if self._proof is not None:
+            assert self._steps is not None
+            self._step = next(self._steps, None)
+            if self._step is not None:
+                return self._step
+            self._end_proof()
+        elif exchange is not None:
+            self.outcome.append(exchange.result())
+            self._at += 1
+            self._is_out_of_step = not exchange.in_step()
+        else:
+            self._begin()
+        while self._at < len(self.exchanges):
+            exchange = self.exchanges[self._at]
+            if not exchange.request:
+                self.outcome.append(exchange.result())
+            elif self._refusal is not None:
+                self.outcome.append(exchange.refused(self._refusal))
+            else:
+                if self._is_out_of_step:
+                    raise ReplyError("the server refused an earlier part of the batch")
+                if not self._has_begun:
+                    self.peer.begin()
+                    self._has_begun = True
+                self._exchange = exchange
+                if not self.peer.lacks(exchange):
+                    return exchange
+                step = self._prove(exchange)
+                if step is not None:
+                    return step
+                continue
+            self._at += 1
+        if self._has_begun and not self._is_out_of_step and self._refusal is None:
+            self.peer.end()
+        return None
+
+    def _prove(self, exchange: Exchange) -> Any:
+        """Return the first question that tells whether the server knows what it is to be sent."""
+        assert exchange.probe is not None
+        proof = self._proof = self.peer.begin_proof(exchange.probe)
+        self._steps = proof.steps()
+        self._step = next(self._steps, None)
+        if self._step is None:
+            self._end_proof()
+        return self._step
+
+    def _end_proof(self) -> None:
+        proof = self._proof
+        self._proof = None
+        self._refusal = self.peer.end_proof(proof)
+        if self._refusal is None:
+            self.peer.begin()
+
+    def _explained(self, failure: Exception) -> Exception:
+        if self._proof is not None and isinstance(failure, OSError):
+            lost = self._step.lost(failure)
+            if lost is not failure:
+                told = self._proof.told(lost, self.peer.server())
+                error = explained(told)
+                if error is told:
+                    error.__cause__ = failure
+                return error
+        return explained(failure)
