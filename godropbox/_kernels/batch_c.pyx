@@ -159,7 +159,7 @@ cdef class Part(Reply):
 
 @cython.final
 cdef class Batch:
-    """Keys or items by shard: `parts`, one a shard, in the order of their first keys.
+    """Keys or items by shard.
 
     Each part is carried once. Then ``values``, ``answers`` or ``outcomes`` tells what came of it.
     """
@@ -176,7 +176,7 @@ cdef class Batch:
     cdef uint16_t *shards
     cdef uint16_t *by_shard
     cdef room *room
-    cdef readonly list parts
+    cdef uint32_t kind, options
     cdef dict refusals
     cdef bytes statuses
 
@@ -218,13 +218,13 @@ cdef class Batch:
         ):
             self.batch.used = 0
             return None
-        self.parts = []
         return self
 
     cdef Batch of_gets(self, bint bare):
         self.verb = b"get" if bare else b"gets"
         self.take = gdbx_wire_batch_take_values
-        return self.divided(GDBX_WIRE_VALUES, GDBX_WIRE_BARE if bare else 0)
+        self.kind, self.options = GDBX_WIRE_VALUES, GDBX_WIRE_BARE if bare else 0
+        return self
 
     cdef Batch of_stores(self, bytes verb, uint64_t words):
         if PyBytes_GET_SIZE(verb) > GDBX_WIRE_VERB:
@@ -235,17 +235,21 @@ cdef class Batch:
         self.refusals = {}
         self.statuses = PyBytes_FromStringAndSize(NULL, self.batch.count)
         memset(PyBytes_AS_STRING(self.statuses), 0, self.batch.count)
-        return self.divided(GDBX_WIRE_LINES, GDBX_WIRE_STRICT)
+        self.kind, self.options = GDBX_WIRE_LINES, GDBX_WIRE_STRICT
+        return self
 
-    cdef Batch divided(self, uint32_t kind, uint32_t options):
+    def parts(self):
+        """Return the parts, one a shard, in the order of their first keys; to be called once."""
+        # Not kept here, as a part holds its batch.
         cdef Part part
+        cdef list parts = []
         cdef size_t i
         for i in range(self.batch.used):
-            part = Part.__new__(Part, kind, 1, self.words, 0, options)
+            part = Part.__new__(Part, self.kind, 1, self.words, 0, self.options)
             part.batch, part.at = self, i
             part.reader.count = <uint32_t> self.batch.servers[i].number
-            self.parts.append(part)
-        return self
+            parts.append(part)
+        return parts
 
     # Matching
 

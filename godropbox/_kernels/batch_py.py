@@ -87,7 +87,7 @@ class Part(Reply):
 
 
 class Batch:
-    """Keys or items by shard: `parts`, one a shard, in the order of their first keys.
+    """Keys or items by shard.
 
     Each part is carried once. Then ``values``, ``answers`` or ``outcomes`` tells what came of it.
     """
@@ -97,15 +97,8 @@ class Batch:
     def __init__(
         self, keys: list[Any], shards: list[int], prefix: bytes, verb: bytes, items: Any, words: int
     ) -> None:
-        bare = items is None and verb == b"get"
-        kind, options = (VALUES, BARE if bare else 0) if items is None else (LINES, STRICT)
-        parts: dict[int, Part] = {}
-        for index, shard in enumerate(shards):
-            part = parts.get(shard)
-            if part is None:
-                part = parts[shard] = Part(self, shard, kind, words, options)
-            part._add_index(index)
-        self.parts = list(parts.values())
+        self._shards = shards
+        self._words = words
         self.keys = keys
         self.prefix = prefix
         self._verb = verb
@@ -115,6 +108,18 @@ class Batch:
         self.cas = array("Q", bytes(8 * len(keys)))
         self.statuses = bytearray(len(keys))
         self.refusals: dict[int, tuple[int, bytes]] = {}
+
+    def parts(self) -> list[Part]:
+        """Return the parts, one a shard, in the order of their first keys; to be called once."""
+        bare = self._items is None and self._verb == b"get"
+        kind, options = (VALUES, BARE if bare else 0) if self._items is None else (LINES, STRICT)
+        parts: dict[int, Part] = {}
+        for index, shard in enumerate(self._shards):
+            part = parts.get(shard)
+            if part is None:
+                part = parts[shard] = Part(self, shard, kind, self._words, options)
+            part._add_index(index)
+        return list(parts.values())
 
     def request(self, part: Part) -> "list[ReadableBuffer]":
         """Return the request for a part."""

@@ -8,10 +8,14 @@ from .protocol.exchange cimport Exchange
 from .protocol.talk cimport Talk
 
 
+cpdef bint takes(Shard shard, bint sentinel) except -1
+
+
 cdef class Visit(Talk):
     cdef readonly Shard shard
     cdef public object handle
 
+    cpdef bint is_stale(self, double moment) except -1
     cpdef settle(self, manager)
 
 
@@ -22,20 +26,21 @@ cdef class OneKey(Visit):
     cdef bint _sentinel
     cdef int _rounds
 
-    @cython.locals(number=Py_ssize_t)
+    @cython.locals(number=Py_ssize_t, shard=Shard)
     cpdef bint aim(self) except -1
+    @cython.locals(shard=Shard)
     cpdef bint take(self) except -1
 
 
 cdef class ShardVisit(Visit):
     cdef readonly Py_ssize_t number
     cdef readonly list indices, keys
-    cdef object _many
+    cdef ManyKeys _many
 
 
 cdef class PartVisit(Visit):
     cdef readonly object part
-    cdef object _many
+    cdef ManyKeys _many
 
 
 cdef class ManyKeys:
@@ -48,23 +53,38 @@ cdef class ManyKeys:
     cdef int _rounds
 
     cpdef bint take(self) except -1
+    cdef _start(self, manager, Protocol protocol, keys, bint sentinel, int rounds)
     cdef _aim(self, batch)
     @cython.locals(visit=PartVisit, shard=Shard)
     cdef _visit_parts(self, batch)
     @cython.locals(visit=ShardVisit)
     cdef _visit_shards(self)
-    cdef bint _has_moved(self, Visit visit, list indices)
+    cdef bint _has_moved(self, Visit visit, list indices) except -1
+    cdef list _exchanges(self, list keys, list indices, bint whole)
+    cdef list _part_exchanges(self, part, bint whole)
+    cdef _collect(self)
+    cdef _fail(self, list indices, error)
 
 
 cdef class Gets(ManyKeys):
     cdef readonly dict answers, found
     cdef bint _bare
 
+    @cython.locals(visit=PartVisit)
+    cdef _collect_parts(self)
+    cdef _split(self, dict answers)
+
 
 cdef class Mutations(ManyKeys):
     cdef readonly list answers
     cdef object _make
     cdef list _things
+
+    cdef list _items(self, list indices)
+    cdef _probe(self, part)
+    @cython.locals(visit=PartVisit)
+    cdef _collect_parts(self)
+    cdef list _listed(self, bytes statuses, dict refusals, bint is_partial)
 
 
 cdef class Values(Mutations):

@@ -192,8 +192,9 @@ def _forgiven(answer: Any) -> Any:
 
 def takes(shard: Shard, sentinel: bool) -> bool:
     """Return whether an operation may go to a shard now."""
-    is_fit = shard.takes_sentinels if sentinel else shard.serves
-    return is_fit and (not shard.is_ejected or shard.admits())
+    if not (shard.takes_sentinels if sentinel else shard.serves):
+        return False
+    return not shard.is_watched or not shard.is_ejected or shard.admits()
 
 
 # One shard
@@ -213,10 +214,6 @@ class Visit(Talk):
         self.handle: Any = None
         self._start(None, exchanges)
 
-    def start(self, peer: Any) -> None:
-        """Begin, or begin again, over a connection."""
-        self._start(peer, self.exchanges)
-
     def is_stale(self, moment: float) -> bool:
         """Return whether a connection made before a moment failed before anything was sent."""
         outcome = self.outcome
@@ -232,7 +229,7 @@ class Visit(Talk):
         outcome = self.outcome
         if isinstance(outcome, Exception):
             self.outcome = settled(manager, self.shard, outcome)
-        elif self.shard.failures:
+        elif self.shard.is_watched and self.shard.failures:
             manager.succeeded(self.shard)
 
 
@@ -388,7 +385,7 @@ class ManyKeys:
             self._visit_shards()
 
     def _visit_parts(self, batch: Any) -> None:
-        for part in batch.parts:
+        for part in batch.parts():
             shard = self._fleet.shards[part.shard]
             if takes(shard, self._sentinel):
                 self.visits.append(PartVisit(shard, part, self))
@@ -412,6 +409,24 @@ class ManyKeys:
                     self.visits.append(visit)
                 else:
                     self._failed.append((visit.indices, None))
+
+    # What a kind of operation provides
+
+    def _exchanges(self, keys: list[Any], indices: list[int], whole: bool) -> list[Exchange]:
+        """Return the exchanges for some keys: one if it may be `whole`, else one a chunk."""
+        raise NotImplementedError
+
+    def _part_exchanges(self, part: Any, whole: bool) -> list[Exchange]:
+        """Return the exchanges for a part of the batch."""
+        raise NotImplementedError
+
+    def _collect(self) -> None:
+        """Take what the visits came to."""
+        raise NotImplementedError
+
+    def _fail(self, indices: list[int], error: Any) -> None:
+        """Give the keys at these indices an error, or a status and an error; None is skipped."""
+        raise NotImplementedError
 
     def take(self) -> bool:
         """Take what came of the visits; return whether there are more."""

@@ -2,25 +2,29 @@
 
 cimport cython
 
+from ..resource_pool._simple cimport ManagedHandle, SimpleResourcePool
 from .connection cimport Connection
 from .fleet.shards cimport Fleet, Shard
-from .steps cimport OneKey, Visit
+from .steps cimport Visit
 
 
-@cython.locals(visit=Visit, connection=Connection)
+@cython.locals(visit=Visit, pool=SimpleResourcePool)
 cpdef run(manager, list visits, timeout)
 
-@cython.locals(fleet=Fleet, shard=Shard, connection=Connection, number=Py_ssize_t)
+@cython.locals(fleet=Fleet, shard=Shard, connection=Connection, number=Py_ssize_t,
+               pool=SimpleResourcePool, handle=ManagedHandle)
 cpdef fetched(manager, bytes prefix, key, timeout)
 
-@cython.locals(visit=Visit)
-cdef _carry(list visits, timeout, start)
-
-@cython.locals(visit=Visit)
-cdef _renew(list visits, list unfit, start)
-
 @cython.locals(visit=Visit, connection=Connection)
+cdef _carry(list visits, timeout, double start)
+
+cdef _renew(list visits, double start)
+
+@cython.locals(visit=Visit)
 cdef _give_back(list visits)
 
 @cython.locals(connection=Connection)
-cpdef bint _lend(Visit visit, handle) except -1
+cdef give_back(ManagedHandle handle)
+
+@cython.locals(connection=Connection)
+cdef _lend(Visit visit, ManagedHandle handle)

@@ -9,7 +9,8 @@ from typing import Any
 
 from .._kernels import transport
 from ..errors import DropboxError
-from ..resource_pool import ManagedHandle, PoolExhaustedError
+from ..resource_pool import PoolExhaustedError
+from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
 from .connection import Connection
 from .errors import (
     ConnectionUnusableError,
@@ -21,7 +22,7 @@ from .fleet.manager import ShardManager
 from .fleet.shards import Fleet, Shard
 from .steps import Visit, settled
 
-__all__ = ["borrow", "fetched", "give_back", "run"]
+__all__ = ["borrow", "fetched", "run"]
 
 
 def borrow(shard: Shard, left: Any) -> ManagedHandle:
@@ -49,9 +50,10 @@ def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
     waiting: list[Any] = []  # whose pool has no connection left
     try:
         for visit in visits:
-            pool = visit.shard.pool
+            pool: SimpleResourcePool = visit.shard.pool
             try:
-                _lend(visit, pool.get_idle() or pool.get(0.0))
+                handle = pool.get_idle()
+                _lend(visit, pool.get(0.0) if handle is None else handle)
             except DropboxError as error:
                 visit.outcome = error
                 if isinstance(error, PoolExhaustedError) and pool.options.timeout != 0:
@@ -76,43 +78,47 @@ def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
         visit.settle(manager)
 
 
-def _lend(visit: Visit, handle: ManagedHandle) -> bool:
+def _lend(visit: Visit, handle: Any) -> None:
     """Start a visit over the connection on loan."""
     connection = handle.handle
     if not isinstance(connection, Connection):
         handle.discard()
         raise InvalidTypeError(f"open must return a Connection, got {connection!r:.200}")
     visit.handle = handle
-    visit.start(connection)
-    return True
+    visit._start(connection, visit.exchanges)
 
 
-def _carry(visits: list[Any], timeout: Any, start: Any) -> None:
+def _carry(visits: list[Any], timeout: Any, start: float) -> None:
     """Carry the visits that have a connection."""
     ready = [visit for visit in visits if visit.handle is not None]
     if len(ready) > 1:
-        unfit = transport.unfit([visit.peer.line for visit in ready])
+        unfit = transport.unfit([visit.peer._line for visit in ready])
         if unfit:
-            _renew([ready[index] for index in unfit], unfit, start)
+            _renew([ready[index] for index in unfit], start)
             ready = [visit for visit in ready if visit.handle is not None]
     while ready:
         seconds = timeout
-        if seconds is None:
-            limits = [each.peer.timeout for each in ready if each.peer.timeout is not None]
-            seconds = min(limits) if limits else None
+        lines = []
+        for visit in ready:
+            connection: Any = visit.peer
+            lines.append(connection._line)
+            own = connection._timeout
+            if timeout is None and own is not None and (seconds is None or own < seconds):
+                seconds = own
         visit = ready[0]
-        if len(ready) == 1 and seconds == visit.peer.timeout and visit.peer.opened < start:
+        connection = visit.peer
+        if len(ready) == 1 and seconds == connection._timeout and connection._opened < start:
             seconds = None  # a connection that was idle has its own limit to the full
         elif seconds is not None:
             seconds = max(start + seconds - monotonic(), 0.0)
-        transport.carry([each.peer.line for each in ready], ready, seconds)
+        transport.carry(lines, ready, seconds)
         if len(ready) > 1 or not visit.is_stale(start):
             return
-        _renew(ready, [0], start)
+        _renew(ready, start)
         ready = [visit] if visit.handle is not None else []
 
 
-def _renew(visits: list[Any], unfit: list[int], start: Any) -> None:
+def _renew(visits: list[Any], start: float) -> None:
     """Discard stale connections for others, until each visit has a fit one or a new one."""
     for visit in visits:
         while True:
@@ -128,26 +134,28 @@ def _renew(visits: list[Any], unfit: list[int], start: Any) -> None:
 
 
 def _give_back(visits: list[Any]) -> None:
+    """End the loans: all of them, whatever ending one of them raises."""
     failure: BaseException | None = None
     for visit in visits:
+        if visit.handle is None:
+            continue
         handle = visit.handle
         visit.handle = None
-        if handle is None:
-            continue
         try:
-            give_back(handle, visit.peer)
-        except BaseException as error:  # of a user's clock or close: the others go back
+            give_back(handle)
+        except BaseException as error:  # of a user's clock or close
             failure = failure or error
     if failure is not None:
         raise failure
 
 
-def give_back(handle: ManagedHandle, connection: Any) -> None:
+def give_back(handle: Any) -> None:
     """End a loan: for others to use the connection if it is valid, else to close it."""
-    if connection.is_valid:
-        handle.release()
+    connection: Any = handle.handle
+    if connection._is_valid and connection._is_mine:
+        handle._pool._put(handle)
     else:
-        handle.discard()
+        handle._pool._drop(handle)
 
 
 def fetched(manager: ShardManager, prefix: bytes, key: Any, timeout: Any) -> Any:
@@ -168,22 +176,23 @@ def fetched(manager: ShardManager, prefix: bytes, key: Any, timeout: Any) -> Any
         shard = fleet.shards[number]
     if not shard.serves or (shard.is_watched and shard.failures):
         return None
-    handle = shard.pool.get_idle()
+    pool = shard.pool
+    handle = pool.get_idle()
     if handle is None:
         return None
-    connection: Connection = handle.handle
-    if connection.line.fd < 0 or (timeout is not None and timeout != connection.timeout):
+    connection: Any = handle.handle
+    if connection._line.fd < 0 or (timeout is not None and timeout != connection._timeout):
         handle.release()
         return None
     try:
         response = connection.fetch(key, prefix, None)
     except BaseException as error:
-        give_back(handle, connection)
+        give_back(handle)
         if not isinstance(error, (NetworkError, ReplyError, ConnectionUnusableError)):
             raise
         if isinstance(error, ConnectionUnusableError) or not connection.has_begun:
             return None
         failure = settled(manager, shard, error)
         raise failure from failure.__cause__
-    handle.release()
+    pool._put(handle)
     return response

@@ -12,6 +12,7 @@ cdef class Peer:
     cdef object _pid, _version
 
     cpdef begin(self)
+    cpdef end(self)
     cpdef bint lacks(self, Exchange exchange)
 
 
@@ -25,7 +26,8 @@ cdef class Talk:
     cdef bint _has_begun, _is_out_of_step
 
     cpdef advance(self, failure)
-    cpdef _begin(self)
+    cdef _start(self, Peer peer, list exchanges)
+    cdef _begin(self)
     cdef _next(self, failure)
     cdef Exchange _prove(self, Exchange exchange)
     cdef _end_proof(self)
