@@ -13,8 +13,8 @@
 
 #include "simd.h"
 
-#define GDBX_HASH2_SHARDS 65535u             /* shard ids are 0..65534 */
-#define GDBX_HASH2_BITMAP_SIZE 8192u         /* bytes: one bit a shard id, low bit first */
+#define GDBX_HASH2_SHARDS 65535u     /* shard ids are 0..65534 */
+#define GDBX_HASH2_BITMAP_SIZE 8192u /* bytes: one bit a shard id, low bit first */
 
 /* Return the shard of `key` among 0..num_shards-1; 0 where num_shards < 2.
  * num_shards <= 65535. */

@@ -16,13 +16,11 @@
 /* A 16-bit digit is below 2 * base while base >= 32768, so that one subtraction reduces it. */
 #define GDBX_HASH2_EASY_SHARDS 32768u
 
-static inline uint32_t gdbx_hash2_first(uint64_t key)
-{
-    return (uint32_t)key ^ (uint32_t)(key >> 32);
+static inline uint32_t gdbx_hash2_first(uint64_t key) {
+    return (uint32_t) key ^ (uint32_t) (key >> 32);
 }
 
-static inline int gdbx_hash2_has(const struct gdbx_hash2_set *set, uint32_t shard)
-{
+static inline int gdbx_hash2_has(const struct gdbx_hash2_set *set, uint32_t shard) {
     return set->bitmap[shard >> 3] >> (shard & 7) & 1;
 }
 

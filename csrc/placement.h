@@ -22,13 +22,13 @@ uint32_t gdbx_placement_md5(const uint8_t *key, size_t size);     /* its first w
 void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t *out);
 
 enum gdbx_placement_rule {
-    GDBX_PLACEMENT_HASH2,      /* hash2 of the FNV-1a, among 0..num_shards-1 */
-    GDBX_PLACEMENT_HASH2_SET,  /* the same, among the shards of `set` */
-    GDBX_PLACEMENT_CRC32,      /* the CRC-32 modulo num_shards */
-    GDBX_PLACEMENT_JUMP,       /* John Lamping and Eric Veach's jump hash of the FNV-1a */
-    GDBX_PLACEMENT_KETAMA,     /* a ring, and the MD5 */
-    GDBX_PLACEMENT_JENKINS,    /* a ring, and the one-at-a-time hash */
-    GDBX_PLACEMENT_RENDEZVOUS  /* the highest 32-bit murmur3 of a name and the key */
+    GDBX_PLACEMENT_HASH2,     /* hash2 of the FNV-1a, among 0..num_shards-1 */
+    GDBX_PLACEMENT_HASH2_SET, /* the same, among the shards of `set` */
+    GDBX_PLACEMENT_CRC32,     /* the CRC-32 modulo num_shards */
+    GDBX_PLACEMENT_JUMP,      /* John Lamping and Eric Veach's jump hash of the FNV-1a */
+    GDBX_PLACEMENT_KETAMA,    /* a ring, and the MD5 */
+    GDBX_PLACEMENT_JENKINS,   /* a ring, and the one-at-a-time hash */
+    GDBX_PLACEMENT_RENDEZVOUS /* the highest 32-bit murmur3 of a name and the key */
 };
 
 /* A point of a ring: a key belongs to the first point whose value is not below the key's. */
@@ -39,10 +39,10 @@ struct gdbx_placement_point {
 
 /* A server's name, hashed as far as its whole words go: what the key is hashed behind. */
 struct gdbx_placement_node {
-    uint32_t hash;    /* the murmur3 state after those */
-    uint32_t size;    /* of the whole name */
+    uint32_t hash; /* the murmur3 state after those */
+    uint32_t size; /* of the whole name */
     uint16_t shard;
-    uint8_t rest[3];  /* the bytes behind its last whole word, size % 4 of them */
+    uint8_t rest[3]; /* the bytes behind its last whole word, size % 4 of them */
 };
 
 struct gdbx_placement {
@@ -57,7 +57,7 @@ struct gdbx_placement {
 
 /* Return the node of a name. */
 struct gdbx_placement_node gdbx_placement_make_node(const uint8_t *name, size_t size,
-                                                        uint16_t shard);
+                                                    uint16_t shard);
 
 /* Return the shard of a key. */
 uint16_t gdbx_placement_one(const struct gdbx_placement *placement, const uint8_t *key,

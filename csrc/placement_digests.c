@@ -3,28 +3,22 @@
 #define FNV_OFFSET UINT64_C(0xcbf29ce484222325)
 #define FNV_PRIME UINT64_C(0x100000001b3)
 
-static inline uint64_t fnv1a(uint64_t hash, const uint8_t *key, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ key[i]) * FNV_PRIME;
+static inline uint64_t fnv1a(uint64_t hash, const uint8_t *key, size_t size) {
+    for (size_t i = 0; i < size; i++) hash = (hash ^ key[i]) * FNV_PRIME;
     return hash;
 }
 
-uint64_t gdbx_placement_fnv1a(const uint8_t *key, size_t size)
-{
+uint64_t gdbx_placement_fnv1a(const uint8_t *key, size_t size) {
     return fnv1a(FNV_OFFSET, key, size);
 }
 
 /* A key's bytes wait for one another, those of four keys do not. */
-void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t *out)
-{
+void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t *out) {
     size_t i = 0;
-
     for (; i + 4 <= n; i += 4) {
         const struct gdbx_text *four = keys + i;
         uint64_t hash[4] = {FNV_OFFSET, FNV_OFFSET, FNV_OFFSET, FNV_OFFSET};
         size_t size = four[0].size, most = size;
-
         for (int lane = 1; lane < 4; lane++) {
             size = four[lane].size < size ? four[lane].size : size;
             most = four[lane].size > most ? four[lane].size : most;
@@ -32,13 +26,11 @@ void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t 
         for (size_t at = 0; at < size; at++)
             for (int lane = 0; lane < 4; lane++)
                 hash[lane] = (hash[lane] ^ four[lane].data[at]) * FNV_PRIME;
-        for (size_t lane = 0; lane < 4; lane++)
-            out[i + lane] = hash[lane];
+        for (size_t lane = 0; lane < 4; lane++) out[i + lane] = hash[lane];
         for (size_t lane = 0; size < most && lane < 4; lane++)
             out[i + lane] = fnv1a(hash[lane], four[lane].data + size, four[lane].size - size);
     }
-    for (; i < n; i++)
-        out[i] = gdbx_placement_fnv1a(keys[i].data, keys[i].size);
+    for (; i < n; i++) out[i] = gdbx_placement_fnv1a(keys[i].data, keys[i].size);
 }
 
 /* The remainders of the bytes by the polynomial 0xedb88320, low bit first. */
@@ -77,19 +69,14 @@ static const uint32_t crc_table[256] = {
     0xb3667a2e, 0xc4614ab8, 0x5d681b02, 0x2a6f2b94, 0xb40bbe37, 0xc30c8ea1, 0x5a05df1b, 0x2d02ef8d,
 };
 
-uint32_t gdbx_placement_crc32(const uint8_t *key, size_t size)
-{
+uint32_t gdbx_placement_crc32(const uint8_t *key, size_t size) {
     uint32_t crc = 0xffffffffu;
-
-    for (size_t i = 0; i < size; i++)
-        crc = crc >> 8 ^ crc_table[(crc ^ key[i]) & 0xff];
+    for (size_t i = 0; i < size; i++) crc = crc >> 8 ^ crc_table[(crc ^ key[i]) & 0xff];
     return ~crc;
 }
 
-uint32_t gdbx_placement_jenkins(const uint8_t *key, size_t size)
-{
+uint32_t gdbx_placement_jenkins(const uint8_t *key, size_t size) {
     uint32_t h = 0;
-
     for (size_t i = 0; i < size; i++) {
         /* libhashkit reads a signed char here, and widens its sign. */
         h += key[i] < 0x80 ? key[i] : 0xffffff00u | key[i];
@@ -116,55 +103,42 @@ static const uint32_t md5_sines[64] = {
 };
 
 /* A step: b is what the word before left, and the four change places. */
-#define STEP(mix, word, r)                                               \
-    do {                                                                 \
-        uint32_t next = b + gdbx_placement_rotl(a + (mix) + md5_sines[i] + (word), r); \
-        a = d, d = c, c = b, b = next;                                   \
+#define STEP(mix, word, r)                                                                         \
+    do {                                                                                           \
+        uint32_t next = b + gdbx_placement_rotl(a + (mix) + md5_sines[i] + (word), r);             \
+        a = d, d = c, c = b, b = next;                                                             \
     } while (0)
 
-static void md5_block(uint32_t state[4], const uint8_t *block)
-{
+static void md5_block(uint32_t state[4], const uint8_t *block) {
     static const int turns[4][4] = {
         {7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t words[16];
-
-    for (int i = 0; i < 16; i++)
-        words[i] = gdbx_placement_word(block + 4 * i);
+    for (int i = 0; i < 16; i++) words[i] = gdbx_placement_word(block + 4 * i);
     GDBX_UNROLLED_16
-    for (int i = 0; i < 16; i++)
-        STEP(d ^ (b & (c ^ d)), words[i], turns[0][i & 3]);
+    for (int i = 0; i < 16; i++) STEP(d ^ (b & (c ^ d)), words[i], turns[0][i & 3]);
     GDBX_UNROLLED_16
-    for (int i = 16; i < 32; i++)
-        STEP(c ^ (d & (b ^ c)), words[(5 * i + 1) & 15], turns[1][i & 3]);
+    for (int i = 16; i < 32; i++) STEP(c ^ (d & (b ^ c)), words[(5 * i + 1) & 15], turns[1][i & 3]);
     GDBX_UNROLLED_16
-    for (int i = 32; i < 48; i++)
-        STEP(b ^ c ^ d, words[(3 * i + 5) & 15], turns[2][i & 3]);
+    for (int i = 32; i < 48; i++) STEP(b ^ c ^ d, words[(3 * i + 5) & 15], turns[2][i & 3]);
     GDBX_UNROLLED_16
-    for (int i = 48; i < 64; i++)
-        STEP(c ^ (b | ~d), words[(7 * i) & 15], turns[3][i & 3]);
+    for (int i = 48; i < 64; i++) STEP(c ^ (b | ~d), words[(7 * i) & 15], turns[3][i & 3]);
     state[0] += a;
     state[1] += b;
     state[2] += c;
     state[3] += d;
 }
 
-uint32_t gdbx_placement_md5(const uint8_t *key, size_t size)
-{
+uint32_t gdbx_placement_md5(const uint8_t *key, size_t size) {
     uint32_t state[4] = {0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u};
-    uint64_t bits = (uint64_t)size << 3;
+    uint64_t bits = (uint64_t) size << 3;
     uint8_t last[128] = {0};
     size_t at = 0, end;
-
-    for (; size - at >= 64; at += 64)
-        md5_block(state, key + at);
-    if (size > at)
-        memcpy(last, key + at, size - at); /* under 64 bytes */
+    for (; size - at >= 64; at += 64) md5_block(state, key + at);
+    if (size > at) memcpy(last, key + at, size - at); /* under 64 bytes */
     last[size - at] = 0x80;
     end = size - at < 56 ? 64 : 128; /* the mark and the eight bytes of the length fit in one */
-    for (int i = 0; i < 8; i++)
-        last[end - 8 + i] = (uint8_t)(bits >> (8 * i));
-    for (size_t from = 0; from < end; from += 64)
-        md5_block(state, last + from);
+    for (int i = 0; i < 8; i++) last[end - 8 + i] = (uint8_t) (bits >> (8 * i));
+    for (size_t from = 0; from < end; from += 64) md5_block(state, last + from);
     return state[0];
 }

@@ -14,16 +14,11 @@
 #define GDBX_UNROLLED_16
 #endif
 
-static inline uint32_t gdbx_placement_rotl(uint32_t x, int r)
-{
-    return x << r | x >> (32 - r);
-}
+static inline uint32_t gdbx_placement_rotl(uint32_t x, int r) { return x << r | x >> (32 - r); }
 
 /* Return the four bytes at p as a number, the low byte first. */
-static inline uint32_t gdbx_placement_word(const uint8_t *p)
-{
+static inline uint32_t gdbx_placement_word(const uint8_t *p) {
     uint32_t word;
-
     memcpy(&word, p, sizeof word);
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     word = __builtin_bswap32(word);

@@ -99,9 +99,9 @@ struct word {
 };
 
 static const struct word words[] = {
-    {"STORED", GDBX_WIRE_STORED, 0},       {"NOT_STORED", GDBX_WIRE_NOT_STORED, 5},
-    {"EXISTS", GDBX_WIRE_EXISTS, 2},       {"NOT_FOUND", GDBX_WIRE_NOT_FOUND, 1},
-    {"DELETED", GDBX_WIRE_DELETED, 0},     {"TOUCHED", GDBX_WIRE_TOUCHED, 0},
+    {"STORED", GDBX_WIRE_STORED, 0},   {"NOT_STORED", GDBX_WIRE_NOT_STORED, 5},
+    {"EXISTS", GDBX_WIRE_EXISTS, 2},   {"NOT_FOUND", GDBX_WIRE_NOT_FOUND, 1},
+    {"DELETED", GDBX_WIRE_DELETED, 0}, {"TOUCHED", GDBX_WIRE_TOUCHED, 0},
     {"OK", GDBX_WIRE_OK, 0},
 };
 
@@ -213,8 +213,8 @@ static int value_block(struct gdbx_wire_reader *reader, const uint8_t *data, siz
         if (record->key_size == 0 || at++ == end
             || !gdbx_wire_number(data, &at, end, UINT32_MAX, &flags) || at++ == end
             || !gdbx_wire_number(data, &at, end, UINT32_MAX, &length)
-            || (!bare && (at++ == end
-                          || !gdbx_wire_number(data, &at, end, UINT64_MAX, &record->cas)))
+            || (!bare
+                && (at++ == end || !gdbx_wire_number(data, &at, end, UINT64_MAX, &record->cas)))
             || at != end)
             return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
         record->flags = (uint32_t) flags;

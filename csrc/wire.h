@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GDBX_WIRE_MAX_LINE 8192u        /* bytes of a line; the longest that memcached sends is 2 KiB */
-#define GDBX_WIRE_MAX_VALUE (1u << 30)  /* bytes of a value; memcached's own upper limit */
+#define GDBX_WIRE_MAX_LINE 8192u /* bytes of a line; the longest that memcached sends is 2 KiB */
+#define GDBX_WIRE_MAX_VALUE (1u << 30) /* bytes of a value; memcached's own upper limit */
 
 enum gdbx_wire_kind {
     GDBX_WIRE_LINES,   /* `count` lines, each one of `words` */
@@ -98,7 +98,8 @@ int gdbx_wire_packet(struct gdbx_wire_reader *, const uint8_t *, size_t, struct 
 int gdbx_wire_meta(struct gdbx_wire_reader *, const uint8_t *, size_t, struct gdbx_wire_record *);
 int gdbx_wire_line(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t *end);
 int gdbx_wire_error(const uint8_t *line, size_t size, uint32_t *status);
-int gdbx_wire_value(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t start, size_t length);
+int gdbx_wire_value(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t start,
+                    size_t length);
 int gdbx_wire_fail(struct gdbx_wire_reader *, int reason);
 /* Read an unsigned decimal number at *at, which must end at a space or at `end`. */
 int gdbx_wire_number(const uint8_t *data, size_t *at, size_t end, uint64_t most, uint64_t *out);

@@ -1,6 +1,15 @@
 #include "wire.h"
 
-enum { HEADER = 24, NOOP = 0x0a, GET = 0x00, GETK = 0x0c, GETKQ = 0x0d, GAT = 0x1d, INCR = 0x05, DECR = 0x06 };
+enum {
+    HEADER = 24,
+    NOOP = 0x0a,
+    GET = 0x00,
+    GETK = 0x0c,
+    GETKQ = 0x0d,
+    GAT = 0x1d,
+    INCR = 0x05,
+    DECR = 0x06
+};
 
 static uint32_t read16(const uint8_t *at) { return (uint32_t) at[0] << 8 | at[1]; }
 
@@ -37,7 +46,8 @@ int gdbx_wire_packet(struct gdbx_wire_reader *reader, const uint8_t *data, size_
     size_t key, extras, body;
     int reason;
     /* A byte that is already wrong must not be waited past. */
-    if (size > reader->position && head[0] != 0x81) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_MAGIC);
+    if (size > reader->position && head[0] != 0x81)
+        return gdbx_wire_fail(reader, GDBX_WIRE_BAD_MAGIC);
     if (size - reader->position < HEADER) return GDBX_WIRE_MORE;
     opcode = head[1];
     key = read16(head + 2);

@@ -16,7 +16,8 @@ static enum code read_code(const uint8_t *line, size_t length) {
 
 static const uint32_t statuses[] = {0, 0, 1, 1, 5, 2, 0};
 
-/* Read the flags in [at, end); returns whether they are well formed, and *opaque if one is there. */
+/* Read the flags in [at, end); returns whether they are well formed, and *opaque if one is there.
+ */
 static int read_flags(const uint8_t *data, size_t at, size_t end, struct gdbx_wire_record *record,
                       uint64_t *opaque, int *has_opaque) {
     uint64_t number;

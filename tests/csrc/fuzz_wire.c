@@ -18,51 +18,41 @@ struct outcome {
 };
 
 /* Show a reader data[0, size), in a block of that very size. */
-static int show(struct outcome *outcome, const uint8_t *data, size_t size)
-{
+static int show(struct outcome *outcome, const uint8_t *data, size_t size) {
     uint8_t *exact = block(size);
-
-    if (size)
-        memcpy(exact, data, size);
-    outcome->result = gdbx_wire_scan(&outcome->reader, exact, size, outcome->records, ROOM,
-                                     &outcome->used);
+    if (size) memcpy(exact, data, size);
+    outcome->result =
+        gdbx_wire_scan(&outcome->reader, exact, size, outcome->records, ROOM, &outcome->used);
     free(exact);
     return outcome->result == GDBX_WIRE_MORE;
 }
 
-static void read_in_pieces(struct outcome *outcome, const uint8_t *data, size_t size, size_t piece)
-{
+static void read_in_pieces(struct outcome *outcome, const uint8_t *data, size_t size,
+                           size_t piece) {
     size_t shown = 0;
-
     if (piece < size / LOOKS) /* a long reply in single bytes would take all the time */
         piece = size / LOOKS;
     while (shown < size) {
         shown = size - shown < piece ? size : shown + piece;
-        if (!show(outcome, data, shown) && outcome->result != GDBX_WIRE_DONE)
-            return;
+        if (!show(outcome, data, shown) && outcome->result != GDBX_WIRE_DONE) return;
     }
 }
 
-static void check_bounds(const struct outcome *outcome, size_t size)
-{
+static void check_bounds(const struct outcome *outcome, size_t size) {
     CHECK(outcome->used <= ROOM, "%zu records", outcome->used);
     CHECK(outcome->reader.position <= size, "at %zu of %zu", outcome->reader.position, size);
     for (size_t i = 0; i < outcome->used; i++) {
         const struct gdbx_wire_record *record = &outcome->records[i];
-
         CHECK(record->key + record->key_size <= size, "key of record %zu", i);
         CHECK(record->value + record->value_size <= size, "value of record %zu", i);
         CHECK(record->line + record->line_size <= size, "line of record %zu", i);
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct outcome once, pieces;
     size_t piece;
-
-    if (size < HEAD)
-        return 0;
+    if (size < HEAD) return 0;
     memset(&once, 0, sizeof once);
 #ifdef ONLY_KIND
     once.reader.kind = ONLY_KIND;
@@ -71,9 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #endif
     once.reader.count = 1 + data[1] % 8;
     once.reader.options = data[2] % 16;
-    once.reader.words = once.reader.kind == GDBX_WIRE_PACKETS
-                            ? (uint64_t)0xff << (data[4] % 57)
-                            : (uint64_t)data[4] * 3;
+    once.reader.words = once.reader.kind == GDBX_WIRE_PACKETS ? (uint64_t) 0xff << (data[4] % 57)
+                                                              : (uint64_t) data[4] * 3;
     pieces = once;
     piece = 1 + data[3] % 16;
     data += HEAD;
