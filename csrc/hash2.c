@@ -2,17 +2,8 @@
 
 #include <string.h>
 
-static inline uint32_t rotl(uint32_t x, int r) { return x << r | x >> (32 - r); }
-
 static inline uint32_t next(uint32_t x) {
-    uint32_t h = GDBX_HASH2_SEED ^ rotl(x * GDBX_HASH2_C1, 15) * GDBX_HASH2_C2;
-    h = rotl(h, 13) * 5 + GDBX_HASH2_ADD;
-    h ^= GDBX_HASH2_LENGTH;
-    h ^= h >> 16;
-    h *= GDBX_HASH2_F1;
-    h ^= h >> 13;
-    h *= GDBX_HASH2_F2;
-    return h ^ h >> 16;
+    return gdbx_murmur3_finish(gdbx_murmur3_mix(GDBX_HASH2_SEED, x), GDBX_HASH2_LENGTH);
 }
 
 /* The first shard so far: its place above, its id below, so that the lesser number comes first

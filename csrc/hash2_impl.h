@@ -2,16 +2,12 @@
 #ifndef GDBX_HASH2_IMPL_H
 #define GDBX_HASH2_IMPL_H
 
+#include "digests_impl.h"
 #include "hash2.h"
 
 /* The generator is 32-bit murmur3 of the four bytes of the last value, with seed 12345. */
-#define GDBX_HASH2_C1 0xcc9e2d51u
-#define GDBX_HASH2_C2 0x1b873593u
 #define GDBX_HASH2_SEED 12345u
-#define GDBX_HASH2_ADD 0xe6546b64u
 #define GDBX_HASH2_LENGTH 4u
-#define GDBX_HASH2_F1 0x85ebca6bu
-#define GDBX_HASH2_F2 0xc2b2ae35u
 
 /* A 16-bit digit is below 2 * base while base >= 32768, so that one subtraction reduces it. */
 #define GDBX_HASH2_EASY_SHARDS 32768u

@@ -17,12 +17,12 @@
 #define CHUNKS struct NAME(chunks)
 
 TARGET static inline V NAME(next)(V x) {
-    V h = mul32(rotl32(mul32(x, set32(GDBX_HASH2_C1)), 15), set32(GDBX_HASH2_C2));
+    V h = mul32(rotl32(mul32(x, set32(GDBX_MURMUR3_C1)), 15), set32(GDBX_MURMUR3_C2));
     h = rotl32(xor_(h, set32(GDBX_HASH2_SEED)), 13);
-    h = add32(add32(h, shl32(h, 2)), set32(GDBX_HASH2_ADD));
+    h = add32(add32(h, shl32(h, 2)), set32(GDBX_MURMUR3_ADD));
     h = xor_(h, set32(GDBX_HASH2_LENGTH));
-    h = mul32(xor_(h, shr32(h, 16)), set32(GDBX_HASH2_F1));
-    h = mul32(xor_(h, shr32(h, 13)), set32(GDBX_HASH2_F2));
+    h = mul32(xor_(h, shr32(h, 16)), set32(GDBX_MURMUR3_F1));
+    h = mul32(xor_(h, shr32(h, 13)), set32(GDBX_MURMUR3_F2));
     return xor_(h, shr32(h, 16));
 }
 

@@ -1,31 +1,16 @@
-#include "placement_impl.h"
+#include "placement.h"
 
-/* 32-bit murmur3, with the name's part done: one word, and the end. */
-static inline uint32_t scrambled(uint32_t word) {
-    return gdbx_placement_rotl(word * 0xcc9e2d51u, 15) * 0x1b873593u;
-}
+#include <string.h>
 
-static inline uint32_t mixed(uint32_t h, uint32_t word) {
-    return gdbx_placement_rotl(h ^ scrambled(word), 13) * 5 + 0xe6546b64u;
-}
-
-static inline uint32_t finished(uint32_t h, const uint8_t *rest, size_t size, uint32_t length) {
-    uint32_t word = 0;
-    for (size_t i = 0; i < size; i++) /* size < 4 */
-        word |= (uint32_t) rest[i] << (8 * i);
-    h ^= scrambled(word); /* of no bytes: 0 */
-    h ^= length;
-    h = (h ^ h >> 16) * 0x85ebca6bu;
-    h = (h ^ h >> 13) * 0xc2b2ae35u;
-    return h ^ h >> 16;
-}
+#include "digests.h"
+#include "digests_impl.h"
 
 struct gdbx_placement_node gdbx_placement_make_node(const uint8_t *name, size_t size,
                                                     uint16_t shard) {
     struct gdbx_placement_node node = {0, (uint32_t) size, shard, {0}};
     size_t whole = size & ~(size_t) 3;
     for (size_t at = 0; at < whole; at += 4)
-        node.hash = mixed(node.hash, gdbx_placement_word(name + at));
+        node.hash = gdbx_murmur3_mix(node.hash, gdbx_digests_word(name + at));
     for (size_t i = whole; i < size; i++) /* at most three */
         node.rest[i - whole] = name[i];
     return node;
@@ -39,11 +24,11 @@ static inline uint32_t score(const struct gdbx_placement_node *node, const uint8
         uint8_t word[4];
         memcpy(word, node->rest, rest);
         for (; at < 4 - rest && at < size; at++) word[rest + at] = key[at];
-        if (rest + at < 4) return finished(h, word, rest + at, length);
-        h = mixed(h, gdbx_placement_word(word));
+        if (rest + at < 4) return gdbx_murmur3_end(h, word, 0, rest + at, length);
+        h = gdbx_murmur3_mix(h, gdbx_digests_word(word));
     }
-    for (; size - at >= 4; at += 4) h = mixed(h, gdbx_placement_word(key + at));
-    return finished(h, key + at, size - at, length);
+    for (; size - at >= 4; at += 4) h = gdbx_murmur3_mix(h, gdbx_digests_word(key + at));
+    return gdbx_murmur3_end(h, key, at, size, length);
 }
 
 static uint16_t highest(const struct gdbx_placement *placement, const uint8_t *key, size_t size) {
@@ -88,14 +73,14 @@ uint16_t gdbx_placement_one(const struct gdbx_placement *placement, const uint8_
                             size_t size) {
     switch (placement->rule) {
     case GDBX_PLACEMENT_HASH2:
-        return gdbx_hash2_one(gdbx_placement_fnv1a(key, size), placement->num_shards);
+        return gdbx_hash2_one(gdbx_digests_fnv1a(key, size), placement->num_shards);
     case GDBX_PLACEMENT_HASH2_SET:
-        return gdbx_hash2_set_one(gdbx_placement_fnv1a(key, size), &placement->set);
+        return gdbx_hash2_set_one(gdbx_digests_fnv1a(key, size), &placement->set);
     case GDBX_PLACEMENT_CRC32:
-        return (uint16_t) (gdbx_placement_crc32(key, size) % placement->num_shards);
-    case GDBX_PLACEMENT_JUMP: return jump(gdbx_placement_fnv1a(key, size), placement->num_shards);
-    case GDBX_PLACEMENT_KETAMA: return next_point(placement, gdbx_placement_md5(key, size));
-    case GDBX_PLACEMENT_JENKINS: return next_point(placement, gdbx_placement_jenkins(key, size));
+        return (uint16_t) (gdbx_digests_crc32(key, size) % placement->num_shards);
+    case GDBX_PLACEMENT_JUMP: return jump(gdbx_digests_fnv1a(key, size), placement->num_shards);
+    case GDBX_PLACEMENT_KETAMA: return next_point(placement, gdbx_digests_md5(key, size));
+    case GDBX_PLACEMENT_JENKINS: return next_point(placement, gdbx_digests_jenkins(key, size));
     case GDBX_PLACEMENT_RENDEZVOUS: break;
     }
     return highest(placement, key, size);

@@ -10,16 +10,6 @@
 #include <stdint.h>
 
 #include "hash2.h"
-#include "text.h"
-
-/* The numbers of a key that the rules start from. */
-uint64_t gdbx_placement_fnv1a(const uint8_t *key, size_t size);   /* FNV-1a, 64 bits */
-uint32_t gdbx_placement_crc32(const uint8_t *key, size_t size);   /* zlib's */
-uint32_t gdbx_placement_jenkins(const uint8_t *key, size_t size); /* libhashkit's one-at-a-time */
-uint32_t gdbx_placement_md5(const uint8_t *key, size_t size);     /* its first word, low first */
-
-/* Write the FNV-1a of n keys to out[0..n). */
-void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t *out);
 
 enum gdbx_placement_rule {
     GDBX_PLACEMENT_HASH2,     /* hash2 of the FNV-1a, among 0..num_shards-1 */

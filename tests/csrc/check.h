@@ -44,6 +44,15 @@ static inline uint64_t random64(uint64_t *state) {
     return z ^ z >> 31;
 }
 
+/* Return a block of `size` bytes, at most 128, that depend on `number`. */
+static inline uint8_t *random_text(size_t size, uint64_t number) {
+    uint8_t bytes[128], *made = block(size);
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t) random64(&number);
+    CHECK(size <= sizeof bytes, "%zu bytes", size);
+    memcpy(made, bytes, size);
+    return made;
+}
+
 /* Open `name` in the folder of the golden vectors, and step over its header line. */
 static inline FILE *open_vectors(const char *folder, const char *name) {
     char path[4096], line[256];

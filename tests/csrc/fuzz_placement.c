@@ -4,26 +4,17 @@
  * first point, the name, then the key.
  */
 #include "check.h"
-#include "murmur3.h"
+#include "digests.h"
 #include "placement.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static uint32_t crc_by_bits(const uint8_t *key, size_t size) {
-    uint32_t crc = 0xffffffffu;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= key[i];
-        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-    }
-    return ~crc;
-}
 
 static uint32_t score(const uint8_t *name, size_t size, const uint8_t *key, size_t key_size) {
     uint8_t *whole = block(size + key_size);
     uint32_t hash;
     memcpy(whole, name, size);
     memcpy(whole + size, key, key_size);
-    hash = gdbx_murmur3_hash32(whole, size + key_size, 0);
+    hash = gdbx_digests_murmur3(whole, size + key_size, 0);
     free(whole);
     return hash;
 }
@@ -42,11 +33,11 @@ static void check_ring(uint32_t first, const uint8_t *key, size_t size) {
     struct gdbx_placement_point points[3] = {{first / 2, 5}, {first, 6}, {first, 7}};
     struct gdbx_placement placement = {
         .rule = GDBX_PLACEMENT_KETAMA, .points = points, .num_points = 3};
-    uint32_t value = gdbx_placement_md5(key, size);
+    uint32_t value = gdbx_digests_md5(key, size);
     uint16_t shard = gdbx_placement_one(&placement, key, size);
     CHECK(shard == (value > first / 2 && value <= first ? 6 : 5), "ketama");
     placement.rule = GDBX_PLACEMENT_JENKINS;
-    value = gdbx_placement_jenkins(key, size);
+    value = gdbx_digests_jenkins(key, size);
     shard = gdbx_placement_one(&placement, key, size);
     CHECK(shard == (value > first / 2 && value <= first ? 6 : 5), "jenkins");
 }
@@ -54,14 +45,14 @@ static void check_ring(uint32_t first, const uint8_t *key, size_t size) {
 static void check_numbers(const uint8_t *key, size_t size, uint32_t num_shards) {
     static const enum gdbx_placement_rule rules[] = {GDBX_PLACEMENT_HASH2, GDBX_PLACEMENT_CRC32,
                                                      GDBX_PLACEMENT_JUMP};
-    uint64_t number = gdbx_placement_fnv1a(key, size);
+    uint64_t number = gdbx_digests_fnv1a(key, size);
     uint16_t many;
     for (size_t i = 0; i < COUNT(rules); i++) {
         struct gdbx_placement placement = {.rule = rules[i], .num_shards = num_shards};
         uint16_t shard = gdbx_placement_one(&placement, key, size);
         CHECK(shard < num_shards, "rule %d: %u of %u", (int) rules[i], shard, num_shards);
         if (rules[i] == GDBX_PLACEMENT_CRC32)
-            CHECK(shard == crc_by_bits(key, size) % num_shards, "crc32");
+            CHECK(shard == gdbx_digests_crc32(key, size) % num_shards, "crc32");
         if (rules[i] != GDBX_PLACEMENT_HASH2) continue;
         gdbx_placement_many(gdbx_simd_best(), &placement, &number, 1, &many);
         CHECK(shard == many, "hash2: %u, %u", shard, many);
