@@ -93,17 +93,6 @@ struct gdbx_wire_reader {
 int gdbx_wire_scan(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
                    struct gdbx_wire_record *records, size_t capacity, size_t *used);
 
-/* The parts of the scan, one a protocol; for wire*.c only. Each consumes one frame. */
-int gdbx_wire_packet(struct gdbx_wire_reader *, const uint8_t *, size_t, struct gdbx_wire_record *);
-int gdbx_wire_meta(struct gdbx_wire_reader *, const uint8_t *, size_t, struct gdbx_wire_record *);
-int gdbx_wire_line(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t *end);
-int gdbx_wire_error(const uint8_t *line, size_t size, uint32_t *status);
-int gdbx_wire_value(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t start,
-                    size_t length);
-int gdbx_wire_fail(struct gdbx_wire_reader *, int reason);
-/* Read an unsigned decimal number at *at, which must end at a space or at `end`. */
-int gdbx_wire_number(const uint8_t *data, size_t *at, size_t end, uint64_t most, uint64_t *out);
-
 /* Whether a key may go on the wire: 1 to 250 bytes, none at or below 0x20, none 0x7f. */
 int gdbx_wire_key_ok(const uint8_t *key, size_t size);
 
