@@ -25,6 +25,7 @@ int gdbx_wire_scan(struct gdbx_wire_reader *reader, const uint8_t *data, size_t 
         if (result != GDBX_WIRE_DONE) return result;
         ++*used;
     }
-    if (reader->position < size) return gdbx_wire_fail(reader, GDBX_WIRE_LEFTOVER);
+    if (reader->position < size && !(reader->options & GDBX_WIRE_PIPED))
+        return gdbx_wire_fail(reader, GDBX_WIRE_LEFTOVER);
     return GDBX_WIRE_DONE;
 }

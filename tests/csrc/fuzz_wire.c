@@ -1,4 +1,4 @@
-/* Fuzz the readers of memcached's replies: what comes in pieces reads as what comes at once.
+/* Fuzz the readers of memcached's replies: pieces read as the whole does, a pipeline as one reply.
  *
  * Input: kind, count, options, the size of a piece and a word mask, a byte each; then the reply.
  * Compiled with -DONLY_KIND=..., it is one reader's alone, whatever the input says.
@@ -49,8 +49,27 @@ static void check_bounds(const struct outcome *outcome, size_t size) {
     }
 }
 
+static int is_over(const struct outcome *outcome) {
+    return outcome->result == GDBX_WIRE_DONE
+           || (outcome->result == GDBX_WIRE_BAD && outcome->reader.reason == GDBX_WIRE_LEFTOVER);
+}
+
+/* Two readers, of which one is piped, differ in what they make of leftover bytes alone. */
+static void check_piped(const struct outcome *one, const struct outcome *other, size_t size) {
+    const struct outcome *piped = one->reader.options & GDBX_WIRE_PIPED ? one : other;
+    CHECK(is_over(one) == is_over(other), "%d and %d", one->result, other->result);
+    CHECK(is_over(one) || one->result == other->result, "%d, %d", one->result, other->result);
+    CHECK(one->used == other->used, "%zu and %zu records", one->used, other->used);
+    CHECK(one->reader.position == other->reader.position, "two ends");
+    CHECK(memcmp(one->records, other->records, one->used * sizeof *one->records) == 0, "records");
+    if (!is_over(one)) return;
+    CHECK(piped->result == GDBX_WIRE_DONE, "piped: %d", piped->result);
+    other = piped == one ? other : one;
+    CHECK((other->result == GDBX_WIRE_DONE) == (other->reader.position == size), "leftover");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct outcome once, pieces;
+    struct outcome once, pieces, other;
     size_t piece;
     if (size < HEAD) return 0;
     memset(&once, 0, sizeof once);
@@ -60,14 +79,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     once.reader.kind = data[0] % 5;
 #endif
     once.reader.count = 1 + data[1] % 8;
-    once.reader.options = data[2] % 16;
+    once.reader.options = data[2] % 32;
     once.reader.words = once.reader.kind == GDBX_WIRE_PACKETS ? (uint64_t) 0xff << (data[4] % 57)
                                                               : (uint64_t) data[4] * 3;
-    pieces = once;
+    pieces = other = once;
+    other.reader.options ^= GDBX_WIRE_PIPED;
     piece = 1 + data[3] % 16;
     data += HEAD;
     size -= HEAD;
     show(&once, data, size);
+    show(&other, data, size);
+    check_piped(&once, &other, size);
     read_in_pieces(&pieces, data, size, piece);
     check_bounds(&once, size);
     CHECK(size == 0 || once.result == pieces.result, "%d, in pieces %d", once.result,

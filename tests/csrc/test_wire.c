@@ -108,6 +108,88 @@ static void check_bare(void) {
     }
 }
 
+/* A packet's header, with its opcode, size of extras, size of body and opaque, a byte each. */
+#define PACKET(opcode, extras, body, opaque)                                                       \
+    "\x81" opcode "\0\0" extras "\0\0\0\0\0\0" body "\0\0\0" opaque "\0\0\0\0\0\0\0\x09"
+#define HIT(opaque) PACKET("\0", "\4", "\7", opaque) "\0\0\0\5abc"
+#define STAT(key_size, body) "\x81\x10\0" key_size "\0\0\0\0\0\0\0" body "\0\0\0\0\0\0\0\0\0\0\0\0"
+#define REPLY(text) text, sizeof text - 1
+
+struct piped {
+    struct gdbx_wire_reader reader;
+    size_t records;
+    const char *reply;
+    size_t size;
+};
+
+static const struct piped PIPED[] = {
+    {{.kind = GDBX_WIRE_LINES, .count = 2, .words = GDBX_WIRE_STORED},
+     2,
+     REPLY("STORED\r\nSTORED\r\n")},
+    {{.kind = GDBX_WIRE_LINES, .count = 1, .words = GDBX_WIRE_NUMBER}, 1, REPLY("17  \r\n")},
+    {{.kind = GDBX_WIRE_LINES, .count = 1, .words = GDBX_WIRE_STORED, .options = GDBX_WIRE_STRICT},
+     1,
+     REPLY("SERVER_ERROR out of memory\r\n")},
+    {{.kind = GDBX_WIRE_VALUES, .count = 2}, 1, REPLY("VALUE k 0 5 9\r\nEND\r\n\r\nEND\r\n")},
+    {{.kind = GDBX_WIRE_VALUES, .count = 1}, 1, REPLY("SERVER_ERROR busy\r\n")},
+    {{.kind = GDBX_WIRE_STATS, .count = 1}, 2, REPLY("STAT a 1\r\nSTAT b 2\r\nEND\r\n")},
+    {{.kind = GDBX_WIRE_STATS, .count = 1}, 0, REPLY("RESET\r\n")},
+    {{.kind = GDBX_WIRE_PACKETS, .count = 2, .words = 1}, 2, REPLY(HIT("\0") HIT("\1"))},
+    {{.kind = GDBX_WIRE_PACKETS, .count = 2, .words = 1, .options = GDBX_WIRE_QUIET},
+     2,
+     REPLY(HIT("\1") PACKET("\x0a", "\0", "\0", "\2"))},
+    {{.kind = GDBX_WIRE_PACKETS, .count = 1, .words = 1 << 16, .options = GDBX_WIRE_SERIES},
+     2,
+     REPLY(STAT("\1", "\2") "a1" STAT("\0", "\0"))},
+    {{.kind = GDBX_WIRE_META, .count = 2}, 2, REPLY("HD O0\r\nVA 2 O1\r\nEN\r\n")},
+    {{.kind = GDBX_WIRE_META, .count = 3, .options = GDBX_WIRE_QUIET}, 2, REPLY("HD O2\r\nMN\r\n")},
+};
+
+/* Show a reader the reply that ends at `end`, `step` bytes more each time until it has seen
+ * `total`. */
+static size_t read_piped(struct gdbx_wire_reader reader, const uint8_t *data, size_t start,
+                         size_t end, size_t total, size_t step) {
+    struct gdbx_wire_record records[ROOM];
+    size_t used = 0, shown = start;
+    reader.options |= GDBX_WIRE_PIPED;
+    reader.position = start;
+    do {
+        int result;
+        shown = total - shown < step ? total : shown + step;
+        result = gdbx_wire_scan(&reader, data, shown, records, ROOM, &used);
+        CHECK(result == (shown < end ? GDBX_WIRE_MORE : GDBX_WIRE_DONE), "%d at %zu of %zu", result,
+              shown, end);
+        CHECK(shown < end || reader.position == end, "ends at %zu of %zu", reader.position, end);
+    } while (shown < total);
+    return used;
+}
+
+/* A reply ends where it ends, whether its like or anything else comes after it. */
+static void check_piped(const struct piped *row) {
+    struct gdbx_wire_reader alone = row->reader;
+    struct gdbx_wire_record records[ROOM];
+    size_t size = row->size, used = 0;
+    uint8_t *twice = block(2 * size), *garbage = block(size + 500);
+    memcpy(twice, row->reply, size);
+    memcpy(twice + size, row->reply, size);
+    memset(garbage, 'x', size + 500);
+    memcpy(garbage, row->reply, size);
+    for (size_t step = 1; step <= 2 * size; step++) {
+        used = read_piped(row->reader, twice, 0, size, 2 * size, step);
+        CHECK(used == row->records, "%s: %zu records", row->reply, used);
+        used = read_piped(row->reader, twice, size, 2 * size, 2 * size, step);
+        CHECK(used == row->records, "%s: %zu records after it", row->reply, used);
+        used = read_piped(row->reader, garbage, 0, size, size + 500, step);
+        CHECK(used == row->records, "%s: %zu records before garbage", row->reply, used);
+    }
+    used = 0;
+    CHECK(gdbx_wire_scan(&alone, twice, 2 * size, records, ROOM, &used) == GDBX_WIRE_BAD
+              && alone.reason == GDBX_WIRE_LEFTOVER,
+          "%s: not piped", row->reply);
+    free(twice);
+    free(garbage);
+}
+
 struct exchange {
     struct gdbx_wire_reader reader;
     struct gdbx_wire_record records[ROOM];
@@ -336,6 +418,7 @@ int main(int argc, char **argv) {
     check_keys();
     check_full();
     check_bare();
+    for (size_t i = 0; i < COUNT(PIPED); i++) check_piped(&PIPED[i]);
     check_late();
     check_unasked_and_closed();
     check_many_end_each_in_its_way();
