@@ -6,8 +6,8 @@ static inline uint32_t next(uint32_t x) {
     return gdbx_murmur3_finish(gdbx_murmur3_mix(GDBX_HASH2_SEED, x), GDBX_HASH2_LENGTH);
 }
 
-/* The first shard so far: its place above, its id below, so that the lesser number comes first
- * and of two equal places the lower id. */
+/* The first shard so far, as one number: its position in the high bits, its id in the low ones. The
+ * lower number comes first; of two equal positions, the lower id. */
 static inline uint32_t offer(uint32_t best, uint32_t digit, uint32_t shard) {
     uint32_t base = GDBX_HASH2_SHARDS - shard;
     uint32_t packed;
@@ -28,7 +28,7 @@ static inline uint32_t advance(uint32_t *hash, uint32_t best, uint32_t from, uin
         shard++;
     }
     for (; shard + 1 < to; shard += 2) {
-        if (best < 0x10000) /* place 0: nothing comes before it */
+        if (best < 0x10000) /* position 0: nothing comes before it */
             return best;
         *hash = next(*hash);
         best = offer(best, *hash & 0xffff, shard);
@@ -57,9 +57,9 @@ static void two_portable(const uint64_t *keys, size_t n, uint32_t few, uint32_t 
     }
 }
 
-/* `before` counts the free places before the best available shard found so far. A shard whose
- * digit is below it takes one of them: an available shard becomes the best, any other leaves
- * one free place fewer. */
+/* `before` counts the free positions before the best available shard so far. A shard whose digit is
+ * lower takes one of them: an available shard becomes the best, any other leaves one position
+ * fewer. */
 uint16_t gdbx_hash2_set_one(uint64_t key, const struct gdbx_hash2_set *set) {
     uint32_t hash = gdbx_hash2_first(key);
     uint32_t before = GDBX_HASH2_SHARDS;
@@ -121,7 +121,7 @@ void gdbx_hash2_two(enum gdbx_simd path, const uint64_t *keys, size_t n, uint32_
     size_t group = choose(path, &two, &set);
     size_t whole = n - n % group;
     two(keys, whole, few, many, out_few, out_many);
-    if (whole < n) { /* the rest, made up to a group: n - whole < group <= MAX_GROUP */
+    if (whole < n) { /* the rest, padded to a group: n - whole < group <= MAX_GROUP */
         uint64_t padded[GDBX_HASH2_MAX_GROUP] = {0};
         uint16_t shards_few[GDBX_HASH2_MAX_GROUP], shards_many[GDBX_HASH2_MAX_GROUP];
         memcpy(padded, keys + whole, (n - whole) * sizeof *keys);

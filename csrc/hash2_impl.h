@@ -1,4 +1,4 @@
-/* What the portable path of hash2 shares with its vector paths; no part of the interface. */
+/* Shared by the portable path of hash2 and its vector paths; not part of the interface. */
 #ifndef GDBX_HASH2_IMPL_H
 #define GDBX_HASH2_IMPL_H
 

@@ -1,10 +1,9 @@
-/* The vector paths of hash2, written once over the lane operations that the including file
- * defines; it includes this file once a path.
+/* The vector paths of hash2, written once over lane operations that the including file defines.
  *
- * Every key has a 32-bit lane for its generator. Read as two 16-bit lanes, the same register
- * holds the digits of an even and of an odd shard, and the two are tracked apart until the end.
+ * Every key has a 32-bit lane for its generator. Read as two 16-bit lanes, the same register holds
+ * the digits of an even and an odd shard, which are tracked separately until the end.
  *
- * LANES        32-bit lanes in a register          VECTORS   registers worked on side by side
+ * LANES        32-bit lanes in a register          VECTORS   registers used side by side
  * NAME(x)      x with the path's suffix            TARGET    the function attribute, if any
  * V            the register type
  * load32(p) store32(p, v) set32(x) set16x2(low, high) zero()
@@ -26,9 +25,9 @@ TARGET static inline V NAME(next)(V x) {
     return xor_(h, shr32(h, 16));
 }
 
-/* Reduce the digits of shards `even` and `even + 1` by restoring division: subtract the base
- * times 2^k wherever that leaves something, for k from the highest that fits 16 bits down to 0.
- * Subtracting 0 stands for a multiple that does not fit. */
+/* Reduce the digits of shards `even` and `even + 1` by restoring division: subtract the base times
+ * 2^k wherever the digit is not lower, for k from the highest that fits 16 bits down to 0. Subtract
+ * 0 in place of a multiple that does not fit. */
 TARGET static inline V NAME(reduce)(V digits, uint32_t even) {
     uint32_t low = GDBX_HASH2_SHARDS - even;
     uint32_t high = low > 1 ? low - 1 : 1; /* shard 65535 does not exist; its lane is unused */
@@ -41,16 +40,16 @@ TARGET static inline V NAME(reduce)(V digits, uint32_t even) {
     return digits;
 }
 
-/* Keep, in every 16-bit lane, the least digit so far and the pair it came from. A later pair
- * has a greater number, so that max() takes it wherever its digit is strictly less. */
+/* Keep, in every 16-bit lane, the lowest digit so far and the pair it came from. A later pair has a
+ * higher number, so max() takes it wherever its digit is strictly lower. */
 TARGET static inline void NAME(keep)(V *least, V *pair, V digits, V number) {
     V now = minu16(*least, digits);
     *pair = maxu16(*pair, andnot(eq16(now, *least), number));
     *least = now;
 }
 
-/* Write the shards that come first: of the even and the odd lane that with the lesser digit, of
- * two equal digits that with the lower id. */
+/* Write the shards that come first: of the even and the odd lane, the one with the lower digit; of
+ * two equal digits, the one with the lower id. */
 TARGET static void NAME(finish)(const V *least, const V *pair, uint16_t *out) {
     uint32_t shards[LANES];
     for (int v = 0; v < VECTORS; v++) {
@@ -95,12 +94,12 @@ TARGET static inline void NAME(deal)(V *hash_, V *least_, V *pair_, uint32_t fro
     for (int v = 0; v < VECTORS; v++) hash_[v] = hash[v], least_[v] = least[v], pair_[v] = pair[v];
 }
 
-/* The winning chunk of every key: its number, in both 16-bit lanes, the least digit in it,
- * likewise, and the value that the generator had before it. */
+/* The winning chunk of every key: its number and its lowest digit, each in both 16-bit lanes, and
+ * the generator's value before it. */
 CHUNKS { V number[VECTORS], least[VECTORS], before[VECTORS]; };
 
-/* Deal to whole chunks of pairs, all below the easy limit, and keep of every key only the chunk
- * that holds its least digit: cheaper in the loop than to keep the pair. */
+/* Deal to whole chunks of pairs, all below the easy limit, and keep for every key only the chunk
+ * with its lowest digit: cheaper in the loop than keeping the pair. */
 TARGET static inline void NAME(deal_chunks)(V *hash_, CHUNKS *best, uint32_t chunks) {
     V hash[VECTORS], least[VECTORS];
     V bases = set16x2(GDBX_HASH2_SHARDS, GDBX_HASH2_SHARDS - 1);
@@ -169,7 +168,7 @@ TARGET static inline void NAME(deal_first)(V *hash, V *least, V *pair, uint32_t 
     NAME(deal)(hash, least, pair, chunks * GDBX_HASH2_CHUNK, pairs);
 }
 
-/* Offer one half of a pair, whose digits hash holds: `unused` is all ones in the other half. */
+/* Offer one half of a pair whose digits are in `hash`; `unused` is all ones in the other half. */
 TARGET static inline void NAME(half)(const V *hash, V *least, V *pair, uint32_t p, V unused) {
     for (int v = 0; v < VECTORS; v++)
         NAME(keep)(&least[v], &pair[v], or_(NAME(reduce)(hash[v], 2 * p), unused), set16x2(p, p));
@@ -205,7 +204,7 @@ TARGET void NAME(gdbx_hash2_two)(const uint64_t *keys, size_t n, uint32_t few, u
     }
 }
 
-/* As gdbx_hash2_set_one, on whole registers: `before` and `best` are 32-bit lanes. */
+/* The step of gdbx_hash2_set_one() on whole registers: `before` and `best` are 32-bit lanes. */
 TARGET static inline void NAME(offer)(V *before, V *best, V digit, uint32_t shard, int available) {
     V earlier = gt32(*before, digit);
     if (available) {

@@ -44,7 +44,7 @@ static uint16_t highest(const struct gdbx_placement *placement, const uint8_t *k
     return best->shard;
 }
 
-/* The first point not below `value`; behind the last comes the first. */
+/* The first point at or above `value`; after the last comes the first. */
 static uint16_t next_point(const struct gdbx_placement *placement, uint32_t value) {
     size_t from = 0, to = placement->num_points;
     while (from < to) {

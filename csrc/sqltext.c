@@ -11,7 +11,7 @@
 #include <arm_neon.h>
 #endif
 
-/* What follows the backslash (MySQL) or is doubled; 0 for a character that stands for itself. */
+/* The character after the backslash (MySQL) or the doubled one; 0 for one written as it is. */
 enum { REFUSED = 1, BLOCK = 16 };
 
 static const uint8_t MYSQL_TABLE[128] = {
@@ -30,8 +30,8 @@ static const uint8_t *const TABLES[] = {
 
 static const char HEX[] = "0123456789abcdef";
 
-/* Copy BLOCK bytes and tell whether none of them has an entry in any of the tables; a byte below
- * 32 that has none sends its block the slow way, which is right too. */
+/* Copy BLOCK bytes; returns whether none of them has an entry in any of the tables. A byte below 32
+ * without an entry also counts as one, and its block goes through the general loop. */
 static inline int plain_block(const uint8_t *text, uint8_t *out) {
 #if defined(GDBX_X86_64)
     const __m128i block = _mm_loadu_si128((const __m128i *) (const void *) text);
@@ -94,7 +94,7 @@ static inline int plain_block(const uint8_t *text, uint8_t *out) {
 #include "sqltext_impl.h"
 #undef WIDE_TEXT
 
-/* Two kinds as one number to switch on. */
+/* Two kinds as one number for a switch. */
 #define PAIR(kind, out_kind) ((kind) * 8 + (out_kind))
 
 size_t gdbx_sqltext_quote(enum gdbx_sqltext_style style, const void *text, unsigned kind, size_t n,
@@ -139,7 +139,7 @@ void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kin
     }
 }
 
-/* The two digits of 0 to 99, one after another. */
+/* The two digits of each of 0 to 99. */
 static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
                             "25262728293031323334353637383940414243444546474849"
                             "50515253545556575859606162636465666768697071727374"

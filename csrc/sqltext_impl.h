@@ -1,8 +1,7 @@
 /* The loops of sqltext.c for one pair of character types; included once for each pair.
  *
- * Wanted: TEXT and OUT (the types), NAME(verb) (the functions' names), WIDE_TEXT where TEXT can
- * hold a surrogate, and BLOCKS where plain_block serves the pair.
- */
+ * The including file defines TEXT and OUT (the types), NAME(verb) (the functions' names), WIDE_TEXT
+ * if TEXT can hold a surrogate, and BLOCKS if plain_block() handles the pair. */
 
 #ifdef WIDE_TEXT
 #define IS_SURROGATE(c) (((uint32_t) (c) & 0xFFFFF800u) == 0xD800u)
@@ -14,8 +13,8 @@ static void NAME(copy)(const TEXT *text, size_t n, OUT *out) {
     for (size_t i = 0; i < n; i++) out[i] = text[i];
 }
 
-/* Write text[0..n) as it stands between the quotes, at most 2n characters. Returns the end of
- * what was written, or NULL for a character that cannot be written. */
+/* Write the characters between the quotes for text[0..n), at most 2n. Returns their end, or NULL
+ * for a character that cannot be written. */
 static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *out, size_t *bad) {
     const int mysql = table == MYSQL_TABLE;
     size_t i = 0;
@@ -43,8 +42,8 @@ static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *
                 return NULL;
             } else if (mysql && c == '\\' && i + 1 < n
                        && (text[i + 1] == '%' || text[i + 1] == '_')) {
-                /* MySQL reads \% and \_ as just these two characters, everywhere, so that a
-                 * LIKE pattern keeps its escapes. */
+                /* MySQL reads \% and \_ as these two characters everywhere, so a LIKE pattern
+                 * keeps its escapes. */
                 *out++ = '\\';
             } else {
                 *out++ = (OUT) (mysql ? '\\' : c);

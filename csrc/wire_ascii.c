@@ -88,8 +88,7 @@ static size_t word_end(const uint8_t *data, size_t at, size_t end) {
     return at;
 }
 
-/* The most bytes of a VALUE line as common_value_line() reads it: word, key, three numbers, CR LF.
- */
+/* The most bytes that common_value_line() reads: word, key, three numbers, CR LF. */
 enum { LONGEST = 6 + 251 + 3 * 19 + 2 };
 
 /* Read a VALUE line as servers write it, in one pass that does not look where the data ends: the
@@ -114,7 +113,7 @@ static int common_value_line(const uint8_t *data, size_t start, int bare,
     return 1;
 }
 
-/* Read the line at reader->position that ends at `end`: VALUE <key> <flags> <bytes> [<cas>]. */
+/* Read what follows "VALUE " in [at, end): <key> <flags> <bytes>, and <cas> unless bare. */
 static int value_line(const uint8_t *data, size_t at, size_t end, int bare,
                       struct gdbx_wire_record *record, uint64_t *length) {
     uint64_t flags;

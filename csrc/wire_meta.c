@@ -16,8 +16,7 @@ static enum code read_code(const uint8_t *line, size_t length) {
 
 static const uint32_t statuses[] = {0, 0, 1, 1, 5, 2, 0};
 
-/* Read the flags in [at, end), and *opaque if there is one; returns whether they are well formed.
- */
+/* Read the flags in [at, end), and *opaque if one is there; returns whether they are valid. */
 static int read_flags(const uint8_t *data, size_t at, size_t end, struct gdbx_wire_record *record,
                       uint64_t *opaque, int *has_opaque) {
     uint64_t number;
@@ -56,8 +55,7 @@ static int read_flags(const uint8_t *data, size_t at, size_t end, struct gdbx_wi
     return 1;
 }
 
-/* An error line has no opaque: only where every request is answered is it clear which one failed.
- */
+/* An error line has no opaque: only the order of replies says which request failed. */
 static int error_reply(struct gdbx_wire_reader *reader, const uint8_t *data, size_t end,
                        struct gdbx_wire_record *record) {
     int quiet = (reader->options & GDBX_WIRE_QUIET) != 0;
@@ -102,8 +100,7 @@ int gdbx_wire_meta_reply(struct gdbx_wire_reader *reader, const uint8_t *data, s
     if (reader->options & GDBX_WIRE_BARE && (code == VA || record->marks & GDBX_WIRE_KEY))
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
     if (length > GDBX_WIRE_MAX_VALUE) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_SIZE);
-    /* memcached 1.6.6 to 1.6.17 answer a bare EN: it can only be about the one request in flight.
-     */
+    /* memcached 1.6.6 to 1.6.17 answer a bare EN: it must be for the one request in flight. */
     if (!has_opaque) {
         if (reader->count != 1 || quiet || code == VA || end - start != 2)
             return gdbx_wire_fail(reader, GDBX_WIRE_BAD_OPAQUE);

@@ -1,6 +1,6 @@
-/* The assertions of the C tests, and the few things that several of them need.
+/* The assertions of the C tests, and the few helpers that several of them share.
  *
- * A test file defines main() and calls CHECK; the first that does not hold ends the program.
+ * A test file defines main() and calls CHECK; the first that fails ends the program.
  */
 #ifndef GDBX_CHECK_H
 #define GDBX_CHECK_H
@@ -24,7 +24,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* Every path there is; a test asks gdbx_simd_supports which of them run here. */
+/* Every path; a test asks gdbx_simd_supports() which of them run here. */
 static const enum gdbx_simd PATHS[] = {GDBX_SIMD_PORTABLE, GDBX_SIMD_NEON, GDBX_SIMD_AVX2,
                                        GDBX_SIMD_AVX512};
 static const char *const PATH_NAMES[] = {"portable", "neon", "avx2", "avx512"};
@@ -53,7 +53,7 @@ static inline uint8_t *random_text(size_t size, uint64_t number) {
     return made;
 }
 
-/* Open `name` in the folder of the golden vectors, and step over its header line. */
+/* Open `name` in the folder of the golden vectors, and skip its header line. */
 static inline FILE *open_vectors(const char *folder, const char *name) {
     char path[4096], line[256];
     FILE *file;

@@ -1,6 +1,6 @@
 /* Fuzz hash2: every vector path against the one-key functions, on the same keys and sets.
  *
- * Input: a byte of how many keys, two 16-bit counts, the first keys, then the bitmap's bytes and
+ * Input: the number of keys, a byte; two 16-bit counts; the first keys; then the bitmap's bytes and
  * where they go. Large counts take few keys, so that a run stays well under a millisecond.
  */
 #include "check.h"

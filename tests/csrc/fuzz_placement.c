@@ -1,7 +1,7 @@
-/* Fuzz placement: the sums and rules against the same taken the slow way, on exact blocks.
+/* Fuzz placement: the rules against the same computed the slow way, on exact blocks.
  *
- * Input: a byte of how long the first name is, a byte of how many shards, four bytes of a ring's
- * first point, the name, then the key.
+ * Input: the size of the first name and the number of shards, a byte each; a ring's first point,
+ * four bytes; the name; then the key.
  */
 #include "check.h"
 #include "digests.h"

@@ -1,4 +1,4 @@
-/* Fuzz sqltext: what a literal says, read back by the servers' rules, is what went in.
+/* Fuzz sqltext: a literal read back by the servers' rules is the text that was quoted.
  *
  * Input: a byte for the style, one for the kinds, then the characters, one byte each or two.
  */
@@ -12,7 +12,7 @@ static uint32_t get(const void *text, unsigned kind, size_t i) {
     return kind == 2 ? ((const uint16_t *) text)[i] : ((const uint32_t *) text)[i];
 }
 
-/* The character that MySQL makes of a backslash and `c`; % and _ keep the backslash. */
+/* The character that MySQL reads from a backslash and `c`; % and _ keep the backslash. */
 static uint32_t mysql_escape(uint32_t c) {
     switch (c) {
     case '0': return 0;

@@ -1,7 +1,7 @@
-/* Fuzz the readers of memcached's replies: pieces read as the whole does, a pipeline as one reply.
+/* Fuzz the readers of memcached's replies: in pieces or at once, piped or not, they read the same.
  *
  * Input: kind, count, options, the size of a piece and a word mask, a byte each; then the reply.
- * Compiled with -DONLY_KIND=..., it is one reader's alone, whatever the input says.
+ * Compile with -DONLY_KIND=... to fuzz one kind only.
  */
 #include "check.h"
 #include "wire.h"
@@ -17,7 +17,7 @@ struct outcome {
     int result;
 };
 
-/* Show a reader data[0, size), in a block of that very size. */
+/* Show a reader data[0, size) in an exact block. */
 static int show(struct outcome *outcome, const uint8_t *data, size_t size) {
     uint8_t *exact = block(size);
     if (size) memcpy(exact, data, size);
@@ -30,7 +30,7 @@ static int show(struct outcome *outcome, const uint8_t *data, size_t size) {
 static void read_in_pieces(struct outcome *outcome, const uint8_t *data, size_t size,
                            size_t piece) {
     size_t shown = 0;
-    if (piece < size / LOOKS) /* a long reply in single bytes would take all the time */
+    if (piece < size / LOOKS) /* a long reply in single bytes would take too long */
         piece = size / LOOKS;
     while (shown < size) {
         shown = size - shown < piece ? size : shown + piece;
@@ -54,7 +54,7 @@ static int is_over(const struct outcome *outcome) {
            || (outcome->result == GDBX_WIRE_BAD && outcome->reader.reason == GDBX_WIRE_LEFTOVER);
 }
 
-/* Two readers, of which one is piped, differ in what they make of leftover bytes alone. */
+/* A piped reader and one that is not differ only in their verdict on leftover bytes. */
 static void check_piped(const struct outcome *one, const struct outcome *other, size_t size) {
     const struct outcome *piped = one->reader.options & GDBX_WIRE_PIPED ? one : other;
     CHECK(is_over(one) == is_over(other), "%d and %d", one->result, other->result);

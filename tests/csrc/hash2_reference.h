@@ -1,4 +1,4 @@
-/* Permutation hashing done slowly: a key's whole permutation is decoded, and looked at.
+/* Permutation hashing done slowly: decode a key's whole permutation and look shards up in it.
  *
  * It shares nothing with csrc but the constants of murmur3: no running least digit, no early
  * end, no vector, no special case for few shards.
@@ -24,9 +24,9 @@ static inline uint32_t murmur3_of_word(uint32_t word) {
     return h ^ (h >> 16);
 }
 
-/* Write to place[shard] where the shard comes in the permutation of `key`: shard after shard
- * takes, of the places still free, the one that its digit counts to. `free_places` is a binary
- * indexed tree of TREE + 1 counts (Fenwick, 1994). */
+/* Write to place[shard] the shard's position in the permutation of `key`: each shard in turn takes
+ * the free position that its digit counts to. `free_places` is a binary indexed tree of TREE + 1
+ * counts (Fenwick, 1994). */
 static inline void reference_places(uint64_t key, uint16_t *place, uint32_t *free_places) {
     uint32_t hash = (uint32_t) key ^ (uint32_t) (key >> 32);
     for (uint32_t node = 0; node <= TREE; node++) free_places[node] = node & (~node + 1);
@@ -40,12 +40,12 @@ static inline void reference_places(uint64_t key, uint16_t *place, uint32_t *fre
                 at += step;
                 left -= free_places[at];
             }
-        place[shard] = (uint16_t) at; /* the place after the `at` that the digit passes */
+        place[shard] = (uint16_t) at; /* the position after the `at` that the digit passes */
         for (uint32_t node = at + 1; node <= TREE; node += node & (~node + 1)) free_places[node]--;
     }
 }
 
-/* Return, of the shards whose bit is set, the one with the first place; 0 where none is. */
+/* Return the shard with the first position among those whose bit is set; 0 if there is none. */
 static inline uint16_t reference_set(const uint16_t *place, const uint8_t *bitmap) {
     uint32_t best = 0, first = SHARDS;
     for (uint32_t shard = 0; shard < SHARDS; shard++)

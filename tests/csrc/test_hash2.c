@@ -1,5 +1,5 @@
 /* hash2 on every path that this machine runs: the golden vectors, whole permutations decoded
- * slowly, every count of keys around a group, and nothing written outside the output. */
+ * the slow way, every number of keys around a group, nothing written outside the output. */
 #include "check.h"
 #include "hash2.h"
 #include "hash2_impl.h"
@@ -33,7 +33,7 @@ static void decode_keys(void) {
     }
 }
 
-/* Outputs of n shards between guards; `release` looks at the guards. */
+/* Outputs of n shards between guards; `release` checks the guards. */
 static uint16_t *guarded(size_t n) {
     uint8_t *memory = block(GUARD + n * sizeof(uint16_t) + GUARD);
     memset(memory, GUARD_BYTE, GUARD + n * sizeof(uint16_t) + GUARD);

@@ -34,7 +34,7 @@ static void check_modulo(void) {
     CHECK(gdbx_placement_one(&crc, (const uint8_t *) "123456789", 9) == 0xcbf43926u % 7, "crc32");
 }
 
-/* A key stays, or goes to the shard that was added; one shard has them all. */
+/* A key stays where it is or moves to the added shard. */
 static void check_jump(void) {
     size_t moved = 0;
     for (uint64_t i = 0; i < 1000; i++) {
@@ -77,7 +77,7 @@ static void check_ring(void) {
     CHECK(seen[4] && seen[0] && seen[2] && seen[3], "the ring goes round");
 }
 
-/* The highest score by the whole text, of equal ones the first; names and keys of all sizes. */
+/* The highest score of the whole text wins, of equal ones the first; all sizes. */
 static void check_rendezvous(void) {
     for (size_t size = 0; size < 12; size++) {
         for (size_t key_size = 0; key_size < 12; key_size++) {

@@ -1,8 +1,8 @@
-/* What the machine is said to run, against what its system says of it. */
+/* The paths that the machine is said to run, against what its system says. */
 #include "check.h"
 
 #if defined(GDBX_X86_64)
-/* Tell whether a line of /proc/cpuinfo lists `flag`; -1 where there is no such file or line. */
+/* Return whether a line of /proc/cpuinfo lists `flag`; -1 if there is no such file or line. */
 static int system_lists(const char *flag) {
     FILE *file = fopen("/proc/cpuinfo", "r");
     char line[16384];

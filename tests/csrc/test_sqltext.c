@@ -1,4 +1,4 @@
-/* sqltext: the golden vectors, every character in every place, the bounds, numbers and dates. */
+/* sqltext: the golden vectors, every character at every index, the bounds, numbers and dates. */
 #include "check.h"
 #include "sqltext.h"
 
@@ -20,8 +20,8 @@ static void put(void *text, unsigned kind, size_t i, uint32_t c) {
         ((uint32_t *) text)[i] = c;
 }
 
-/* Quote text[0..n) from a block and into a block that are just as long as they must be, and
- * return the literal widened to 32 bits, or NULL if it was refused. */
+/* Quote text[0..n) from one exact block into another; return the literal widened to 32 bits, or
+ * NULL if it was refused. */
 static uint32_t *quoted(enum gdbx_sqltext_style style, const uint32_t *text, size_t n,
                         unsigned kind, unsigned out_kind, size_t *size, size_t *bad) {
     void *from = block(n * kind), *to = block(GDBX_SQLTEXT_BOUND(n) * out_kind);
@@ -59,7 +59,7 @@ static void check_literal(enum gdbx_sqltext_style style, const uint32_t *text, s
     }
 }
 
-/* What stands in a literal for a character below 128, by the rules written out one by one. */
+/* The form of a character below 128 in a literal, by the rules written out one by one. */
 static const char *rule(enum gdbx_sqltext_style style, uint32_t c, int in_e_string) {
     static const char *const mysql[128] = {
         [0] = "\\0",  [8] = "\\b",    [9] = "\\t",    [10] = "\\n",    [13] = "\\r",
@@ -70,8 +70,8 @@ static const char *rule(enum gdbx_sqltext_style style, uint32_t c, int in_e_stri
     return c == '\'' ? "''" : NULL;
 }
 
-/* Every character below 128 at every place of texts that are shorter and longer than a block. */
-static void check_every_place(enum gdbx_sqltext_style style) {
+/* Every character below 128 at every index of texts shorter and longer than a block. */
+static void check_every_index(enum gdbx_sqltext_style style) {
     char wanted[128];
     uint32_t text[40];
     for (size_t n = 1; n <= COUNT(text); n += n < 20 ? 1 : 7) {
@@ -87,7 +87,7 @@ static void check_every_place(enum gdbx_sqltext_style style) {
                          after, (int) (n - at > 1 ? n - at - 2 : 0),
                          "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
                 if (c == 0 && !escape && !refused)
-                    continue; /* no C string can say it; check_nul does */
+                    continue; /* no C string can hold it; see check_nul */
                 check_literal(style, text, n, refused ? NULL : wanted, at);
             }
         }
@@ -102,7 +102,7 @@ static void check_nul(void) {
     CHECK(size == 5 && memcmp(out, "'a\0b'", 5) == 0, "%zu", size);
 }
 
-/* In MySQL a backslash before % or _ stays alone, and one before that is doubled. */
+/* In MySQL a backslash before % or _ stays single; one before that is doubled. */
 static void check_patterns(void) {
     static const char *const cases[][2] = {
         {"\\%", "'\\%'"},
@@ -194,7 +194,7 @@ static void check_datetime(void) {
 
 int main(int argc, char **argv) {
     CHECK(argc == 2, "usage: %s FOLDER_OF_VECTORS", argv[0]);
-    for (size_t s = 0; s < COUNT(STYLES); s++) check_every_place(STYLES[s]);
+    for (size_t s = 0; s < COUNT(STYLES); s++) check_every_index(STYLES[s]);
     check_nul();
     check_patterns();
     check_surrogates();

@@ -42,7 +42,7 @@ static void check_keys(void) {
         key[100] = (uint8_t) byte;
         CHECK(gdbx_wire_key_ok(key, 250) == (byte > 0x20 && byte != 0x7f), "byte %u", byte);
     }
-    memset(key, '!', sizeof key); /* the least that is good, so that a borrow would show */
+    memset(key, '!', sizeof key); /* the lowest good byte, so that a borrow would show */
     for (size_t size = 1; size <= 40; size++) {
         CHECK(gdbx_wire_key_ok(key, size), "%zu good bytes", size);
         for (size_t at = 0; at < size; at++) {
@@ -74,7 +74,7 @@ static void check_bare(void) {
     static const struct {
         uint32_t kind;
         const char *reply;
-        int asked, bare; /* what is made of it where all was asked for, and where not */
+        int asked, bare; /* the results of a full and of a bare reader */
     } rows[] = {
         {META, "HD c5 O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
         {META, "NF O0\r\n", GDBX_WIRE_DONE, GDBX_WIRE_DONE},
@@ -87,7 +87,7 @@ static void check_bare(void) {
         {VALUES, "VALUE k 0 1\r\nx\r\nEND\r\n", GDBX_WIRE_BAD, GDBX_WIRE_DONE},
         {VALUES, "VALUE k 0 1 \r\nx\r\nEND\r\n", GDBX_WIRE_BAD, GDBX_WIRE_BAD},
         {VALUES, "VALUE k 0\r\nx\r\nEND\r\n", GDBX_WIRE_BAD, GDBX_WIRE_BAD},
-        /* So long that the line is read in one pass. */
+        /* Long enough for the line to be read in one pass. */
         {VALUES, "VALUE k 0 395 9\r\n" PLENTY PLENTY PLENTY PLENTY PLENTY "\r\nEND\r\n",
          GDBX_WIRE_DONE, GDBX_WIRE_BAD},
         {VALUES, "VALUE k 0 395\r\n" PLENTY PLENTY PLENTY PLENTY PLENTY "\r\nEND\r\n",
@@ -145,8 +145,7 @@ static const struct piped PIPED[] = {
     {{.kind = GDBX_WIRE_META, .count = 3, .options = GDBX_WIRE_QUIET}, 2, REPLY("HD O2\r\nMN\r\n")},
 };
 
-/* Show a reader the reply that ends at `end`, `step` bytes more each time until it has seen
- * `total`. */
+/* Show a reader the reply in [start, end), `step` bytes more each time, and what follows it. */
 static size_t read_piped(struct gdbx_wire_reader reader, const uint8_t *data, size_t start,
                          size_t end, size_t total, size_t step) {
     struct gdbx_wire_record records[ROOM];
@@ -164,7 +163,7 @@ static size_t read_piped(struct gdbx_wire_reader reader, const uint8_t *data, si
     return used;
 }
 
-/* A reply ends where it ends, whether its like or anything else comes after it. */
+/* A piped reader stops at the end of its reply, whatever follows. */
 static void check_piped(const struct piped *row) {
     struct gdbx_wire_reader alone = row->reader;
     struct gdbx_wire_record records[ROOM];
