@@ -37,8 +37,8 @@ static int end_line(struct gdbx_wire_reader *reader, size_t next) {
     return GDBX_WIRE_DONE;
 }
 
-int gdbx_wire_ascii_line(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
-                         struct gdbx_wire_record *record) {
+static int read_line(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                     struct gdbx_wire_record *record) {
     size_t start = reader->position, end;
     int result;
     record->value = start;
@@ -130,8 +130,8 @@ static int value_line(const uint8_t *data, size_t at, size_t end, int bare,
     return at == end;
 }
 
-int gdbx_wire_ascii_value(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
-                          struct gdbx_wire_record *record) {
+static int read_value(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                      struct gdbx_wire_record *record) {
     size_t start = reader->position, end;
     uint64_t length;
     int result, bare = (reader->options & GDBX_WIRE_BARE) != 0;
@@ -155,8 +155,8 @@ int gdbx_wire_ascii_value(struct gdbx_wire_reader *reader, const uint8_t *data, 
     return GDBX_WIRE_DONE;
 }
 
-int gdbx_wire_ascii_stat(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
-                         struct gdbx_wire_record *record) {
+static int read_stat(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                     struct gdbx_wire_record *record) {
     size_t start = reader->position, end;
     int result = gdbx_wire_line(reader, data, size, &end);
     if (result != GDBX_WIRE_DONE) return result;
@@ -171,4 +171,19 @@ int gdbx_wire_ascii_stat(struct gdbx_wire_reader *reader, const uint8_t *data, s
     reader->position = end + 2;
     reader->next = 1;
     return GDBX_WIRE_DONE;
+}
+
+int gdbx_wire_ascii_lines(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                          struct gdbx_wire_record *records, size_t capacity, size_t *used) {
+    return gdbx_wire_each(read_line, reader, data, size, records, capacity, used);
+}
+
+int gdbx_wire_ascii_values(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                           struct gdbx_wire_record *records, size_t capacity, size_t *used) {
+    return gdbx_wire_each(read_value, reader, data, size, records, capacity, used);
+}
+
+int gdbx_wire_ascii_stats(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                          struct gdbx_wire_record *records, size_t capacity, size_t *used) {
+    return gdbx_wire_each(read_stat, reader, data, size, records, capacity, used);
 }

@@ -35,8 +35,8 @@ static int fits(uint32_t opcode, size_t extras, size_t value) {
     return extras == 0 || extras == 4;
 }
 
-int gdbx_wire_binary_packet(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
-                            struct gdbx_wire_record *record) {
+static int read_packet(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                       struct gdbx_wire_record *record) {
     const uint8_t *head = data + reader->position;
     uint32_t opcode, index;
     size_t key, extras, body;
@@ -84,4 +84,9 @@ int gdbx_wire_binary_packet(struct gdbx_wire_reader *reader, const uint8_t *data
                                                          : reader->next == reader->count;
     }
     return GDBX_WIRE_DONE;
+}
+
+int gdbx_wire_binary_packets(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                             struct gdbx_wire_record *records, size_t capacity, size_t *used) {
+    return gdbx_wire_each(read_packet, reader, data, size, records, capacity, used);
 }

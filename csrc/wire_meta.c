@@ -70,8 +70,8 @@ static int error_reply(struct gdbx_wire_reader *reader, const uint8_t *data, siz
     return GDBX_WIRE_DONE;
 }
 
-int gdbx_wire_meta_reply(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
-                         struct gdbx_wire_record *record) {
+static int read_reply(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                      struct gdbx_wire_record *record) {
     size_t start = reader->position, at = start + 2, end;
     uint64_t length = 0, opaque = 0;
     int has_opaque = 0, quiet = (reader->options & GDBX_WIRE_QUIET) != 0, result;
@@ -123,4 +123,9 @@ int gdbx_wire_meta_reply(struct gdbx_wire_reader *reader, const uint8_t *data, s
     reader->next = index + 1;
     reader->done = !quiet && reader->next == reader->count;
     return GDBX_WIRE_DONE;
+}
+
+int gdbx_wire_meta_replies(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                           struct gdbx_wire_record *records, size_t capacity, size_t *used) {
+    return gdbx_wire_each(read_reply, reader, data, size, records, capacity, used);
 }

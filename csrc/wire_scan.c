@@ -1,31 +1,21 @@
-/* The scan: a loop over frames, which wire_ascii.c, wire_meta.c and wire_binary.c read. */
+/* The scan: the protocol's own, by the kind of reply, and then a look at what follows the reply. */
 #include "wire_frames.h"
 #include "wire_text.h"
 
-static gdbx_wire_frame *frame_of(uint32_t kind) {
+static gdbx_wire_reply *reply_of(uint32_t kind) {
     switch (kind) {
-    case GDBX_WIRE_VALUES: return gdbx_wire_ascii_value;
-    case GDBX_WIRE_STATS: return gdbx_wire_ascii_stat;
-    case GDBX_WIRE_PACKETS: return gdbx_wire_binary_packet;
-    case GDBX_WIRE_META: return gdbx_wire_meta_reply;
-    default: return gdbx_wire_ascii_line;
+    case GDBX_WIRE_VALUES: return gdbx_wire_ascii_values;
+    case GDBX_WIRE_STATS: return gdbx_wire_ascii_stats;
+    case GDBX_WIRE_PACKETS: return gdbx_wire_binary_packets;
+    case GDBX_WIRE_META: return gdbx_wire_meta_replies;
+    default: return gdbx_wire_ascii_lines;
     }
 }
 
 int gdbx_wire_scan(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
                    struct gdbx_wire_record *records, size_t capacity, size_t *used) {
-    gdbx_wire_frame *frame = frame_of(reader->kind);
-    while (!reader->done) {
-        int result;
-        if (size < reader->needed) return GDBX_WIRE_MORE;
-        if (*used == capacity) return GDBX_WIRE_FULL;
-        memset(records + *used, 0, sizeof *records);
-        result = frame(reader, data, size, records + *used);
-        if (result == GDBX_WIRE_ENDED) break;
-        if (result != GDBX_WIRE_DONE) return result;
-        ++*used;
-    }
-    if (reader->position < size && !(reader->options & GDBX_WIRE_PIPED))
+    int result = reply_of(reader->kind)(reader, data, size, records, capacity, used);
+    if (result == GDBX_WIRE_DONE && reader->position < size && !(reader->options & GDBX_WIRE_PIPED))
         return gdbx_wire_fail(reader, GDBX_WIRE_LEFTOVER);
-    return GDBX_WIRE_DONE;
+    return result;
 }
