@@ -112,6 +112,8 @@ class BuildInParallel(build_ext):
         self.cython = threading.Lock()
 
     def run(self) -> None:
+        for archive in Path(self.build_temp).glob("*godropbox_csrc.*"):
+            archive.unlink()  # ar keeps the objects of sources that are gone
         self.run_command("build_clib")  # `setup.py build_ext` alone does not
         super().run()
 

@@ -10,11 +10,11 @@
 #define VECTORS (GDBX_HASH2_AVX2_GROUP / LANES)
 #define V __m256i
 
-#define load32(p) _mm256_loadu_si256((const __m256i *)(p))
-#define store32(p, v) _mm256_storeu_si256((__m256i *)(p), v)
+#define load32(p) _mm256_loadu_si256((const __m256i *) (p))
+#define store32(p, v) _mm256_storeu_si256((__m256i *) (p), v)
 #define zero() _mm256_setzero_si256()
-#define set32(x) _mm256_set1_epi32((int)(x))
-#define set16x2(low, high) set32((uint32_t)(low) | (uint32_t)(high) << 16)
+#define set32(x) _mm256_set1_epi32((int) (x))
+#define set16x2(low, high) set32((uint32_t) (low) | (uint32_t) (high) << 16)
 #define mul32 _mm256_mullo_epi32
 #define add32 _mm256_add_epi32
 #define xor_ _mm256_xor_si256

@@ -13,8 +13,8 @@
 #define load32(p) _mm512_loadu_si512(p)
 #define store32(p, v) _mm512_storeu_si512(p, v)
 #define zero() _mm512_setzero_si512()
-#define set32(x) _mm512_set1_epi32((int)(x))
-#define set16x2(low, high) set32((uint32_t)(low) | (uint32_t)(high) << 16)
+#define set32(x) _mm512_set1_epi32((int) (x))
+#define set16x2(low, high) set32((uint32_t) (low) | (uint32_t) (high) << 16)
 #define mul32 _mm512_mullo_epi32
 #define add32 _mm512_add_epi32
 #define xor_ _mm512_xor_si512

@@ -1,28 +1,22 @@
-/* What the portable path of hash2 shares with its vector paths; no part of the interface. */
+/* Shared by the portable path of hash2 and its vector paths; not part of the interface. */
 #ifndef GDBX_HASH2_IMPL_H
 #define GDBX_HASH2_IMPL_H
 
+#include "digests_impl.h"
 #include "hash2.h"
 
 /* The generator is 32-bit murmur3 of the four bytes of the last value, with seed 12345. */
-#define GDBX_HASH2_C1 0xcc9e2d51u
-#define GDBX_HASH2_C2 0x1b873593u
 #define GDBX_HASH2_SEED 12345u
-#define GDBX_HASH2_ADD 0xe6546b64u
 #define GDBX_HASH2_LENGTH 4u
-#define GDBX_HASH2_F1 0x85ebca6bu
-#define GDBX_HASH2_F2 0xc2b2ae35u
 
 /* A 16-bit digit is below 2 * base while base >= 32768, so that one subtraction reduces it. */
 #define GDBX_HASH2_EASY_SHARDS 32768u
 
-static inline uint32_t gdbx_hash2_first(uint64_t key)
-{
-    return (uint32_t)key ^ (uint32_t)(key >> 32);
+static inline uint32_t gdbx_hash2_first(uint64_t key) {
+    return (uint32_t) key ^ (uint32_t) (key >> 32);
 }
 
-static inline int gdbx_hash2_has(const struct gdbx_hash2_set *set, uint32_t shard)
-{
+static inline int gdbx_hash2_has(const struct gdbx_hash2_set *set, uint32_t shard) {
     return set->bitmap[shard >> 3] >> (shard & 7) & 1;
 }
 

@@ -18,7 +18,7 @@
 #define store32 vst1q_u32
 #define zero() vdupq_n_u32(0)
 #define set32(x) vdupq_n_u32(x)
-#define set16x2(low, high) set32((uint32_t)(low) | (uint32_t)(high) << 16)
+#define set16x2(low, high) set32((uint32_t) (low) | (uint32_t) (high) << 16)
 #define mul32 vmulq_u32
 #define add32 vaddq_u32
 #define xor_ veorq_u32

@@ -1,71 +1,41 @@
-#include "placement_impl.h"
+#include "placement.h"
 
-/* 32-bit murmur3, with the name's part done: one word, and the end. */
-static inline uint32_t scrambled(uint32_t word)
-{
-    return gdbx_placement_rotl(word * 0xcc9e2d51u, 15) * 0x1b873593u;
-}
+#include <string.h>
 
-static inline uint32_t mixed(uint32_t h, uint32_t word)
-{
-    return gdbx_placement_rotl(h ^ scrambled(word), 13) * 5 + 0xe6546b64u;
-}
-
-static inline uint32_t finished(uint32_t h, const uint8_t *rest, size_t size, uint32_t length)
-{
-    uint32_t word = 0;
-
-    for (size_t i = 0; i < size; i++) /* size < 4 */
-        word |= (uint32_t)rest[i] << (8 * i);
-    h ^= scrambled(word); /* of no bytes: 0 */
-    h ^= length;
-    h = (h ^ h >> 16) * 0x85ebca6bu;
-    h = (h ^ h >> 13) * 0xc2b2ae35u;
-    return h ^ h >> 16;
-}
+#include "digests.h"
+#include "digests_impl.h"
 
 struct gdbx_placement_node gdbx_placement_make_node(const uint8_t *name, size_t size,
-                                                        uint16_t shard)
-{
-    struct gdbx_placement_node node = {0, (uint32_t)size, shard, {0}};
-    size_t whole = size & ~(size_t)3;
-
+                                                    uint16_t shard) {
+    struct gdbx_placement_node node = {0, (uint32_t) size, shard, {0}};
+    size_t whole = size & ~(size_t) 3;
     for (size_t at = 0; at < whole; at += 4)
-        node.hash = mixed(node.hash, gdbx_placement_word(name + at));
+        node.hash = gdbx_murmur3_mix(node.hash, gdbx_digests_word(name + at));
     for (size_t i = whole; i < size; i++) /* at most three */
         node.rest[i - whole] = name[i];
     return node;
 }
 
 static inline uint32_t score(const struct gdbx_placement_node *node, const uint8_t *key,
-                             size_t size)
-{
-    uint32_t h = node->hash, length = node->size + (uint32_t)size;
+                             size_t size) {
+    uint32_t h = node->hash, length = node->size + (uint32_t) size;
     size_t rest = node->size & 3, at = 0;
-
     if (rest) {
         uint8_t word[4];
-
         memcpy(word, node->rest, rest);
-        for (; at < 4 - rest && at < size; at++)
-            word[rest + at] = key[at];
-        if (rest + at < 4)
-            return finished(h, word, rest + at, length);
-        h = mixed(h, gdbx_placement_word(word));
+        for (; at < 4 - rest && at < size; at++) word[rest + at] = key[at];
+        if (rest + at < 4) return gdbx_murmur3_end(h, word, 0, rest + at, length);
+        h = gdbx_murmur3_mix(h, gdbx_digests_word(word));
     }
-    for (; size - at >= 4; at += 4)
-        h = mixed(h, gdbx_placement_word(key + at));
-    return finished(h, key + at, size - at, length);
+    for (; size - at >= 4; at += 4) h = gdbx_murmur3_mix(h, gdbx_digests_word(key + at));
+    return gdbx_murmur3_end(h, key, at, size, length);
 }
 
-static uint16_t highest(const struct gdbx_placement *placement, const uint8_t *key, size_t size)
-{
+static uint16_t highest(const struct gdbx_placement *placement, const uint8_t *key, size_t size) {
     const struct gdbx_placement_node *best = placement->nodes;
     uint32_t most = score(best, key, size);
-
     for (size_t i = 1; i < placement->num_nodes; i++) {
         uint32_t now = score(placement->nodes + i, key, size);
-
         if (now > most) {
             most = now;
             best = placement->nodes + i;
@@ -74,14 +44,11 @@ static uint16_t highest(const struct gdbx_placement *placement, const uint8_t *k
     return best->shard;
 }
 
-/* The first point not below `value`; behind the last comes the first. */
-static uint16_t next_point(const struct gdbx_placement *placement, uint32_t value)
-{
+/* The first point at or above `value`; after the last comes the first. */
+static uint16_t next_point(const struct gdbx_placement *placement, uint32_t value) {
     size_t from = 0, to = placement->num_points;
-
     while (from < to) {
         size_t middle = from + (to - from) / 2;
-
         if (placement->points[middle].value < value)
             from = middle + 1;
         else
@@ -91,44 +58,36 @@ static uint16_t next_point(const struct gdbx_placement *placement, uint32_t valu
 }
 
 /* "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014, figure 1. */
-static uint16_t jump(uint64_t number, uint32_t num_shards)
-{
+static uint16_t jump(uint64_t number, uint32_t num_shards) {
     int64_t shard = -1, next = 0;
-
-    while (next < (int64_t)num_shards) {
+    while (next < (int64_t) num_shards) {
         shard = next;
         number = number * 2862933555777941757u + 1;
-        next = (int64_t)((double)(shard + 1) *
-                         ((double)(INT64_C(1) << 31) / (double)((number >> 33) + 1)));
+        next = (int64_t) ((double) (shard + 1)
+                          * ((double) (INT64_C(1) << 31) / (double) ((number >> 33) + 1)));
     }
-    return (uint16_t)shard;
+    return (uint16_t) shard;
 }
 
 uint16_t gdbx_placement_one(const struct gdbx_placement *placement, const uint8_t *key,
-                            size_t size)
-{
+                            size_t size) {
     switch (placement->rule) {
     case GDBX_PLACEMENT_HASH2:
-        return gdbx_hash2_one(gdbx_placement_fnv1a(key, size), placement->num_shards);
+        return gdbx_hash2_one(gdbx_digests_fnv1a(key, size), placement->num_shards);
     case GDBX_PLACEMENT_HASH2_SET:
-        return gdbx_hash2_set_one(gdbx_placement_fnv1a(key, size), &placement->set);
+        return gdbx_hash2_set_one(gdbx_digests_fnv1a(key, size), &placement->set);
     case GDBX_PLACEMENT_CRC32:
-        return (uint16_t)(gdbx_placement_crc32(key, size) % placement->num_shards);
-    case GDBX_PLACEMENT_JUMP:
-        return jump(gdbx_placement_fnv1a(key, size), placement->num_shards);
-    case GDBX_PLACEMENT_KETAMA:
-        return next_point(placement, gdbx_placement_md5(key, size));
-    case GDBX_PLACEMENT_JENKINS:
-        return next_point(placement, gdbx_placement_jenkins(key, size));
-    case GDBX_PLACEMENT_RENDEZVOUS:
-        break;
+        return (uint16_t) (gdbx_digests_crc32(key, size) % placement->num_shards);
+    case GDBX_PLACEMENT_JUMP: return jump(gdbx_digests_fnv1a(key, size), placement->num_shards);
+    case GDBX_PLACEMENT_KETAMA: return next_point(placement, gdbx_digests_md5(key, size));
+    case GDBX_PLACEMENT_JENKINS: return next_point(placement, gdbx_digests_jenkins(key, size));
+    case GDBX_PLACEMENT_RENDEZVOUS: break;
     }
     return highest(placement, key, size);
 }
 
 void gdbx_placement_many(enum gdbx_simd path, const struct gdbx_placement *placement,
-                         const uint64_t *numbers, size_t n, uint16_t *out)
-{
+                         const uint64_t *numbers, size_t n, uint16_t *out) {
     if (placement->rule == GDBX_PLACEMENT_HASH2_SET)
         gdbx_hash2_set_many(path, numbers, n, &placement->set, out);
     else

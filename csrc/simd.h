@@ -1,7 +1,6 @@
-/* Which vector instructions this machine has, asked at run time.
+/* The vector instructions of this machine, detected at run time.
  *
- * Nothing is cached here: a caller asks once and passes the answer to the kernels.
- */
+ * Nothing is cached here: a caller asks once and passes the answer to the kernels. */
 #ifndef GDBX_SIMD_H
 #define GDBX_SIMD_H
 
@@ -25,7 +24,7 @@ enum gdbx_simd {
     GDBX_SIMD_AVX512 = 3
 };
 
-/* Tell whether this machine runs `path`; the portable path runs everywhere. */
+/* Return whether this machine runs `path`; the portable path runs everywhere. */
 int gdbx_simd_supports(enum gdbx_simd path);
 
 /* Return the widest path that this machine runs. */

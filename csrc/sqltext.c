@@ -11,18 +11,16 @@
 #include <arm_neon.h>
 #endif
 
-/* What follows the backslash (MySQL) or is doubled; 0 for a character that stands for itself. */
+/* The character after the backslash (MySQL) or the doubled one; 0 for one written as it is. */
 enum { REFUSED = 1, BLOCK = 16 };
 
 static const uint8_t MYSQL_TABLE[128] = {
-    ['\0'] = '0', ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n',  ['\r'] = 'r',
+    ['\0'] = '0', ['\b'] = 'b', ['\t'] = 't',  ['\n'] = 'n',  ['\r'] = 'r',
     [0x1A] = 'Z', ['"'] = '"',  ['\''] = '\'', ['\\'] = '\\',
 };
 static const uint8_t PLAIN_TABLE[128] = {['\''] = '\''};
 static const uint8_t NO_NUL_TABLE[128] = {['\0'] = REFUSED, ['\''] = '\''};
-static const uint8_t POSTGRESQL_E_TABLE[128] = {
-    ['\0'] = REFUSED, ['\''] = '\'', ['\\'] = '\\',
-};
+static const uint8_t POSTGRESQL_E_TABLE[128] = {['\0'] = REFUSED, ['\''] = '\'', ['\\'] = '\\'};
 static const uint8_t *const TABLES[] = {
     [GDBX_SQLTEXT_MYSQL] = MYSQL_TABLE,
     [GDBX_SQLTEXT_MYSQL_PLAIN] = PLAIN_TABLE,
@@ -32,18 +30,16 @@ static const uint8_t *const TABLES[] = {
 
 static const char HEX[] = "0123456789abcdef";
 
-/* Copy BLOCK bytes and tell whether none of them has an entry in any of the tables; a byte below
- * 32 that has none sends its block the slow way, which is right too. */
-static inline int plain_block(const uint8_t *text, uint8_t *out)
-{
+/* Copy BLOCK bytes; returns whether none of them has an entry in any of the tables. A byte below 32
+ * without an entry also counts as one, and its block goes through the general loop. */
+static inline int plain_block(const uint8_t *text, uint8_t *out) {
 #if defined(GDBX_X86_64)
-    const __m128i block = _mm_loadu_si128((const __m128i *)(const void *)text);
+    const __m128i block = _mm_loadu_si128((const __m128i *) (const void *) text);
     const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(31)), block);
     const __m128i quotes = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\'')),
                                         _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
     const __m128i slash = _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'));
-
-    _mm_storeu_si128((__m128i *)(void *)out, block);
+    _mm_storeu_si128((__m128i *) (void *) out, block);
     return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(low, quotes), slash)) == 0;
 #elif defined(GDBX_AARCH64)
     const uint8x16_t block = vld1q_u8(text);
@@ -51,16 +47,13 @@ static inline int plain_block(const uint8_t *text, uint8_t *out)
     const uint8x16_t quotes =
         vorrq_u8(vceqq_u8(block, vdupq_n_u8('\'')), vceqq_u8(block, vdupq_n_u8('"')));
     const uint8x16_t slash = vceqq_u8(block, vdupq_n_u8('\\'));
-
     vst1q_u8(out, block);
     return vmaxvq_u8(vorrq_u8(vorrq_u8(low, quotes), slash)) == 0;
 #else
     unsigned found = 0;
-
     for (size_t i = 0; i < BLOCK; i++) {
         const uint8_t c = text[i];
-
-        found |= (unsigned)(c < 32) | (c == '\'') | (c == '"') | (c == '\\');
+        found |= (unsigned) (c < 32) | (c == '\'') | (c == '"') | (c == '\\');
         out[i] = c;
     }
     return !found;
@@ -101,61 +94,38 @@ static inline int plain_block(const uint8_t *text, uint8_t *out)
 #include "sqltext_impl.h"
 #undef WIDE_TEXT
 
-/* Two kinds as one number to switch on. */
+/* Two kinds as one number for a switch. */
 #define PAIR(kind, out_kind) ((kind) * 8 + (out_kind))
 
 size_t gdbx_sqltext_quote(enum gdbx_sqltext_style style, const void *text, unsigned kind, size_t n,
-                          void *out, unsigned out_kind, size_t *bad)
-{
+                          void *out, unsigned out_kind, size_t *bad) {
     switch (PAIR(kind, out_kind)) {
-    case PAIR(1, 1):
-        return quote_1_1(style, text, n, out, bad);
-    case PAIR(1, 2):
-        return quote_1_2(style, text, n, out, bad);
-    case PAIR(1, 4):
-        return quote_1_4(style, text, n, out, bad);
-    case PAIR(2, 2):
-        return quote_2_2(style, text, n, out, bad);
-    case PAIR(2, 4):
-        return quote_2_4(style, text, n, out, bad);
-    default:
-        return quote_4_4(style, text, n, out, bad);
+    case PAIR(1, 1): return quote_1_1(style, text, n, out, bad);
+    case PAIR(1, 2): return quote_1_2(style, text, n, out, bad);
+    case PAIR(1, 4): return quote_1_4(style, text, n, out, bad);
+    case PAIR(2, 2): return quote_2_2(style, text, n, out, bad);
+    case PAIR(2, 4): return quote_2_4(style, text, n, out, bad);
+    default: return quote_4_4(style, text, n, out, bad);
     }
 }
 
-void gdbx_sqltext_copy(const void *text, unsigned kind, size_t n, void *out, unsigned out_kind)
-{
+void gdbx_sqltext_copy(const void *text, unsigned kind, size_t n, void *out, unsigned out_kind) {
     switch (PAIR(kind, out_kind)) {
-    case PAIR(1, 1):
-        copy_1_1(text, n, out);
-        break;
-    case PAIR(1, 2):
-        copy_1_2(text, n, out);
-        break;
-    case PAIR(1, 4):
-        copy_1_4(text, n, out);
-        break;
-    case PAIR(2, 2):
-        copy_2_2(text, n, out);
-        break;
-    case PAIR(2, 4):
-        copy_2_4(text, n, out);
-        break;
-    default:
-        copy_4_4(text, n, out);
-        break;
+    case PAIR(1, 1): copy_1_1(text, n, out); break;
+    case PAIR(1, 2): copy_1_2(text, n, out); break;
+    case PAIR(1, 4): copy_1_4(text, n, out); break;
+    case PAIR(2, 2): copy_2_2(text, n, out); break;
+    case PAIR(2, 4): copy_2_4(text, n, out); break;
+    default: copy_4_4(text, n, out); break;
     }
 }
 
-void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kind)
-{
+void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kind) {
     uint8_t *narrow = out;
     uint16_t *wide = out;
     uint32_t *widest = out;
-
     for (size_t i = 0; i < n; i++) {
-        const uint8_t high = (uint8_t)HEX[data[i] >> 4], low = (uint8_t)HEX[data[i] & 15];
-
+        const uint8_t high = (uint8_t) HEX[data[i] >> 4], low = (uint8_t) HEX[data[i] & 15];
         if (out_kind == 1) {
             narrow[2 * i] = high;
             narrow[2 * i + 1] = low;
@@ -169,17 +139,15 @@ void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kin
     }
 }
 
-/* The two digits of 0 to 99, one after another. */
+/* The two digits of each of 0 to 99. */
 static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
                             "25262728293031323334353637383940414243444546474849"
                             "50515253545556575859606162636465666768697071727374"
                             "75767778798081828384858687888990919293949596979899";
 
-size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out)
-{
+size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out) {
     char digits[GDBX_SQLTEXT_DECIMAL - 1]; /* 2**64 - 1 has 20 */
     size_t at = sizeof digits, n = 0;
-
     for (; magnitude >= 100; magnitude /= 100) {
         at -= 2;
         memcpy(digits + at, PAIRS + 2 * (magnitude % 100), 2);
@@ -188,24 +156,20 @@ size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out)
         at -= 2;
         memcpy(digits + at, PAIRS + 2 * magnitude, 2);
     } else {
-        digits[--at] = (char)('0' + magnitude);
+        digits[--at] = (char) ('0' + magnitude);
     }
-    if (negative)
-        out[n++] = '-';
+    if (negative) out[n++] = '-';
     memcpy(out + n, digits + at, sizeof digits - at);
     return n + (sizeof digits - at);
 }
 
-static char *padded(unsigned number, unsigned width, char *out)
-{
-    for (unsigned at = width; at-- > 0; number /= 10)
-        out[at] = (char)('0' + number % 10);
+static char *padded(unsigned number, unsigned width, char *out) {
+    for (unsigned at = width; at-- > 0; number /= 10) out[at] = (char) ('0' + number % 10);
     return out + width;
 }
 
 void gdbx_sqltext_datetime(unsigned year, unsigned month, unsigned day, unsigned hour,
-                           unsigned minute, unsigned second, unsigned microsecond, char *out)
-{
+                           unsigned minute, unsigned second, unsigned microsecond, char *out) {
     *out++ = '\'';
     out = padded(year, 4, out);
     *out++ = '-';

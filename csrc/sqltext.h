@@ -1,7 +1,7 @@
-/* SQL literals: quoted text, hexadecimal and decimal, written into a buffer of the caller's.
+/* SQL literals: quoted text, hexadecimal and decimal, written into the caller's buffer.
  *
- * Text comes and goes in characters of 1, 2 or 4 bytes (Python's own forms of a str: Latin-1,
- * UCS-2, UCS-4), so nothing is encoded on the way. A `kind` is that width; the buffer's kind is
+ * Text is read and written in characters of 1, 2 or 4 bytes (Python's own forms of a str: Latin-1,
+ * UCS-2, UCS-4), so nothing is encoded. A `kind` is that width; the buffer's kind is
  * at least the text's. Nothing here allocates or writes a terminating zero.
  *
  * Sources of the rules: MySQL 8.0 Reference Manual, 9.1.1 "String Literals"; PostgreSQL 15
@@ -29,17 +29,16 @@ enum gdbx_sqltext_style {
 
 /* Write text[0..n) as a literal to out, which has room for GDBX_SQLTEXT_BOUND(n) characters.
  *
- * Returns the number of characters written, or 0 if the text cannot be written, and then sets
- * *bad to the index of the first character that is to blame: a lone surrogate, or a NUL where
- * the style has no way to say it.
- */
+ * Returns the number of characters written. Returns 0 if the text cannot be written, and sets *bad
+ * to the index of the first bad character: a lone surrogate, or a NUL in a style that cannot
+ * express it. */
 size_t gdbx_sqltext_quote(enum gdbx_sqltext_style style, const void *text, unsigned kind, size_t n,
                           void *out, unsigned out_kind, size_t *bad);
 
 /* Write data[0..n) as 2n lower-case hexadecimal digits. */
 void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kind);
 
-/* Copy n characters, to a kind that is the same or wider; the two do not overlap. */
+/* Copy n characters to the same or a wider kind; the two do not overlap. */
 void gdbx_sqltext_copy(const void *text, unsigned kind, size_t n, void *out, unsigned out_kind);
 
 /* Write a number as decimal digits (negative: with a minus) and return how many characters. */

@@ -1,28 +1,23 @@
 /* The loops of sqltext.c for one pair of character types; included once for each pair.
  *
- * Wanted: TEXT and OUT (the types), NAME(verb) (the functions' names), WIDE_TEXT where TEXT can
- * hold a surrogate, and BLOCKS where plain_block serves the pair.
- */
+ * The including file defines TEXT and OUT (the types), NAME(verb) (the functions' names), WIDE_TEXT
+ * if TEXT can hold a surrogate, and BLOCKS if plain_block() handles the pair. */
 
 #ifdef WIDE_TEXT
-#define IS_SURROGATE(c) (((uint32_t)(c) & 0xFFFFF800u) == 0xD800u)
+#define IS_SURROGATE(c) (((uint32_t) (c) & 0xFFFFF800u) == 0xD800u)
 #else
 #define IS_SURROGATE(c) 0
 #endif
 
-static void NAME(copy)(const TEXT *text, size_t n, OUT *out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = text[i];
+static void NAME(copy)(const TEXT *text, size_t n, OUT *out) {
+    for (size_t i = 0; i < n; i++) out[i] = text[i];
 }
 
-/* Write text[0..n) as it stands between the quotes, at most 2n characters. Returns the end of
- * what was written, or NULL for a character that cannot be written. */
-static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *out, size_t *bad)
-{
+/* Write the characters between the quotes for text[0..n), at most 2n. Returns their end, or NULL
+ * for a character that cannot be written. */
+static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *out, size_t *bad) {
     const int mysql = table == MYSQL_TABLE;
     size_t i = 0;
-
     while (i < n) {
         size_t stop = n;
 #ifdef BLOCKS
@@ -40,19 +35,18 @@ static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *
         for (; i < stop; i++) {
             const uint32_t c = text[i];
             const uint8_t escaped = c < 128 ? table[c] : 0;
-
             if (!escaped && !IS_SURROGATE(c)) {
-                *out++ = (OUT)c;
+                *out++ = (OUT) c;
             } else if (!escaped || escaped == REFUSED) {
                 *bad = i;
                 return NULL;
-            } else if (mysql && c == '\\' && i + 1 < n &&
-                       (text[i + 1] == '%' || text[i + 1] == '_')) {
-                /* MySQL reads \% and \_ as just these two characters, everywhere, so that a
-                 * LIKE pattern keeps its escapes. */
+            } else if (mysql && c == '\\' && i + 1 < n
+                       && (text[i + 1] == '%' || text[i + 1] == '_')) {
+                /* MySQL reads \% and \_ as these two characters everywhere, so a LIKE pattern
+                 * keeps its escapes. */
                 *out++ = '\\';
             } else {
-                *out++ = (OUT)(mysql ? '\\' : c);
+                *out++ = (OUT) (mysql ? '\\' : c);
                 *out++ = escaped;
             }
         }
@@ -60,32 +54,26 @@ static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *
     return out;
 }
 
-static int NAME(has_backslash)(const TEXT *text, size_t n)
-{
-    if (sizeof(TEXT) == 1)
-        return n && memchr(text, '\\', n) != NULL;
+static int NAME(has_backslash)(const TEXT *text, size_t n) {
+    if (sizeof(TEXT) == 1) return n && memchr(text, '\\', n) != NULL;
     for (size_t i = 0; i < n; i++)
-        if (text[i] == '\\')
-            return 1;
+        if (text[i] == '\\') return 1;
     return 0;
 }
 
 static size_t NAME(quote)(enum gdbx_sqltext_style style, const TEXT *text, size_t n, OUT *out,
-                          size_t *bad)
-{
+                          size_t *bad) {
     const uint8_t *table = TABLES[style];
     OUT *start = out;
-
     if (style == GDBX_SQLTEXT_POSTGRESQL && NAME(has_backslash)(text, n)) {
         table = POSTGRESQL_E_TABLE;
         *out++ = 'E';
     }
     *out++ = '\'';
     out = NAME(escape)(table, text, n, out, bad);
-    if (out == NULL)
-        return 0;
+    if (out == NULL) return 0;
     *out++ = '\'';
-    return (size_t)(out - start);
+    return (size_t) (out - start);
 }
 
 #undef IS_SURROGATE

@@ -1,4 +1,4 @@
-/* Bytes that lie somewhere, and are somebody else's. */
+/* Bytes that somebody else owns. */
 #ifndef GDBX_TEXT_H
 #define GDBX_TEXT_H
 

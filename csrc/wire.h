@@ -1,17 +1,17 @@
 /* The memcached wire: finds the frames of a reply in a buffer that the caller owns.
  *
- * A reader is told what reply to expect and is then shown the same buffer again and again as it
- * fills. It answers with one record a frame, holding offsets into that buffer, and never looks
- * past the bytes it was shown. Nothing is allocated, nothing is copied, no I/O is done: that is
- * wire_poll.h. The rules are memcached's doc/protocol.txt and its binary protocol document. */
+ * The caller says what reply it expects and then shows the reader the same buffer again and again
+ * as it fills. The reader makes one record a frame, of offsets into that buffer, and never looks
+ * past the bytes it was shown. It allocates nothing, copies nothing and does no I/O. The rules are
+ * those of memcached's doc/protocol.txt and its binary protocol document. */
 #ifndef GDBX_WIRE_H
 #define GDBX_WIRE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define GDBX_WIRE_MAX_LINE 8192u        /* bytes of a line; the longest that memcached sends is 2 KiB */
-#define GDBX_WIRE_MAX_VALUE (1u << 30)  /* bytes of a value; memcached's own upper limit */
+#define GDBX_WIRE_MAX_LINE 8192u       /* bytes of a line; memcached sends at most 2 KiB */
+#define GDBX_WIRE_MAX_VALUE (1u << 30) /* bytes of a value; memcached's own limit */
 
 enum gdbx_wire_kind {
     GDBX_WIRE_LINES,   /* `count` lines, each one of `words` */
@@ -22,10 +22,11 @@ enum gdbx_wire_kind {
 };
 
 enum gdbx_wire_option {
-    GDBX_WIRE_STRICT = 1, /* a refused command carried data, so nothing after it can be trusted */
+    GDBX_WIRE_STRICT = 1, /* the request carries data: if it is refused, the reply is bad */
     GDBX_WIRE_QUIET = 2,  /* replies may be left out; MN or a NOOP packet ends them */
     GDBX_WIRE_SERIES = 4, /* packets with one opaque, ended by one with no key */
-    GDBX_WIRE_BARE = 8,   /* without what was not asked for: meta's value and key, a VALUE's cas */
+    GDBX_WIRE_BARE = 8,   /* META without values and keys, VALUES without cas */
+    GDBX_WIRE_PIPED = 16, /* bytes after the reply belong to the next; without it they are bad */
 };
 
 enum gdbx_wire_word {
@@ -40,10 +41,10 @@ enum gdbx_wire_word {
     GDBX_WIRE_VERSION = 1 << 8,
 };
 
-/* Marks of a record: what the reply said besides its fields. */
+/* What a frame says besides its fields. */
 enum gdbx_wire_mark {
-    GDBX_WIRE_WON = 1,     /* W: this client may recache */
-    GDBX_WIRE_SENT = 2,    /* Z: another client already may */
+    GDBX_WIRE_WON = 1,     /* W: this client may recache the item */
+    GDBX_WIRE_SENT = 2,    /* Z: another client is already allowed to */
     GDBX_WIRE_STALE = 4,   /* X */
     GDBX_WIRE_BASE64 = 8,  /* b: the key is in base64 */
     GDBX_WIRE_KEY = 16,    /* the reply names its key */
@@ -71,9 +72,9 @@ enum gdbx_wire_reason {
 struct gdbx_wire_record {
     size_t key, key_size;
     size_t value, value_size;
-    size_t line, line_size; /* the whole line of a text reply */
+    size_t line, line_size; /* the whole line of a meta reply */
     uint64_t cas, number;
-    uint32_t flags, index; /* index: which request of the batch, where the reply says so */
+    uint32_t flags, index; /* index: which request of the batch, where the kind tells */
     uint32_t status, marks;
 };
 
@@ -81,27 +82,18 @@ struct gdbx_wire_reader {
     uint64_t words;
     uint32_t kind, options;
     uint32_t count, first; /* replies expected; the opaque of the first of them */
-    uint32_t next;         /* the index that the next reply has, or the least that it may have */
-    size_t position;       /* where the next frame starts */
-    size_t scanned;        /* no line ends before here */
-    size_t needed;         /* not worth another look before the buffer holds this much */
+    uint32_t next;         /* the index of the next reply, or the least it can have */
+    size_t position;       /* where the next frame starts; once done, the end of the reply */
+    size_t scanned;        /* from `position` to here no line ends */
+    size_t needed;         /* no need to look before the buffer holds this much */
     int done, reason;
 };
 
-/* Look at data[0, size), of which the reader has consumed `position`. Adds to *records, of which
- * there is room for `capacity`, and to *used. */
+/* Scan data[0, size) from reader->position. Appends to `records`, which has room for `capacity`,
+ * and adds to *used. Returns DONE at the end of the reply, MORE if it needs more bytes, FULL if it
+ * needs more records, BAD if the reply breaks the protocol, for reader->reason. */
 int gdbx_wire_scan(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
                    struct gdbx_wire_record *records, size_t capacity, size_t *used);
-
-/* The parts of the scan, one a protocol; for wire*.c only. Each consumes one frame. */
-int gdbx_wire_packet(struct gdbx_wire_reader *, const uint8_t *, size_t, struct gdbx_wire_record *);
-int gdbx_wire_meta(struct gdbx_wire_reader *, const uint8_t *, size_t, struct gdbx_wire_record *);
-int gdbx_wire_line(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t *end);
-int gdbx_wire_error(const uint8_t *line, size_t size, uint32_t *status);
-int gdbx_wire_value(struct gdbx_wire_reader *, const uint8_t *, size_t, size_t start, size_t length);
-int gdbx_wire_fail(struct gdbx_wire_reader *, int reason);
-/* Read an unsigned decimal number at *at, which must end at a space or at `end`. */
-int gdbx_wire_number(const uint8_t *data, size_t *at, size_t end, uint64_t most, uint64_t *out);
 
 /* Whether a key may go on the wire: 1 to 250 bytes, none at or below 0x20, none 0x7f. */
 int gdbx_wire_key_ok(const uint8_t *key, size_t size);

@@ -1,6 +1,9 @@
-#include "wire.h"
+/* Binary packets: memcached's BinaryProtocolRevamped document. */
+#include "wire_frames.h"
+#include "wire_text.h"
 
-enum { HEADER = 24, NOOP = 0x0a, GET = 0x00, GETK = 0x0c, GETKQ = 0x0d, GAT = 0x1d, INCR = 0x05, DECR = 0x06 };
+enum { HEADER = 24 };
+enum { GET = 0x00, INCR = 0x05, DECR = 0x06, NOOP = 0x0a, GETK = 0x0c, GETKQ = 0x0d, GAT = 0x1d };
 
 static uint32_t read16(const uint8_t *at) { return (uint32_t) at[0] << 8 | at[1]; }
 
@@ -8,8 +11,10 @@ static uint32_t read32(const uint8_t *at) { return read16(at) << 16 | read16(at 
 
 static uint64_t read64(const uint8_t *at) { return (uint64_t) read32(at) << 32 | read32(at + 4); }
 
-/* Which request of the batch this packet answers; count itself is the NOOP of a quiet batch. */
-static int place(struct gdbx_wire_reader *reader, uint32_t opcode, uint32_t opaque, uint32_t *out) {
+/* Find which request a packet answers, `count` for the NOOP that ends a quiet batch; returns 0 or
+ * the reason why it answers none. */
+static int find_index(const struct gdbx_wire_reader *reader, uint32_t opcode, uint32_t opaque,
+                      uint32_t *out) {
     uint32_t index = opaque - reader->first;
     int quiet = (reader->options & GDBX_WIRE_QUIET) != 0;
     if (quiet && opcode == NOOP) {
@@ -23,27 +28,28 @@ static int place(struct gdbx_wire_reader *reader, uint32_t opcode, uint32_t opaq
     return 0;
 }
 
-/* The shape that a successful answer must have: flags before a value, eight bytes of a count. */
+/* Whether a successful reply has its opcode's shape: flags before a value, a number of 8 bytes. */
 static int fits(uint32_t opcode, size_t extras, size_t value) {
     if (opcode == GET || opcode == GETK || opcode == GETKQ || opcode == GAT) return extras == 4;
     if (opcode == INCR || opcode == DECR) return extras == 0 && value == 8;
     return extras == 0 || extras == 4;
 }
 
-int gdbx_wire_packet(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
-                     struct gdbx_wire_record *record) {
+static int read_packet(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                       struct gdbx_wire_record *record) {
     const uint8_t *head = data + reader->position;
     uint32_t opcode, index;
     size_t key, extras, body;
     int reason;
-    /* A byte that is already wrong must not be waited past. */
-    if (size > reader->position && head[0] != 0x81) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_MAGIC);
+    /* Judge the first byte as soon as it is there: after a wrong one the rest may never come. */
+    if (size > reader->position && head[0] != 0x81)
+        return gdbx_wire_fail(reader, GDBX_WIRE_BAD_MAGIC);
     if (size - reader->position < HEADER) return GDBX_WIRE_MORE;
     opcode = head[1];
     key = read16(head + 2);
     extras = head[4];
     body = read32(head + 8);
-    reason = place(reader, opcode, read32(head + 12), &index);
+    reason = find_index(reader, opcode, read32(head + 12), &index);
     if (reason) return gdbx_wire_fail(reader, reason);
     if (head[5] != 0 || key + extras > body) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LENGTHS);
     if (body > (size_t) GDBX_WIRE_MAX_VALUE + key + extras)
@@ -78,4 +84,9 @@ int gdbx_wire_packet(struct gdbx_wire_reader *reader, const uint8_t *data, size_
                                                          : reader->next == reader->count;
     }
     return GDBX_WIRE_DONE;
+}
+
+int gdbx_wire_binary_packets(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                             struct gdbx_wire_record *records, size_t capacity, size_t *used) {
+    return gdbx_wire_each(read_packet, reader, data, size, records, capacity, used);
 }

@@ -1,4 +1,4 @@
-/* What the wire does for every key and value, to be compiled into each of its loops. */
+/* What the wire does for every key and value, inlined into each of its loops. */
 #ifndef GDBX_WIRE_IMPL_H
 #define GDBX_WIRE_IMPL_H
 
@@ -14,28 +14,28 @@ static inline uint64_t gdbx_wire_eight(const uint8_t *bytes) {
     return eight;
 }
 
-/* Whether any of eight bytes is at or below 0x20, or is 0x7f: borrows may spill into a byte above
- * a bad one, never out of a good one, so that the answer for all eight together is exact. */
+/* Whether any of eight bytes is at or below 0x20, or is 0x7f. A borrow can spill out of a bad byte,
+ * never out of a good one, so the answer for all eight together is exact. */
 static inline uint64_t gdbx_wire_any_bad(uint64_t eight) {
     uint64_t deleted = eight ^ GDBX_WIRE_EACH(0x7f);
     return (((eight - GDBX_WIRE_EACH(0x21)) & ~eight) | ((deleted - GDBX_WIRE_EACH(1)) & ~deleted))
            & GDBX_WIRE_EACH(0x80);
 }
 
-/* gdbx_wire_key_ok(). */
+/* gdbx_wire_key_ok(), inlined. */
 static inline int gdbx_wire_key_fits(const uint8_t *key, size_t size) {
     uint64_t bad = 0;
     if (size == 0 || size > 250) return 0;
     if (size >= 8) {
         for (size_t i = 0; i + 8 < size; i += 8) bad |= gdbx_wire_any_bad(gdbx_wire_eight(key + i));
-        /* The last eight, of which some were seen. */
+        /* The last eight overlap with those before. */
         return !(bad | gdbx_wire_any_bad(gdbx_wire_eight(key + size - 8)));
     }
     for (size_t i = 0; i < size; i++) bad |= (unsigned) (key[i] <= 0x20) | (key[i] == 0x7f);
     return !bad;
 }
 
-/* Whether two texts of a size are the same: a call of memcmp takes as long as most keys. */
+/* Whether two texts of one size are equal. Calling memcmp takes longer than comparing most keys. */
 static inline int gdbx_wire_same(const uint8_t *one, const uint8_t *other, size_t size) {
     if (size >= 8) {
         for (size_t i = 0; i + 8 < size; i += 8)
@@ -47,8 +47,8 @@ static inline int gdbx_wire_same(const uint8_t *one, const uint8_t *other, size_
     return 1;
 }
 
-/* Read at most 18 digits, which cannot overflow, with no look at where the data ends; returns what
- * follows them, and steps past that. It is 0 if there are no digits. */
+/* Read at most 18 digits, which cannot overflow, without looking where the data ends; returns the
+ * byte after them and steps past it. Returns 0 if there are no digits. */
 static inline uint8_t gdbx_wire_few_digits(const uint8_t *data, size_t *at, uint64_t *out) {
     const uint8_t *start = data + *at, *next = start;
     uint64_t number = 0, digit;

@@ -1,7 +1,7 @@
-#include "wire.h"
-
-/* One meta reply: a two-letter code, a size if it is VA, and flags of a letter and a token each.
- * One space or more parts them. An unknown flag is let pass, as the protocol document asks. */
+/* One meta reply: a two-letter code, a size after VA, and flags of a letter and a token each, one
+ * space or more between them. Unknown flags are ignored, as the protocol document asks. */
+#include "wire_frames.h"
+#include "wire_text.h"
 
 enum code { VA, HD, EN, NF, NS, EX, MN, NONE };
 
@@ -16,7 +16,7 @@ static enum code read_code(const uint8_t *line, size_t length) {
 
 static const uint32_t statuses[] = {0, 0, 1, 1, 5, 2, 0};
 
-/* Read the flags in [at, end); returns whether they are well formed, and *opaque if one is there. */
+/* Read the flags in [at, end), and *opaque if one is there; returns whether they are valid. */
 static int read_flags(const uint8_t *data, size_t at, size_t end, struct gdbx_wire_record *record,
                       uint64_t *opaque, int *has_opaque) {
     uint64_t number;
@@ -55,26 +55,23 @@ static int read_flags(const uint8_t *data, size_t at, size_t end, struct gdbx_wi
     return 1;
 }
 
-/* An error line has no opaque: it can only be told whose it is where every request is answered. */
+/* An error line has no opaque: only the order of replies says which request failed. */
 static int error_reply(struct gdbx_wire_reader *reader, const uint8_t *data, size_t end,
                        struct gdbx_wire_record *record) {
-    size_t start = reader->position;
-    if (!gdbx_wire_error(data + start, end - start, &record->status))
+    int quiet = (reader->options & GDBX_WIRE_QUIET) != 0;
+    int strict = (reader->options & GDBX_WIRE_STRICT) != 0;
+    if (!gdbx_wire_error(data, reader->position, end, record))
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
-    if (reader->options & (GDBX_WIRE_QUIET | GDBX_WIRE_STRICT)
-        && (reader->options & GDBX_WIRE_QUIET || record->status == 0x81 || record->status == 0x04))
+    if (quiet || (strict && gdbx_wire_is_refusal(record->status)))
         return gdbx_wire_fail(reader, GDBX_WIRE_REFUSED);
-    record->marks |= GDBX_WIRE_FAILED;
-    record->value = start;
-    record->value_size = end - start;
     record->index = reader->next++;
     reader->position = end + 2;
     reader->done = reader->next == reader->count;
     return GDBX_WIRE_DONE;
 }
 
-int gdbx_wire_meta(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
-                   struct gdbx_wire_record *record) {
+static int read_reply(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                      struct gdbx_wire_record *record) {
     size_t start = reader->position, at = start + 2, end;
     uint64_t length = 0, opaque = 0;
     int has_opaque = 0, quiet = (reader->options & GDBX_WIRE_QUIET) != 0, result;
@@ -103,7 +100,7 @@ int gdbx_wire_meta(struct gdbx_wire_reader *reader, const uint8_t *data, size_t 
     if (reader->options & GDBX_WIRE_BARE && (code == VA || record->marks & GDBX_WIRE_KEY))
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
     if (length > GDBX_WIRE_MAX_VALUE) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_SIZE);
-    /* memcached 1.6.6 to 1.6.17 answer a bare EN: it can only be about the one that is out. */
+    /* memcached 1.6.6 to 1.6.17 answer a bare EN: it must be for the one request in flight. */
     if (!has_opaque) {
         if (reader->count != 1 || quiet || code == VA || end - start != 2)
             return gdbx_wire_fail(reader, GDBX_WIRE_BAD_OPAQUE);
@@ -126,4 +123,9 @@ int gdbx_wire_meta(struct gdbx_wire_reader *reader, const uint8_t *data, size_t 
     reader->next = index + 1;
     reader->done = !quiet && reader->next == reader->count;
     return GDBX_WIRE_DONE;
+}
+
+int gdbx_wire_meta_replies(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
+                           struct gdbx_wire_record *records, size_t capacity, size_t *used) {
+    return gdbx_wire_each(read_reply, reader, data, size, records, capacity, used);
 }

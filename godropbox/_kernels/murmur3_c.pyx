@@ -1,4 +1,4 @@
-"""32-bit murmur3, compiled: ``csrc/murmur3`` for Python. The twin of ``murmur3_py``."""
+"""32-bit murmur3, compiled: ``csrc/digests`` for Python. The twin of ``murmur3_py``."""
 
 from array import array
 
@@ -16,8 +16,8 @@ cdef extern from "Python.h":
     int PyLong_CheckExact(object) noexcept
     unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
 
-cdef extern from "murmur3.h":
-    uint32_t gdbx_murmur3_hash32(const uint8_t *, size_t, uint32_t) noexcept nogil
+cdef extern from "digests.h":
+    uint32_t gdbx_digests_murmur3(const uint8_t *, size_t, uint32_t) noexcept nogil
 
 # Above this many bytes a hash takes longer than handing the interpreter lock over and back.
 cdef enum:
@@ -43,14 +43,14 @@ cdef uint32_t _hash_object(object data, uint32_t seed, Py_ssize_t index) except?
     except (TypeError, BufferError):
         raise bad_buffer("data" if index < 0 else f"items[{index}]", data) from None
     with nogil:
-        result = gdbx_murmur3_hash32(<const uint8_t *> view.buf, view.len, seed)
+        result = gdbx_digests_murmur3(<const uint8_t *> view.buf, view.len, seed)
     PyBuffer_Release(&view)
     return result
 
 
 cdef inline uint32_t _hash(object data, uint32_t seed, Py_ssize_t index) except? 0xFFFFFFFF:
     if PyBytes_CheckExact(data) and PyBytes_GET_SIZE(data) < LONG:
-        return gdbx_murmur3_hash32(
+        return gdbx_digests_murmur3(
             <const uint8_t *> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), seed
         )
     return _hash_object(data, seed, index)

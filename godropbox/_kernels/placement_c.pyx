@@ -48,12 +48,12 @@ cdef extern from "simd.h":
         GDBX_SIMD_AVX512
     gdbx_simd gdbx_simd_best() noexcept nogil
 
+cdef extern from "digests.h":
+    uint64_t gdbx_digests_fnv1a(const uint8_t *, size_t) noexcept nogil
+    void gdbx_digests_fnv1a_many(const gdbx_text *, size_t, uint64_t *) noexcept nogil
+    uint32_t gdbx_digests_jenkins(const uint8_t *, size_t) noexcept nogil
+
 cdef extern from "placement.h":
-    uint64_t gdbx_placement_fnv1a(const uint8_t *, size_t) noexcept nogil
-    void gdbx_placement_fnv1a_many(
-        const gdbx_text *, size_t, uint64_t *
-    ) noexcept nogil
-    uint32_t gdbx_placement_jenkins(const uint8_t *, size_t) noexcept nogil
     gdbx_placement_node gdbx_placement_make_node(const uint8_t *, size_t, uint16_t) noexcept nogil
     uint16_t gdbx_placement_one(const gdbx_placement *, const uint8_t *, size_t) noexcept nogil
     void gdbx_placement_many(
@@ -105,7 +105,7 @@ def fnv1a(key):
     cdef gdbx_text text
     if not _text(key, &text):
         raise bad_key(key)
-    return gdbx_placement_fnv1a(text.data, text.size)
+    return gdbx_digests_fnv1a(text.data, text.size)
 
 
 def one_at_a_time(key):
@@ -116,7 +116,7 @@ def one_at_a_time(key):
     cdef gdbx_text text
     if not _text(key, &text):
         raise bad_key(key)
-    return gdbx_placement_jenkins(text.data, text.size)
+    return gdbx_digests_jenkins(text.data, text.size)
 
 
 cdef class Placement:
@@ -190,7 +190,7 @@ cdef class Placement:
             return self.by_each_text(texts, n, shards)
         for start in range(0, n, FEW):
             size = min(n - start, <size_t> FEW)
-            gdbx_placement_fnv1a_many(texts + start, size, numbers)
+            gdbx_digests_fnv1a_many(texts + start, size, numbers)
             if work >= LONG:
                 with nogil:
                     gdbx_placement_many(path, &self.placement, numbers, size, shards + start)

@@ -1,94 +1,69 @@
-/* Fuzz placement: the sums and rules against the same taken the slow way, on exact blocks.
+/* Fuzz placement: the rules against the same computed the slow way, on exact blocks.
  *
- * Input: a byte of how long the first name is, a byte of how many shards, four bytes of a ring's
- * first point, the name, then the key.
+ * Input: the size of the first name and the number of shards, a byte each; a ring's first point,
+ * four bytes; the name; then the key.
  */
 #include "check.h"
-#include "murmur3.h"
+#include "digests.h"
 #include "placement.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static uint32_t crc_by_bits(const uint8_t *key, size_t size)
-{
-    uint32_t crc = 0xffffffffu;
-
-    for (size_t i = 0; i < size; i++) {
-        crc ^= key[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-    }
-    return ~crc;
-}
-
-static uint32_t score(const uint8_t *name, size_t size, const uint8_t *key, size_t key_size)
-{
+static uint32_t score(const uint8_t *name, size_t size, const uint8_t *key, size_t key_size) {
     uint8_t *whole = block(size + key_size);
     uint32_t hash;
-
     memcpy(whole, name, size);
     memcpy(whole + size, key, key_size);
-    hash = gdbx_murmur3_hash32(whole, size + key_size, 0);
+    hash = gdbx_digests_murmur3(whole, size + key_size, 0);
     free(whole);
     return hash;
 }
 
 static void check_rendezvous(const uint8_t *name, size_t size, const uint8_t *key,
-                             size_t key_size)
-{
+                             size_t key_size) {
     struct gdbx_placement_node nodes[2] = {gdbx_placement_make_node(name, size, 7),
                                            gdbx_placement_make_node(name, size / 2, 9)};
     struct gdbx_placement placement = {
         .rule = GDBX_PLACEMENT_RENDEZVOUS, .nodes = nodes, .num_nodes = 2};
     int second = score(name, size / 2, key, key_size) > score(name, size, key, key_size);
-
     CHECK(gdbx_placement_one(&placement, key, key_size) == (second ? 9 : 7), "rendezvous");
 }
 
-static void check_ring(uint32_t first, const uint8_t *key, size_t size)
-{
+static void check_ring(uint32_t first, const uint8_t *key, size_t size) {
     struct gdbx_placement_point points[3] = {{first / 2, 5}, {first, 6}, {first, 7}};
     struct gdbx_placement placement = {
         .rule = GDBX_PLACEMENT_KETAMA, .points = points, .num_points = 3};
-    uint32_t value = gdbx_placement_md5(key, size);
+    uint32_t value = gdbx_digests_md5(key, size);
     uint16_t shard = gdbx_placement_one(&placement, key, size);
-
     CHECK(shard == (value > first / 2 && value <= first ? 6 : 5), "ketama");
     placement.rule = GDBX_PLACEMENT_JENKINS;
-    value = gdbx_placement_jenkins(key, size);
+    value = gdbx_digests_jenkins(key, size);
     shard = gdbx_placement_one(&placement, key, size);
     CHECK(shard == (value > first / 2 && value <= first ? 6 : 5), "jenkins");
 }
 
-static void check_numbers(const uint8_t *key, size_t size, uint32_t num_shards)
-{
+static void check_numbers(const uint8_t *key, size_t size, uint32_t num_shards) {
     static const enum gdbx_placement_rule rules[] = {GDBX_PLACEMENT_HASH2, GDBX_PLACEMENT_CRC32,
                                                      GDBX_PLACEMENT_JUMP};
-    uint64_t number = gdbx_placement_fnv1a(key, size);
+    uint64_t number = gdbx_digests_fnv1a(key, size);
     uint16_t many;
-
     for (size_t i = 0; i < COUNT(rules); i++) {
         struct gdbx_placement placement = {.rule = rules[i], .num_shards = num_shards};
         uint16_t shard = gdbx_placement_one(&placement, key, size);
-
-        CHECK(shard < num_shards, "rule %d: %u of %u", (int)rules[i], shard, num_shards);
+        CHECK(shard < num_shards, "rule %d: %u of %u", (int) rules[i], shard, num_shards);
         if (rules[i] == GDBX_PLACEMENT_CRC32)
-            CHECK(shard == crc_by_bits(key, size) % num_shards, "crc32");
-        if (rules[i] != GDBX_PLACEMENT_HASH2)
-            continue;
+            CHECK(shard == gdbx_digests_crc32(key, size) % num_shards, "crc32");
+        if (rules[i] != GDBX_PLACEMENT_HASH2) continue;
         gdbx_placement_many(gdbx_simd_best(), &placement, &number, 1, &many);
         CHECK(shard == many, "hash2: %u, %u", shard, many);
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint32_t first;
     uint8_t *key, *name;
     size_t name_size, key_size;
-
-    if (size < 6)
-        return 0;
+    if (size < 6) return 0;
     memcpy(&first, data + 2, sizeof first);
     name_size = data[0] % 32 < size - 6 ? data[0] % 32 : size - 6;
     key_size = size - 6 - name_size;

@@ -1,30 +1,42 @@
-#include "placement_impl.h"
+#include "digests.h"
+#include "digests_impl.h"
+
+#include <string.h>
+
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLLED _Pragma("GCC unroll 16")
+#else
+#define UNROLLED
+#endif
+
+uint32_t gdbx_digests_murmur3(const uint8_t *data, size_t size, uint32_t seed) {
+    size_t whole = size & ~(size_t) 3;
+    uint32_t h = seed;
+    for (size_t at = 0; at < whole; at += 4) h = gdbx_murmur3_mix(h, gdbx_digests_word(data + at));
+    return gdbx_murmur3_end(h, data, whole, size, (uint32_t) size);
+}
 
 #define FNV_OFFSET UINT64_C(0xcbf29ce484222325)
 #define FNV_PRIME UINT64_C(0x100000001b3)
 
-static inline uint64_t fnv1a(uint64_t hash, const uint8_t *key, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ key[i]) * FNV_PRIME;
+static inline uint64_t fnv1a(uint64_t hash, const uint8_t *data, size_t size) {
+    for (size_t i = 0; i < size; i++) hash = (hash ^ data[i]) * FNV_PRIME;
     return hash;
 }
 
-uint64_t gdbx_placement_fnv1a(const uint8_t *key, size_t size)
-{
-    return fnv1a(FNV_OFFSET, key, size);
+uint64_t gdbx_digests_fnv1a(const uint8_t *data, size_t size) {
+    return fnv1a(FNV_OFFSET, data, size);
 }
 
-/* A key's bytes wait for one another, those of four keys do not. */
-void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t *out)
-{
+/* A key's bytes wait for one another, those of four texts do not. */
+void gdbx_digests_fnv1a_many(const struct gdbx_text *texts, size_t n, uint64_t *out) {
     size_t i = 0;
-
     for (; i + 4 <= n; i += 4) {
-        const struct gdbx_text *four = keys + i;
+        const struct gdbx_text *four = texts + i;
         uint64_t hash[4] = {FNV_OFFSET, FNV_OFFSET, FNV_OFFSET, FNV_OFFSET};
         size_t size = four[0].size, most = size;
-
         for (int lane = 1; lane < 4; lane++) {
             size = four[lane].size < size ? four[lane].size : size;
             most = four[lane].size > most ? four[lane].size : most;
@@ -32,16 +44,14 @@ void gdbx_placement_fnv1a_many(const struct gdbx_text *keys, size_t n, uint64_t 
         for (size_t at = 0; at < size; at++)
             for (int lane = 0; lane < 4; lane++)
                 hash[lane] = (hash[lane] ^ four[lane].data[at]) * FNV_PRIME;
-        for (size_t lane = 0; lane < 4; lane++)
-            out[i + lane] = hash[lane];
+        for (size_t lane = 0; lane < 4; lane++) out[i + lane] = hash[lane];
         for (size_t lane = 0; size < most && lane < 4; lane++)
             out[i + lane] = fnv1a(hash[lane], four[lane].data + size, four[lane].size - size);
     }
-    for (; i < n; i++)
-        out[i] = gdbx_placement_fnv1a(keys[i].data, keys[i].size);
+    for (; i < n; i++) out[i] = gdbx_digests_fnv1a(texts[i].data, texts[i].size);
 }
 
-/* The remainders of the bytes by the polynomial 0xedb88320, low bit first. */
+/* The remainder of each byte by the polynomial 0xedb88320, low bit first. */
 static const uint32_t crc_table[256] = {
     0x00000000, 0x77073096, 0xee0e612c, 0x990951ba, 0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3,
     0x0edb8832, 0x79dcb8a4, 0xe0d5e91e, 0x97d2d988, 0x09b64c2b, 0x7eb17cbd, 0xe7b82d07, 0x90bf1d91,
@@ -77,22 +87,17 @@ static const uint32_t crc_table[256] = {
     0xb3667a2e, 0xc4614ab8, 0x5d681b02, 0x2a6f2b94, 0xb40bbe37, 0xc30c8ea1, 0x5a05df1b, 0x2d02ef8d,
 };
 
-uint32_t gdbx_placement_crc32(const uint8_t *key, size_t size)
-{
+uint32_t gdbx_digests_crc32(const uint8_t *data, size_t size) {
     uint32_t crc = 0xffffffffu;
-
-    for (size_t i = 0; i < size; i++)
-        crc = crc >> 8 ^ crc_table[(crc ^ key[i]) & 0xff];
+    for (size_t i = 0; i < size; i++) crc = crc >> 8 ^ crc_table[(crc ^ data[i]) & 0xff];
     return ~crc;
 }
 
-uint32_t gdbx_placement_jenkins(const uint8_t *key, size_t size)
-{
+uint32_t gdbx_digests_jenkins(const uint8_t *data, size_t size) {
     uint32_t h = 0;
-
     for (size_t i = 0; i < size; i++) {
-        /* libhashkit reads a signed char here, and widens its sign. */
-        h += key[i] < 0x80 ? key[i] : 0xffffff00u | key[i];
+        /* libhashkit reads a signed char here and extends its sign. */
+        h += data[i] < 0x80 ? data[i] : 0xffffff00u | data[i];
         h += h << 10;
         h ^= h >> 6;
     }
@@ -103,7 +108,7 @@ uint32_t gdbx_placement_jenkins(const uint8_t *key, size_t size)
 
 /* MD5, RFC 1321. */
 
-/* The whole part of 2^32 times the absolute sine of 1, 2, ... 64. */
+/* The whole part of 2^32 times |sin(i)|, for i = 1 to 64. */
 static const uint32_t md5_sines[64] = {
     0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf, 0x4787c62a, 0xa8304613, 0xfd469501,
     0x698098d8, 0x8b44f7af, 0xffff5bb1, 0x895cd7be, 0x6b901122, 0xfd987193, 0xa679438e, 0x49b40821,
@@ -115,56 +120,43 @@ static const uint32_t md5_sines[64] = {
     0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1, 0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391,
 };
 
-/* A step: b is what the word before left, and the four change places. */
-#define STEP(mix, word, r)                                               \
-    do {                                                                 \
-        uint32_t next = b + gdbx_placement_rotl(a + (mix) + md5_sines[i] + (word), r); \
-        a = d, d = c, c = b, b = next;                                   \
+/* One step: compute the next b and rotate the four. */
+#define STEP(mix, word, r)                                                                         \
+    do {                                                                                           \
+        uint32_t next = b + gdbx_digests_rotl(a + (mix) + md5_sines[i] + (word), r);               \
+        a = d, d = c, c = b, b = next;                                                             \
     } while (0)
 
-static void md5_block(uint32_t state[4], const uint8_t *block)
-{
+static void md5_block(uint32_t state[4], const uint8_t *block) {
     static const int turns[4][4] = {
         {7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t words[16];
-
-    for (int i = 0; i < 16; i++)
-        words[i] = gdbx_placement_word(block + 4 * i);
-    GDBX_UNROLLED_16
-    for (int i = 0; i < 16; i++)
-        STEP(d ^ (b & (c ^ d)), words[i], turns[0][i & 3]);
-    GDBX_UNROLLED_16
-    for (int i = 16; i < 32; i++)
-        STEP(c ^ (d & (b ^ c)), words[(5 * i + 1) & 15], turns[1][i & 3]);
-    GDBX_UNROLLED_16
-    for (int i = 32; i < 48; i++)
-        STEP(b ^ c ^ d, words[(3 * i + 5) & 15], turns[2][i & 3]);
-    GDBX_UNROLLED_16
-    for (int i = 48; i < 64; i++)
-        STEP(c ^ (b | ~d), words[(7 * i) & 15], turns[3][i & 3]);
+    for (int i = 0; i < 16; i++) words[i] = gdbx_digests_word(block + 4 * i);
+    UNROLLED
+    for (int i = 0; i < 16; i++) STEP(d ^ (b & (c ^ d)), words[i], turns[0][i & 3]);
+    UNROLLED
+    for (int i = 16; i < 32; i++) STEP(c ^ (d & (b ^ c)), words[(5 * i + 1) & 15], turns[1][i & 3]);
+    UNROLLED
+    for (int i = 32; i < 48; i++) STEP(b ^ c ^ d, words[(3 * i + 5) & 15], turns[2][i & 3]);
+    UNROLLED
+    for (int i = 48; i < 64; i++) STEP(c ^ (b | ~d), words[(7 * i) & 15], turns[3][i & 3]);
     state[0] += a;
     state[1] += b;
     state[2] += c;
     state[3] += d;
 }
 
-uint32_t gdbx_placement_md5(const uint8_t *key, size_t size)
-{
+uint32_t gdbx_digests_md5(const uint8_t *data, size_t size) {
     uint32_t state[4] = {0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u};
-    uint64_t bits = (uint64_t)size << 3;
+    uint64_t bits = (uint64_t) size << 3;
     uint8_t last[128] = {0};
     size_t at = 0, end;
-
-    for (; size - at >= 64; at += 64)
-        md5_block(state, key + at);
-    if (size > at)
-        memcpy(last, key + at, size - at); /* under 64 bytes */
+    for (; size - at >= 64; at += 64) md5_block(state, data + at);
+    if (size > at) memcpy(last, data + at, size - at); /* under 64 bytes */
     last[size - at] = 0x80;
     end = size - at < 56 ? 64 : 128; /* the mark and the eight bytes of the length fit in one */
-    for (int i = 0; i < 8; i++)
-        last[end - 8 + i] = (uint8_t)(bits >> (8 * i));
-    for (size_t from = 0; from < end; from += 64)
-        md5_block(state, last + from);
+    for (int i = 0; i < 8; i++) last[end - 8 + i] = (uint8_t) (bits >> (8 * i));
+    for (size_t from = 0; from < end; from += 64) md5_block(state, last + from);
     return state[0];
 }
