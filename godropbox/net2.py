@@ -1,27 +1,30 @@
-"""Connections out of pools: dialling, timeouts, and what makes a connection fit to be lent again.
+"""Dialling, and pools of connections: timeouts, and what makes a connection fit to be lent again.
 
-- ``dial``: a connected socket, over TCP, a Unix socket or TLS, within one deadline.
+- ``dial``: a connected socket, over TCP, a Unix socket or TLS, within one deadline;
+  ``begin_to_dial``: one that is still being connected.
 - ``SimpleConnectionPool``, ``MultiConnectionPool``: pools of sockets to one address, or to many.
 - ``ManagedConnection``: a socket on loan, with a timeout for reads and another for writes.
 - ``ConnectionOptions``: all of the pool's options, and those of dialling and of the connections.
 
-An address is ``(host, port)`` or ``"host:port"`` for TCP, and ``"/path"`` for a Unix socket. What
-``socket``, ``ssl`` and ``ipaddress`` do is not done here again.
+The only place that opens sockets. An address is what ``parse_address`` takes. A connection that
+cannot be made or breaks raises ``ConnectionLostError``, one that is late ``DeadlineExceededError``.
 """
 
-import functools
+import _socket  # the operating system's own sockets, which gevent cannot replace
+import errno
 import os
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ._address import Address, address_text, parse_address
 from ._kernels._args import shown
 from ._kernels._guarded import text_of
 from ._kernels._identity import refuse_copies
-from .errors import DropboxError, NetworkError
+from .errors import ConnectionLostError, DeadlineExceededError, DropboxError, NetworkError
 from .resource_pool import (
     ManagedHandle,
     MultiResourcePool,
@@ -31,98 +34,50 @@ from .resource_pool import (
 )
 
 if TYPE_CHECKING:
+    import ssl  # loaded by those who make a context
     from types import TracebackType
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 __all__ = [
     "Address",
-    "ConnectionBrokenError",
+    "ConnectionLostError",
     "ConnectionOptions",
-    "DialError",
-    "DialTimeoutError",
+    "DeadlineExceededError",
     "ManagedConnection",
     "MultiConnectionPool",
-    "ReadTimeoutError",
     "SimpleConnectionPool",
-    "WriteTimeoutError",
+    "begin_to_dial",
     "dial",
     "is_quiet",
     "parse_address",
 ]
 
-Address = tuple[str, int] | str
-
-
-class DialError(NetworkError):
-    """No connection came about; ``__cause__`` holds what each address of the name said."""
-
-
-class DialTimeoutError(DialError):
-    """None did before the deadline."""
-
-
-class ConnectionBrokenError(NetworkError):
-    """The connection failed, or the other side closed it."""
-
-
-class ReadTimeoutError(NetworkError):
-    """Nothing came within the time for a read."""
-
-
-class WriteTimeoutError(NetworkError):
-    """Not all could be sent within the time for a write."""
-
-
-def parse_address(address: Any) -> Address:
-    """Return an address in its one form: ``(host, port)``, or the path of a Unix socket.
-
-    An IPv6 address before a port stands in brackets. Raises ``TypeError`` or ``ValueError``.
-    """
-    if isinstance(address, str) and "/" in address:
-        return address
-    if isinstance(address, str):
-        host, colon, digits = address.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            colon = ""
-        port: Any = int(digits) if colon and digits.isascii() and digits.isdigit() else -1
-    elif isinstance(address, tuple) and len(address) == 2 and isinstance(address[0], str):
-        host, port = address
-    else:
-        raise TypeError(f"address must be (host, port) or a str, got {shown(address)}")
-    if not host or isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
-        raise ValueError(
-            "address must be (host, port), 'host:port' or '/path', with a port in [0, 65535], "
-            f"got {shown(address)}"
-        )
-    return host, port
-
 
 def is_quiet(connection: socket.socket) -> bool:
-    """Tell whether an idle connection is open still and nothing is there to be read.
+    """Return whether an idle connection is still open, with nothing to read.
 
-    What is there was asked for by nobody: the connection is out of step, or at its end.
+    Bytes that no request asked for mean that the connection is out of step, or at its end.
     """
     before = connection.gettimeout()
     connection.settimeout(0.0)
     try:
         connection.recv(1)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return True
+    except OSError as error:
+        # ``ssl.SSLWantReadError`` by its name, since only those who use TLS load ``ssl``.
+        return isinstance(error, BlockingIOError) or type(error).__name__ == "SSLWantReadError"
     finally:
         connection.settimeout(before)
     return False
 
 
 def abandon(connection: socket.socket) -> None:
-    """Free a child's copy of its parent's connection, without a word to the other side."""
+    """Close a child's copy of its parent's connection; send the other side nothing."""
     os.close(connection.detach())
 
 
 def _dialled(address: Any) -> socket.socket:
-    """Stand for ``dial`` with the options that this is in; the pools put that in its place."""
+    """Stand for ``dial`` with these options, which a pool puts in its place."""
     raise AssertionError(f"a connection pool would have dialled {address!r}")
 
 
@@ -130,10 +85,10 @@ def _dialled(address: Any) -> socket.socket:
 class ConnectionOptions(PoolOptions):
     """The options of a pool of connections; those of ``PoolOptions`` are per address.
 
-    - `open`: takes an address and returns a connected socket; by default that is ``dial``. So
-      `max_opens` limits how many are dialled at a time.
-    - `check` is by default ``is_quiet``, so that a connection that a server closed while it was
-      idle is never lent; None trusts them.
+    - `open`: takes an address and returns a connected socket; ``dial`` by default. `max_opens`
+      limits how many are dialled at a time.
+    - `check`: ``is_quiet`` by default, so that a connection that its server closed while it was
+      idle is never lent; None checks nothing.
     - `dial_timeout`: for a whole dial: all addresses of a name, and the TLS handshake.
     - `read_timeout`, `write_timeout`: for each read, and each write, of a connection.
     - `tls`: a context to wrap connections with, and `server_hostname` the name to verify if it is
@@ -147,7 +102,7 @@ class ConnectionOptions(PoolOptions):
     dial_timeout: float | None = 1.0
     read_timeout: float | None = None
     write_timeout: float | None = None
-    tls: ssl.SSLContext | None = None
+    tls: "ssl.SSLContext | None" = None
     server_hostname: str | None = None
     nodelay: bool = True
     keepalive: bool = True
@@ -161,55 +116,76 @@ class ConnectionOptions(PoolOptions):
                 raise TypeError(f"{name} must be a number of seconds or None, got {shown(value)}")
             if value is not None and not 0 < value < 1e9:
                 raise ValueError(f"{name} must be in (0, 1e9) seconds, got {shown(value)}")
-        if self.tls is not None and not isinstance(self.tls, ssl.SSLContext):
+        if self.tls is not None and not hasattr(self.tls, "wrap_socket"):
             raise TypeError(f"tls must be an ssl.SSLContext or None, got {shown(self.tls)}")
 
 
 def dial(address: Any, options: ConnectionOptions) -> socket.socket:
-    """Return a socket connected to `address` before ``options.dial_timeout`` is over.
+    """Return a socket connected to `address` within ``options.dial_timeout``.
 
-    The addresses of a name are tried in turn; each has an equal part of the time that is left, so
-    that one that does not answer does not cost the others theirs. (Looking up a name is the
-    system's, which takes no timeout.) Raises ``DialError`` or ``DialTimeoutError``.
+    The addresses of a name are tried in turn, each for an equal share of the time that is left, so
+    that one that does not answer leaves the others theirs. (The system looks up the name, without
+    a timeout.) Raises ``ConnectionLostError`` or ``DeadlineExceededError``, whose ``__cause__`` is
+    the error of the address, or an ``ExceptionGroup`` of the errors of several.
     """
     target = parse_address(address)
-    start = monotonic()
-    errors: list[Exception] = []
+    seconds = options.dial_timeout
+    deadline = None if seconds is None else monotonic() + seconds
+    errors: list[OSError] = []
+    candidates: list[tuple[Any, Any]] = []
     try:
         candidates = _candidates(target)
     except OSError as error:
         errors.append(error)
-        candidates = []
-    for position, (family, where) in enumerate(candidates):
-        left: float | None = None
-        if options.dial_timeout is not None:
-            left = start + options.dial_timeout - monotonic()
-            if left <= 0:
+    for i, (family, where) in enumerate(candidates):
+        until = None
+        if deadline is not None:
+            now = monotonic()
+            if now >= deadline:
                 break
-        share = left if left is None else left / (len(candidates) - position)
+            until = now + (deadline - now) / (len(candidates) - i)
         try:
-            return _connect(family, where, target, share, options)
+            return _connect(family, where, target, until, options)
         except OSError as error:
             errors.append(error)
-    seconds = options.dial_timeout
-    late = seconds is not None and monotonic() - start >= seconds
-    if late or any(isinstance(error, TimeoutError) for error in errors):
-        kind: type[DialError] = DialTimeoutError
-        message = f"no connection to {_told(target)} within {seconds:g} s"
-    else:
-        kind = DialError
-        message = f"no connection to {_told(target)}"
-    said = "; ".join(dict.fromkeys(text_of(error) for error in errors))
-    cause = ExceptionGroup(message, errors) if errors else None
-    raise kind(f"{message}: {said}" if said else message, cause=cause)
+    is_late = deadline is not None and monotonic() >= deadline
+    raise _failure(target, errors, seconds, is_late)
 
 
-def _told(target: Address) -> str:
-    return target if isinstance(target, str) else f"{target[0]}:{target[1]}"
+def begin_to_dial(address: Any) -> socket.socket | None:
+    """Return a non-blocking socket that is being connected, for its first use to wait for.
+
+    So several can be connected at the same time. None where ``dial`` has to wait: the name has
+    several addresses, or sockets are not the operating system's own. Raises
+    ``ConnectionLostError``.
+    """
+    target = parse_address(address)
+    connection: socket.socket | None = None
+    try:
+        candidates = _candidates(target)
+        if len(candidates) != 1:
+            return None
+        [(family, where)] = candidates
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        if not isinstance(connection, _socket.socket):
+            connection.close()
+            return None
+        _set_tcp_options(connection, target, True, True)
+        connection.settimeout(0.0)
+        number = connection.connect_ex(where)
+        if number not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            raise OSError(number, os.strerror(number))
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, OSError):
+            raise _failure(target, [error]) from error
+        raise
+    return connection
 
 
 def _candidates(target: Address) -> list[tuple[Any, Any]]:
-    """Return families and socket addresses, as the system orders them."""
+    """Return families and socket addresses, in the system's order."""
     if isinstance(target, str):
         if not hasattr(socket, "AF_UNIX"):
             raise OSError("this system has no Unix sockets")
@@ -219,19 +195,15 @@ def _candidates(target: Address) -> list[tuple[Any, Any]]:
 
 
 def _connect(
-    family: Any, where: Any, target: Address, seconds: float | None, options: ConnectionOptions
+    family: Any, where: Any, target: Address, deadline: float | None, options: ConnectionOptions
 ) -> socket.socket:
-    deadline = None if seconds is None else monotonic() + seconds
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
-        connection.settimeout(seconds)
+        _set_tcp_options(connection, target, options.nodelay, options.keepalive)
+        _set_deadline(connection, deadline)
         connection.connect(where)
-        if isinstance(target, tuple):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, options.nodelay)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, options.keepalive)
         if options.tls is not None:
-            if deadline is not None:
-                connection.settimeout(max(deadline - monotonic(), 1e-3))
+            _set_deadline(connection, deadline)
             host = target[0] if isinstance(target, tuple) else None
             connection = options.tls.wrap_socket(
                 connection, server_hostname=options.server_hostname or host
@@ -243,12 +215,40 @@ def _connect(
     return connection
 
 
+def _set_tcp_options(
+    connection: socket.socket, target: Address, nodelay: bool, keepalive: bool
+) -> None:
+    if isinstance(target, tuple):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, nodelay)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, keepalive)
+
+
+def _set_deadline(connection: socket.socket, deadline: float | None) -> None:
+    # At least a millisecond, as 0 would be no timeout but a non-blocking socket.
+    connection.settimeout(None if deadline is None else max(deadline - monotonic(), 1e-3))
+
+
+def _failure(
+    target: Address, errors: list[OSError], seconds: float | None = None, is_late: bool = False
+) -> NetworkError:
+    """Return the error for a connection that was not made, from the errors of its addresses."""
+    message = f"cannot connect to {address_text(target)}"
+    kind: type[NetworkError] = ConnectionLostError
+    if is_late or any(isinstance(error, TimeoutError) for error in errors):
+        kind = DeadlineExceededError
+        if seconds is not None:
+            message = f"{message} within {seconds:g} s"
+    cause = errors[0] if len(errors) == 1 else ExceptionGroup(message, errors) if errors else None
+    said = "; ".join(dict.fromkeys(text_of(error) for error in errors))
+    return kind(f"{message}: {said}" if said else message, cause=cause)
+
+
 class ManagedConnection:
     """A connection on loan from a pool, for one thread at a time.
 
-    It goes back like a ``ManagedHandle``: by ``release``, ``discard`` or as a context manager. One
-    on which a read or a write failed is closed in any case, as nobody knows what was sent.
-    `raw_socket` is for those who keep their own deadlines: they have to ``discard`` what failed.
+    Return it like a ``ManagedHandle``: by ``release``, ``discard`` or as a context manager. One on
+    which a read or a write failed is closed in any case, as it may be out of step. `raw_socket` is
+    for callers that keep their own deadlines; they ``discard`` the connection on an error.
     """
 
     __slots__ = ("_handle", "_is_broken", "_options")
@@ -261,7 +261,7 @@ class ManagedConnection:
 
     @property
     def address(self) -> Address:
-        """What it is connected to, as it was asked for."""
+        """The parsed address."""
         address: Address = self._handle.location
         return address
 
@@ -278,7 +278,7 @@ class ManagedConnection:
 
     @property
     def is_active(self) -> bool:
-        """Whether it is on loan still."""
+        """Whether it is still on loan."""
         return self._handle.is_active
 
     def fileno(self) -> int:
@@ -308,14 +308,14 @@ class ManagedConnection:
             connection.settimeout(timeout)
             result = getattr(connection, verb)(argument)
             finished = True
-        except TimeoutError as error:
-            kind = WriteTimeoutError if writes else ReadTimeoutError
-            word = "write" if writes else "read"
-            message = f"a {word} took more than {timeout:g} s: {self._ends(connection)}"
-            raise kind(message, cause=error) from error
         except OSError as error:
-            message = f"{text_of(error)}: {self._ends(connection)}"
-            raise ConnectionBrokenError(message, cause=error) from error
+            kind: type[NetworkError] = ConnectionLostError
+            said = text_of(error)
+            if isinstance(error, TimeoutError):
+                kind = DeadlineExceededError
+                if timeout is not None:
+                    said = f"a {'write' if writes else 'read'} took more than {timeout:g} s"
+            raise kind(f"{said}: {self._ends(connection)}", cause=error) from error
         finally:
             self._is_broken = self._is_broken or not finished
         return result
@@ -325,18 +325,18 @@ class ManagedConnection:
             local = connection.getsockname()
         except OSError:
             local = ""
-        mine = f"{local[0]}:{local[1]}" if isinstance(local, tuple) else local or "?"
-        return f"{mine} <-> {_told(self.address)}"
+        mine = address_text(local[:2]) if isinstance(local, tuple) else local or "?"
+        return f"{mine} <-> {address_text(self.address)}"
 
     def release(self) -> None:
-        """Give the connection back, to be lent again unless it failed."""
+        """Return the connection to its pool; close it if a read or a write failed."""
         if self._is_broken:
             self._handle.discard()
         else:
             self._handle.release()
 
     def discard(self) -> None:
-        """Have the connection closed."""
+        """Close the connection."""
         self._handle.discard()
 
     close = discard
@@ -357,7 +357,7 @@ class ManagedConnection:
 
     def __repr__(self) -> str:
         state = "active" if self.is_active else "inactive"
-        return f"<{type(self).__name__} to {_told(self.address)}: {state}>"
+        return f"<{type(self).__name__} to {address_text(self.address)}: {state}>"
 
 
 _UNSET: Final[Any] = object()
@@ -366,11 +366,11 @@ _UNSET: Final[Any] = object()
 def _dialling(options: ConnectionOptions) -> ConnectionOptions:
     if options.open is not _dialled:
         return options
-    return replace(options, open=functools.partial(dial, options=options))
+    return replace(options, open=partial(dial, options=options))
 
 
 class SimpleConnectionPool:
-    """Lends connections to one address. `resources` is the pool behind it, for all the rest."""
+    """Pool of connections to one address. `resources` is the resource pool behind it."""
 
     __reduce_ex__ = refuse_copies
 
@@ -379,7 +379,7 @@ class SimpleConnectionPool:
         self.resources: Final = SimpleResourcePool(_dialling(options), parse_address(address))
 
     def get(self, timeout: float | None = _UNSET) -> ManagedConnection:
-        """Return a connection; `timeout` is how long to wait for one to be free.
+        """Return a connection; wait at most `timeout` for a free one.
 
         Raises what ``SimpleResourcePool.get`` and ``dial`` do.
         """
@@ -387,18 +387,18 @@ class SimpleConnectionPool:
         return ManagedConnection(self.resources.get(**more), self._options)
 
     def stats(self) -> PoolStats:
-        """Return what the pool holds and did."""
+        """Return the pool's statistics."""
         return self.resources.stats()
 
     def enter_lame_duck_mode(self) -> None:
-        """Retire the pool: idle connections are closed now, the others when they come back."""
+        """Retire the pool: close idle connections now, those on loan as they come back."""
         self.resources.enter_lame_duck_mode()
 
 
 class MultiConnectionPool:
-    """Lends connections to many addresses, each with limits of its own.
+    """Pool of connections to many addresses, each with limits of its own.
 
-    `resources` is the pool behind it, whose locations are parsed addresses.
+    `resources` is the resource pool behind it, whose locations are parsed addresses.
     """
 
     __reduce_ex__ = refuse_copies
@@ -408,23 +408,23 @@ class MultiConnectionPool:
         self.resources: Final = MultiResourcePool(_dialling(options), map(parse_address, addresses))
 
     def register(self, address: Any) -> bool:
-        """Add an address; return False if it was there."""
+        """Add an address; return False for a known one."""
         return self.resources.register(parse_address(address))
 
     def unregister(self, address: Any) -> bool:
-        """Remove an address; its connections are closed, those on loan when they come back."""
+        """Remove an address; close its connections, those on loan as they come back."""
         return self.resources.unregister(parse_address(address))
 
     def set_addresses(self, addresses: Iterable[Any]) -> None:
-        """Have these addresses and no others, in one step; those that stay keep connections."""
+        """Replace the addresses, in one step; those that stay keep their connections."""
         self.resources.set_locations(map(parse_address, addresses))
 
     def addresses(self) -> list[Address]:
-        """Return the addresses, in the order in which they came."""
+        """Return the addresses, in the order in which they were added."""
         return self.resources.locations()
 
     def get(self, address: Any, timeout: float | None = _UNSET) -> ManagedConnection:
-        """Return a connection to `address`; `timeout` is how long to wait for one to be free."""
+        """Return a connection to `address`; wait at most `timeout` for a free one."""
         more = {} if timeout is _UNSET else {"timeout": timeout}
         handle = self.resources.get(parse_address(address), **more)
         return ManagedConnection(handle, self._options)
@@ -432,7 +432,7 @@ class MultiConnectionPool:
     def get_many(
         self, addresses: Iterable[Any], timeout: float | None = _UNSET
     ) -> dict[Address, ManagedConnection | DropboxError]:
-        """Return for each address a connection, or the error that there is instead of it."""
+        """Return a connection, or the error in its place, for each address."""
         more = {} if timeout is _UNSET else {"timeout": timeout}
         found = self.resources.get_many(map(parse_address, addresses), **more)
         return {
@@ -443,7 +443,7 @@ class MultiConnectionPool:
         }
 
     def stats(self) -> PoolStats:
-        """Return the sums over the addresses there are."""
+        """Return the sums of the addresses' statistics."""
         return self.resources.stats()
 
     def enter_lame_duck_mode(self) -> None:
