@@ -1,25 +1,22 @@
-"""Dialling, and pools of connections: timeouts, and what makes a connection fit to be lent again.
+"""Pools of connections: dialling, timeouts, and what makes a connection fit to be lent again.
 
-- ``dial``: a connected socket, over TCP, a Unix socket or TLS, within one deadline;
-  ``begin_to_dial``: one that is still being connected.
+- ``dial``: a connected socket, over TCP, a Unix socket or TLS, within one deadline.
 - ``SimpleConnectionPool``, ``MultiConnectionPool``: pools of sockets to one address, or to many.
 - ``ManagedConnection``: a socket on loan, with a timeout for reads and another for writes.
 - ``ConnectionOptions``: all of the pool's options, and those of dialling and of the connections.
 
-The only place that opens sockets. An address is what ``parse_address`` takes. A connection that
-cannot be made or breaks raises ``ConnectionLostError``, one that is late ``DeadlineExceededError``.
+An address is what ``parse_address`` takes. A connection that cannot be made or breaks raises
+``ConnectionLostError``, one that is late ``DeadlineExceededError``.
 """
 
-import _socket  # the operating system's own sockets, which gevent cannot replace
-import errno
 import os
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from . import _dial
 from ._address import Address, address_text, parse_address
 from ._kernels._args import shown
 from ._kernels._guarded import text_of
@@ -32,10 +29,10 @@ from .resource_pool import (
     PoolStats,
     SimpleResourcePool,
 )
+from .resource_pool._options import UNSET, Timeout
 
 if TYPE_CHECKING:
     import ssl  # loaded by those who make a context
-    from types import TracebackType
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -47,7 +44,6 @@ __all__ = [
     "ManagedConnection",
     "MultiConnectionPool",
     "SimpleConnectionPool",
-    "begin_to_dial",
     "dial",
     "is_quiet",
     "parse_address",
@@ -76,11 +72,6 @@ def abandon(connection: socket.socket) -> None:
     os.close(connection.detach())
 
 
-def _dialled(address: Any) -> socket.socket:
-    """Stand for ``dial`` with these options, which a pool puts in its place."""
-    raise AssertionError(f"a connection pool would have dialled {address!r}")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOptions(PoolOptions):
     """The options of a pool of connections; those of ``PoolOptions`` are per address.
@@ -96,7 +87,7 @@ class ConnectionOptions(PoolOptions):
     - `nodelay`, `keepalive`: the TCP options of these names.
     """
 
-    open: Callable[[Any], Any] = _dialled
+    open: Any = None
     check: Callable[[Any], object] | None = is_quiet
     abandon: Callable[[Any], object] | None = abandon
     dial_timeout: float | None = 1.0
@@ -123,124 +114,15 @@ class ConnectionOptions(PoolOptions):
 def dial(address: Any, options: ConnectionOptions) -> socket.socket:
     """Return a socket connected to `address` within ``options.dial_timeout``.
 
-    The addresses of a name are tried in turn, each for an equal share of the time that is left, so
-    that one that does not answer leaves the others theirs. (The system looks up the name, without
-    a timeout.) Raises ``ConnectionLostError`` or ``DeadlineExceededError``, whose ``__cause__`` is
-    the error of the address, or an ``ExceptionGroup`` of the errors of several.
+    The addresses of a name are tried in turn, each for an equal share of the time that is left; the
+    system looks up the name, without a timeout. Raises ``ConnectionLostError`` or
+    ``DeadlineExceededError``.
     """
-    target = parse_address(address)
-    seconds = options.dial_timeout
-    deadline = None if seconds is None else monotonic() + seconds
-    errors: list[OSError] = []
-    candidates: list[tuple[Any, Any]] = []
-    try:
-        candidates = _candidates(target)
-    except OSError as error:
-        errors.append(error)
-    for i, (family, where) in enumerate(candidates):
-        until = None
-        if deadline is not None:
-            now = monotonic()
-            if now >= deadline:
-                break
-            until = now + (deadline - now) / (len(candidates) - i)
-        try:
-            return _connect(family, where, target, until, options)
-        except OSError as error:
-            errors.append(error)
-    is_late = deadline is not None and monotonic() >= deadline
-    raise _failure(target, errors, seconds, is_late)
-
-
-def begin_to_dial(address: Any) -> socket.socket | None:
-    """Return a non-blocking socket that is being connected, for its first use to wait for.
-
-    So several can be connected at the same time. None where ``dial`` has to wait: the name has
-    several addresses, or sockets are not the operating system's own. Raises
-    ``ConnectionLostError``.
-    """
-    target = parse_address(address)
-    connection: socket.socket | None = None
-    try:
-        candidates = _candidates(target)
-        if len(candidates) != 1:
-            return None
-        [(family, where)] = candidates
-        connection = socket.socket(family, socket.SOCK_STREAM)
-        if not isinstance(connection, _socket.socket):
-            connection.close()
-            return None
-        _set_tcp_options(connection, target, True, True)
-        connection.settimeout(0.0)
-        number = connection.connect_ex(where)
-        if number not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-            raise OSError(number, os.strerror(number))
-    except BaseException as error:
-        if connection is not None:
-            connection.close()
-        if isinstance(error, OSError):
-            raise _failure(target, [error]) from error
-        raise
+    tcp = options.nodelay, options.keepalive
+    how = _dial.DialOptions(options.dial_timeout, options.tls, options.server_hostname, *tcp)
+    connection = _dial.dial(parse_address(address), how)
+    connection.settimeout(options.read_timeout)
     return connection
-
-
-def _candidates(target: Address) -> list[tuple[Any, Any]]:
-    """Return families and socket addresses, in the system's order."""
-    if isinstance(target, str):
-        if not hasattr(socket, "AF_UNIX"):
-            raise OSError("this system has no Unix sockets")
-        return [(socket.AF_UNIX, target)]
-    found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((family, where) for family, _, _, _, where in found))
-
-
-def _connect(
-    family: Any, where: Any, target: Address, deadline: float | None, options: ConnectionOptions
-) -> socket.socket:
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        _set_tcp_options(connection, target, options.nodelay, options.keepalive)
-        _set_deadline(connection, deadline)
-        connection.connect(where)
-        if options.tls is not None:
-            _set_deadline(connection, deadline)
-            host = target[0] if isinstance(target, tuple) else None
-            connection = options.tls.wrap_socket(
-                connection, server_hostname=options.server_hostname or host
-            )
-        connection.settimeout(options.read_timeout)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _set_tcp_options(
-    connection: socket.socket, target: Address, nodelay: bool, keepalive: bool
-) -> None:
-    if isinstance(target, tuple):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, nodelay)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, keepalive)
-
-
-def _set_deadline(connection: socket.socket, deadline: float | None) -> None:
-    # At least a millisecond, as 0 would be no timeout but a non-blocking socket.
-    connection.settimeout(None if deadline is None else max(deadline - monotonic(), 1e-3))
-
-
-def _failure(
-    target: Address, errors: list[OSError], seconds: float | None = None, is_late: bool = False
-) -> NetworkError:
-    """Return the error for a connection that was not made, from the errors of its addresses."""
-    message = f"cannot connect to {address_text(target)}"
-    kind: type[NetworkError] = ConnectionLostError
-    if is_late or any(isinstance(error, TimeoutError) for error in errors):
-        kind = DeadlineExceededError
-        if seconds is not None:
-            message = f"{message} within {seconds:g} s"
-    cause = errors[0] if len(errors) == 1 else ExceptionGroup(message, errors) if errors else None
-    said = "; ".join(dict.fromkeys(text_of(error) for error in errors))
-    return kind(f"{message}: {said}" if said else message, cause=cause)
 
 
 class ManagedConnection:
@@ -315,18 +197,10 @@ class ManagedConnection:
                 kind = DeadlineExceededError
                 if timeout is not None:
                     said = f"a {'write' if writes else 'read'} took more than {timeout:g} s"
-            raise kind(f"{said}: {self._ends(connection)}", cause=error) from error
+            raise kind(f"{said}: {address_text(self.address)}", cause=error) from error
         finally:
             self._is_broken = self._is_broken or not finished
         return result
-
-    def _ends(self, connection: socket.socket) -> str:
-        try:
-            local = connection.getsockname()
-        except OSError:
-            local = ""
-        mine = address_text(local[:2]) if isinstance(local, tuple) else local or "?"
-        return f"{mine} <-> {address_text(self.address)}"
 
     def release(self) -> None:
         """Return the connection to its pool; close it if a read or a write failed."""
@@ -344,12 +218,7 @@ class ManagedConnection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: "type[BaseException] | None",
-        error: "BaseException | None",
-        traceback: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self.release()
         else:
@@ -360,11 +229,8 @@ class ManagedConnection:
         return f"<{type(self).__name__} to {address_text(self.address)}: {state}>"
 
 
-_UNSET: Final[Any] = object()
-
-
 def _dialling(options: ConnectionOptions) -> ConnectionOptions:
-    if options.open is not _dialled:
+    if options.open is not None:
         return options
     return replace(options, open=partial(dial, options=options))
 
@@ -378,13 +244,12 @@ class SimpleConnectionPool:
         self._options = options
         self.resources: Final = SimpleResourcePool(_dialling(options), parse_address(address))
 
-    def get(self, timeout: float | None = _UNSET) -> ManagedConnection:
+    def get(self, timeout: Timeout = UNSET) -> ManagedConnection:
         """Return a connection; wait at most `timeout` for a free one.
 
         Raises what ``SimpleResourcePool.get`` and ``dial`` do.
         """
-        more = {} if timeout is _UNSET else {"timeout": timeout}
-        return ManagedConnection(self.resources.get(**more), self._options)
+        return ManagedConnection(self.resources.get(timeout), self._options)
 
     def stats(self) -> PoolStats:
         """Return the pool's statistics."""
@@ -423,18 +288,16 @@ class MultiConnectionPool:
         """Return the addresses, in the order in which they were added."""
         return self.resources.locations()
 
-    def get(self, address: Any, timeout: float | None = _UNSET) -> ManagedConnection:
+    def get(self, address: Any, timeout: Timeout = UNSET) -> ManagedConnection:
         """Return a connection to `address`; wait at most `timeout` for a free one."""
-        more = {} if timeout is _UNSET else {"timeout": timeout}
-        handle = self.resources.get(parse_address(address), **more)
+        handle = self.resources.get(parse_address(address), timeout)
         return ManagedConnection(handle, self._options)
 
     def get_many(
-        self, addresses: Iterable[Any], timeout: float | None = _UNSET
+        self, addresses: Iterable[Any], timeout: Timeout = UNSET
     ) -> dict[Address, ManagedConnection | DropboxError]:
         """Return a connection, or the error in its place, for each address."""
-        more = {} if timeout is _UNSET else {"timeout": timeout}
-        found = self.resources.get_many(map(parse_address, addresses), **more)
+        found = self.resources.get_many(map(parse_address, addresses), timeout)
         return {
             address: each
             if isinstance(each, DropboxError)

@@ -28,6 +28,7 @@ SHARED = r"godropbox\._kernels\._\w+"
 BASE = r"godropbox\._kernels(\._(args|guarded|identity))?|godropbox\.errors"
 STAND_INS = r"godropbox(\.\w+)*\._uncompiled"
 ADDRESS = r"godropbox\._address"
+DIAL = r"godropbox\._dial"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
 FORKS = r"godropbox\._forks|godropbox\._calls"
@@ -79,14 +80,15 @@ LAYERS = [
     (ADDRESS, BASE),
     (POOLS, rf"{BASE}|{STAND_INS}|{FORKS}|{POOLS}"),
     (BUILDER, rf"{BASE}|{STAND_INS}|godropbox\._kernels\.sqltext|{SQLTYPES}|{BUILDER}"),
-    (NET, rf"{BASE}|{FORKS}|{ADDRESS}|{POOLS}|{NET}"),
+    (DIAL, rf"{BASE}|{ADDRESS}"),
+    (NET, rf"{BASE}|{ADDRESS}|{DIAL}|{POOLS}|{NET}"),
     (GROUND, rf"{BELOW_MEMCACHE}|{GROUND}"),
     (PROTOCOL, rf"{BELOW_MEMCACHE}|{GROUND}|{PROTOCOL}"),
     (FLEET, rf"{BELOW_MEMCACHE}|{HASHES}|{GROUND}|{PROTOCOL}|{FLEET}"),
     (POLICY, rf"{BELOW_MEMCACHE}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}"),
-    (SYNC, rf"{BELOW_MEMCACHE}|{NET}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{SYNC}"),
-    (AIO, rf"{BELOW_MEMCACHE}|{NET}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{AIO}"),
-    (CLIENT, rf"{BELOW_MEMCACHE}|{NET}|godropbox\.memcache(\.\w+)*"),
+    (SYNC, rf"{BELOW_MEMCACHE}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{SYNC}"),
+    (AIO, rf"{BELOW_MEMCACHE}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{AIO}"),
+    (CLIENT, rf"{BELOW_MEMCACHE}|godropbox\.memcache(\.\w+)*"),
     (r"godropbox\.caching(\.\w+)*", r"godropbox(?!\.__main__).*"),
 ]
 
@@ -95,7 +97,7 @@ IO = re.compile(
     r"asyncio|selectors|select|_?socket|socketserver|_?ssl|urllib|http"
     r"|godropbox\._kernels\.(line|scatter)"
 )
-BLOCKING = r"godropbox\.net2|godropbox\.memcache\.(sync|dial|connection|scatter)"
+BLOCKING = rf"{DIAL}|{NET}|godropbox\.memcache\.(sync|dial|connection|scatter)"
 
 # The modules that reach no I/O, through whatever they import.
 NO_IO = re.compile(
@@ -274,7 +276,7 @@ def test_a_forbidden_import_is_reported(module: str, line: str) -> None:
         ("godropbox.resource_pool._options", "from time import monotonic"),
         ("godropbox.memcache.aio", "import asyncio\nfrom .protocol.ascii import AsciiProtocol"),
         ("godropbox.memcache.protocol.ascii", "from .exchange import Exchange"),
-        ("godropbox.memcache.dial", "import socket\nfrom ..net2 import dial"),
+        ("godropbox.memcache.dial", "import socket\nfrom .._dial import dial"),
         ("godropbox.memcache.fleet.options", "if TYPE_CHECKING:\n    import ssl"),
         ("godropbox.memcache.client", "from .sync import Driver\nfrom .steps import Get"),
         ("godropbox.database.sqlbuilder.tables", "from ..sqltypes import literal"),

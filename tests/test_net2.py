@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from support.pools import Clock, in_child
 
+from godropbox._dial import begin_to_dial
 from godropbox.net2 import (
     ConnectionLostError,
     ConnectionOptions,
@@ -22,7 +23,6 @@ from godropbox.net2 import (
     ManagedConnection,
     MultiConnectionPool,
     SimpleConnectionPool,
-    begin_to_dial,
     dial,
     is_quiet,
 )
@@ -400,10 +400,10 @@ def test_a_connection_that_is_being_made(echo: Echo, monkeypatch: pytest.MonkeyP
         assert connection.recv(100) == b"hello"
         assert is_quiet(connection)
     with pytest.raises(ConnectionLostError, match=r"cannot connect to unix:/no/such: .*No such"):
-        begin_to_dial("unix:/no/such")
+        begin_to_dial("/no/such")
     found = [(socket.AF_INET, 0, 0, "", ("127.0.0.1", port)) for port in (1, 2)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    assert begin_to_dial("name:1") is None
+    assert begin_to_dial(("name", 1)) is None
 
 
 def test_addresses_are_as_they_are_parsed(echo: Echo) -> None:

@@ -1,13 +1,14 @@
-"""What memcached adds to ``net2``'s dialling: its port, its logins, and connections for a fleet."""
+"""What memcached adds to dialling: its port, its logins, and connections for a fleet."""
 
 import socket
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .. import net2
+from .._address import Address, address_text
+from .._dial import DialOptions, begin_to_dial, dial
 from .address import Credentials, parse_address
 from .connection import Connection
-from .errors import DeadlineExceededError, InvalidArgumentError, ServerError
+from .errors import DeadlineExceededError, ServerError
 from .fleet.options import ShardOptions
 from .protocol.ascii import AsciiProtocol
 from .protocol.binary import BinaryProtocol
@@ -34,25 +35,8 @@ def connect(
     ``ConnectionLostError``, ``DeadlineExceededError``, and ``ServerError`` for a login that is
     refused.
     """
-    target = parse_address(address)
-    for name, seconds in (("timeout", timeout), ("connect_timeout", connect_timeout)):
-        if (seconds is not None or name != "timeout") and not 0 < (seconds or 0) < 1e9:
-            raise InvalidArgumentError(f"{name} must be in (0, 1e9) seconds, got {seconds!r}")
-    deadline = monotonic() + connect_timeout
-    options = net2.ConnectionOptions(dial_timeout=connect_timeout, read_timeout=timeout, tls=tls)
-    channel = net2.dial(target, options)
-    if auth is not None:
-        try:
-            left = deadline - monotonic()
-            if left <= 0:
-                late = f"cannot log in at {address} within {connect_timeout:g} s"
-                raise DeadlineExceededError(late)
-            _log_in(channel, auth, left)
-            channel.settimeout(timeout)
-        except BaseException:
-            channel.close()
-            raise
-    return channel
+    options = ShardOptions(timeout=timeout, connect_timeout=connect_timeout, tls=tls, auth=auth)
+    return _connect(parse_address(address), options)
 
 
 def open_connection(options: ShardOptions, address: str) -> Connection:
@@ -60,19 +44,28 @@ def open_connection(options: ShardOptions, address: str) -> Connection:
 
     So the connections of one operation are made at the same time, within its deadline.
     """
-    channel = None
-    if options.tls is None and options.auth is None:
-        channel = net2.begin_to_dial(parse_address(address))
-    if channel is None:
-        channel = connect(
-            address,
-            timeout=options.timeout,
-            connect_timeout=options.connect_timeout,
-            tls=options.tls,
-            auth=options.auth,
-        )
+    target = parse_address(address)
+    is_bare = options.tls is None and options.auth is None
+    channel = (begin_to_dial(target) if is_bare else None) or _connect(target, options)
     channel.settimeout(options.timeout)
     return Connection(channel, options.timeout)
+
+
+def _connect(target: Address, options: ShardOptions) -> socket.socket:
+    deadline = monotonic() + options.connect_timeout
+    channel = dial(target, DialOptions(options.connect_timeout, options.tls))
+    try:
+        if options.auth is not None:
+            left = deadline - monotonic()
+            if left <= 0:
+                late = f"no login at {address_text(target)} within {options.connect_timeout:g} s"
+                raise DeadlineExceededError(late)
+            _log_in(channel, options.auth, left)
+        channel.settimeout(options.timeout)
+    except BaseException:
+        channel.close()
+        raise
+    return channel
 
 
 def _log_in(channel: socket.socket, who: Credentials, timeout: float) -> None:

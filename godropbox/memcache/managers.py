@@ -13,7 +13,7 @@ from ..resource_pool import MultiResourcePool
 from .connection import Connection
 from .dial import open_connection
 from .errors import InvalidArgumentError, InvalidTypeError
-from .fleet.manager import PooledShardManager, ShardStatus, checked_states
+from .fleet.manager import PooledShardManager, ShardStatus
 from .fleet.options import ShardOptions
 from .fleet.placement import Hash2, ShardFunction
 
@@ -54,6 +54,5 @@ class StaticShardManager(BaseShardManager):
         states = [ShardStatus(address) for address in addresses]
         if not states:
             raise InvalidArgumentError("addresses must name at least one server, got none")
-        checked_states(states)
         super().__init__(shard_func, options)
         self.update_shard_states(states)

@@ -9,7 +9,7 @@ old or new. No I/O: the driver's pools open the connections.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 from ..._forks import begin_again_in_child
@@ -32,10 +32,10 @@ __all__ = [
     "ShardManager",
     "ShardState",
     "ShardStatus",
-    "checked_states",
 ]
 
 _MAX_SHARDS: Final = 65535
+_NOWHERE: Final = Custom(lambda key, shards: UNMAPPED).bind(())  # the placement of an empty fleet
 
 
 class ShardStatus(NamedTuple):
@@ -88,9 +88,9 @@ class PooledShardManager:
             )
         self._pools: Final = pools
         self._ejection: Final = Ejection(options)
-        self._fleet = Fleet((), _Nowhere())
+        self._fleet = Fleet((), _NOWHERE)
         self._addresses: tuple[str, ...] = ()
-        self._placement: Placement = _Nowhere()
+        self._placement: Placement = _NOWHERE
         self._is_closed = False
         self._lock = threading.Lock()  # held while the fleet is replaced
         begin_again_in_child(self)
@@ -114,13 +114,13 @@ class PooledShardManager:
         they come back; an operation on the fleet before may find such a server's pool retired
         (``LameDuckError``), and should take the new fleet.
         """
-        wanted = checked_states(states)
+        wanted = _checked(states)
         with self._lock:
             if self._is_closed:
                 raise LameDuckError("the shard manager was closed")
             addresses = tuple(status.address for status in wanted)
             if addresses != self._addresses:
-                self._placement = self._bound(addresses)
+                self._placement = self._function.bind(addresses) if addresses else _NOWHERE
             self._pools.set_locations(dict.fromkeys([*self._addresses, *addresses]))
             known = set(addresses)
             gone = [shard for shard in self._fleet.shards if shard.address not in known]
@@ -129,9 +129,6 @@ class PooledShardManager:
             for shard in gone:
                 shard._health.retire()
             self._pools.set_locations(addresses)
-
-    def _bound(self, addresses: Sequence[str]) -> Placement:
-        return self._function.bind(addresses) if addresses else _Nowhere()
 
     def _new_fleet(self, wanted: list[ShardStatus]) -> Fleet:
         old = {shard.address: shard for shard in self._fleet.shards}
@@ -178,18 +175,6 @@ class PooledShardManager:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._fleet.shards)} shards>"
-
-
-class _Nowhere:
-    """The placement in a fleet of no servers."""
-
-    __slots__ = ()
-
-    def of(self, key: Key) -> int:
-        return UNMAPPED
-
-    def of_many(self, keys: Iterable[Any]) -> list[int]:
-        return [UNMAPPED for _ in keys]
 
 
 class _Next:
@@ -246,7 +231,7 @@ class _Next:
         return placement if left else None
 
 
-def checked_states(states: Any) -> list[ShardStatus]:
+def _checked(states: Any) -> list[ShardStatus]:
     """Return the states of a fleet; raise ``InvalidArgumentError`` or ``InvalidTypeError``."""
     if isinstance(states, (str, bytes)) or not hasattr(type(states), "__iter__"):
         raise InvalidTypeError(
