@@ -25,7 +25,7 @@ from godropbox import _kernels
 ROOT = Path(__file__).parent.parent
 
 SHARED = r"godropbox\._kernels\._\w+"
-BASE = r"godropbox\._kernels(\._(args|guarded|identity))?|godropbox\.errors"
+BASE = r"godropbox\._kernels(\._(args|guarded|identity|uncompiled))?|godropbox\.errors"
 STAND_INS = r"godropbox(\.\w+)*\._uncompiled"
 ADDRESS = r"godropbox\._address"
 DIAL = r"godropbox\._dial"
