@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 __all__ = [
+    "ConnectionLostError",
+    "DeadlineExceededError",
     "DropboxError",
     "NetworkError",
     "ServerError",
@@ -367,6 +369,14 @@ class ServerError(DropboxError):
 
 class NetworkError(DropboxError):
     """The network failed: no connection, a broken one, or no answer in time."""
+
+
+class ConnectionLostError(NetworkError):
+    """The connection could not be made, broke, or was closed by the other side."""
+
+
+class DeadlineExceededError(NetworkError):
+    """The operation did not end in time, or the connection was not made in time."""
 
 
 class UsageError(DropboxError):

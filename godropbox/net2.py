@@ -1,27 +1,27 @@
-"""Connections out of pools: dialling, timeouts, and what makes a connection fit to be lent again.
+"""Pools of connections: dialling, timeouts, and what makes a connection fit to be lent again.
 
 - ``dial``: a connected socket, over TCP, a Unix socket or TLS, within one deadline.
 - ``SimpleConnectionPool``, ``MultiConnectionPool``: pools of sockets to one address, or to many.
 - ``ManagedConnection``: a socket on loan, with a timeout for reads and another for writes.
 - ``ConnectionOptions``: all of the pool's options, and those of dialling and of the connections.
 
-An address is ``(host, port)`` or ``"host:port"`` for TCP, and ``"/path"`` for a Unix socket. What
-``socket``, ``ssl`` and ``ipaddress`` do is not done here again.
+An address is what ``parse_address`` takes. A connection that cannot be made or breaks raises
+``ConnectionLostError``, one that is late ``DeadlineExceededError``.
 """
 
-import functools
 import os
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from time import monotonic
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from . import _dial
+from ._address import Address, address_text, parse_address
 from ._kernels._args import shown
 from ._kernels._guarded import text_of
 from ._kernels._identity import refuse_copies
-from .errors import DropboxError, NetworkError
+from .errors import ConnectionLostError, DeadlineExceededError, DropboxError, NetworkError
 from .resource_pool import (
     ManagedHandle,
     MultiResourcePool,
@@ -29,111 +29,57 @@ from .resource_pool import (
     PoolStats,
     SimpleResourcePool,
 )
+from .resource_pool._options import UNSET, Timeout
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    import ssl  # loaded by those who make a context
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 __all__ = [
     "Address",
-    "ConnectionBrokenError",
+    "ConnectionLostError",
     "ConnectionOptions",
-    "DialError",
-    "DialTimeoutError",
+    "DeadlineExceededError",
     "ManagedConnection",
     "MultiConnectionPool",
-    "ReadTimeoutError",
     "SimpleConnectionPool",
-    "WriteTimeoutError",
     "dial",
     "is_quiet",
     "parse_address",
 ]
 
-Address = tuple[str, int] | str
-
-
-class DialError(NetworkError):
-    """No connection came about; ``__cause__`` holds what each address of the name said."""
-
-
-class DialTimeoutError(DialError):
-    """None did before the deadline."""
-
-
-class ConnectionBrokenError(NetworkError):
-    """The connection failed, or the other side closed it."""
-
-
-class ReadTimeoutError(NetworkError):
-    """Nothing came within the time for a read."""
-
-
-class WriteTimeoutError(NetworkError):
-    """Not all could be sent within the time for a write."""
-
-
-def parse_address(address: Any) -> Address:
-    """Return an address in its one form: ``(host, port)``, or the path of a Unix socket.
-
-    An IPv6 address before a port stands in brackets. Raises ``TypeError`` or ``ValueError``.
-    """
-    if isinstance(address, str) and "/" in address:
-        return address
-    if isinstance(address, str):
-        host, colon, digits = address.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            colon = ""
-        port: Any = int(digits) if colon and digits.isascii() and digits.isdigit() else -1
-    elif isinstance(address, tuple) and len(address) == 2 and isinstance(address[0], str):
-        host, port = address
-    else:
-        raise TypeError(f"address must be (host, port) or a str, got {shown(address)}")
-    if not host or isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
-        raise ValueError(
-            "address must be (host, port), 'host:port' or '/path', with a port in [0, 65535], "
-            f"got {shown(address)}"
-        )
-    return host, port
-
 
 def is_quiet(connection: socket.socket) -> bool:
-    """Tell whether an idle connection is open still and nothing is there to be read.
+    """Return whether an idle connection is still open, with nothing to read.
 
-    What is there was asked for by nobody: the connection is out of step, or at its end.
+    Bytes that no request asked for mean that the connection is out of step, or at its end.
     """
     before = connection.gettimeout()
     connection.settimeout(0.0)
     try:
         connection.recv(1)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return True
+    except OSError as error:
+        # ``ssl.SSLWantReadError`` by its name, since only those who use TLS load ``ssl``.
+        return isinstance(error, BlockingIOError) or type(error).__name__ == "SSLWantReadError"
     finally:
         connection.settimeout(before)
     return False
 
 
 def abandon(connection: socket.socket) -> None:
-    """Free a child's copy of its parent's connection, without a word to the other side."""
+    """Close a child's copy of its parent's connection; send the other side nothing."""
     os.close(connection.detach())
-
-
-def _dialled(address: Any) -> socket.socket:
-    """Stand for ``dial`` with the options that this is in; the pools put that in its place."""
-    raise AssertionError(f"a connection pool would have dialled {address!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOptions(PoolOptions):
     """The options of a pool of connections; those of ``PoolOptions`` are per address.
 
-    - `open`: takes an address and returns a connected socket; by default that is ``dial``. So
-      `max_opens` limits how many are dialled at a time.
-    - `check` is by default ``is_quiet``, so that a connection that a server closed while it was
-      idle is never lent; None trusts them.
+    - `open`: takes an address and returns a connected socket; ``dial`` by default. `max_opens`
+      limits how many are dialled at a time.
+    - `check`: ``is_quiet`` by default, so that a connection that its server closed while it was
+      idle is never lent; None checks nothing.
     - `dial_timeout`: for a whole dial: all addresses of a name, and the TLS handshake.
     - `read_timeout`, `write_timeout`: for each read, and each write, of a connection.
     - `tls`: a context to wrap connections with, and `server_hostname` the name to verify if it is
@@ -141,13 +87,13 @@ class ConnectionOptions(PoolOptions):
     - `nodelay`, `keepalive`: the TCP options of these names.
     """
 
-    open: Callable[[Any], Any] = _dialled
+    open: Any = None
     check: Callable[[Any], object] | None = is_quiet
     abandon: Callable[[Any], object] | None = abandon
     dial_timeout: float | None = 1.0
     read_timeout: float | None = None
     write_timeout: float | None = None
-    tls: ssl.SSLContext | None = None
+    tls: "ssl.SSLContext | None" = None
     server_hostname: str | None = None
     nodelay: bool = True
     keepalive: bool = True
@@ -161,94 +107,30 @@ class ConnectionOptions(PoolOptions):
                 raise TypeError(f"{name} must be a number of seconds or None, got {shown(value)}")
             if value is not None and not 0 < value < 1e9:
                 raise ValueError(f"{name} must be in (0, 1e9) seconds, got {shown(value)}")
-        if self.tls is not None and not isinstance(self.tls, ssl.SSLContext):
+        if self.tls is not None and not hasattr(self.tls, "wrap_socket"):
             raise TypeError(f"tls must be an ssl.SSLContext or None, got {shown(self.tls)}")
 
 
 def dial(address: Any, options: ConnectionOptions) -> socket.socket:
-    """Return a socket connected to `address` before ``options.dial_timeout`` is over.
+    """Return a socket connected to `address` within ``options.dial_timeout``.
 
-    The addresses of a name are tried in turn; each has an equal part of the time that is left, so
-    that one that does not answer does not cost the others theirs. (Looking up a name is the
-    system's, which takes no timeout.) Raises ``DialError`` or ``DialTimeoutError``.
+    The addresses of a name are tried in turn, each for an equal share of the time that is left; the
+    system looks up the name, without a timeout. Raises ``ConnectionLostError`` or
+    ``DeadlineExceededError``.
     """
-    target = parse_address(address)
-    start = monotonic()
-    errors: list[Exception] = []
-    try:
-        candidates = _candidates(target)
-    except OSError as error:
-        errors.append(error)
-        candidates = []
-    for position, (family, where) in enumerate(candidates):
-        left: float | None = None
-        if options.dial_timeout is not None:
-            left = start + options.dial_timeout - monotonic()
-            if left <= 0:
-                break
-        share = left if left is None else left / (len(candidates) - position)
-        try:
-            return _connect(family, where, target, share, options)
-        except OSError as error:
-            errors.append(error)
-    seconds = options.dial_timeout
-    late = seconds is not None and monotonic() - start >= seconds
-    if late or any(isinstance(error, TimeoutError) for error in errors):
-        kind: type[DialError] = DialTimeoutError
-        message = f"no connection to {_told(target)} within {seconds:g} s"
-    else:
-        kind = DialError
-        message = f"no connection to {_told(target)}"
-    said = "; ".join(dict.fromkeys(text_of(error) for error in errors))
-    cause = ExceptionGroup(message, errors) if errors else None
-    raise kind(f"{message}: {said}" if said else message, cause=cause)
-
-
-def _told(target: Address) -> str:
-    return target if isinstance(target, str) else f"{target[0]}:{target[1]}"
-
-
-def _candidates(target: Address) -> list[tuple[Any, Any]]:
-    """Return families and socket addresses, as the system orders them."""
-    if isinstance(target, str):
-        if not hasattr(socket, "AF_UNIX"):
-            raise OSError("this system has no Unix sockets")
-        return [(socket.AF_UNIX, target)]
-    found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((family, where) for family, _, _, _, where in found))
-
-
-def _connect(
-    family: Any, where: Any, target: Address, seconds: float | None, options: ConnectionOptions
-) -> socket.socket:
-    deadline = None if seconds is None else monotonic() + seconds
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(seconds)
-        connection.connect(where)
-        if isinstance(target, tuple):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, options.nodelay)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, options.keepalive)
-        if options.tls is not None:
-            if deadline is not None:
-                connection.settimeout(max(deadline - monotonic(), 1e-3))
-            host = target[0] if isinstance(target, tuple) else None
-            connection = options.tls.wrap_socket(
-                connection, server_hostname=options.server_hostname or host
-            )
-        connection.settimeout(options.read_timeout)
-    except BaseException:
-        connection.close()
-        raise
+    tcp = options.nodelay, options.keepalive
+    how = _dial.DialOptions(options.dial_timeout, options.tls, options.server_hostname, *tcp)
+    connection = _dial.dial(parse_address(address), how)
+    connection.settimeout(options.read_timeout)
     return connection
 
 
 class ManagedConnection:
     """A connection on loan from a pool, for one thread at a time.
 
-    It goes back like a ``ManagedHandle``: by ``release``, ``discard`` or as a context manager. One
-    on which a read or a write failed is closed in any case, as nobody knows what was sent.
-    `raw_socket` is for those who keep their own deadlines: they have to ``discard`` what failed.
+    Return it like a ``ManagedHandle``: by ``release``, ``discard`` or as a context manager. One on
+    which a read or a write failed is closed in any case, as it may be out of step. `raw_socket` is
+    for callers that keep their own deadlines; they ``discard`` the connection on an error.
     """
 
     __slots__ = ("_handle", "_is_broken", "_options")
@@ -261,7 +143,7 @@ class ManagedConnection:
 
     @property
     def address(self) -> Address:
-        """What it is connected to, as it was asked for."""
+        """The parsed address."""
         address: Address = self._handle.location
         return address
 
@@ -278,7 +160,7 @@ class ManagedConnection:
 
     @property
     def is_active(self) -> bool:
-        """Whether it is on loan still."""
+        """Whether it is still on loan."""
         return self._handle.is_active
 
     def fileno(self) -> int:
@@ -308,35 +190,27 @@ class ManagedConnection:
             connection.settimeout(timeout)
             result = getattr(connection, verb)(argument)
             finished = True
-        except TimeoutError as error:
-            kind = WriteTimeoutError if writes else ReadTimeoutError
-            word = "write" if writes else "read"
-            message = f"a {word} took more than {timeout:g} s: {self._ends(connection)}"
-            raise kind(message, cause=error) from error
         except OSError as error:
-            message = f"{text_of(error)}: {self._ends(connection)}"
-            raise ConnectionBrokenError(message, cause=error) from error
+            kind: type[NetworkError] = ConnectionLostError
+            said = text_of(error)
+            if isinstance(error, TimeoutError):
+                kind = DeadlineExceededError
+                if timeout is not None:
+                    said = f"a {'write' if writes else 'read'} took more than {timeout:g} s"
+            raise kind(f"{said}: {address_text(self.address)}", cause=error) from error
         finally:
             self._is_broken = self._is_broken or not finished
         return result
 
-    def _ends(self, connection: socket.socket) -> str:
-        try:
-            local = connection.getsockname()
-        except OSError:
-            local = ""
-        mine = f"{local[0]}:{local[1]}" if isinstance(local, tuple) else local or "?"
-        return f"{mine} <-> {_told(self.address)}"
-
     def release(self) -> None:
-        """Give the connection back, to be lent again unless it failed."""
+        """Return the connection to its pool; close it if a read or a write failed."""
         if self._is_broken:
             self._handle.discard()
         else:
             self._handle.release()
 
     def discard(self) -> None:
-        """Have the connection closed."""
+        """Close the connection."""
         self._handle.discard()
 
     close = discard
@@ -344,12 +218,7 @@ class ManagedConnection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: "type[BaseException] | None",
-        error: "BaseException | None",
-        traceback: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self.release()
         else:
@@ -357,20 +226,17 @@ class ManagedConnection:
 
     def __repr__(self) -> str:
         state = "active" if self.is_active else "inactive"
-        return f"<{type(self).__name__} to {_told(self.address)}: {state}>"
-
-
-_UNSET: Final[Any] = object()
+        return f"<{type(self).__name__} to {address_text(self.address)}: {state}>"
 
 
 def _dialling(options: ConnectionOptions) -> ConnectionOptions:
-    if options.open is not _dialled:
+    if options.open is not None:
         return options
-    return replace(options, open=functools.partial(dial, options=options))
+    return replace(options, open=partial(dial, options=options))
 
 
 class SimpleConnectionPool:
-    """Lends connections to one address. `resources` is the pool behind it, for all the rest."""
+    """Pool of connections to one address. `resources` is the resource pool behind it."""
 
     __reduce_ex__ = refuse_copies
 
@@ -378,27 +244,26 @@ class SimpleConnectionPool:
         self._options = options
         self.resources: Final = SimpleResourcePool(_dialling(options), parse_address(address))
 
-    def get(self, timeout: float | None = _UNSET) -> ManagedConnection:
-        """Return a connection; `timeout` is how long to wait for one to be free.
+    def get(self, timeout: Timeout = UNSET) -> ManagedConnection:
+        """Return a connection; wait at most `timeout` for a free one.
 
         Raises what ``SimpleResourcePool.get`` and ``dial`` do.
         """
-        more = {} if timeout is _UNSET else {"timeout": timeout}
-        return ManagedConnection(self.resources.get(**more), self._options)
+        return ManagedConnection(self.resources.get(timeout), self._options)
 
     def stats(self) -> PoolStats:
-        """Return what the pool holds and did."""
+        """Return the pool's statistics."""
         return self.resources.stats()
 
     def enter_lame_duck_mode(self) -> None:
-        """Retire the pool: idle connections are closed now, the others when they come back."""
+        """Retire the pool: close idle connections now, those on loan as they come back."""
         self.resources.enter_lame_duck_mode()
 
 
 class MultiConnectionPool:
-    """Lends connections to many addresses, each with limits of its own.
+    """Pool of connections to many addresses, each with limits of its own.
 
-    `resources` is the pool behind it, whose locations are parsed addresses.
+    `resources` is the resource pool behind it, whose locations are parsed addresses.
     """
 
     __reduce_ex__ = refuse_copies
@@ -408,33 +273,31 @@ class MultiConnectionPool:
         self.resources: Final = MultiResourcePool(_dialling(options), map(parse_address, addresses))
 
     def register(self, address: Any) -> bool:
-        """Add an address; return False if it was there."""
+        """Add an address; return False for a known one."""
         return self.resources.register(parse_address(address))
 
     def unregister(self, address: Any) -> bool:
-        """Remove an address; its connections are closed, those on loan when they come back."""
+        """Remove an address; close its connections, those on loan as they come back."""
         return self.resources.unregister(parse_address(address))
 
     def set_addresses(self, addresses: Iterable[Any]) -> None:
-        """Have these addresses and no others, in one step; those that stay keep connections."""
+        """Replace the addresses, in one step; those that stay keep their connections."""
         self.resources.set_locations(map(parse_address, addresses))
 
     def addresses(self) -> list[Address]:
-        """Return the addresses, in the order in which they came."""
+        """Return the addresses, in the order in which they were added."""
         return self.resources.locations()
 
-    def get(self, address: Any, timeout: float | None = _UNSET) -> ManagedConnection:
-        """Return a connection to `address`; `timeout` is how long to wait for one to be free."""
-        more = {} if timeout is _UNSET else {"timeout": timeout}
-        handle = self.resources.get(parse_address(address), **more)
+    def get(self, address: Any, timeout: Timeout = UNSET) -> ManagedConnection:
+        """Return a connection to `address`; wait at most `timeout` for a free one."""
+        handle = self.resources.get(parse_address(address), timeout)
         return ManagedConnection(handle, self._options)
 
     def get_many(
-        self, addresses: Iterable[Any], timeout: float | None = _UNSET
+        self, addresses: Iterable[Any], timeout: Timeout = UNSET
     ) -> dict[Address, ManagedConnection | DropboxError]:
-        """Return for each address a connection, or the error that there is instead of it."""
-        more = {} if timeout is _UNSET else {"timeout": timeout}
-        found = self.resources.get_many(map(parse_address, addresses), **more)
+        """Return a connection, or the error in its place, for each address."""
+        found = self.resources.get_many(map(parse_address, addresses), timeout)
         return {
             address: each
             if isinstance(each, DropboxError)
@@ -443,7 +306,7 @@ class MultiConnectionPool:
         }
 
     def stats(self) -> PoolStats:
-        """Return the sums over the addresses there are."""
+        """Return the sums of the addresses' statistics."""
         return self.resources.stats()
 
     def enter_lame_duck_mode(self) -> None:

@@ -16,6 +16,7 @@ from godropbox import _kernels, caching, errors, hash2, memcache, net2, resource
 from godropbox.database import sqlbuilder as sb
 from godropbox.database.sqltypes import SqlMode
 from godropbox.memcache import codec, compressors, hooks, leases, serializers, testing
+from godropbox.memcache.fleet.manager import PooledShardManager
 
 MODULES = [
     "caching",
@@ -24,13 +25,17 @@ MODULES = [
     "errors",
     "hash2",
     "memcache",
+    "memcache.address",
     "memcache.compressors",
+    "memcache.fleet.manager",
+    "memcache.fleet.options",
+    "memcache.fleet.placement",
+    "memcache.fleet.shards",
     "memcache.hooks",
     "memcache.leases",
+    "memcache.managers",
     "memcache.options",
     "memcache.serializers",
-    "memcache.shard_manager",
-    "memcache.sharding",
     "memcache.testing",
     "murmur3",
     "net2",
@@ -97,7 +102,15 @@ VALUES: list[Any] = [
 ]
 
 # Bases, which nobody makes; what is made is in the lists. And what a user's own rules hold.
-BASES: set[type] = {sb.Change, sb.Column, sb.Expression, sb.Query, sb.Source, sb.Statement}
+BASES: set[type] = {
+    PooledShardManager,
+    sb.Change,
+    sb.Column,
+    sb.Expression,
+    sb.Query,
+    sb.Source,
+    sb.Statement,
+}
 ELSEWHERE: set[type] = {
     errors.context,  # a block of code
     # Which copy and pickle as far as what they hold does: functions, a package's encoder.

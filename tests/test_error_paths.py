@@ -450,7 +450,9 @@ def test_a_dial_says_what_failed_however_it_says_it(monkeypatch: pytest.MonkeyPa
         raise OddOSError(5)
 
     monkeypatch.setattr("socket.getaddrinfo", lookup)
-    with pytest.raises(net2.DialError, match="OddOSError whose __str__ raised OddError"):
+    with pytest.raises(
+        errors.ConnectionLostError, match="OddOSError whose __str__ raised OddError"
+    ):
         net2.dial("nowhere:1", net2.ConnectionOptions())
 
 

@@ -1,7 +1,8 @@
 """The layers hold: who may import whom, as the design's table says.
 
-``LAYERS`` and ``BANNED`` are the rules and ``violations`` applies them, to the real tree and to
-made-up imports, so that the test is seen to fail where a rule is broken.
+``LAYERS`` and ``BANNED`` are the rules for each import and ``violations`` applies them; ``NO_IO``
+is the rule for imports of imports and ``io_chains`` applies it. Both judge the real tree and
+made-up ones, so that the test is seen to fail where a rule is broken.
 """
 
 import ast
@@ -9,21 +10,47 @@ import re
 from pathlib import Path
 
 import pytest
-from support.imports import Import, modules, python_imports, pyx_imports, strings, tree_imports
+from support.imports import (
+    Import,
+    import_chain,
+    modules,
+    python_imports,
+    pyx_imports,
+    strings,
+    tree_imports,
+)
 
 from godropbox import _kernels
 
 ROOT = Path(__file__).parent.parent
 
 SHARED = r"godropbox\._kernels\._\w+"
-BASE = r"godropbox\._kernels(\._(args|guarded|identity))?|godropbox\.errors"
+BASE = r"godropbox\._kernels(\._(args|guarded|identity|uncompiled))?|godropbox\.errors"
+STAND_INS = r"godropbox(\.\w+)*\._uncompiled"
+ADDRESS = r"godropbox\._address"
+DIAL = r"godropbox\._dial"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
 FORKS = r"godropbox\._forks|godropbox\._calls"
 POOLS = r"godropbox\.resource_pool(\.\w+)*"
-NET = rf"{POOLS}|godropbox\.net2(\.\w+)*"
+NET = r"godropbox\.net2(\.\w+)*"
 HASHES = r"godropbox\.hash2|godropbox\.murmur3"
-MEMCACHE = r"godropbox\.memcache(\.\w+)*"
+
+# memcache, from below.
+GROUND = r"godropbox\.memcache\.(types|errors|responses|address)"
+PROTOCOL = r"godropbox\.memcache\.protocol(\.\w+)*"
+FLEET = r"godropbox\.memcache\.fleet(\.\w+)*"
+POLICY = r"godropbox\.memcache\.(operations|steps|_answers)"
+SYNC = (
+    r"godropbox\.memcache\.(sync|dial|connection|raw|clients|sharded_client|managers"
+    r"|scatter|_errands|_multi|_quick)"
+)
+AIO = r"godropbox\.memcache\.aio(\.\w+)*"
+CLIENT = (
+    r"godropbox\.memcache(\.(client|leases|options|batches|codec|serializers|compressors|hooks"
+    r"|testing))?"
+)
+BELOW_MEMCACHE = rf"{BASE}|{STAND_INS}|{FORKS}|{ADDRESS}|{POOLS}"
 
 # One row a layer: the modules in it, and the modules of this package that they may import. The
 # first row that matches holds, and a module that matches none needs a row.
@@ -31,33 +58,57 @@ LAYERS = [
     (r"godropbox", r"godropbox\._kernels"),
     (r"godropbox\.__main__", r"godropbox|godropbox\._kernels"),
     (r"godropbox\._kernels", rf"godropbox\._kernels\.\w+_(c|py)|{SHARED}"),
+    # What compiled modules cimport: the C face of a kernel, under the name of the chooser's.
+    (r"godropbox\._kernels\.sqltext", r"godropbox\._kernels\.sqltext_c"),
     # Those that receive replies know the kernel that reads them, and the batch where keys are.
-    (r"godropbox\._kernels\.(line|scatter)_c", rf"{SHARED}|godropbox\._kernels\.wire_(c|io)"),
     (
-        r"godropbox\._kernels\.batch_(c|things)",
+        r"godropbox\._kernels\.((line|scatter)_c|wire_io)",
+        rf"{SHARED}|godropbox\._kernels\.wire_(c|io)",
+    ),
+    (
+        r"godropbox\._kernels\.(batch_(c|things)|wire_batch)",
         rf"{SHARED}|godropbox\._kernels\.(batch_things|placement_c|wire_(batch|c|io))",
     ),
     (r"godropbox\._kernels\.(line|scatter)_py", rf"{SHARED}|godropbox\._kernels\.wire_py"),
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._(args|guarded))?"),
     (r"godropbox\.database", r"(?!)"),
+    (STAND_INS, r"(?!)"),
     (rf"{HASHES}|{SQLTYPES}", BASE),
     (r"godropbox\._calls", r"godropbox\._kernels\._guarded"),
     (r"godropbox\._forks", r"godropbox\._calls"),
-    (POOLS, rf"{BASE}|{FORKS}|{POOLS}"),
-    (BUILDER, rf"{BASE}|{SQLTYPES}|{BUILDER}"),
-    (r"godropbox\.net2(\.\w+)*", rf"{BASE}|{NET}"),
-    (MEMCACHE, rf"{BASE}|{FORKS}|{HASHES}|{NET}|{MEMCACHE}"),
+    (ADDRESS, BASE),
+    (POOLS, rf"{BASE}|{STAND_INS}|{FORKS}|{POOLS}"),
+    (BUILDER, rf"{BASE}|{STAND_INS}|godropbox\._kernels\.sqltext|{SQLTYPES}|{BUILDER}"),
+    (DIAL, rf"{BASE}|{ADDRESS}"),
+    (NET, rf"{BASE}|{ADDRESS}|{DIAL}|{POOLS}|{NET}"),
+    (GROUND, rf"{BELOW_MEMCACHE}|{GROUND}"),
+    (PROTOCOL, rf"{BELOW_MEMCACHE}|{GROUND}|{PROTOCOL}"),
+    (FLEET, rf"{BELOW_MEMCACHE}|{HASHES}|{GROUND}|{PROTOCOL}|{FLEET}"),
+    (POLICY, rf"{BELOW_MEMCACHE}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}"),
+    (SYNC, rf"{BELOW_MEMCACHE}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{SYNC}"),
+    (AIO, rf"{BELOW_MEMCACHE}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{AIO}"),
+    (CLIENT, rf"{BELOW_MEMCACHE}|godropbox\.memcache(\.\w+)*"),
     (r"godropbox\.caching(\.\w+)*", r"godropbox(?!\.__main__).*"),
 ]
 
-IO = r"asyncio|selectors|select|socket|socketserver|ssl|urllib|http"
-SOCKETS = r"godropbox\.memcache\.(channel|connection|raw|scatter|sharded|sharded_client|client)"
+# What does I/O: these of the standard library, and the kernels that send and receive.
+IO = re.compile(
+    r"asyncio|selectors|select|_?socket|socketserver|_?ssl|urllib|http"
+    r"|godropbox\._kernels\.(line|scatter)"
+)
+BLOCKING = rf"{DIAL}|{NET}|godropbox\.memcache\.(sync|dial|connection|scatter)"
+
+# The modules that reach no I/O, through whatever they import.
+NO_IO = re.compile(
+    rf"{ADDRESS}|godropbox\.errors|{HASHES}|{SQLTYPES}|{BUILDER}|{POOLS}"
+    rf"|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|godropbox\.caching\.consistency\.protocol"
+)
 
 # One row a ban: the modules it binds, what they may not import from outside this package, why.
 BANNED = [
     (r"(?!.*\baio\b).*", r"asyncio", "only an aio module imports asyncio"),
-    (rf"(?!godropbox\.net2|{SOCKETS}|.*\baio\b).*", IO, "does no I/O"),
+    (rf"(?!({BLOCKING})$|.*\baio\b).*", IO.pattern, "does no I/O"),
     (POOLS, r"time\.(?!monotonic).*|threading\.Timer", "its clock is injected"),
     (r"godropbox(?!\.__main__).*", r"numpy|six|cffi|ctypes", "no run-time dependency"),
 ]
@@ -83,9 +134,20 @@ def violations(module: str, imports: list[Import]) -> list[str]:
         for rows, banned, why in BANNED:
             top = each.module.split(".")[0]
             full = f"{each.module}.{each.name}"
-            if re.fullmatch(rows, module) and any(re.fullmatch(banned, n) for n in (top, full)):
+            runs = not each.for_types
+            if (
+                runs
+                and re.fullmatch(rows, module)
+                and any(re.fullmatch(banned, n) for n in (top, full))
+            ):
                 found.append(f"{module} may not import {each.module}: {why}")
     return found
+
+
+def io_chains(graph: dict[str, list[Import]]) -> list[str]:
+    """Return the chains of imports by which a module of ``NO_IO`` reaches I/O."""
+    chains = [import_chain(module, graph, IO) for module in graph if NO_IO.fullmatch(module)]
+    return [" -> ".join(chain) for chain in chains if chain]
 
 
 def circles(graph: dict[str, list[Import]]) -> list[str]:
@@ -113,24 +175,40 @@ def sources(*patterns: str) -> list[Path]:
 
 PYTHON = sources("godropbox/**/*.py", "tests/**/*.py", "bench/**/*.py", "setup.py")
 PYX = sources("godropbox/**/*.pyx")
+PXD = sources("godropbox/**/*.pxd")
 OURS = [*PYTHON, *PYX, *(path.with_suffix(".pyi") for path in PYX)]
 C = sources("csrc/*.[ch]", "tests/csrc/*.[ch]")
 
 
-def test_every_module_imports_what_its_layer_may() -> None:
-    tree = tree_imports(ROOT)
+@pytest.fixture(scope="module")
+def tree() -> dict[str, list[Import]]:
+    return tree_imports(ROOT)
+
+
+def test_every_module_imports_what_its_layer_may(tree: dict[str, list[Import]]) -> None:
     assert {"godropbox", "godropbox._kernels", "godropbox._kernels._args"} <= set(tree)
     assert [line for module, found in tree.items() for line in violations(module, found)] == []
 
 
 def test_nothing_is_included() -> None:
     """What two kernels share they cimport: an include would hide from these tests what it needs."""
-    assert [str(path) for path in PYX if re.search(r"^\s*include\b", path.read_text(), re.M)] == []
+    assert [
+        str(path) for path in PYX + PXD if re.search(r"^\s*include\b", path.read_text(), re.M)
+    ] == []
     assert sources("godropbox/**/*.pxi") == []
 
 
-def test_no_circles() -> None:
-    assert circles(tree_imports(ROOT)) == []
+def test_what_does_no_io_reaches_none(tree: dict[str, list[Import]]) -> None:
+    judged = {module for module in tree if NO_IO.fullmatch(module)}
+    assert {"godropbox.memcache.fleet.manager", "godropbox.memcache.protocol.exchange"} <= judged
+    assert io_chains(tree) == []
+    # The rule sees through a module in between.
+    client = import_chain("godropbox.memcache.client", tree, IO)
+    assert len(client) > 2
+
+
+def test_no_circles(tree: dict[str, list[Import]]) -> None:
+    assert circles(tree) == []
 
 
 @pytest.mark.parametrize(
@@ -147,6 +225,8 @@ def test_no_circles() -> None:
         ("godropbox.resource_pool._simple", "from ..net2 import dial"),
         ("godropbox.net2", "from .memcache import raw"),
         ("godropbox.net2", "import asyncio"),
+        ("godropbox._address", "import socket"),
+        ("godropbox._address", "from .net2 import dial"),
         ("godropbox.database", "from . import sqlbuilder"),
         ("godropbox.database.sqltypes", "from .sqlbuilder import Table"),
         ("godropbox.database.sqlbuilder.tables", "from ...net2 import Pool"),
@@ -155,6 +235,17 @@ def test_no_circles() -> None:
         ("godropbox.memcache.protocol.binary", "from asyncio import Queue"),
         ("godropbox.memcache.connection", "import asyncio"),
         ("godropbox.memcache.aio", "from ..caching import Layer"),
+        ("godropbox.memcache.aio", "from .sync import Driver"),
+        ("godropbox.memcache.sync", "from .aio import Driver"),
+        ("godropbox.memcache.sync", "from .client import Client"),
+        ("godropbox.memcache.steps", "from .sync import Driver"),
+        ("godropbox.memcache.steps", "from ..net2 import dial"),
+        ("godropbox.memcache.fleet.manager", "from ..steps import Get"),
+        ("godropbox.memcache.protocol.base", "from ..fleet.shards import Shard"),
+        ("godropbox.memcache.types", "from .protocol.base import Protocol"),
+        ("godropbox.memcache.address", "from .fleet.options import ShardOptions"),
+        ("godropbox.memcache.raw", "import socket"),
+        ("godropbox.memcache.raw", "from .._kernels import line"),
         ("godropbox.memcache.raw", "from .._kernels.wire_c import parse"),
         ("godropbox.hash2", "from ._kernels.hash2_py import consistent_hash"),
         ("godropbox.hash2", "from ._kernels import _load"),
@@ -183,9 +274,11 @@ def test_a_forbidden_import_is_reported(module: str, line: str) -> None:
         ("godropbox.hash2", "from ._kernels import hash2\nfrom ._kernels._args import shown"),
         ("godropbox.net2", "import socket, time\nfrom . import resource_pool"),
         ("godropbox.resource_pool._options", "from time import monotonic"),
-        ("godropbox.memcache.aio", "import asyncio\nfrom . import ascii"),
+        ("godropbox.memcache.aio", "import asyncio\nfrom .protocol.ascii import AsciiProtocol"),
         ("godropbox.memcache.protocol.ascii", "from .exchange import Exchange"),
-        ("godropbox.memcache.raw", "import socket\nfrom ..net2 import Pool"),
+        ("godropbox.memcache.dial", "import socket\nfrom .._dial import dial"),
+        ("godropbox.memcache.fleet.options", "if TYPE_CHECKING:\n    import ssl"),
+        ("godropbox.memcache.client", "from .sync import Driver\nfrom .steps import Get"),
         ("godropbox.database.sqlbuilder.tables", "from ..sqltypes import literal"),
         ("godropbox.errors", "if TYPE_CHECKING:\n    from ._kernels import hash2"),
         ("godropbox._kernels.wire_py", "from ._args import bad_int"),
@@ -209,6 +302,103 @@ def test_an_allowed_import_is_not(module: str, line: str) -> None:
 def test_a_forbidden_import_of_cython_is_reported(line: str) -> None:
     found = pyx_imports(line, "godropbox._kernels.hash2_c", known={"godropbox.errors"})
     assert violations("godropbox._kernels.hash2_c", found) != []
+
+
+def written(root: Path, files: dict[str, str]) -> Path:
+    """Write the files of a made-up package, by their paths in it, and return their root."""
+    for name, text in files.items():
+        path = root / "godropbox" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("memcache/protocol/ascii", "from ..connection cimport Connection"),
+        ("memcache/protocol/ascii", "from godropbox.memcache.connection cimport Connection"),
+        ("memcache/responses", "cimport godropbox.memcache.fleet.shards as shards"),
+        (
+            "memcache/responses",
+            "from .fleet cimport (\n    manager,  # no such face\n    shards,\n)",
+        ),
+        ("resource_pool/_ledger", "from godropbox.memcache cimport responses"),
+        ("database/sqlbuilder/_nodes", "from godropbox._kernels.sqltext_c cimport Text"),
+        ("database/sqlbuilder/_nodes", "from godropbox._kernels cimport sqltext_c as sqltext"),
+        ("database/sqlbuilder/_nodes", "from ..._kernels cimport sqltext_c"),
+        ("_kernels/hash2_c", "from .sqltext_c cimport Text"),
+        ("_kernels/sqltext", "from .wire_c cimport Reply"),
+    ],
+)
+@pytest.mark.parametrize("has_module", [True, False])
+def test_a_pxd_that_crosses_a_layer_is_reported(
+    tmp_path: Path, name: str, line: str, has_module: bool
+) -> None:
+    faces = ("_kernels/sqltext_c", "_kernels/wire_c", "memcache/fleet/shards", "memcache/responses")
+    files = {f"{each}.pxd": "" for each in faces} | {f"{name}.pxd": f"# The C face.\n{line}\n"}
+    if has_module:
+        files[f"{name}.pyx" if name.endswith("_c") else f"{name}.py"] = ""
+    tree = tree_imports(written(tmp_path, files))
+    module = f"godropbox.{name.replace('/', '.')}"
+    assert violations(module, tree[module]) != []
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("memcache/protocol/ascii", "from .base cimport Protocol"),
+        ("memcache/fleet/shards", "cimport cython\nfrom libc.stdint cimport uint8_t"),
+        ("database/sqlbuilder/_nodes", "from godropbox._kernels cimport sqltext"),
+        ("database/sqlbuilder/_nodes", "from ..._kernels.sqltext cimport Text"),
+        ("_kernels/sqltext", "from .sqltext_c cimport Text, sendable"),
+    ],
+)
+def test_a_pxd_within_its_layer_is_not(tmp_path: Path, name: str, line: str) -> None:
+    files = {"_kernels/sqltext_c.pxd": "", "_kernels/sqltext.pxd": "", f"{name}.pxd": line}
+    tree = tree_imports(written(tmp_path, files))
+    module = f"godropbox.{name.replace('/', '.')}"
+    assert violations(module, tree[module]) == []
+
+
+SOCKETS = {"net2.py": "import socket\n", "memcache/connection.py": "def f():\n    import ssl\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "chains"),
+    [
+        (
+            {"memcache/steps.py": "from ..net2 import dial"},
+            ["godropbox.memcache.steps -> godropbox.net2 -> socket"],
+        ),
+        (
+            {
+                "memcache/fleet/manager.py": "from . import helper",
+                "memcache/fleet/helper.py": "from ..connection import Connection",
+            },
+            [
+                f"godropbox.memcache.fleet.{chain}godropbox.memcache.connection -> ssl"
+                for chain in ("helper -> ", "manager -> godropbox.memcache.fleet.helper -> ")
+            ],
+        ),
+        (
+            {"memcache/operations.py": "", "memcache/operations.pxd": "from .connection cimport C"},
+            ["godropbox.memcache.operations -> godropbox.memcache.connection -> ssl"],
+        ),
+        ({"hash2.py": "import _socket"}, ["godropbox.hash2 -> _socket"]),
+        (
+            {"_kernels/__init__.py": "", "hash2.py": "from ._kernels import line"},
+            ["godropbox.hash2 -> godropbox._kernels.line"],
+        ),
+        ({"memcache/steps.py": "if TYPE_CHECKING:\n    from ..net2 import dial"}, []),
+        ({"memcache/steps.py": "from .types import Key", "memcache/types.py": "import enum"}, []),
+        ({"memcache/sync.py": "import socket"}, []),
+    ],
+)
+def test_io_behind_another_module_is_reported(
+    tmp_path: Path, files: dict[str, str], chains: list[str]
+) -> None:
+    assert io_chains(tree_imports(written(tmp_path, SOCKETS | files))) == chains
 
 
 def test_a_circle_is_reported() -> None:

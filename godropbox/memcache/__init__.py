@@ -7,16 +7,17 @@ operations of the raw clients over a fleet, which a ``ShardManager`` keeps and o
 operations. ``memcache.testing`` has a client that is all in memory.
 """
 
+from .address import Credentials
 from .batches import (
     FailedKeys,
     PartialNetworkError,
     PartialResultError,
     PartialServerError,
 )
-from .channel import Credentials, connect
 from .client import Client
 from .codec import UnreadableValueError
 from .connection import Channel, Connection
+from .dial import connect
 from .errors import (
     ClientClosedError,
     ConnectionLostError,
@@ -31,16 +32,8 @@ from .errors import (
     UnmappedKeyError,
     UsageError,
 )
-from .fleet.manager import (
-    BaseShardManager,
-    Fleet,
-    Shard,
-    ShardManager,
-    ShardOptions,
-    ShardState,
-    ShardStatus,
-    StaticShardManager,
-)
+from .fleet.manager import Fleet, Shard, ShardManager, ShardState, ShardStatus
+from .fleet.options import ShardOptions
 from .fleet.placement import (
     NOT_A_KEY,
     UNMAPPED,
@@ -55,6 +48,7 @@ from .fleet.placement import (
 )
 from .hooks import Event
 from .leases import LeaseTimeoutError
+from .managers import BaseShardManager, StaticShardManager
 from .options import ClientOptions
 from .protocol.ascii import AsciiProtocol
 from .protocol.binary import BinaryProtocol

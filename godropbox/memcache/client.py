@@ -15,9 +15,10 @@ from .._kernels._identity import refuse_copies
 from .batches import FAILURES, FailedKeys, partial_error
 from .codec import EMPTY, INT, TEXT, Codec, UnreadableValueError
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
-from .fleet.manager import ShardManager, StaticShardManager
+from .fleet.manager import ShardManager
 from .hooks import Observed
 from .leases import Leases
+from .managers import StaticShardManager
 from .options import ClientOptions, Expiry, as_expiry
 from .protocol.ascii import AsciiProtocol
 from .protocol.base import ranged

@@ -5,7 +5,13 @@ its words as the message and the status in ``fields``, or answered what answers 
 ``NetworkError``: no connection, a broken one, or no answer in time.
 """
 
-from ..errors import NetworkError, ServerError, UsageError
+from ..errors import (
+    ConnectionLostError,
+    DeadlineExceededError,
+    NetworkError,
+    ServerError,
+    UsageError,
+)
 
 __all__ = [
     "ClientClosedError",
@@ -52,11 +58,3 @@ class UnmappedKeyError(UsageError):
 
 class ReplyError(ServerError):
     """The reply does not answer the request; the client is invalid from then on."""
-
-
-class ConnectionLostError(NetworkError):
-    """The connection could not be made, was closed, or broke; the client is invalid."""
-
-
-class DeadlineExceededError(NetworkError):
-    """The operation did not end by its deadline."""

@@ -7,13 +7,15 @@ from caching.consist_support import Table, options
 from support.memcached import Server, running
 
 from godropbox.caching import ConsistentCacheOnStorage, FleetServers, WriteRefused
-from godropbox.memcache import InvalidTypeError, RawMetaClient, connect
-from godropbox.memcache.fleet.manager import (
+from godropbox.memcache import (
     BaseShardManager,
+    InvalidTypeError,
+    RawMetaClient,
     ShardOptions,
     ShardState,
     ShardStatus,
     StaticShardManager,
+    connect,
 )
 
 NOBODY = "127.0.0.1:1"

@@ -10,14 +10,22 @@ import pytest
 from support.memcached import Server
 
 from godropbox import memcache
-from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Item, Key, ServerError
+from godropbox.memcache import (
+    BaseShardManager,
+    InvalidArgumentError,
+    InvalidTypeError,
+    Item,
+    Key,
+    ServerError,
+    ShardState,
+    StaticShardManager,
+)
 from godropbox.memcache.batches import (
     PartialNetworkError,
     PartialResultError,
     PartialServerError,
 )
 from godropbox.memcache.client import Client
-from godropbox.memcache.fleet.manager import BaseShardManager, ShardState, StaticShardManager
 from godropbox.memcache.options import ClientOptions, as_expiry
 from godropbox.memcache.testing import MockClient
 

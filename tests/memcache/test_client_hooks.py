@@ -15,9 +15,8 @@ from prometheus_client import CollectorRegistry
 from support.memcached import Server
 
 from godropbox import memcache
-from godropbox.memcache import Item
+from godropbox.memcache import BaseShardManager, Item, ShardState
 from godropbox.memcache.client import Client
-from godropbox.memcache.fleet.manager import BaseShardManager, ShardState
 from godropbox.memcache.hooks import Event, OpenTelemetryHook, PrometheusHook
 from godropbox.memcache.testing import MockClient
 

@@ -8,7 +8,7 @@ import pytest
 from support.fleets import DOWN, FLEET, KEYS, Clock, Connections
 
 from godropbox import memcache
-from godropbox.memcache.fleet.manager import (
+from godropbox.memcache import (
     BaseShardManager,
     Fleet,
     Shard,

@@ -12,7 +12,7 @@ from pymemcache.client.hash import HashClient
 from support.memcached import Server, running
 
 from godropbox import memcache
-from godropbox.memcache.channel import parse_address
+from godropbox.memcache.address import parse_address
 from godropbox.memcache.fleet.placement import Jump, Ketama, Rendezvous, key_number
 
 KEYS = [f"{'user:' * (i % 40)}{i * 7919:06}" for i in range(9_000)]

@@ -10,8 +10,7 @@ from support.fleets import FLEET, KEYS, Connections
 from support.memcached import Server
 
 from godropbox import memcache
-from godropbox.memcache.connection import Connection
-from godropbox.memcache.fleet.manager import (
+from godropbox.memcache import (
     BaseShardManager,
     Fleet,
     Shard,
@@ -21,6 +20,7 @@ from godropbox.memcache.fleet.manager import (
     ShardStatus,
     StaticShardManager,
 )
+from godropbox.memcache.connection import Connection
 from godropbox.memcache.fleet.placement import Crc32, Hash2, Jump, Ketama, Rendezvous
 from godropbox.resource_pool import LameDuckError, PoolExhaustedError
 

@@ -8,8 +8,15 @@ from support.memcache_suite import CHECKS
 from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded, unverified
 
 from godropbox import memcache
-from godropbox.memcache import Item, MetaProtocol, ResponseStatus, ShardedClient
-from godropbox.memcache.fleet.manager import BaseShardManager, ShardState, StaticShardManager
+from godropbox.memcache import (
+    BaseShardManager,
+    Item,
+    MetaProtocol,
+    ResponseStatus,
+    ShardedClient,
+    ShardState,
+    StaticShardManager,
+)
 
 MISS = ResponseStatus.KEY_NOT_FOUND
 NOT_STORED = ResponseStatus.ITEM_NOT_STORED

@@ -19,8 +19,15 @@ from support.pools import until
 from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
 
 from godropbox import memcache
-from godropbox.memcache import AsciiProtocol, Connection, Item, ShardedClient
-from godropbox.memcache.fleet.manager import BaseShardManager, ShardOptions, StaticShardManager
+from godropbox.memcache import (
+    AsciiProtocol,
+    BaseShardManager,
+    Connection,
+    Item,
+    ShardedClient,
+    ShardOptions,
+    StaticShardManager,
+)
 from godropbox.resource_pool import LameDuckError, OpenError, PoolExhaustedError, PoolTimeoutError
 
 GRACE = 0.02 if "GODROPBOX_STRICT" in os.environ else 2.0

@@ -14,8 +14,15 @@ from typing import Any
 import pytest
 from support.server_fleets import PROTOCOLS, ServerFleet, loans, sharded
 
-from godropbox.memcache import GetResponse, Item, MetaProtocol, ShardedClient
-from godropbox.memcache.fleet.manager import BaseShardManager, ShardOptions, ShardState
+from godropbox.memcache import (
+    BaseShardManager,
+    GetResponse,
+    Item,
+    MetaProtocol,
+    ShardedClient,
+    ShardOptions,
+    ShardState,
+)
 
 SECONDS = float(os.environ.get("GODROPBOX_SWAP_SECONDS", "8"))
 STATES = list(ShardState)

@@ -29,8 +29,17 @@ from godropbox.caching.consistent import (
     ConsistentCacheOnStorage,
     WriteRefused,
 )
-from godropbox.memcache import Item, NetworkError, RawMetaClient, ServerError, connect
-from godropbox.memcache.fleet.manager import BaseShardManager, Fleet, ShardOptions, ShardState
+from godropbox.memcache import (
+    BaseShardManager,
+    Fleet,
+    Item,
+    NetworkError,
+    RawMetaClient,
+    ServerError,
+    ShardOptions,
+    ShardState,
+    connect,
+)
 from support.chaos_fleet import States
 from support.chaos_history import Kind, Record, packed
 from support.chaos_plan import Plan

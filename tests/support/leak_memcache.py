@@ -9,7 +9,6 @@ from typing import Any
 
 from godropbox import memcache
 from godropbox.memcache import AsciiProtocol, BinaryProtocol, MetaProtocol
-from godropbox.memcache.fleet import manager as shard_manager
 from godropbox.memcache.fleet import placement as sharding
 from support.knowing import answer_to_probe
 from support.leaking import Case, fails
@@ -28,7 +27,7 @@ RULES = (
 )
 PLACED = {type(rule).__name__: rule.bind(ADDRESSES) for rule in RULES}
 LONG_BATCH = [f"user:{i}" for i in range(300)]
-FLEETS = shard_manager.BaseShardManager()
+FLEETS = memcache.BaseShardManager()
 STATES = [[(address, state) for address in ADDRESSES[state:]] for state in (0, 1)]
 
 

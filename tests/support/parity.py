@@ -24,8 +24,9 @@ from godropbox.memcache import (
     Item,
     MetaProtocol,
     ShardedClient,
+    ShardOptions,
+    StaticShardManager,
 )
-from godropbox.memcache.fleet.manager import ShardOptions, StaticShardManager
 
 from .knowing import answer_to_probe
 

@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from godropbox.memcache import AsciiProtocol, BinaryProtocol, MetaProtocol, ShardedClient
-from godropbox.memcache.fleet.manager import BaseShardManager, ShardOptions, StaticShardManager
+from godropbox.memcache import (
+    AsciiProtocol,
+    BaseShardManager,
+    BinaryProtocol,
+    MetaProtocol,
+    ShardedClient,
+    ShardOptions,
+    StaticShardManager,
+)
 from support.memcached import Server, running
 
 __all__ = ["PROTOCOLS", "ServerFleet", "loans", "owner", "sharded", "unverified"]

@@ -1,6 +1,6 @@
 # The C face of `_clauses`.
 cimport cython
-from godropbox._kernels.sqltext_c cimport Text
+from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
 

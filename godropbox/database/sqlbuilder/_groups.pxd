@@ -1,6 +1,6 @@
 # The C face of `_groups`.
 cimport cython
-from godropbox._kernels.sqltext_c cimport Text
+from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._base cimport (
     above, always_null, depth_of, nulls_of, operand, predicate, write_operand
 )

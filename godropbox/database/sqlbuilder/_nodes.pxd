@@ -1,7 +1,7 @@
 # The C face of `_nodes`, for itself and for the modules compiled beside it.
 cimport cython
-from godropbox._kernels cimport sqltext_c as sqltext
-from godropbox._kernels.sqltext_c cimport Text
+from godropbox._kernels cimport sqltext
+from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._base cimport (
     Node, above, always_null, depth_of, never_true, nulls_of, operand, predicate, same_width,
     write_enclosed, write_operand

@@ -1,7 +1,7 @@
 # The C face of `_prepared`.
 cimport cython
-from godropbox._kernels cimport sqltext_c as sqltext
-from godropbox._kernels.sqltext_c cimport Text
+from godropbox._kernels cimport sqltext
+from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._render cimport Renderer, double_text
 
 cdef object new_text, plain_value, sent_value

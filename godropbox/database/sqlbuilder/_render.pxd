@@ -1,6 +1,6 @@
 # The C face of `_render`, for the modules compiled beside it.
 cimport cython
-from godropbox._kernels.sqltext_c cimport Text
+from godropbox._kernels.sqltext cimport Text
 
 cdef object new_text, sent_value
 cdef Py_ssize_t MAX_NAME

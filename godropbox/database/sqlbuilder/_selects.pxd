@@ -1,6 +1,6 @@
 # The C face of `_selects`, for itself and for the modules compiled beside it.
 cimport cython
-from godropbox._kernels.sqltext_c cimport Text
+from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._clauses cimport (
     expressions, ordered, unordered, write_comment, write_limit, write_list
 )

@@ -1,6 +1,6 @@
 # The C face of `_terms`, for itself and for the modules compiled beside it.
 cimport cython
-from godropbox._kernels.sqltext_c cimport Text
+from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._columns cimport Column
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._prepared cimport Place, new_place

@@ -1,6 +1,6 @@
 # The C face of `_writes`.
 cimport cython
-from godropbox._kernels.sqltext_c cimport Text
+from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._clauses cimport ordered, write_comment, write_limit, write_list
 from godropbox.database.sqlbuilder._columns cimport Column
 from godropbox.database.sqlbuilder._nodes cimport Expression, conjunction

@@ -1,17 +1,15 @@
-"""A fleet of memcached servers: which there are, in what state, and the connections to each.
+"""A fleet of memcached servers: which there are, in what state, and the pool of each.
 
-- ``ShardManager``: what a sharded client asks of a fleet's keeper.
-- ``BaseShardManager``: one whose fleet is told to it, by whoever learns of changes.
-- ``StaticShardManager``: one whose fleet is a list of addresses.
+- ``ShardManager``: what a sharded client asks of a fleet's manager.
+- ``PooledShardManager``: one over pools that a driver makes.
 - ``Fleet``, ``Shard``: an immutable snapshot of the servers, and one server of it.
 
-A change of the fleet is one assignment: who took the snapshot before it works with all of the old
-fleet, who takes it afterwards with all of the new. No I/O is done here: the connections come from
-``godropbox.resource_pool``, which opens them as the options say.
+A change of the fleet is one assignment: an operation works with the whole fleet of its snapshot,
+old or new. No I/O: the driver's pools open the connections.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 from ..._forks import begin_again_in_child
@@ -19,69 +17,67 @@ from ..._kernels._args import shown
 from ..._kernels._identity import refuse_copies
 from ...errors import NetworkError
 from ...resource_pool import LameDuckError, MultiResourcePool
-from ..channel import parse_address
+from ..address import parse_address
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..types import Key
 from .ejection import Ejection
 from .options import ShardOptions
-from .placement import UNMAPPED, Custom, Hash2, Placement, ShardFunction, as_shard_function
+from .placement import UNMAPPED, Custom, Placement, ShardFunction, as_shard_function
 from .shards import Fleet, Shard, ShardState
 
 __all__ = [
-    "BaseShardManager",
     "Fleet",
+    "PooledShardManager",
     "Shard",
     "ShardManager",
-    "ShardOptions",
     "ShardState",
     "ShardStatus",
-    "StaticShardManager",
 ]
 
 _MAX_SHARDS: Final = 65535
-_HASH2: Final = Hash2()
-_DEFAULT: Final = ShardOptions()
+_NOWHERE: Final = Custom(lambda key, shards: UNMAPPED).bind(())  # the placement of an empty fleet
 
 
 class ShardStatus(NamedTuple):
-    """A server and its state, as ``BaseShardManager.update_shard_states`` is told of them."""
+    """A server and its state, as ``update_shard_states`` takes them."""
 
     address: str
     state: ShardState = ShardState.ACTIVE
 
 
 class ShardManager(Protocol):
-    """The keeper of a fleet, whom a sharded client asks at the start of every operation.
+    """A fleet's manager, which a sharded client asks at the start of every operation.
 
-    One that has an attribute ``is_closed`` tells by it that it was closed.
+    An attribute ``is_closed``, if there is one, says whether it was closed.
     """
 
     def fleet(self) -> Fleet:
-        """Return the fleet as it is now."""
+        """Return the current fleet."""
 
     def failed(self, shard: Shard, error: BaseException) -> None:
-        """Learn that an operation on `shard` failed: no connection, a broken one, or no answer."""
+        """Count a failed operation on `shard`: no connection, a broken one, or no answer."""
 
     def succeeded(self, shard: Shard) -> None:
-        """Learn that one was answered; to be told where ``shard.failures`` is not 0."""
+        """Count an answered operation; called where ``shard.failures`` is not 0."""
 
     def close(self) -> None:
-        """Close the connections: the idle ones now, those on loan as they come back."""
+        """Close the connections: idle ones now, those on loan as they come back."""
 
 
-class BaseShardManager:
-    """A keeper that is told of changes by ``update_shard_states``; at first it has no servers.
+class PooledShardManager:
+    """Manager of a fleet over pools of connections; at first the fleet is empty.
 
-    `shard_func` is a shard function or a callable of a key and the number of shards. Threads may
-    share it. In the child of a fork it has the same fleet, and no connections yet.
+    `pools` lend the connections, one location an address. Threads may share a manager. In the
+    child of a fork it has the same fleet, and no connections yet.
     """
 
     __reduce_ex__ = refuse_copies
 
     def __init__(
         self,
-        shard_func: ShardFunction | Callable[[Any, int], int] = _HASH2,
-        options: ShardOptions = _DEFAULT,
+        shard_func: ShardFunction | Callable[[Any, int], int],
+        options: ShardOptions,
+        pools: MultiResourcePool,
     ) -> None:
         self._options: Final = options
         self._function: Final = as_shard_function(shard_func)
@@ -90,11 +86,11 @@ class BaseShardManager:
                 "ejected='next' needs a shard function in which keys have a next shard, "
                 f"got {shown(shard_func)}"
             )
-        self._pools: Final = MultiResourcePool(options.pool_options())
+        self._pools: Final = pools
         self._ejection: Final = Ejection(options)
-        self._fleet = Fleet((), _Nowhere())
+        self._fleet = Fleet((), _NOWHERE)
         self._addresses: tuple[str, ...] = ()
-        self._placement: Placement = _Nowhere()
+        self._placement: Placement = _NOWHERE
         self._is_closed = False
         self._lock = threading.Lock()  # held while the fleet is replaced
         begin_again_in_child(self)
@@ -103,20 +99,20 @@ class BaseShardManager:
         self._lock = threading.Lock()
 
     def fleet(self) -> Fleet:
-        """Return the fleet as it is now."""
+        """Return the current fleet."""
         return self._fleet
 
     def update_shard_states(self, states: Iterable[tuple[str, int] | ShardStatus]) -> None:
-        """Have these servers in these states, shard 0 first, and no others; in one step.
+        """Replace the fleet by these servers in these states, shard 0 first, in one step.
 
         `states` are ``ShardStatus``, or pairs of an address and a ``ShardState``; the addresses
-        are as ``connect`` takes them, each once, 65,535 at the most. What is wrong raises
+        are as ``connect`` takes them, each once, at most 65,535. A bad argument raises
         ``InvalidArgumentError`` or ``InvalidTypeError`` and changes nothing.
 
         Servers that stay keep their connections and their record of failures, whatever their new
-        ids and states. Those that go have idle connections closed at once, and those on loan as
-        they come back; an operation that took the fleet before may find such a server's pool
-        retired (``LameDuckError``), and should take the new one.
+        ids and states. Of those that go, idle connections are closed at once, and those on loan as
+        they come back; an operation on the fleet before may find such a server's pool retired
+        (``LameDuckError``), and should take the new fleet.
         """
         wanted = _checked(states)
         with self._lock:
@@ -124,7 +120,7 @@ class BaseShardManager:
                 raise LameDuckError("the shard manager was closed")
             addresses = tuple(status.address for status in wanted)
             if addresses != self._addresses:
-                self._placement = self._bound(addresses)
+                self._placement = self._function.bind(addresses) if addresses else _NOWHERE
             self._pools.set_locations(dict.fromkeys([*self._addresses, *addresses]))
             known = set(addresses)
             gone = [shard for shard in self._fleet.shards if shard.address not in known]
@@ -133,9 +129,6 @@ class BaseShardManager:
             for shard in gone:
                 shard._health.retire()
             self._pools.set_locations(addresses)
-
-    def _bound(self, addresses: Sequence[str]) -> Placement:
-        return self._function.bind(addresses) if addresses else _Nowhere()
 
     def _new_fleet(self, wanted: list[ShardStatus]) -> Fleet:
         old = {shard.address: shard for shard in self._fleet.shards}
@@ -152,23 +145,23 @@ class BaseShardManager:
         return Fleet(fleet, self._placement, not isinstance(self._function, Custom))
 
     def failed(self, shard: Shard, error: BaseException) -> None:
-        """Learn that an operation on `shard` failed; a ``NetworkError`` alone counts."""
+        """Count a failed operation on `shard`, where `error` is a ``NetworkError``."""
         if self._options.eject_after and isinstance(error, NetworkError):
             shard._health.failed()
 
     def succeeded(self, shard: Shard) -> None:
-        """Learn that one was answered; to be told where ``shard.failures`` is not 0."""
+        """Forget the failures of `shard`; called where there are any."""
         shard._health.succeeded()
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed; operations of its clients then raise ``ClientClosedError``."""
+        """Whether it was closed; its clients' operations then raise ``ClientClosedError``."""
         return self._is_closed
 
     def close(self) -> None:
-        """Close the connections: the idle ones now, those on loan as they come back.
+        """Close the connections: idle ones now, those on loan as they come back.
 
-        The fleet stays to be looked at, but lends no connections, and cannot be changed.
+        The fleet can still be read; it lends no connections, and cannot be changed.
         """
         with self._lock:
             self._is_closed = True
@@ -182,37 +175,6 @@ class BaseShardManager:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._fleet.shards)} shards>"
-
-
-class StaticShardManager(BaseShardManager):
-    """A keeper of the servers at `addresses`, at least one, shard 0 first, all of them active."""
-
-    def __init__(
-        self,
-        addresses: Sequence[str],
-        shard_func: ShardFunction | Callable[[Any, int], int] = _HASH2,
-        options: ShardOptions = _DEFAULT,
-    ) -> None:
-        if isinstance(addresses, (str, bytes)):
-            raise InvalidTypeError(f"addresses must be a list of str, got {shown(addresses)}")
-        states = [ShardStatus(address) for address in addresses]
-        if not states:
-            raise InvalidArgumentError("addresses must name at least one server, got none")
-        _checked(states)
-        super().__init__(shard_func, options)
-        self.update_shard_states(states)
-
-
-class _Nowhere:
-    """The placement in a fleet of no servers."""
-
-    __slots__ = ()
-
-    def of(self, key: Key) -> int:
-        return UNMAPPED
-
-    def of_many(self, keys: Iterable[Any]) -> list[int]:
-        return [UNMAPPED for _ in keys]
 
 
 class _Next:
@@ -233,7 +195,7 @@ class _Next:
         self._shards = shards
         self._addresses = [shard.address for shard in shards]
         self._ejection = ejection
-        # The shards that are left, and the placement among them: for as long as those are.
+        # The placement among the shards that are left, and which shards those are.
         self._spare: tuple[frozenset[int], Placement] = (frozenset(), placement)
 
     def of(self, key: Key) -> int:
@@ -245,22 +207,22 @@ class _Next:
 
     def of_many(self, keys: Iterable[Any]) -> list[int]:
         held = list(keys)
-        places = self._placement.of_many(held)
+        shards = self._placement.of_many(held)
         if self._ejection.admits_all:
-            return places
-        out = {i for i in set(places) if i >= 0 and not self._shards[i]._health.admits()}
+            return shards
+        out = {s for s in set(shards) if s >= 0 and not self._shards[s]._health.admits()}
         if not out:
-            return places
+            return shards
         spare = self._among_the_rest()
         if spare is None:
-            return places
-        moved = [i for i, place in enumerate(places) if place in out]
-        for i, place in zip(moved, spare.of_many([held[i] for i in moved]), strict=True):
-            places[i] = place
-        return places
+            return shards
+        moved = [i for i, shard in enumerate(shards) if shard in out]
+        for i, shard in zip(moved, spare.of_many([held[i] for i in moved]), strict=True):
+            shards[i] = shard
+        return shards
 
     def _among_the_rest(self) -> Placement | None:
-        """Return the placement among the shards that serve and are not ejected, if there are."""
+        """Return the placement among the shards that serve and are not ejected, None if none is."""
         left = frozenset(s.id for s in self._shards if s.serves and not s.is_ejected)
         known, placement = self._spare
         if left and left != known:
@@ -270,7 +232,7 @@ class _Next:
 
 
 def _checked(states: Any) -> list[ShardStatus]:
-    """Return the states of a fleet, or raise what is wrong with them."""
+    """Return the states of a fleet; raise ``InvalidArgumentError`` or ``InvalidTypeError``."""
     if isinstance(states, (str, bytes)) or not hasattr(type(states), "__iter__"):
         raise InvalidTypeError(
             f"states must be an iterable of pairs of an address and a state, got {shown(states)}"

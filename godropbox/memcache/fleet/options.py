@@ -1,4 +1,4 @@
-"""The options of a fleet: how its servers are reached, and when one is left alone."""
+"""The options of a fleet: how its servers are reached, and when one is left alone. No I/O."""
 
 import random
 from collections.abc import Callable
@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from ..._kernels._args import checked_int, shown
 from ...resource_pool import PoolOptions
-from ..channel import Credentials, begin_to_connect, connect
-from ..connection import Connection
+from ..address import Credentials
 from ..errors import InvalidArgumentError, InvalidTypeError
 
 __all__ = ["ShardOptions"]
@@ -22,7 +21,7 @@ class ShardOptions:
     - `timeout`: for a whole operation on one connection; None is none. Connecting is part of the
       first, unless it takes TLS, a login, or several addresses of a name: those have
       `connect_timeout`, and are made one after the other.
-    - `tls` is an ``ssl.SSLContext``, `auth` who is to be logged in.
+    - `tls` is an ``ssl.SSLContext``, `auth` are the credentials to log in with.
     - The limits for each server, of which None is none: `max_active` connections on loan,
       `max_idle` kept for later, `max_opens` made at a time; `pool_timeout`: how long to wait for
       one while `max_active` are on loan, where 0 fails at once; `max_idle_time`, `max_lifetime`:
@@ -76,19 +75,23 @@ class ShardOptions:
             raise InvalidArgumentError(
                 f"ejected must be 'miss' or 'next', got {shown(self.ejected)}"
             )
-        self.pool_options()  # which checks the limits
+        self.pool_options(repr)  # which checks the limits, and opens nothing
 
     @property
     def diverts(self) -> bool:
         """Whether keys of an ejected server go to the next."""
         return bool(self.eject_after) and self.ejected == "next"
 
-    def pool_options(self) -> PoolOptions:
-        """Return the options of a pool of such connections."""
+    def pool_options(
+        self, dial: Callable[[str], Any], abandon: Callable[[Any], object] | None = None
+    ) -> PoolOptions:
+        """Return the options of a pool of connections, made by `open`, by default by `dial`.
+
+        `abandon` closes what `dial` made, in the child of a fork, and sends the server nothing.
+        """
         return PoolOptions(
-            open=self._connect if self.open is None else self.open,
-            # A connection closes without a word to the server, whose other end the parent has.
-            abandon=Connection.close if self.open is None else None,
+            open=self.open or dial,
+            abandon=abandon if self.open is None else None,
             max_active=self.max_active,
             max_idle=self.max_idle,
             max_opens=self.max_opens,
@@ -98,20 +101,6 @@ class ShardOptions:
             clock=self.clock,
             random=self.random,
         )
-
-    def _connect(self, address: str) -> Connection:
-        channel = None
-        if self.tls is None and self.auth is None:
-            channel = begin_to_connect(address, self.timeout)
-        if channel is None:
-            channel = connect(
-                address,
-                timeout=self.timeout,
-                connect_timeout=self.connect_timeout,
-                tls=self.tls,
-                auth=self.auth,
-            )
-        return Connection(channel, self.timeout)
 
 
 def _number(name: str, value: Any) -> float:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from ..._kernels import placement as _kernel
 from ..._kernels._args import checked_int, shown
-from ..channel import parse_address
+from ..address import DEFAULT_PORT, parse_address
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..types import Key
 
@@ -40,8 +40,6 @@ UNMAPPED: Final = -1
 
 NOT_A_KEY: Final = _kernel.NOT_A_KEY
 """In a batch, -2: the shard of what is neither str nor bytes, or is text without UTF-8."""
-
-_MEMCACHED_PORT: Final = 11211
 
 key_number = _kernel.fnv1a
 
@@ -288,7 +286,7 @@ def _ketama_name(address: str) -> bytes:
     if isinstance(parsed, str):  # libmemcached gives a Unix socket port 0
         parsed = parsed, 0
     host, port = parsed
-    return (host if port == _MEMCACHED_PORT else f"{host}:{port}").encode()
+    return (host if port == DEFAULT_PORT else f"{host}:{port}").encode()
 
 
 def _digests(weight: int, total: int, servers: int) -> int:
