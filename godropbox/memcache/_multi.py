@@ -14,7 +14,7 @@ from .errors import UsageError
 from .fleet.manager import Shard, ShardManager, ShardState
 from .fleet.placement import NOT_A_KEY
 from .protocol.base import Protocol
-from .protocol.chunks import key_parts, mutation_parts
+from .protocol.chunks import key_chunks, mutation_chunks
 from .protocol.exchange import Exchange, GetManyExchange
 from .responses import (
     GetResponse,
@@ -98,7 +98,7 @@ def get_many(
     def make(errand: Errand, whole: bool) -> list[Exchange]:
         if whole:
             return [_gets(protocol, found, errand.things)]
-        return [protocol.get_multi(part) for part in key_parts(protocol, errand.things)]
+        return [protocol.get_multi(part) for part in key_chunks(protocol, errand.things)]
 
     run(manager, errands, make, timeout)
     moved: dict[Key, Any] = {}
@@ -182,7 +182,7 @@ def mutate_many(
             _put_failed(protocol, answers, keys, errand, False)
 
     def made(errand: Errand, whole: bool) -> list[Exchange]:
-        parts = [errand.things] if whole else mutation_parts(errand.things, False)
+        parts = [errand.things] if whole else mutation_chunks(errand.things, False)
         return [make(part) for part in parts]
 
     run(manager, errands, made, timeout)

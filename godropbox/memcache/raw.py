@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .connection import Channel, Connection, Seconds
 from .protocol.base import Protocol
-from .protocol.chunks import key_parts, mutation_parts
+from .protocol.chunks import key_chunks, mutation_chunks
 from .responses import (
     CountResponse,
     GetResponse,
@@ -73,11 +73,11 @@ class RawClient(Connection):
         finally:
             self._lock.release()
 
-    def _key_parts(self, keys: Iterable[Key]) -> list[list[Key]]:
-        return key_parts(self._protocol, keys)
+    def _key_chunks(self, keys: Iterable[Key]) -> list[list[Key]]:
+        return key_chunks(self._protocol, keys)
 
-    def _mutation_parts(self, things: Iterable[Any]) -> list[list[Any]]:
-        return mutation_parts(things, self._plain)
+    def _mutation_chunks(self, things: Iterable[Any]) -> list[list[Any]]:
+        return mutation_chunks(things, self._plain)
 
     # Operations; what each does is told once more and in full in ``protocol``
 
@@ -89,7 +89,7 @@ class RawClient(Connection):
     def get_multi(self, keys: Iterable[Key]) -> Mapping[Key, GetResponse]:
         """Get many items: an answer for every key, under the key as it was given."""
         responses: Mapping[Key, GetResponse] = self._run_batch(
-            self._protocol.get_multi, keys, self._key_parts
+            self._protocol.get_multi, keys, self._key_chunks
         )
         return responses
 
@@ -150,7 +150,7 @@ class RawClient(Connection):
         return self._mutate_many(self._protocol.delete_multi, keys)
 
     def _mutate_many(self, make: Callable[..., Any], things: Iterable[Any]) -> list[MutateResponse]:
-        responses: list[MutateResponse] = self._run_batch(make, things, self._mutation_parts)
+        responses: list[MutateResponse] = self._run_batch(make, things, self._mutation_chunks)
         return responses
 
     def touch(self, key: Key, expire: Int) -> MutateResponse:
