@@ -204,7 +204,7 @@ def has_repeats(list keys not None):
 
 @cython.boundscheck(True)  # the items are unchecked: not tuples, or too short
 def token_kinds(items):
-    """Return 1 if an item has no CAS token, 2 if an item has one, 3 if both occur, 0 if no items."""
+    """Return 1 if some items have no CAS token, 2 if some have one, 3 if both; 0 if empty."""
     cdef int kinds = 0
     cdef object token
     for each in items:

@@ -68,7 +68,7 @@ def has_repeats(keys: list[Any]) -> bool:
 
 
 def token_kinds(items: Iterable[Any]) -> int:
-    """Return 1 if an item has no CAS token, 2 if an item has one, 3 if both occur, 0 if no items."""
+    """Return 1 if some items have no CAS token, 2 if some have one, 3 if both; 0 if empty."""
     kinds = 0
     for each in items:
         kinds |= 2 if each[3] else 1
