@@ -136,7 +136,7 @@ class MockClient:
 
     def _failure(self) -> ServerError:
         status = ResponseStatus.INTERNAL_ERROR
-        return ServerError("SERVER_ERROR the mock was told to fail", status=status)
+        return ServerError("SERVER_ERROR the mock is set to fail", status=status)
 
     # Reading
 

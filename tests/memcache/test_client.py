@@ -546,7 +546,7 @@ def test_failures_of_reads_raise_unless_they_are_to_be_misses() -> None:
     reads: list[Callable[[], Any]] = [lambda: client.get("k"), lambda: client.gets("k")]
     reads += [lambda: client.gat("k", 1), lambda: client.get_many(["k"])]
     for read in reads:
-        with pytest.raises(ServerError, match="told to fail"):
+        with pytest.raises(ServerError, match="set to fail"):
             read()
     assert forgiving.get("k", 5) == 5
     assert forgiving.gets("k", 5) == (5, None)
