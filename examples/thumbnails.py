@@ -1,9 +1,9 @@
-"""A page of 200 thumbnails out of a sharded cache: one by one, and all at once.
+"""A page of 200 thumbnails from a sharded cache: one by one, and in one batch.
 
-Run it: ``python examples/thumbnails.py``. It starts four memcached on free ports (or takes those
-of ``--servers``), fills them from a slow store as the first page is asked for, then times the same
-page with a get for each thumbnail and with one ``get_many``, and says what it saw. ``--chart``
-draws that as SVG. Without memcached it runs on the client in memory, and says so.
+Run ``python examples/thumbnails.py``. It starts four memcached servers on free ports (or uses those
+of ``--servers``), times a page with one get per thumbnail and with one ``get_many``, first with an
+empty cache over a slow store, then with a full one, and prints the result. ``--chart`` plots it as
+SVG. Without memcached it uses the in-memory client, and says so.
 """
 
 import argparse
@@ -24,21 +24,21 @@ Page = Callable[[list[str]], dict[str, bytes]]
 
 
 class Store:
-    """The place where thumbnails are kept for good: slow, whether for one or for many."""
+    """Permanent storage of thumbnails; a load is slow, whether of one or of many."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.asked = 0
 
     def load(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return thumbnails, of about 4 KiB each."""
+        """Return the thumbnails, 4 KiB each."""
         self.asked += 1
         time.sleep(self.seconds)
         return {name: name.encode().ljust(4096, b".") for name in names}
 
 
 def one_by_one(client: Client, store: Store) -> Page:
-    """Return how a page is made with a get, and maybe a load and a set, for each thumbnail."""
+    """Return a function that builds a page with one get, and on a miss a load, per thumbnail."""
 
     def page(names: list[str]) -> dict[str, bytes]:
         found = {}
@@ -54,7 +54,7 @@ def one_by_one(client: Client, store: Store) -> Page:
 
 
 def all_at_once(client: Client, store: Store) -> Page:
-    """Return how a page is made with one get, and maybe one load and one set, for all."""
+    """Return a function that builds a page with one get, and on misses one load, for all."""
 
     def page(names: list[str]) -> dict[str, bytes]:
         found = client.get_many(names)
@@ -70,7 +70,7 @@ def all_at_once(client: Client, store: Store) -> Page:
 
 @contextlib.contextmanager
 def servers(count: int) -> Iterator[list[str]]:
-    """Run memcached on free ports; give their addresses, none if it is not installed."""
+    """Run memcached servers on free ports; yield their addresses, none if not installed."""
     program = shutil.which("memcached")
     running: list[subprocess.Popen[bytes]] = []
     addresses = []
@@ -94,7 +94,7 @@ def servers(count: int) -> Iterator[list[str]]:
 
 
 def wait_for(address: str) -> None:
-    """Return when somebody listens at an address."""
+    """Wait until a server listens on `address`."""
     host, _, port = address.partition(":")
     for _ in range(200):
         with contextlib.suppress(ConnectionRefusedError):
@@ -105,7 +105,7 @@ def wait_for(address: str) -> None:
 
 
 def timed(page: Page, names: list[str]) -> float:
-    """Return the seconds that a page took."""
+    """Return the seconds that one page takes."""
     start = time.perf_counter()
     found = page(names)
     taken = time.perf_counter() - start
@@ -125,18 +125,18 @@ Panels = dict[str, dict[str, list[float]]]
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a time in three digits, or as many as it has before the point."""
+    """Format a time in milliseconds, with three significant digits."""
     return f"{1e3 * seconds:,.0f} ms" if seconds >= 0.1 else f"{1e3 * seconds:.3g} ms"
 
 
 def panel(title: str, rows: dict[str, list[float]], top: int) -> list[str]:
-    """Return the bars of one panel: medians, with a line over the middle half of the pages."""
+    """Return the bars of one panel: medians, with a line for the middle half of the pages."""
     quarters = {label: statistics.quantiles(times, n=4) for label, times in rows.items()}
     fastest = min(quarters, key=lambda label: quarters[label][1])
     scale = 410 / max(high for _, _, high in quarters.values())
     parts = [f'<text class="p" x="24" y="{top}">{title}</text>']
-    for place, (label, (low, median, high)) in enumerate(quarters.items()):
-        y = top + 12 + 30 * place
+    for row, (label, (low, median, high)) in enumerate(quarters.items()):
+        y = top + 12 + 30 * row
         left, end = 226 + scale * low, 226 + scale * high
         width = max(scale * median, 2)
         css = "b" if label == fastest else "o"
@@ -152,7 +152,7 @@ def panel(title: str, rows: dict[str, list[float]], top: int) -> list[str]:
 
 
 def chart(panels: Panels, title: str, note: str) -> str:
-    """Return the panels, each with a scale of its own, as SVG."""
+    """Return the panels as SVG, each with its own scale."""
     height = 96 + 96 * len(panels)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="860" height="{height}" role="img"'
@@ -164,18 +164,18 @@ def chart(panels: Panels, title: str, note: str) -> str:
         '<text class="n" x="24" y="56">time for a page: shorter is better; the thin line is the '
         "middle half of the pages</text>",
     ]
-    for place, (label, rows) in enumerate(panels.items()):
-        parts += panel(label, rows, 88 + 96 * place)
+    for index, (label, rows) in enumerate(panels.items()):
+        parts += panel(label, rows, 88 + 96 * index)
     return "\n".join([*parts, f'<text class="n" x="24" y="{height - 18}">{note}</text></svg>\n'])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Pages of thumbnails out of a sharded cache.")
-    parser.add_argument("--servers", nargs="*", help="memcached servers, instead of four new ones")
-    parser.add_argument("--thumbnails", type=int, default=200, help="how many on a page")
-    parser.add_argument("--pages", type=int, default=200, help="how many pages are timed")
+    parser = argparse.ArgumentParser(description="Pages of thumbnails from a sharded cache.")
+    parser.add_argument("--servers", nargs="*", help="addresses of memcached servers to use")
+    parser.add_argument("--thumbnails", type=int, default=200, help="number per page")
+    parser.add_argument("--pages", type=int, default=200, help="number of pages to time")
     parser.add_argument("--store", type=float, default=0.005, help="seconds that a load takes")
-    parser.add_argument("--chart", type=Path, help="where to write the chart")
+    parser.add_argument("--chart", type=Path, help="file to write the chart to")
     given = parser.parse_args(arguments)
     with contextlib.ExitStack() as stack:
         addresses = given.servers or stack.enter_context(servers(4))
@@ -183,7 +183,7 @@ def main(arguments: list[str] | None = None) -> None:
             where = f"{len(addresses)} memcached"
             client = Client(addresses, prefix="thumb:", timeout=5.0)
         else:
-            where = "a cache in memory, as memcached is not installed"
+            where = "an in-memory cache, because memcached is not installed"
             client = Client.over(MockClient())
         stack.enter_context(client)
         names = [f"photo-{number:05}" for number in range(given.thumbnails)]
@@ -193,11 +193,11 @@ def main(arguments: list[str] | None = None) -> None:
 def show(
     client: Client, store: Store, names: list[str], pages: int, where: str, path: Path | None
 ) -> None:
-    """Time the page each way, print what was seen, and draw it."""
+    """Time the page both ways, print the result, and plot it if `path` is given."""
     ways = {"one by one": one_by_one(client, store), "all at once": all_at_once(client, store)}
     empty: dict[str, list[float]] = {label: [] for label in ways}
     full: dict[str, list[float]] = {label: [] for label in ways}
-    # Turn by turn, so that whatever else the machine does slows both.
+    # Alternate, so that other load on the machine slows both alike.
     for _ in range(max(pages // 40, 2)):
         for label, page in ways.items():
             client.delete_many(names)

@@ -484,7 +484,7 @@ def test_an_error_of_a_shard_names_it_whatever_its_fields_and_its_class() -> Non
 def test_a_batch_that_failed_says_why_however_that_is_said(name: str) -> None:
     error: Any = EXCEPTIONS[name]()
     told = partial_error({}, {"key": error}, 2)
-    assert told.message.startswith("1 of 2 keys failed, 'key' by: ")
+    assert told.message.startswith("1 of 2 keys failed; 'key': ")
     assert told.__cause__ is error
 
 

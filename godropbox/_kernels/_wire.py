@@ -1,6 +1,6 @@
-"""What both twins of the memcached kernels share: numbers of the wire and the words of errors.
+"""Constants of the wire protocols and error messages, shared by the twins of the memcache kernels.
 
-The numbers are those of ``csrc/wire.h``. Only error paths call the functions.
+The constants equal those in ``csrc/wire.h``. The functions are called on error paths only.
 """
 
 import operator
@@ -87,10 +87,10 @@ REASONS = (
 
 
 class Row:
-    """One frame of a reply, for the operations that are too rare to have their own way out.
+    """One frame of a reply, for rare operations without a faster path.
 
-    `place` is which request of the batch it answers; `value` may be the text of an error, and
-    `line` is the whole line of a meta reply.
+    `place` is the index of its request in the batch; `value` may be the text of an error; `line` is
+    the whole line of a meta reply.
     """
 
     __slots__ = ("cas", "flags", "key", "line", "marks", "number", "place", "status", "value")
@@ -119,13 +119,13 @@ class Row:
 
 
 def bad_reply(reason: int, data: bytes, position: int) -> ValueError:
-    """Return the error for a reply that cannot be trusted from `position` on."""
+    """Return the error for a reply that is malformed at `position`."""
     excerpt = data[position : position + 60]
     return ValueError(f"{REASONS[reason]}: {excerpt!r} at byte {position} of the reply")
 
 
 def bad_key(key: object, prefix: bytes) -> Exception:
-    """Return the error for a key that may not go on the wire."""
+    """Return the error for a key that must not be sent."""
     if not isinstance(key, (str, bytes)):
         return TypeError(f"key must be str or bytes, got {shown(key)}")
     try:
@@ -144,17 +144,17 @@ def bad_key(key: object, prefix: bytes) -> Exception:
 
 
 def bad_item(item: object) -> TypeError:
-    """Return the error for what had to be an item."""
+    """Return the error for a value that is not an item."""
     return TypeError(f"item must be an Item, got {shown(item)}")
 
 
 def bad_size(size: int) -> ValueError:
-    """Return the error for a value that no server takes."""
+    """Return the error for a value that is too large for any server."""
     return ValueError(f"value must be at most 2**30 bytes, got {size}")
 
 
 def bad_token(cas: int) -> ValueError:
-    """Return the error for a token where the protocol has no place for one."""
+    """Return the error for a CAS token in an operation that cannot send one."""
     return ValueError(f"cas must be 0 for this operation of the ASCII protocol, got {cas}")
 
 

@@ -33,28 +33,28 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLong(object) except? -1
 
 cdef extern from *:
-    # What Cython makes its own large dicts with: the interpreter's way to do so, where it has one.
+    # What Cython itself uses for large dicts: presizes where the interpreter supports it.
     dict __Pyx_PyDict_NewPresized(Py_ssize_t)
 
 cdef extern from "wire.h":
     int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
 
 cdef enum:
-    LARGE = 16384  # from here on a value is sent from where it lies
+    LARGE = 16384  # values from this size on are not copied
     HEADER = 24
     NOOP = 0x0A
     SLOTS = 1024
-    LONG_AGO = 2592001  # the binary protocol has no negative expiry, but January 1970 is over
+    LONG_AGO = 2592001  # January 1970: the binary protocol has no negative expiry
 
 
 cdef class Writer:
-    """A growing request: finished chunks, large values among them, and the open one."""
+    """A request under construction: finished buffers, with large values as they are."""
     cdef char *data
     cdef size_t size, capacity
-    cdef list parts
+    cdef list buffers
 
     def __cinit__(self):
-        self.parts = []
+        self.buffers = []
 
     def __dealloc__(self):
         PyMem_RawFree(self.data)
@@ -120,7 +120,7 @@ cdef class Writer:
         return self.big_endian(cas, 8)
 
     cdef size_t key(self, object key, bytes prefix) except 0:
-        """Add a key under its prefix, checked; returns its size on the wire."""
+        """Add the prefix and the key, and check them; return their size."""
         cdef const char *text
         cdef Py_ssize_t size
         cdef size_t start = self.size, before = PyBytes_GET_SIZE(prefix)
@@ -135,17 +135,17 @@ cdef class Writer:
         return self.size - start
 
     cdef int value(self, object value, Py_buffer *view) except -1:
-        """Add a value, by reference if it is large. The view is the caller's to release."""
+        """Add a value, by reference if it is large; the caller releases the view."""
         if view.len < LARGE:
             return self.put(<const char *> view.buf, view.len)
         self.cut()
-        # A view holds a mutable buffer in place until the request is dropped.
-        self.parts.append(value if type(value) is bytes else value.cast("B"))
+        # A memoryview keeps a mutable buffer from being resized until the request is dropped.
+        self.buffers.append(value if type(value) is bytes else value.cast("B"))
         return 0
 
     cdef int cut(self) except -1:
         if self.size:
-            self.parts.append(self.text())
+            self.buffers.append(self.text())
             self.size = 0
         return 0
 
@@ -168,20 +168,20 @@ cdef int text_of(object key, bytes prefix, const char **text, Py_ssize_t *size) 
 
 
 def wire_key(key, bytes prefix not None):
-    """Return a key as it goes on the wire."""
+    """Return the key as sent on the wire, with its prefix."""
     cdef Writer writer = Writer()
     writer.key(key, prefix)
     return writer.text()
 
 
 def roomy_dict(Py_ssize_t count):
-    """Return an empty dict that takes `count` keys without growing, where there is such a thing."""
+    """Return an empty dict, presized for `count` keys where the interpreter supports it."""
     return __Pyx_PyDict_NewPresized(count)
 
 
 def has_repeats(list keys not None):
-    """Return whether a key is in the list twice."""
-    cdef uint16_t table[SLOTS]  # a place in the list and 1, 0 for none
+    """Return whether a key occurs twice in the list."""
+    cdef uint16_t table[SLOTS]  # an index of the list plus 1, or 0
     cdef Py_ssize_t i, count = len(keys)
     cdef size_t slot
     cdef object key
@@ -191,7 +191,7 @@ def has_repeats(list keys not None):
     for i in range(count):
         key = keys[i]
         if type(key) is not str and type(key) is not bytes:
-            # Its own hash or comparison may change the list.
+            # Its own __hash__ or __eq__ may change the list.
             return len(set(tuple(keys))) != count
         slot = <size_t> hash(key) % SLOTS
         while table[slot]:
@@ -202,9 +202,9 @@ def has_repeats(list keys not None):
     return False
 
 
-@cython.boundscheck(True)  # nobody has looked at what is no tuple, or a short one
+@cython.boundscheck(True)  # the items are unchecked: not tuples, or too short
 def token_kinds(items):
-    """Return 1 if some of the items have no token, 2 if some have one, and their sum for both."""
+    """Return 1 if some items have no CAS token, 2 if some have one, 3 if both; 0 if empty."""
     cdef int kinds = 0
     cdef object token
     for each in items:
@@ -245,7 +245,7 @@ cdef int64_t expiry(object number) except? -1:
 
 
 cdef int check_kinds(list keys) except -1:
-    """Refuse a mixture of str and bytes, in which two keys may be the same on the wire."""
+    """Refuse a mixture of str and bytes, in which two keys can be equal on the wire."""
     cdef bint text = False, raw = False
     for key in keys:
         if isinstance(key, str):
@@ -258,7 +258,7 @@ cdef int check_kinds(list keys) except -1:
 
 
 def ascii_keys(bytes command not None, list keys not None, bytes prefix not None):
-    """Return one command with every key behind it."""
+    """Return one command followed by all keys."""
     cdef Writer writer = Writer()
     check_kinds(keys)
     writer.add(command)
@@ -271,7 +271,7 @@ def ascii_keys(bytes command not None, list keys not None, bytes prefix not None
 
 def ascii_each(bytes before not None, list keys not None, bytes after not None,
                bytes prefix not None):
-    """Return a command for each key: `before`, the key, `after`."""
+    """Return one command per key: `before`, the key, `after`."""
     cdef Writer writer = Writer()
     for key in keys:
         writer.add(before)
@@ -281,7 +281,7 @@ def ascii_each(bytes before not None, list keys not None, bytes after not None,
 
 
 cdef class Fields:
-    """An item taken apart and checked; holds the view of its value while it lives."""
+    """The checked fields of an item, with a buffer view of its value."""
     cdef object key, value
     cdef Py_buffer view
     cdef bint held
@@ -293,14 +293,14 @@ cdef class Fields:
         cdef tuple fields
         if not isinstance(item, tuple) or len(item) != 5:
             raise bad_item(item)
-        fields = <tuple> item  # a named tuple is one, if not exactly
+        fields = <tuple> item  # a subclass, Item
         self.release()
         self.key = fields[0]
         self.flags = <uint32_t> unsigned("flags", fields[2], 0xFFFFFFFF, "[0, 2**32)")
         self.cas = unsigned("cas", fields[3], 0xFFFFFFFFFFFFFFFF, "[0, 2**64)")
         self.expire = expiry(fields[4])
         try:
-            # A view, as what is asked for its buffer twice may give another one.
+            # One view only: an object may export another buffer when asked again.
             self.value = fields[1] if type(fields[1]) is bytes else memoryview(fields[1])
             PyObject_GetBuffer(self.value, &self.view, PyBUF_SIMPLE)
         except (TypeError, BufferError):
@@ -320,7 +320,7 @@ cdef class Fields:
 
 
 def ascii_stores(bytes verb not None, items, bytes prefix not None, bint tokens=True):
-    """Return a store of each item: with `verb`, or with cas if it has a token and may have one."""
+    """Return a store for each item: `verb`, or cas if it has a CAS token and `tokens` allows it."""
     cdef Writer writer = Writer()
     cdef Fields item = Fields()
     for each in items:
@@ -345,12 +345,12 @@ def ascii_stores(bytes verb not None, items, bytes prefix not None, bint tokens=
         writer.value(item.value, &item.view)
         writer.put("\r\n", 2)
     writer.cut()
-    return writer.parts
+    return writer.buffers
 
 
 def binary_keys(uint32_t opcode, list keys not None, bytes extras not None, uint32_t first,
                 bytes prefix not None, bint quiet=False):
-    """Return a packet for each key, and a NOOP after them if they are `quiet`."""
+    """Return a packet for each key, followed by a NOOP if `quiet`."""
     cdef Writer writer = Writer()
     cdef size_t head, key_size, extras_size = PyBytes_GET_SIZE(extras)
     cdef uint32_t opaque = first
@@ -360,7 +360,7 @@ def binary_keys(uint32_t opcode, list keys not None, bytes extras not None, uint
         writer.header(opcode, 0, extras_size, 0, opaque, 0)
         writer.add(extras)
         key_size = writer.key(key, prefix)
-        writer.data[head + 3] = <char> key_size  # at most 250, so the two high bytes stay 0
+        writer.data[head + 3] = <char> key_size  # at most 250, so one byte is enough
         patch32(writer.data + head + 8, key_size + extras_size)
         opaque += 1
     if quiet:
@@ -376,7 +376,7 @@ cdef void patch32(char *at, size_t number) noexcept:
 
 def binary_stores(uint32_t opcode, uint32_t zero, items, bint extras, uint32_t first,
                   bytes prefix not None):
-    """Return a packet for each item: `opcode` if it has a token, `zero` if not."""
+    """Return a packet for each item: `opcode` if it has a CAS token, `zero` if not."""
     cdef Writer writer = Writer()
     cdef Fields item = Fields()
     cdef size_t head, key_size, extras_size = 8 if extras else 0
@@ -394,12 +394,12 @@ def binary_stores(uint32_t opcode, uint32_t zero, items, bint extras, uint32_t f
         writer.value(item.value, &item.view)
         opaque += 1
     writer.cut()
-    return writer.parts
+    return writer.buffers
 
 
 def meta_keys(bytes command not None, list keys not None, bytes flags not None, uint32_t first,
               bytes prefix not None, bint quiet=False):
-    """Return a meta command for each key, and mn after them if they are `quiet`."""
+    """Return a meta command for each key, followed by mn if `quiet`."""
     cdef Writer writer = Writer()
     cdef uint32_t opaque = first
     check_kinds(keys)
@@ -418,7 +418,7 @@ def meta_keys(bytes command not None, list keys not None, bytes flags not None, 
 
 def meta_stores(bytes flags not None, bytes zero not None, items, uint32_t first,
                 bytes prefix not None):
-    """Return a meta store of each item: with `flags` if it has a token, with `zero` if not."""
+    """Return a meta store for each item: `flags` if it has a CAS token, `zero` if not."""
     cdef Writer writer = Writer()
     cdef Fields item = Fields()
     cdef uint32_t opaque = first
@@ -445,4 +445,4 @@ def meta_stores(bytes flags not None, bytes zero not None, items, uint32_t first
         writer.put("\r\n", 2)
         opaque += 1
     writer.cut()
-    return writer.parts
+    return writer.buffers

@@ -1,8 +1,9 @@
 """Requests to memcached in pure Python: the twin of ``wire_request_c``.
 
-`first` is the opaque of the first request of a batch; each later one has the next. `prefix` goes
-before every key. A store returns buffers to be sent one after the other, large values among them
-as they are. Each raises ``TypeError`` or ``ValueError`` for what may not go on the wire.
+`first` is the opaque of the first request of a batch; each later request has the next one. `prefix`
+is prepended to every key. Stores return a list of buffers to send in order; large values are in it
+uncopied. All functions raise ``TypeError`` or ``ValueError`` for keys and items that must not be
+sent.
 """
 
 import struct
@@ -33,17 +34,17 @@ __all__ = [
 LARGE: Final = 16384
 _HEADER: Final = struct.Struct(">BBHBBHIIQ")
 _NOOP: Final = 0x0A
-_LONG_AGO: Final = 2592001  # the binary protocol has no negative expiry; January 1970 is over
+_LONG_AGO: Final = 2592001  # January 1970: the binary protocol has no negative expiry
 _BAD_BYTES: Final = bytes((*range(0x21), 0x7F))
 
 _Key = str | bytes
 
 
 def wire_key(key: _Key, prefix: bytes) -> bytes:
-    """Return a key as it goes on the wire."""
+    """Return the key as sent on the wire, with its prefix."""
     if isinstance(key, str):
         try:
-            wire = prefix + str.encode(key)  # not what a subclass has in its place
+            wire = prefix + str.encode(key)  # a subclass may override encode
         except UnicodeEncodeError:
             raise bad_key(key, prefix) from None
     elif isinstance(key, bytes):
@@ -70,18 +71,18 @@ def is_plain_key(key: object, prefix: bytes) -> bool:
 
 
 def roomy_dict(count: int) -> dict[Any, Any]:
-    """Return an empty dict that takes `count` keys without growing, where there is such a thing."""
+    """Return an empty dict, presized for `count` keys where the interpreter supports it."""
     return {}
 
 
 def has_repeats(keys: list[Any]) -> bool:
-    """Return whether a key is in the list twice."""
-    held = tuple(keys)  # a key's own hash or comparison may change the list
+    """Return whether a key occurs twice in the list."""
+    held = tuple(keys)  # a key's own __hash__ or __eq__ may change the list
     return len(set(held)) != len(held)
 
 
 def token_kinds(items: Iterable[Any]) -> int:
-    """Return 1 if some of the items have no token, 2 if some have one, and their sum for both."""
+    """Return 1 if some items have no CAS token, 2 if some have one, 3 if both; 0 if empty."""
     kinds = 0
     for each in items:
         kinds |= 2 if each[3] else 1
@@ -89,16 +90,16 @@ def token_kinds(items: Iterable[Any]) -> int:
 
 
 def _check_kinds(keys: list[Any]) -> None:
-    """Refuse a mixture of str and bytes, in which two keys may be the same on the wire."""
+    """Refuse a mixture of str and bytes, in which two keys can be equal on the wire."""
     if len({isinstance(key, str) for key in keys}) > 1:
         raise TypeError("keys must be all str or all bytes")
 
 
 class _Writer:
-    """A growing request: finished chunks, large values among them, and the open one."""
+    """A request under construction: finished buffers, with large values as they are."""
 
     def __init__(self) -> None:
-        self.parts: list[ReadableBuffer] = []
+        self.buffers: list[ReadableBuffer] = []
         self.open = bytearray()
 
     def add_value(self, value: "ReadableBuffer", view: memoryview) -> None:
@@ -106,16 +107,16 @@ class _Writer:
             self.open += view
             return
         self.cut()
-        self.parts.append(value if isinstance(value, bytes) else view)
+        self.buffers.append(value if isinstance(value, bytes) else view)
 
     def cut(self) -> None:
         if self.open:
-            self.parts.append(bytes(self.open))
+            self.buffers.append(bytes(self.open))
             self.open.clear()
 
 
 def _fields(item: Any) -> tuple[_Key, Any, int, int, int, memoryview]:
-    """Take an item apart, checked."""
+    """Return the checked fields of an item."""
     if not isinstance(item, tuple) or len(item) != 5:
         raise bad_item(item)
     key, value, flags, cas, expire = item
@@ -134,20 +135,20 @@ def _fields(item: Any) -> tuple[_Key, Any, int, int, int, memoryview]:
 
 
 def ascii_keys(command: bytes, keys: list[Any], prefix: bytes) -> bytes:
-    """Return one command with every key behind it."""
+    """Return one command followed by all keys."""
     _check_kinds(keys)
     return b" ".join((command, *(wire_key(key, prefix) for key in keys))) + b"\r\n"
 
 
 def ascii_each(before: bytes, keys: list[Any], after: bytes, prefix: bytes) -> bytes:
-    """Return a command for each key: `before`, the key, `after`."""
+    """Return one command per key: `before`, the key, `after`."""
     return b"".join([before + wire_key(key, prefix) + after for key in keys])
 
 
 def ascii_stores(
     verb: bytes, items: Iterable[Any], prefix: bytes, tokens: bool = True
 ) -> "list[ReadableBuffer]":
-    """Return a store of each item: with `verb`, or with cas if it has a token and may have one."""
+    """Return a store for each item: `verb`, or cas if it has a CAS token and `tokens` allows it."""
     writer = _Writer()
     for item in items:
         key, value, flags, cas, expire, view = _fields(item)
@@ -161,13 +162,13 @@ def ascii_stores(
         writer.add_value(value, view)
         writer.open += b"\r\n"
     writer.cut()
-    return writer.parts
+    return writer.buffers
 
 
 def binary_keys(
     opcode: int, keys: list[Any], extras: bytes, first: int, prefix: bytes, quiet: bool = False
 ) -> bytes:
-    """Return a packet for each key, and a NOOP after them if they are `quiet`."""
+    """Return a packet for each key, followed by a NOOP if `quiet`."""
     _check_kinds(keys)
     packets = []
     size = len(extras)
@@ -187,7 +188,7 @@ def binary_keys(
 def binary_stores(
     opcode: int, zero: int, items: Iterable[Any], extras: bool, first: int, prefix: bytes
 ) -> "list[ReadableBuffer]":
-    """Return a packet for each item: `opcode` if it has a token, `zero` if not."""
+    """Return a packet for each item: `opcode` if it has a CAS token, `zero` if not."""
     writer = _Writer()
     for opaque, item in enumerate(items, first):
         key, value, flags, cas, expire, view = _fields(item)
@@ -203,13 +204,13 @@ def binary_stores(
         writer.open += wire
         writer.add_value(value, view)
     writer.cut()
-    return writer.parts
+    return writer.buffers
 
 
 def meta_keys(
     command: bytes, keys: list[Any], flags: bytes, first: int, prefix: bytes, quiet: bool = False
 ) -> bytes:
-    """Return a meta command for each key, and mn after them if they are `quiet`."""
+    """Return a meta command for each key, followed by mn if `quiet`."""
     _check_kinds(keys)
     end = b" q\r\n" if quiet else b"\r\n"
     lines = [
@@ -222,7 +223,7 @@ def meta_keys(
 def meta_stores(
     flags: bytes, zero: bytes, items: Iterable[Any], first: int, prefix: bytes
 ) -> "list[ReadableBuffer]":
-    """Return a meta store of each item: with `flags` if it has a token, with `zero` if not."""
+    """Return a meta store for each item: `flags` if it has a CAS token, `zero` if not."""
     writer = _Writer()
     for opaque, item in enumerate(items, first):
         key, value, item_flags, cas, expire, view = _fields(item)
@@ -233,4 +234,4 @@ def meta_stores(
         writer.add_value(value, view)
         writer.open += b"\r\n"
     writer.cut()
-    return writer.parts
+    return writer.buffers

@@ -1,4 +1,4 @@
-"""What a batch gives its caller besides values: the keys that failed, and the error of some."""
+"""Failures of batches: the keys that failed, and the error of each. No I/O."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,21 +20,22 @@ __all__ = [
 
 
 FAILURES: Final = (NetworkError, ServerError, PoolExhaustedError)
-"""What ``failures="miss"`` makes misses of: errors that are not the caller's own."""
+"""Errors that ``failures="miss"`` turns into misses: those that are not the caller's mistake."""
 
 
 class FailedKeys(list[Key]):
-    """The keys, as they were given, that a batch did not store or delete: empty if all went well.
+    """Keys that a batch failed to store or delete, as passed by the caller; empty on success.
 
-    `errors` has the error of each; a key without one was not sent, as no server takes it now.
+    `errors` has the error of each key; a key without one was skipped, because its shard does not
+    serve now.
     """
 
-    # Made when it is wanted: most often nothing failed.
+    # Created on first use: most batches have no failure.
     __slots__ = ("_errors",)
 
     @property
     def errors(self) -> dict[Key, Exception]:
-        """The errors, by key."""
+        """Errors by key."""
         try:
             return self._errors
         except AttributeError:
@@ -42,36 +43,39 @@ class FailedKeys(list[Key]):
             return self._errors
 
     def add(self, key: Key, error: Exception | None) -> None:
-        """Add a key."""
+        """Append `key`, with its error if there is one."""
         self.append(key)
         if error is not None:
             self.errors[key] = error
 
 
 class PartialResultError(DropboxError):
-    """A get of many keys failed for some: `found` has the others, `errors` the error of each."""
+    """A get of many keys failed for some of them.
+
+    `found` has the values of the others, `errors` the error of each key that failed.
+    """
 
     found: Mapping[Key, Any]
     errors: Mapping[Key, Exception]
 
 
 class PartialNetworkError(PartialResultError, NetworkError):
-    """Some keys failed by the network, or their servers did not answer in time."""
+    """Some keys failed because of the network or a timeout."""
 
 
 class PartialServerError(PartialResultError, ServerError):
-    """Some keys were refused by their servers, or hold what cannot be read."""
+    """Some keys were refused by their servers, or their values cannot be read."""
 
 
 def partial_error(
     found: Mapping[Key, Any], errors: Mapping[Key, Exception], asked: int
 ) -> PartialResultError:
-    """Return the error for a get of `asked` keys of which those in `errors` failed."""
+    """Return the error for a get of `asked` keys, some of which failed with `errors`."""
     refused = all(isinstance(error, ServerError) for error in errors.values())
     key, first = next(iter(errors.items()))
     kind = PartialServerError if refused else PartialNetworkError
     error = kind(
-        f"{len(errors)} of {asked} keys failed, {brief(key)} by: {text_of(first)}", cause=first
+        f"{len(errors)} of {asked} keys failed; {brief(key)}: {text_of(first)}", cause=first
     )
     error.found, error.errors = found, errors
     return error

@@ -1,4 +1,4 @@
-# What the compiler is told about codec.py.
+# C types of the fields and locals of codec.py.
 
 cimport cython
 

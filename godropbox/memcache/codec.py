@@ -1,8 +1,8 @@
-"""Values to what an item holds, and back: the bytes, and the flags that say what they are. No I/O.
+"""Encode values as an item's bytes and flags, and decode them. No I/O.
 
-bytes, str and int are themselves; what else there is goes through the serialiser of the options,
-and is refused without one. A value that is large enough is compressed, if that makes it smaller.
-Compiled as it stands (``codec.pxd``).
+bytes, str and int need no serializer; any other type needs the one chosen in the options. Values
+from a certain size on are compressed if that makes them smaller. Compiled as it stands
+(``codec.pxd``).
 """
 
 import sys
@@ -18,10 +18,10 @@ from .types import Key
 
 __all__ = ["Codec", "UnreadableValueError"]
 
-INT: Final = 1 << 2  # pylibmc's bool is 1 << 1, which pymemcache has for its ints: both are read
+INT: Final = 1 << 2  # pylibmc writes bools as 1 << 1, pymemcache ints: both are read as ints
 BOOL_OR_INT: Final = 1 << 1
 TEXT: Final = 1 << 4
-# What has no bytes and no flags is a lease that nobody has filled yet, so b"" needs a flag.
+# An item without bytes and flags is an unfilled lease, so b"" needs a flag.
 EMPTY: Final = 1 << 11
 # Under another name, since the compiler holds a plain annotation against the C type.
 _Int = int
@@ -34,7 +34,7 @@ _CHOSEN: Final = {
 
 
 class UnreadableValueError(ServerError):
-    """The bytes in the cache make no value: damaged, too large, or not ours to read."""
+    """The cached bytes cannot be decoded: damaged, too large, or in a format not enabled here."""
 
 
 def _itself(data: bytes) -> bytes:
@@ -42,10 +42,9 @@ def _itself(data: bytes) -> bytes:
 
 
 class Codec:
-    """Encodes and decodes by the options of a client; threads share it.
+    """Encoder and decoder for the options of one client; safe to share among threads.
 
-    Whatever the options, it reads bytes, text, ints, JSON and zlib; pickle, msgpack and zstd only
-    where they are chosen.
+    It always decodes bytes, text, ints, JSON and zlib; pickle, msgpack and zstd only if chosen.
     """
 
     __slots__ = (
@@ -93,7 +92,10 @@ class Codec:
         self._max = max_value
 
     def encode(self, value: Any) -> tuple[bytes, int]:
-        """Return the bytes and the flags for a value."""
+        """Return the bytes and the flags that stand for `value`.
+
+        Raises ``InvalidTypeError`` or ``InvalidArgumentError`` for a value that cannot be encoded.
+        """
         kind = type(value)
         flags = 0
         if kind is bytes:
@@ -124,14 +126,14 @@ class Codec:
     def encode_items(
         self, values: Mapping[Any, Any]
     ) -> tuple[list[Any], list[bytes], list[int] | None]:
-        """Return the keys, the bytes and the flags of a mapping; None is for all flags 0."""
+        """Return the keys, the bytes and the flags of a mapping; None if all flags are 0."""
         keys: list[Any] = []
         given: list[Any] = []
         least = self._compress_from if self._compress is not None else sys.maxsize
         if type(values) is dict:
             known: dict[Any, Any] = values
             for key, value in known.items():
-                # Most often nothing is to be done: there are bytes, and no more than a few.
+                # The common case: all values are bytes below the compression threshold.
                 if type(value) is not bytes:
                     break
                 data: bytes = value
@@ -141,7 +143,7 @@ class Codec:
                 given.append(data)
             else:
                 return keys, given, None
-        # Taken down at once: a serializer is anybody's code, and may change the mapping.
+        # Copied first, because a custom serializer may change the mapping.
         items = list(values.items())
         pairs = [self.encode(value) for _, value in items]
         keys = [key for key, _ in items]
@@ -164,7 +166,7 @@ class Codec:
         except Exception as error:
             raise _refused(error, value) from error
         if type(data) is not bytes:
-            raise InvalidTypeError(f"the serializer must make bytes of a value, got {shown(data)}")
+            raise InvalidTypeError(f"the serializer must return bytes, got {shown(data)}")
         return data
 
     def decode(self, key: Key, data: bytes, flags: _Int) -> Any:
@@ -186,7 +188,7 @@ class Codec:
 
 
 def _stranger(flags: int, unread: bool) -> str:
-    """Return what a value is that this client has not chosen to read."""
+    """Describe the format of a value that this client does not decode."""
     unknown = flags & ~_COMPRESSED if unread else flags & _COMPRESSED
     return _CHOSEN.get(unknown, "of a kind that this client does not know")
 

@@ -1,8 +1,8 @@
-"""How values become smaller: zlib, zstd, or a compressor of one's own. No I/O.
+"""Compressors: zlib, zstd, and the protocol for custom ones. No I/O.
 
-That an item is compressed is told by its flags: 8 for zlib, as pymemcache and pylibmc have it,
-0x400 for zstd, bits among ``CUSTOM_COMPRESSORS`` for one of one's own. What is decompressed has a
-limit, for a few bytes out of a cache may stand for more than the memory there is.
+An item's flags record its compression: 8 for zlib, as in pymemcache and pylibmc, 0x400 for zstd,
+bits of ``CUSTOM_COMPRESSORS`` for custom compressors. Decompression has a limit, since a few bytes
+from a cache can expand to more than the memory available.
 """
 
 import sys
@@ -23,32 +23,32 @@ __all__ = [
 ZLIB: Final = 1 << 3
 ZSTD: Final = 1 << 10
 CUSTOM_COMPRESSORS: Final = 0xFF000000
-"""The bits of an item's flags that are free for compressors of one's own."""
+"""Bits of an item's flags reserved for custom compressors."""
 
 
 class Compressor(Protocol):
-    """Makes bytes smaller and whole again; threads share it.
+    """Compresses and decompresses bytes; must be safe to share among threads.
 
-    `flag` is what marks its values in the flags of an item: a number with bits of
-    ``CUSTOM_COMPRESSORS`` alone, the same wherever these values are read.
+    `flag` marks its values in an item's flags: a number made of bits of ``CUSTOM_COMPRESSORS``,
+    the same in every program that reads these values.
     """
 
     @property
     def flag(self) -> int:
-        """The bits that mark its values."""
+        """Bits that mark its values in an item's flags."""
 
     def compress(self, data: bytes) -> bytes:
-        """Return the data, compressed."""
+        """Return the compressed data."""
 
     def decompress(self, data: bytes, limit: int) -> bytes:
-        """Return the data as it was; raise for damage, and for more than `limit` bytes of it.
+        """Return the original data; raise if it is damaged or exceeds `limit` bytes.
 
-        It has to stop at the limit, not to look at the size of what it has made.
+        Decompression must stop at the limit instead of checking the size of its result.
         """
 
 
 class ZlibCompressor:
-    """zlib, at a `level` of 1 (fast) to 9 (small)."""
+    """zlib, with a `level` from 1 (fast) to 9 (small)."""
 
     flag: Final = ZLIB
 
@@ -58,16 +58,16 @@ class ZlibCompressor:
         self._level = level
 
     def compress(self, data: bytes) -> bytes:
-        """Return the data, compressed."""
+        """Return the compressed data."""
         return zlib.compress(data, self._level)
 
     def decompress(self, data: bytes, limit: int) -> bytes:
-        """Return the data as it was; raise for damage, and for more than `limit` bytes of it."""
+        """Return the original data; raise if it is damaged or exceeds `limit` bytes."""
         return _whole("zlib", zlib.decompressobj(), data, limit)
 
 
 class ZstdCompressor:
-    """zstd, at a `level` of 1 to 22: Python's own from 3.14, before by ``backports.zstd``."""
+    """zstd, with a `level` from 1 to 22; before Python 3.14 from ``backports.zstd``."""
 
     flag: Final = ZSTD
 
@@ -79,22 +79,22 @@ class ZstdCompressor:
         self._zstd: Any = package(name, "compressor='zstd'", "zstd")
 
     def compress(self, data: bytes) -> bytes:
-        """Return the data, compressed."""
+        """Return the compressed data."""
         smaller: bytes = self._zstd.compress(data, self._level)
         return smaller
 
     def decompress(self, data: bytes, limit: int) -> bytes:
-        """Return the data as it was; raise for damage, and for more than `limit` bytes of it."""
+        """Return the original data; raise if it is damaged or exceeds `limit` bytes."""
         return _whole("zstd", self._zstd.ZstdDecompressor(), data, limit)
 
 
 def _whole(name: str, stream: Any, data: bytes, limit: int) -> bytes:
-    """Return all that a new decompressor makes of `data`, if it is no more than `limit` bytes."""
+    """Decompress all of `data` with a new decompressor, to at most `limit` bytes."""
     whole: bytes = stream.decompress(data, limit + 1)
     if len(whole) > limit:
-        raise ValueError(f"it is more than {limit} bytes when decompressed (max_value)")
+        raise ValueError(f"it exceeds {limit} bytes when decompressed (max_value)")
     if not stream.eof or stream.unused_data:
-        raise ValueError(f"the {name} stream is cut off, or there is more behind it")
+        raise ValueError(f"the {name} stream is truncated or followed by other data")
     return whole
 
 
@@ -102,7 +102,7 @@ _NAMED: Final[dict[str, Any]] = {"zlib": ZlibCompressor, "zstd": ZstdCompressor}
 
 
 def as_compressor(compressor: Any) -> Compressor | None:
-    """Return the compressor that an option means: None, a name, or a ``Compressor``."""
+    """Return the compressor for an option: None, a name, or a ``Compressor``."""
     if compressor is None:
         return None
     if isinstance(compressor, str):

@@ -1,8 +1,9 @@
-"""What can go wrong with memcached, in the three families of ``godropbox.errors``.
+"""Errors of the memcache clients, in the three families of ``godropbox.errors``.
 
-``UsageError``: the call was wrong, and nothing was sent. ``ServerError``: the server refused, with
-its words as the message and the status in ``fields``, or answered what answers nothing.
-``NetworkError``: no connection, a broken one, or no answer in time.
+- ``UsageError``: the call is wrong; nothing was sent.
+- ``ServerError``: the server refused the request (its text is the message, the status is in
+  ``fields``), or its reply does not match the request.
+- ``NetworkError``: no connection, a broken connection, or no reply before the deadline.
 """
 
 from ..errors import (
@@ -30,31 +31,31 @@ __all__ = [
 
 
 class InvalidArgumentError(UsageError, ValueError):
-    """An argument is out of its range; the message names it, the range and the value."""
+    """An argument is out of range; the message names the argument, the range and the value."""
 
 
 class InvalidTypeError(UsageError, TypeError):
-    """An argument is of a wrong type."""
+    """An argument has the wrong type."""
 
 
 class NotSupportedError(UsageError):
-    """The protocol has no such operation, as its ``capabilities`` tell, or the server lacks it.
+    """The protocol (see ``capabilities``) or the server does not support the operation.
 
-    Of a server, ``fields`` have its ``address`` and ``version``, and the ``shard`` in a fleet.
+    If it is the server, ``fields`` has its ``address`` and ``version``, and in a fleet ``shard``.
     """
 
 
 class ConnectionUnusableError(UsageError):
-    """The client is invalid, was closed, or belongs to the process that forked this one."""
+    """The client is invalid, is closed, or belongs to the parent process."""
 
 
 class ClientClosedError(ConnectionUnusableError):
-    """The client, or the shard manager whose servers it asks, was closed by its user."""
+    """The client or its shard manager was closed by the caller."""
 
 
 class UnmappedKeyError(UsageError):
-    """The shard function gives the key to no shard."""
+    """The shard function maps the key to no shard."""
 
 
 class ReplyError(ServerError):
-    """The reply does not answer the request; the client is invalid from then on."""
+    """The reply does not match the request; the client is invalid from then on."""

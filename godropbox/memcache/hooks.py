@@ -1,9 +1,9 @@
-"""What is told of every operation, for metrics and tracing, and two that are ready to be told.
+"""Hooks: an event after every operation, for metrics and tracing. No I/O.
 
-A hook is a callable of an ``Event``, given to the client as one of ``hooks`` in its options. It is
-called in the thread of the operation when that is over, so it has to be quick; what it raises is
-logged (``godropbox.memcache``) and no operation fails for it. Where there are no hooks, nothing of
-this is run. No I/O of its own.
+A hook is a callable that takes an ``Event``; pass it in the client's ``hooks`` option. It runs in
+the thread of the operation, after the operation ends, so keep it fast. Its exceptions are logged
+(``godropbox.memcache``) and fail no operation. A client without hooks runs none of this code.
+``PrometheusHook`` and ``OpenTelemetryHook`` are ready to use.
 """
 
 import logging
@@ -36,17 +36,17 @@ _OUTCOMES: Final = {
 
 
 class Event(NamedTuple):
-    """An operation that is over.
+    """A finished operation.
 
-    - `operation`: as the raw clients call it (``get_multi``, ``increment``), ``lease`` for the
-      get by which a ``get_or_set`` begins or goes on waiting, and ``get_or_set`` for the whole.
-    - `keys`: what it was for, as it was given; empty for what is asked of whole servers.
-    - `shard`: the id of the key's server; None for a batch and where it is not known.
-    - `duration` in seconds, and `started`, in nanoseconds since 1970.
-    - `outcome`: of one key ``hit``, ``miss``, ``ok``, ``exists``, ``not stored``, ``skipped`` (no
-      server serves the key now) or ``error``; of a batch ``ok`` or ``error``; of a ``get_or_set``
-      ``hit``, ``waited`` (for another's value), ``loaded`` or ``error``.
-    - `hits`, `misses`, `errors`: of how many keys it is true; `error`: the first of them.
+    - `operation`: the raw client's name for it (``get_multi``, ``increment``); ``lease`` for each
+      get that ``get_or_set`` sends, and ``get_or_set`` for the whole call.
+    - `keys`: the keys, as passed by the caller; empty for operations on whole servers.
+    - `shard`: the key's shard; None for a batch or if unknown.
+    - `duration`: in seconds; `started`: in nanoseconds since 1970.
+    - `outcome`: for one key ``hit``, ``miss``, ``ok``, ``exists``, ``not stored``, ``skipped`` (the
+      key's shard does not serve now) or ``error``; for a batch ``ok`` or ``error``; for
+      ``get_or_set`` ``hit``, ``waited`` (another client loaded it), ``loaded`` or ``error``.
+    - `hits`, `misses`, `errors`: numbers of keys; `error`: the first error.
     """
 
     operation: str
@@ -63,11 +63,11 @@ class Event(NamedTuple):
 
 Hook = Callable[[Event], object]
 # The last five fields of an event.
-_Told = tuple[str, int, int, int, BaseException | None]
+_Result = tuple[str, int, int, int, BaseException | None]
 
 
 def tell(hooks: Iterable[Hook], event: Event) -> None:
-    """Call the hooks; what they raise is logged. What ends a program is raised after the last."""
+    """Call the hooks and log their exceptions; raise a ``BaseException`` after the last hook."""
 
     def call(hook: Hook) -> None:
         try:
@@ -79,7 +79,7 @@ def tell(hooks: Iterable[Hook], event: Event) -> None:
 
 
 class Observed:
-    """The operations of a client, with each one told to hooks when it is over."""
+    """Wrapper around a client's operations that reports each of them to the hooks."""
 
     __reduce_ex__ = refuse_copies
 
@@ -106,21 +106,23 @@ class Observed:
             return partial(self._of_many, name, call)
         return partial(self._of_all, name, call) if name in _OF_ALL else call
 
-    def _of_one(self, name: str, call: Callable[..., Any], what: Any, *more: Any, **kw: Any) -> Any:
-        key = what.key if isinstance(what, Item) else what
-        return self._timed(name, [key], partial(call, what, *more, **kw), _of_one)
+    def _of_one(
+        self, name: str, call: Callable[..., Any], subject: Any, *more: Any, **kw: Any
+    ) -> Any:
+        key = subject.key if isinstance(subject, Item) else subject
+        return self._timed(name, [key], partial(call, subject, *more, **kw), _of_one)
 
-    def _of_many(self, name: str, call: Callable[..., Any], things: Sequence[Any]) -> Any:
-        keys = [thing.key if isinstance(thing, Item) else thing for thing in things]
-        return self._timed(name, keys, partial(call, things), _of_many)
+    def _of_many(self, name: str, call: Callable[..., Any], batch: Sequence[Any]) -> Any:
+        keys = [each.key if isinstance(each, Item) else each for each in batch]
+        return self._timed(name, keys, partial(call, batch), _of_many)
 
     def get_listed(self, keys: list[Any]) -> Any:
-        """``ShardedClient.get_values``, told as a ``get_multi``."""
+        """Call ``ShardedClient.get_values``; report a ``get_multi``."""
         call = partial(self._operations._get_listed, keys)
         return self._timed("get_multi", keys.copy(), call, partial(_of_values, keys))
 
     def set_listed(self, keys: list[Any], *more: Any) -> Any:
-        """``ShardedClient.set_values``, told as a ``set_multi``."""
+        """Call ``ShardedClient.set_values``; report a ``set_multi``."""
         call = partial(self._operations._set_listed, keys, *more)
         return self._timed("set_multi", keys.copy(), call, _of_many)
 
@@ -128,37 +130,37 @@ class Observed:
         return self._timed(name, [], partial(call, *args), _of_one)
 
     def _timed(
-        self, name: str, keys: list[Any], call: Callable[[], Any], told: Callable[[Any], _Told]
+        self, name: str, keys: list[Any], call: Callable[[], Any], judge: Callable[[Any], _Result]
     ) -> Any:
         started, begun = time.time_ns(), self._timer()
-        shard = self._place(keys[0]) if keys and told is _of_one else None
+        shard = self._shard(keys[0]) if keys and judge is _of_one else None
         try:
-            answer = call()
+            response = call()
         except BaseException as error:
             failed = ("error", 0, 0, len(keys), error)
             tell(self._hooks, Event(name, keys, shard, self._timer() - begun, started, *failed))
             raise
         duration = self._timer() - begun
-        tell(self._hooks, Event(name, keys, shard, duration, started, *told(answer)))
-        return answer
+        tell(self._hooks, Event(name, keys, shard, duration, started, *judge(response)))
+        return response
 
-    def _place(self, key: Any) -> int | None:
+    def _shard(self, key: Any) -> int | None:
         try:
             return None if self._shard_of is None else self._shard_of(key)
         except (TypeError, ValueError):
-            return None  # a bad key, as the operation itself will say
+            return None  # a bad key: the operation itself raises for it
 
 
-def _of_one(response: Any) -> _Told:
-    """Return the outcome of an operation on one key, or on whole servers."""
+def _of_one(response: Any) -> _Result:
+    """Return the result of an operation on one key or on whole servers."""
     outcome = _outcome(response)
     counts = (int(outcome == "hit"), int(outcome == "miss"), int(outcome == "error"))
     return outcome, *counts, response.error
 
 
-def _of_many(answers: Any) -> _Told:
-    """Return the outcome of a batch."""
-    responses = list(answers.values()) if isinstance(answers, Mapping) else answers
+def _of_many(batch: Any) -> _Result:
+    """Return the result of a batch."""
+    responses = list(batch.values()) if isinstance(batch, Mapping) else batch
     outcomes = list(map(_outcome, responses))
     errors = outcomes.count("error")
     first = responses[outcomes.index("error")].error if errors else None
@@ -166,9 +168,9 @@ def _of_many(answers: Any) -> _Told:
     return outcome, outcomes.count("hit"), outcomes.count("miss"), errors, first
 
 
-def _of_values(asked: list[Any], answers: Any) -> _Told:
-    """Return the outcome of a get, of the values and the rest of the answers."""
-    found, rest = answers
+def _of_values(asked: list[Any], gathered: Any) -> _Result:
+    """Return the result of a get that returned values, and responses for other keys."""
+    found, rest = gathered
     outcome, hits, misses, errors, first = _of_many(rest)
     missing = len(set(asked)) - len(found) - len(rest)
     return outcome, hits + len(found), misses + missing, errors, first
@@ -180,18 +182,20 @@ def _outcome(response: Any) -> str:
     if response.skipped:
         return "skipped"
     if isinstance(response, GetResponse) and response.found:
-        return "hit" if response.value or response.flags else "miss"  # a lease's is a miss
+        return "hit" if response.value or response.flags else "miss"  # an unfilled lease is a miss
     if isinstance(response, (GetResponse, MutateResponse, CountResponse)):
         return _OUTCOMES.get(response.status, "error")
     return "ok"
 
 
 class PrometheusHook:
-    """Counts and times operations in metrics of ``prometheus_client`` (godropbox[prometheus]).
+    """Hook that counts and times operations with ``prometheus_client`` (godropbox[prometheus]).
 
-    ``{namespace}_operations_total{operation, outcome, shard}``, where `shard` is empty for batches;
-    ``{namespace}_keys_total{operation, result}`` with the results hit, miss and error; and the
-    histogram ``{namespace}_operation_seconds{operation}``. `registry` is by default the package's.
+    - ``{namespace}_operations_total{operation, outcome, shard}``; `shard` is empty for batches
+    - ``{namespace}_keys_total{operation, result}``; `result` is hit, miss or error
+    - ``{namespace}_operation_seconds{operation}``, a histogram
+
+    `registry` defaults to the global registry of ``prometheus_client``.
     """
 
     def __init__(self, registry: Any = None, namespace: str = "memcache") -> None:
@@ -215,7 +219,7 @@ class PrometheusHook:
         )
 
     def __call__(self, event: Event) -> None:
-        """Count an event."""
+        """Record an event."""
         shard = "" if event.shard is None else str(event.shard)
         self._operations.labels(event.operation, event.outcome, shard).inc()
         self._seconds.labels(event.operation).observe(event.duration)
@@ -226,10 +230,11 @@ class PrometheusHook:
 
 
 class OpenTelemetryHook:
-    """Makes a span of each operation, under the current one (godropbox[opentelemetry]).
+    """Hook that records a span for each operation (godropbox[opentelemetry]).
 
-    A span has the operation, its outcome, its shard and the number of its keys; the keys themselves
-    stay out of it, as they may be anybody's data. `tracer_provider` is by default the global one.
+    The span is a child of the current one. It has the operation, the outcome, the shard and the
+    number of keys, but not the keys, which may be personal data. `tracer_provider` defaults to the
+    global one.
     """
 
     def __init__(self, tracer_provider: Any = None) -> None:
@@ -239,7 +244,7 @@ class OpenTelemetryHook:
         self._failed = trace.StatusCode.ERROR
 
     def __call__(self, event: Event) -> None:
-        """Make the span of an event."""
+        """Record the span of an event."""
         attributes: dict[str, Any] = {
             "db.system.name": "memcached",
             "db.operation.name": event.operation,

@@ -1,11 +1,12 @@
-"""One load among all processes: get a value, or be the one who loads it, or wait for who does.
+"""``get_or_set``: one load per key among all processes, with the leases of the meta protocol.
 
-The meta protocol's leases (doc/protocol.txt of memcached 1.6, flags N, R, W and Z): of the many
-who miss a key one is told that it won, and leaves an empty item that tells the others so. The
-winner stores by that item's token, so that a delete or a later write in between is not overwritten.
-If its load fails, the lease is handed on at once; if it dies, when the lease is over.
+Of all clients that miss a key, memcached gives one the lease (flag W) and stores an empty item in
+its place; the others see that the lease is taken (flag Z) and poll. The winner stores its value
+with the CAS token of the empty item, so a delete or write during the load is not overwritten. If
+the load fails, the lease is released at once; if the process dies, the lease expires.
 
-An empty item without flags is such a lease; ``codec`` gives b"" a flag. No I/O of its own.
+An empty item without flags is an unfilled lease; ``codec`` gives b"" a flag. Source:
+doc/protocol.txt of memcached 1.6, flags N, R, W and Z. No I/O.
 """
 
 import math
@@ -36,11 +37,11 @@ _MOST: Final = 60 * 60 * 24 * 30 - 1
 
 
 class LeaseTimeoutError(DeadlineExceededError):
-    """Nobody who had the lease on a key gave it a value in the time that there was to wait."""
+    """No other client stored a value within the `wait` of ``get_or_set``."""
 
 
 class Leases:
-    """``get_or_set`` over the operations of a client of the meta protocol."""
+    """``get_or_set`` on top of a client's meta operations."""
 
     __reduce_ex__ = refuse_copies
 
@@ -51,7 +52,7 @@ class Leases:
         capabilities = operations.capabilities
         self._speaks = capabilities.stale_while_revalidate
         self._protocol = capabilities.protocol
-        # A raw client's own methods; a sharded client runs what its protocol makes.
+        # A raw client has meta_get; a sharded client runs exchanges of its protocol.
         self._raw = operations if hasattr(operations, "meta_get") else None
         self._run: Any = getattr(operations, "run", None)
 
@@ -64,7 +65,7 @@ class Leases:
         lease: float,
         wait: float | None,
     ) -> Any:
-        """Do what ``Client.get_or_set`` says."""
+        """See ``Client.get_or_set``."""
         if not self._speaks:
             raise NotSupportedError(
                 f"the {self._protocol} protocol has no leases: get_or_set needs protocol='meta'"
@@ -77,7 +78,7 @@ class Leases:
     def _limits(
         self, expire: Expiry, stale: Expiry, lease: float, wait: float | None
     ) -> "tuple[Callable[[], int], int, int, float]":
-        """Return what tells the item's expiry, the seconds of stale and of the lease, the wait."""
+        """Return a function for the item's expiry, and the seconds of stale, lease and wait."""
         old = as_seconds("stale", stale)
         if not 0 <= old <= _MOST:
             raise InvalidArgumentError(f"stale must be in [0, {_MOST}] seconds, got {stale!r}")
@@ -90,9 +91,9 @@ class Leases:
         fresh = seconds_left(expire, clock)
         if old and fresh <= 0:
             raise InvalidArgumentError(f"stale needs an expire above 0, got {expire!r}")
-        # Counted from when the value is stored: the load may take long.
+        # Evaluated when the value is stored: the load may take long.
         until = partial(as_expiry, expire, clock, old)
-        # The server counts whole seconds, and the first of them may be nearly over.
+        # The server counts whole seconds, and the first one may be almost over.
         return until, math.ceil(old), math.ceil(lease) + 1, patience
 
     def _observed(self, turn: "_Turn") -> Any:
@@ -111,10 +112,10 @@ class Leases:
             )
             tell(self._options.hooks, event)
 
-    # What the operations are asked
+    # Requests
 
     def look(self, key: Key, lease: int, stale: int) -> MetaResponse:
-        """Get the item, or a lease on it if there is none, or it is about to expire."""
+        """Get the item; on a miss, or if it expires within `stale` seconds, try for its lease."""
         options: dict[str, Any] = {"lease": lease, "recache": stale or None, "details": True}
         if self._raw is not None:
             response: MetaResponse = self._raw.meta_get(key, **options)
@@ -123,14 +124,14 @@ class Leases:
         return response
 
     def drop(self, key: Key, token: int, stale: bool) -> Any:
-        """Delete the item that has this token, or with `stale` mark it so."""
+        """Delete the item if it has this CAS token; with `stale`, mark it stale instead."""
         options: dict[str, Any] = {"cas": token, "stale": stale}
         if self._raw is not None:
             return self._raw.meta_delete(key, **options)
         return self._run(key, lambda protocol, key: protocol.meta_delete(key, **options))
 
     def reopen(self, key: Key, response: MetaResponse) -> Any:
-        """Leave an item as it was, but that the next one who looks will win."""
+        """Keep the item, but let the next client that reads it win the lease."""
         if response.stale:
             return self.drop(key, response.cas, True)
         left = 0 if response.ttl == -1 else max(response.ttl or 0, 1)
@@ -139,7 +140,7 @@ class Leases:
 
 
 class _Turn:
-    """One call of ``get_or_set``: it ends with a value, or by raising."""
+    """State of one call of ``get_or_set``."""
 
     __reduce_ex__ = refuse_copies
 
@@ -159,7 +160,7 @@ class _Turn:
         self._forgives = self._options.failures == "miss"
 
     def take(self) -> Any:
-        """Return the value."""
+        """Return the value, after waiting or loading as needed."""
         clock, options = self._options.clock, self._options
         begun = clock()
         pause = _FIRST_PAUSE
@@ -178,7 +179,7 @@ class _Turn:
             left = self._wait - (clock() - begun)
             if left <= 0:
                 raise LeaseTimeoutError(
-                    f"nobody gave {self.key!r} a value within {self._wait:g} s of waiting",
+                    f"no other client stored a value for {self.key!r} within {self._wait:g} s",
                     key=self.key,
                 )
             self.outcome = "waited"
@@ -186,14 +187,14 @@ class _Turn:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _is_taken(self, response: MetaResponse) -> bool:
-        """Tell whether another loads the value, and none is there that may be given meanwhile."""
+        """Return whether another client is loading and no old value may be returned meanwhile."""
         if not response.found or response.won:
             return False
         marked = response.stale and not self._stale
         return marked or not (response.value or response.flags)
 
     def _settled(self, response: MetaResponse) -> Any:
-        """Return the value that is there, or load it."""
+        """Return the value in the response, or load it."""
         if not response.found or response.won or response.value is None:
             return self._loaded(response)
         try:
@@ -204,7 +205,7 @@ class _Turn:
         return self._loaded(response)
 
     def _value(self) -> Any:
-        """Return what the caller's function loads."""
+        """Call the caller's function; refuse a coroutine or generator."""
         value = self._load()
         refuse_unrun("load", value)
         return value
@@ -215,24 +216,24 @@ class _Turn:
             value = self._value()
             data, flags = self._leases._codec.encode(value)
         except BaseException as error:
-            self._hand_on(response, error)
+            self._release(response, error)
             raise
-        if not response.found:  # no server is to have the key now
+        if not response.found:  # skipped: the key's shard does not serve now
             return value
         try:
             item = Item(self.key, data, flags, response.cas, self._until())
-            # It is no error if another has stored or deleted the item in the meantime.
+            # Another client's store or delete in the meantime is no error.
             failure = self._leases._cas(item).error
             if failure is not None:
-                self._hand_on(response, failure)
+                self._release(response, failure)
                 raise failure
         except FAILURES:
             if not self._forgives:
                 raise
         return value
 
-    def _hand_on(self, response: MetaResponse, error: BaseException) -> None:
-        """Let another have the lease; what goes wrong with that is a note on `error`."""
+    def _release(self, response: MetaResponse, error: BaseException) -> None:
+        """Release the lease to another client; add a note to `error` if that fails."""
         if not (response.found and response.won):
             return
         try:
@@ -240,8 +241,8 @@ class _Turn:
                 failed = self._leases.reopen(self.key, response).error
             else:
                 failed = self._leases.drop(self.key, response.cas, False).error
-        except Exception as raised:  # of whatever kind: it is `error` that comes out
+        except Exception as raised:  # `error` is raised, whatever happens here
             failed = raised
         if failed is not None:
             why = text_of(failed)
-            add_note(error, f"the lease on {brief(self.key)} could not be handed on: {why}")
+            add_note(error, f"the lease on {brief(self.key)} could not be released: {why}")

@@ -1,4 +1,4 @@
-"""The options of a ``Client``, held to their ranges when they are made; what an expiry means."""
+"""Options of a ``Client``, checked on construction, and the conversion of expiries. No I/O."""
 
 import math
 import time
@@ -22,12 +22,12 @@ __all__ = ["ClientOptions", "Expiry", "as_expiry", "as_seconds", "seconds_left"]
 Expiry = float | timedelta | datetime
 
 _MONTH = 60 * 60 * 24 * 30
-# What memcached 1.6 takes for a Unix time ends in January 2038.
+# The last Unix time that memcached 1.6 accepts, in January 2038.
 _LATEST = (1 << 31) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# As seconds from now 31 years, as a Unix time the year 2001: nobody means the former.
+# 31 years as seconds from now, the year 2001 as a Unix time: the caller means the latter.
 _IMPLAUSIBLE = 10**9
-_HASHED_SIZE = 71  # of "sha256:" and 64 hexadecimal digits
+_HASHED_SIZE = 71  # "sha256:" and 64 hexadecimal digits
 _CHOICES = {
     "protocol": ("meta", "ascii", "binary"),
     "failures": ("raise", "miss"),
@@ -38,27 +38,27 @@ _CHOICES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions(ShardOptions):
-    """How a ``Client`` reaches its servers, and what it makes of values, keys and failures.
+    """Options of a ``Client``: servers, values, keys and failures.
 
-    Those of ``ShardOptions`` (timeouts, TLS, logging in, the limits of the pools, ejection), and:
+    All of ``ShardOptions`` (timeouts, TLS, login, pool limits, ejection), and:
 
-    - `protocol`: ``"meta"``, which leases need; ``"ascii"``; ``"binary"``.
+    - `protocol`: ``"meta"`` (needed for leases), ``"ascii"`` or ``"binary"``.
     - `shard_func`: a shard function, or a callable of a key and the number of shards.
-    - `prefix`: goes before every key; a key is placed without it.
-    - `long_keys`: a key of more than 250 bytes with its prefix is an ``"error"``, or goes as
-      ``"hash"``: ``sha256:`` and the SHA-256 of its bytes in hexadecimal. No two keys with one
-      SHA-256 are known, and a short key that begins with ``sha256:`` is hashed as well, so that
-      nobody can name another's entry. A key that is hashed may have any bytes.
-    - `serializer`: ``"json"``, ``"msgpack"``, ``"pickle"``, a ``Serializer``, or None, with which
-      a value is bytes, str or int.
-    - `compressor`: ``"zlib"``, ``"zstd"``, a ``Compressor`` or None; `compress_from`: the fewest
-      bytes of a value that is worth it; `max_value`: the most that decompressing may make.
-    - `failures`: whether a get that fails, by the network or by its server, will ``"raise"`` or is
-      a ``"miss"``. Whatever writes raises.
-    - `unreadable`: the same for a value that is damaged or not ours to read.
-    - `hooks`: called with an ``Event`` after every operation; see ``hooks``.
+    - `prefix`: prepended to every key on the wire; the shard is chosen without it.
+    - `long_keys`: ``"error"`` refuses keys over 250 bytes with the prefix; ``"hash"`` sends
+      ``sha256:`` and the hexadecimal SHA-256 of the key instead. Short keys that begin with
+      ``sha256:`` are hashed as well, so that no key can name another key's entry. A hashed key may
+      contain any bytes.
+    - `serializer`: ``"json"``, ``"msgpack"``, ``"pickle"``, a ``Serializer``, or None, which allows
+      only bytes, str and int.
+    - `compressor`: ``"zlib"``, ``"zstd"``, a ``Compressor`` or None. `compress_from`: the smallest
+      value to compress, in bytes; `max_value`: the limit of a decompressed value, in bytes.
+    - `failures`: ``"raise"`` or ``"miss"`` if the network or the server fails a get. Writes always
+      raise.
+    - `unreadable`: ``"raise"`` or ``"miss"`` if a value is damaged or in an unknown format.
+    - `hooks`: callables of an ``Event``, called after every operation.
 
-    `wall_clock` tells seconds since 1970, `sleep` waits; both are replaced in tests.
+    `wall_clock` returns seconds since 1970 and `sleep` waits; tests replace both.
     """
 
     protocol: Literal["meta", "ascii", "binary"] = "meta"
@@ -76,7 +76,7 @@ class ClientOptions(ShardOptions):
     sleep: Callable[[float], object] = time.sleep
 
     def __post_init__(self) -> None:
-        ShardOptions.__post_init__(self)  # a class with slots is made twice, which breaks super()
+        ShardOptions.__post_init__(self)  # super() fails: slots=True recreates the class
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
@@ -85,7 +85,7 @@ class ClientOptions(ShardOptions):
         for name in ("compress_from", "max_value"):
             _checked_int(name, getattr(self, name))
         as_shard_function(self.shard_func)
-        self.codec()  # which checks the serializer and the compressor
+        self.codec()  # checks the serializer and the compressor
         self._check_prefix()
         if not isinstance(self.hooks, tuple) or not all(map(callable, self.hooks)):
             raise InvalidTypeError(f"hooks must be a tuple of callables, got {shown(self.hooks)}")
@@ -102,11 +102,11 @@ class ClientOptions(ShardOptions):
 
     @property
     def prefix_size(self) -> int:
-        """The bytes of the prefix."""
+        """Size of the prefix in bytes."""
         return len(self.prefix.encode() if isinstance(self.prefix, str) else self.prefix)
 
     def codec(self) -> Codec:
-        """Return what turns values into bytes and back."""
+        """Return a codec for these options."""
         return Codec(self.serializer, self.compressor, self.compress_from, self.max_value)
 
 
@@ -120,7 +120,7 @@ def _checked_int(name: str, value: Any) -> None:
 
 
 def as_seconds(name: str, value: Any) -> float:
-    """Return a number of seconds or a ``timedelta`` as a finite number of seconds."""
+    """Convert seconds or a ``timedelta`` to a finite number of seconds."""
     return _as_seconds(name, value, "seconds or a timedelta")
 
 
@@ -135,7 +135,7 @@ def _as_seconds(name: str, value: Any, allowed: str) -> float:
 
 
 def seconds_left(expire: Any, now: Callable[[], float], name: str = "expire") -> float:
-    """Return the seconds until what a caller gave as `name`: below 0 for a time that is past."""
+    """Return the seconds until `expire`, negative if it is past; errors call it `name`."""
     if isinstance(expire, datetime):
         return _unix_time(name, expire) - now()
     seconds = _as_seconds(name, expire, "seconds, a timedelta or an aware datetime")
@@ -144,7 +144,7 @@ def seconds_left(expire: Any, now: Callable[[], float], name: str = "expire") ->
             f"{name} must be under 10**9 seconds from now (31 years), got {shown(expire)}; "
             "write a Unix time as datetime.fromtimestamp(time, UTC)"
         )
-    return max(seconds, -2 * _IMPLAUSIBLE)  # which is past, whatever is added
+    return max(seconds, -2 * _IMPLAUSIBLE)  # stays past after `stale` is added
 
 
 def _unix_time(name: str, moment: datetime) -> float:
@@ -158,13 +158,13 @@ def _unix_time(name: str, moment: datetime) -> float:
 def as_expiry(
     expire: Any, now: Callable[[], float], stale: float = 0.0, name: str = "expire"
 ) -> int:
-    """Return the expiry that memcached is to be given for an ``Expiry`` that a caller gave.
+    """Convert the caller's ``Expiry`` to the number that memcached expects.
 
-    A number of 0 is never; what is negative, a ``timedelta`` of 0, and an aware ``datetime`` that
-    is past, by `now`, are at once. A part of a second counts as a whole one. More than 30 days go
-    as the Unix time at which they are over, since memcached would take the number itself for one;
-    the latest it knows is in January 2038. A number of 10**9 and more is refused: it would be a
-    Unix time given for a number of seconds. `stale` is how many seconds later it is to be.
+    The number 0 means never. A negative number, a ``timedelta`` of 0 and an aware ``datetime``
+    before `now` mean at once. Fractions of a second are rounded up. Periods over 30 days are sent
+    as a Unix time, at most January 2038, because memcached reads such numbers as Unix times. A
+    number of 10**9 or more is refused: it is a Unix time passed as seconds. `stale` seconds are
+    added. `name` is the argument's name in errors.
     """
     seconds = seconds_left(expire, now, name)
     if seconds == 0 and not stale and not isinstance(expire, (timedelta, datetime)):

@@ -11,7 +11,7 @@ from .operations import Operations
 from .protocol.ascii import AsciiProtocol
 from .protocol.base import Protocol
 from .protocol.binary import BinaryProtocol
-from .protocol.chunks import key_parts, mutation_parts
+from .protocol.chunks import key_chunks, mutation_chunks
 from .protocol.exchange import Exchange
 from .protocol.meta import MetaProtocol
 from .responses import GetResponse, MetaResponse, MutateResponse, Response
@@ -94,7 +94,7 @@ class RawClient(Operations):
             found: Mapping[Key, GetResponse] = self.connection.run(make(keys))
             return found
         answers: dict[Key, GetResponse] = {}
-        exchanges: list[Any] = [make(chunk) for chunk in key_parts(self._protocol, keys)]
+        exchanges: list[Any] = [make(chunk) for chunk in key_chunks(self._protocol, keys)]
         for some in self.connection.run_all(exchanges):
             answers.update(some)
         return answers
@@ -103,7 +103,7 @@ class RawClient(Operations):
         make: Callable[[Iterable[Any]], Exchange] = getattr(self._protocol, verb)
         if self.connection.interleaves:
             return self.connection.run(make(things))
-        exchanges = [make(chunk) for chunk in mutation_parts(things, False)]
+        exchanges = [make(chunk) for chunk in mutation_chunks(things, False)]
         return [answer for some in self.connection.run_all(exchanges) for answer in some]
 
     def quit(self) -> Response:

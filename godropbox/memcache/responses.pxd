@@ -1,4 +1,4 @@
-# What the compiler is told about responses.py: the fields' C types.
+# C types of the fields and locals of responses.py.
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t

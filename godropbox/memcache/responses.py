@@ -1,11 +1,11 @@
-"""The answers of memcached: frozen values, compiled as they stand (``responses.pxd``).
+"""Responses: immutable results of memcache operations, compiled as they stand (``responses.pxd``).
 
-One is made for every key of every call, so the two common ones are as small as they can be: they
-have no room for an error, and a failed one is of a subclass that has. Both are read the same way.
+Every key of every call gets a response, so the two common classes are small: they have no field
+for an error, which only the subclasses for failures have. All of them are read the same way.
 
-Those two are not garbage-collected, which pays: a get of 100 keys takes 2 us less. So what they
-hold is plain str and bytes, which hold nothing; a key of a subclass, which may hold its response,
-goes into a subclass that is collected.
+The two are not tracked by the garbage collector, which saves 2 us in a get of 100 keys. So they
+hold only plain str and bytes, which refer to nothing. A key of a str or bytes subclass could refer
+back to its response, so it goes into a subclass that is tracked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def _shown(value: object) -> str:
 @cython.no_gc
 @cython.cclass
 class _Answer:
-    """What every response has: a status, a repr, equality, and fields that cannot be assigned."""
+    """Base of all responses: status, repr, equality, read-only fields."""
 
     __slots__ = ("_status",)
 
@@ -68,22 +68,22 @@ class _Answer:
 
     @property
     def status(self) -> ResponseStatus:
-        """What the server answered, in the binary protocol's numbers."""
+        """The server's status, in the binary protocol's numbers."""
         return self._status
 
     @property
     def error(self) -> Exception | None:
-        """What went wrong, or None. A miss or a lost race is a status, not an error."""
+        """The error, or None. A miss or a lost race is a status, not an error."""
         return None
 
     @property
     def skipped(self) -> bool:
-        """Whether no server was asked, because the key's shard is in no state to be."""
+        """Whether nothing was sent, because of the state of the key's shard."""
         return False
 
     @property
     def ok(self) -> bool:
-        """Whether the operation did what was asked."""
+        """Whether the operation succeeded."""
         return self._status is _OK and self.error is None
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
@@ -107,12 +107,12 @@ class _Answer:
         return hash((self._kind(), self._status))
 
     def _kind(self) -> type:
-        """Return what it is to its users: how it holds its key makes no difference."""
+        """Return the public class; the subclasses differ only in how they hold the key."""
         return type(self)
 
 
 def _plain_key(key: Any) -> Key:
-    """Return a key as plain str or bytes, which is in no cycle of references."""
+    """Return a key as plain str or bytes, which cannot be part of a reference cycle."""
     if type(key) is str or type(key) is bytes:
         return key
     if isinstance(key, str):
@@ -122,12 +122,12 @@ def _plain_key(key: Any) -> Key:
     raise InvalidTypeError(f"key must be str or bytes, got {shown(key)}")
 
 
-@cython.no_gc  # it holds nothing that could hold it
+@cython.no_gc  # its fields cannot refer back to it
 @cython.cclass
 class GetResponse(_Answer):
-    """The answer for one key of a get: `value` is None unless the key was found.
+    """Response for one key of a get; `value` is None unless the key was found.
 
-    One that you make has its key and its value as plain str and bytes.
+    The constructor converts subclasses of str and bytes to plain str and bytes.
     """
 
     __slots__ = ("_cas", "_flags", "_key", "_value")
@@ -148,12 +148,12 @@ class GetResponse(_Answer):
 
     @property
     def key(self) -> Key:
-        """The key, as it was given."""
+        """The key, as passed by the caller."""
         return self._key
 
     @property
     def value(self) -> bytes | None:
-        """The value, None unless the key was found."""
+        """The value; None unless the key was found."""
         return self._value
 
     @property
@@ -163,12 +163,12 @@ class GetResponse(_Answer):
 
     @property
     def cas(self) -> int:
-        """The item's token, in [0, 2**64)."""
+        """The item's CAS token, in [0, 2**64)."""
         return self._cas
 
     @property
     def found(self) -> bool:
-        """Whether there is a value."""
+        """Whether the key was found."""
         return self._status is _OK
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
@@ -182,7 +182,7 @@ class GetResponse(_Answer):
 
 
 class _HeldGetResponse(GetResponse):
-    """One with any key, for the garbage collector to see."""
+    """Variant for a key of any type, tracked by the garbage collector."""
 
     __slots__ = ("_held",)
 
@@ -218,12 +218,12 @@ class _FailedGetResponse(_HeldGetResponse):
         return self._error
 
 
-@cython.no_gc  # it holds nothing that could hold it
+@cython.no_gc  # its fields cannot refer back to it
 @cython.cclass
 class MutateResponse(_Answer):
-    """The answer to a store, delete or touch: `cas` is the new token where the server told it.
+    """Response to a store, delete or touch; `cas` is the new CAS token if the server sent it.
 
-    One that you make has its key as plain str or bytes.
+    The constructor converts a key of a subclass to plain str or bytes.
     """
 
     __slots__ = ("_cas", "_key")
@@ -235,17 +235,17 @@ class MutateResponse(_Answer):
 
     @property
     def key(self) -> Key:
-        """The key, as it was given."""
+        """The key, as passed by the caller."""
         return self._key
 
     @property
     def cas(self) -> int:
-        """The item's new token, 0 where the protocol does not tell."""
+        """The item's new CAS token; 0 if the protocol does not return it."""
         return self._cas
 
     @property
     def found(self) -> bool:
-        """Whether there is such an item: False only for KEY_NOT_FOUND."""
+        """Whether the item exists: False only for KEY_NOT_FOUND."""
         return self._status is not _MISS
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
@@ -253,7 +253,7 @@ class MutateResponse(_Answer):
 
 
 class _HeldMutateResponse(MutateResponse):
-    """One with any key, for the garbage collector to see."""
+    """Variant for a key of any type, tracked by the garbage collector."""
 
     __slots__ = ("_held",)
 
@@ -283,7 +283,7 @@ class _FailedMutateResponse(_HeldMutateResponse):
 
 
 class Response(_Answer):
-    """The answer to an operation on the whole server."""
+    """Response to an operation on the whole server."""
 
     __slots__ = ("_error",)
 
@@ -297,7 +297,7 @@ class Response(_Answer):
 
 
 class CountResponse(Response):
-    """The answer to an increment or decrement: `count` is the counter's new value."""
+    """Response to an increment or decrement; `count` is the counter's new value."""
 
     __slots__ = ("_count", "_key")
 
@@ -311,17 +311,17 @@ class CountResponse(Response):
 
     @property
     def key(self) -> Key:
-        """The key, as it was given."""
+        """The key, as passed by the caller."""
         return self._key
 
     @property
     def count(self) -> int:
-        """The counter's new value, 0 unless the status is OK."""
+        """The counter's new value; 0 unless the status is OK."""
         return self._count
 
     @property
     def found(self) -> bool:
-        """Whether there is such a counter: False only for KEY_NOT_FOUND."""
+        """Whether the counter exists: False only for KEY_NOT_FOUND."""
         return self._status is not _MISS
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
@@ -329,7 +329,7 @@ class CountResponse(Response):
 
 
 class VersionResponse(Response):
-    """The servers' versions: shard id to text."""
+    """Response with the version of each server."""
 
     __slots__ = ("_versions",)
 
@@ -345,7 +345,7 @@ class VersionResponse(Response):
 
     @property
     def versions(self) -> Mapping[int, str]:
-        """Shard id to version."""
+        """Versions by shard id."""
         return self._versions
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
@@ -353,7 +353,7 @@ class VersionResponse(Response):
 
 
 class StatsResponse(Response):
-    """The servers' statistics: shard id to name to text."""
+    """Response with the statistics of each server."""
 
     __slots__ = ("_entries",)
 
@@ -369,7 +369,7 @@ class StatsResponse(Response):
 
     @property
     def entries(self) -> Mapping[int, Mapping[str, str]]:
-        """Shard id to the server's statistics by name."""
+        """Statistics by shard id, then by name."""
         return self._entries
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
@@ -377,7 +377,7 @@ class StatsResponse(Response):
 
 
 class MetaResponse(_HeldGetResponse):
-    """The answer to one meta command: an item, and what only the meta protocol tells of it."""
+    """Response to one meta command: the item, and the metadata that only meta returns."""
 
     __slots__ = ("_details", "_error")
 
@@ -401,38 +401,38 @@ class MetaResponse(_HeldGetResponse):
 
     @property
     def won(self) -> bool:
-        """Whether this client is the one to recache the item (W)."""
+        """Whether this client won the lease and should recache the item (flag W)."""
         return bool(self._details.get("won"))
 
     @property
     def taken(self) -> bool:
-        """Whether another client was already told to recache the item (Z)."""
+        """Whether another client holds the lease (flag Z)."""
         return bool(self._details.get("taken"))
 
     @property
     def stale(self) -> bool:
-        """Whether the item was marked stale (X)."""
+        """Whether the item is marked stale (flag X)."""
         return bool(self._details.get("stale"))
 
     @property
     def ttl(self) -> int | None:
-        """Seconds to live, -1 for ever, None unless asked for (t)."""
+        """Seconds to live, -1 for no expiry; None unless requested (flag t)."""
         return self._details.get("ttl")
 
     @property
     def size(self) -> int | None:
-        """Bytes of the value, None unless asked for (s)."""
+        """Size of the value in bytes; None unless requested (flag s)."""
         return self._details.get("size")
 
     @property
     def hit_before(self) -> bool | None:
-        """Whether the item was hit before, None unless asked for (h)."""
+        """Whether the item was hit before; None unless requested (flag h)."""
         hit = self._details.get("hit_before")
         return None if hit is None else bool(hit)
 
     @property
     def last_access(self) -> int | None:
-        """Seconds since the last access, None unless asked for (l)."""
+        """Seconds since the last access; None unless requested (flag l)."""
         return self._details.get("last_access")
 
     def _fields(self) -> tuple[tuple[str, object], ...]:
@@ -472,37 +472,37 @@ class _SkippedMetaResponse(MetaResponse):
 
 
 def skipped_get(key: Key) -> GetResponse:
-    """Return the answer for a key whose shard was not asked: a miss."""
+    """Return the response for a key of a get that was not sent: a miss."""
     return _SkippedGetResponse(key, _MISS)
 
 
 def skipped_meta(key: Key) -> MetaResponse:
-    """Return the answer to a meta command that was not sent: a miss."""
+    """Return the response to a meta command that was not sent: a miss."""
     return _SkippedMetaResponse(key, _MISS)
 
 
 def skipped_mutate(key: Key) -> MutateResponse:
-    """Return the answer for a key of a store, delete or touch that was not sent."""
+    """Return the response for a key of a store, delete or touch that was not sent."""
     return _SkippedMutateResponse(key, _NOT_STORED)
 
 
 def skipped_count(key: Key) -> CountResponse:
-    """Return the answer to an increment or decrement that was not sent: a missing counter."""
+    """Return the response to an increment or decrement that was not sent: a missing counter."""
     return _SkippedCountResponse(key, _MISS)
 
 
 def failed_get(key: Key, status: ResponseStatus, error: Exception) -> GetResponse:
-    """Return the answer for a key of a get that went wrong."""
+    """Return the response for a key of a get that failed."""
     return _FailedGetResponse(key, status, error)
 
 
 def failed_mutate(key: Key, status: ResponseStatus, error: Exception) -> MutateResponse:
-    """Return the answer for a key of a store or delete that went wrong."""
+    """Return the response for a key of a store or delete that failed."""
     return _FailedMutateResponse(key, status, error)
 
 
 def stored_mutate(key: Key, status: ResponseStatus, cas: int = 0) -> MutateResponse:
-    """Return the answer for a key of a store or delete that a server carried out, or would not."""
+    """Return the response for a key of a store or delete that the server replied to."""
     if type(key) is str or type(key) is bytes:
         return MutateResponse(key, status, cas)
     return _HeldMutateResponse(key, status, cas)
@@ -539,7 +539,7 @@ def fill_gets(
             found[key] = one_get(key, value, flags[at], cas[at])
             at += 1
             if at == size or size != len(keys) or size != len(values):
-                break  # whatever the key's own hash did to the lists
+                break  # the key's own __hash__ may have changed the lists
             continue
         response = GetResponse.__new__(GetResponse)
         response._key = key
@@ -553,20 +553,20 @@ def fill_gets(
 
 
 def list_mutations(keys: list[Key], statuses: bytes, cas: Sequence[int]) -> list[MutateResponse]:
-    """Return a response for each key, of statuses that are no errors: 0, 1, 2 or 5."""
+    """Return a response for each key; statuses must be 0, 1, 2 or 5, which are not errors."""
     if not len(keys) == len(statuses) == len(cas):
         raise ValueError("keys, statuses and cas must be of one length")
-    answers: list[MutateResponse] = []
+    responses: list[MutateResponse] = []
     at = 0
     for key in keys:
         if type(key) is not str and type(key) is not bytes:
-            answers.append(stored_mutate(key, _STATUSES[statuses[at]], cas[at]))
+            responses.append(stored_mutate(key, _STATUSES[statuses[at]], cas[at]))
             at += 1
             continue
         response = MutateResponse.__new__(MutateResponse)
         response._key = key
         response._status = _STATUSES[statuses[at]]
         response._cas = cas[at]
-        answers.append(response)
+        responses.append(response)
         at += 1
-    return answers
+    return responses

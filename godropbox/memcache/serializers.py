@@ -1,8 +1,8 @@
-"""How values that are no bytes become bytes: JSON, msgpack, pickle, or a serialiser of one's own.
+"""Serializers: JSON, msgpack, pickle, and the protocol for custom ones. No I/O.
 
-What a value was is told by the flags of its item. The low 16 bits are this package's: those that
-pymemcache and pylibmc know (1 pickle, 2 and 4 int, 8 zlib, 16 text) mean here what they mean there,
-and the others are below. A serialiser of one's own has bits among ``CUSTOM_SERIALIZERS``. No I/O.
+An item's flags record its format. The low 16 bits belong to this package: 1 pickle, 2 and 4 int,
+8 zlib and 16 text, as in pymemcache and pylibmc, and those defined below. Custom serializers use
+the bits of ``CUSTOM_SERIALIZERS``.
 """
 
 import json
@@ -26,32 +26,32 @@ PICKLE: Final = 1 << 0
 JSON: Final = 1 << 8
 MSGPACK: Final = 1 << 9
 CUSTOM_SERIALIZERS: Final = 0x00FF0000
-"""The bits of an item's flags that are free for serialisers of one's own."""
+"""Bits of an item's flags reserved for custom serializers."""
 
 
 class Serializer(Protocol):
-    """Turns values into bytes and back; threads share it.
+    """Converts values to bytes and back; must be safe to share among threads.
 
-    `flag` is what marks its values in the flags of an item: a number with bits of
-    ``CUSTOM_SERIALIZERS`` alone, the same wherever these values are read. What ``dumps`` raises is
-    the caller's error; what ``loads`` raises says that the bytes in the cache make no value.
+    `flag` marks its values in an item's flags: a number made of bits of ``CUSTOM_SERIALIZERS``,
+    the same in every program that reads these values. An exception from ``dumps`` is the caller's
+    error; one from ``loads`` means that the cached bytes are unreadable.
     """
 
     @property
     def flag(self) -> int:
-        """The bits that mark its values."""
+        """Bits that mark its values in an item's flags."""
 
     def dumps(self, value: Any) -> bytes:
-        """Return the bytes for a value."""
+        """Return the value as bytes."""
 
     def loads(self, data: bytes) -> Any:
-        """Return the value that the bytes are for."""
+        """Return the value encoded in `data`."""
 
 
 class JsonSerializer:
-    """JSON, as short as it can be, in UTF-8: readable in every language.
+    """Compact JSON in UTF-8, readable from every language.
 
-    A tuple comes back as a list and a key of a dict as a str; NaN and infinities are refused.
+    Tuples come back as lists and dict keys as str; NaN and infinities are refused.
     """
 
     flag: Final = JSON
@@ -62,16 +62,16 @@ class JsonSerializer:
         self._decode = json.JSONDecoder().decode
 
     def dumps(self, value: Any) -> bytes:
-        """Return the bytes for a value."""
+        """Return the value as bytes."""
         return self._encode(value).encode()
 
     def loads(self, data: bytes) -> Any:
-        """Return the value that the bytes are for."""
+        """Return the value encoded in `data`."""
         return self._decode(data.decode())
 
 
 class MsgpackSerializer:
-    """msgpack, by the package ``msgpack``: smaller than JSON, and it holds bytes too."""
+    """msgpack, from the package ``msgpack``: smaller than JSON, and supports bytes."""
 
     flag: Final = MSGPACK
 
@@ -81,19 +81,19 @@ class MsgpackSerializer:
         self._unpack = msgpack.unpackb
 
     def dumps(self, value: Any) -> bytes:
-        """Return the bytes for a value."""
+        """Return the value as bytes."""
         packed: bytes = self._pack(value)
         return packed
 
     def loads(self, data: bytes) -> Any:
-        """Return the value that the bytes are for."""
+        """Return the value encoded in `data`."""
         return self._unpack(data, strict_map_key=False)
 
 
 class PickleSerializer:
-    """pickle: any Python object, and whoever can write to the cache can run code in its readers.
+    """pickle: any Python object, but whoever can write to the cache can run code in its readers.
 
-    So it is never chosen but by name. `protocol` is the number of the format to write.
+    It is used only if chosen by name. `protocol` is the pickle protocol to write.
     """
 
     flag: Final = PICKLE
@@ -106,11 +106,11 @@ class PickleSerializer:
         self._protocol = protocol
 
     def dumps(self, value: Any) -> bytes:
-        """Return the bytes for a value."""
+        """Return the value as bytes."""
         return pickle.dumps(value, self._protocol)
 
     def loads(self, data: bytes) -> Any:
-        """Return the value that the bytes are for."""
+        """Return the value encoded in `data`."""
         return pickle.loads(data)
 
 
@@ -122,7 +122,7 @@ _NAMED: Final[dict[str, Any]] = {
 
 
 def package(name: str, option: str, extra: str) -> Any:
-    """Return an optional package, or say by which extra it is installed."""
+    """Import an optional package; raise ``UsageError`` naming the extra that installs it."""
     try:
         return import_module(name)
     except ImportError as error:
@@ -132,7 +132,7 @@ def package(name: str, option: str, extra: str) -> Any:
 
 
 def as_serializer(serializer: Any) -> Serializer | None:
-    """Return the serialiser that an option means: None, a name, or a ``Serializer``."""
+    """Return the serializer for an option: None, a name, or a ``Serializer``."""
     if serializer is None:
         return None
     if isinstance(serializer, str):
@@ -148,13 +148,12 @@ def as_serializer(serializer: Any) -> Serializer | None:
     return checked
 
 
-def checked_flag(name: str, thing: Any, allowed: int, ours: tuple[type, ...]) -> None:
-    """See that a serialiser or compressor has a flag, and one that is free for it."""
-    flag = getattr(thing, "flag", None)
+def checked_flag(name: str, value: Any, allowed: int, builtin: tuple[type, ...]) -> None:
+    """Check the flag of a serializer or compressor: a custom one has only `allowed` bits."""
+    flag = getattr(value, "flag", None)
     if not isinstance(flag, int):
-        raise InvalidArgumentError(f"{name} must have an int for its flag, got {thing!r}")
-    if not isinstance(thing, ours) and (flag == 0 or flag & ~allowed):
+        raise InvalidArgumentError(f"{name} must have an int flag, got {value!r}")
+    if not isinstance(value, builtin) and (flag == 0 or flag & ~allowed):
         raise InvalidArgumentError(
-            f"the flag of a {name} of one's own must have bits of 0x{allowed:08x} alone, "
-            f"got 0x{flag:x}"
+            f"the flag of a custom {name} must have only bits of 0x{allowed:08x}, got 0x{flag:x}"
         )

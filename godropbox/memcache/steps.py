@@ -33,7 +33,7 @@ from .fleet.placement import NOT_A_KEY
 from .fleet.shards import Fleet, Shard, ShardState
 from .protocol.ascii import STORE_WORDS
 from .protocol.base import Protocol
-from .protocol.chunks import key_parts, mutation_parts
+from .protocol.chunks import key_chunks, mutation_chunks
 from .protocol.exchange import (
     CountExchange,
     Exchange,
@@ -503,7 +503,7 @@ class Gets(ManyKeys):
     def _exchanges(self, keys: list[Any], indices: list[int], whole: bool) -> list[Exchange]:
         protocol = self._protocol
         if not whole:
-            return [protocol.get_multi(part) for part in key_parts(protocol, keys)]
+            return [protocol.get_multi(part) for part in key_chunks(protocol, keys)]
         if not protocol.encodes:
             try:
                 request, reply = protocol._gets(keys, protocol.prefix, True)
@@ -658,7 +658,7 @@ class Mutations(ManyKeys):
 
     def _exchanges(self, keys: list[Any], indices: list[int], whole: bool) -> list[Exchange]:
         things = self._items(indices)
-        parts = [things] if whole else mutation_parts(things, False)
+        parts = [things] if whole else mutation_chunks(things, False)
         return [self._make(part) for part in parts]
 
     def _put(self, visit: Any, indices: Any = None) -> None:

@@ -1,7 +1,7 @@
-"""A memcached in memory, for tests: the operations of the raw clients, without a server.
+"""In-memory memcached for tests: the operations of the raw clients, without a server.
 
-It keeps what memcached 1.6 keeps and answers as the meta protocol does; its clock is a function
-that the test gives. It can be told to miss and to fail.
+It behaves as memcached 1.6 does over the meta protocol. The test provides its clock and can make
+gets miss and operations fail.
 """
 
 import re
@@ -40,7 +40,7 @@ _MISS = ResponseStatus.KEY_NOT_FOUND
 _NOT_STORED = ResponseStatus.ITEM_NOT_STORED
 _MONTH = 60 * 60 * 24 * 30
 _LIMIT = 1024 * 1024
-# A counter as memcached reads it, with C's strtoull.
+# What memcached accepts as a counter, which it parses with strtoull.
 _NUMBER = re.compile(rb"[\t-\r ]*\+?([0-9]+)(?:[\t-\r ]|\Z)")
 
 
@@ -53,11 +53,11 @@ class _Entry:
 
 
 class MockClient:
-    """A client and its server in one.
+    """Client and server in one object.
 
-    `clock` tells the time in seconds since 1970. With `miss_all_gets` every get is a miss, with
-    `fail_all_sets` every store is an INTERNAL_ERROR, with `fail_everything` everything is; all
-    three may be changed at any time.
+    `clock` returns seconds since 1970. `miss_all_gets` makes every get a miss, `fail_all_sets`
+    fails every store with INTERNAL_ERROR, `fail_everything` fails every operation; all three are
+    attributes that may be changed at any time.
     """
 
     __reduce_ex__ = refuse_copies
@@ -85,28 +85,28 @@ class MockClient:
         begin_again_in_child(self)
 
     def _forked(self) -> None:
-        """Begin, or begin again in the child of a fork, where no other thread is left."""
+        """Create the lock; called again in the child of a fork."""
         self._lock = threading.RLock()
 
     @property
     def shard_id(self) -> int:
-        """The number that the version and statistics are filed under."""
+        """The shard id under which versions and statistics are returned."""
         return self._protocol.shard_id
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the mock can do: what meta can, but for leases, stale items and binary keys."""
+        """Capabilities of the meta protocol without leases, stale items and binary keys."""
         return replace(self._protocol.capabilities, stale_while_revalidate=False)
 
     def close(self) -> None:
-        """Forget everything and be invalid."""
+        """Drop all items and become invalid."""
         self.is_valid = False
         self._entries.clear()
 
-    # The state
+    # State
 
     def _key(self, key: Key) -> bytes:
-        """Return a key as a server would know it, or raise what the raw clients raise."""
+        """Return the key as sent on the wire; raise the same errors as the raw clients."""
         if not self.is_valid:
             raise ClientClosedError("the client was closed")
         return self._protocol._wire_key(key, self._protocol.prefix)
@@ -136,7 +136,7 @@ class MockClient:
 
     def _failure(self) -> ServerError:
         status = ResponseStatus.INTERNAL_ERROR
-        return ServerError("SERVER_ERROR the mock was told to fail", status=status)
+        return ServerError("SERVER_ERROR the mock is set to fail", status=status)
 
     # Reading
 
@@ -153,15 +153,15 @@ class MockClient:
             return one_get(key, entry.value, entry.flags, entry.cas)
 
     def get(self, key: Key) -> GetResponse:
-        """Get one item; a miss is an answer, not an error."""
+        """Get one item; a miss is a status, not an error."""
         return self._get(key)
 
     def gat(self, key: Key, expire: int) -> GetResponse:
-        """Get one item and give it a new expiry."""
+        """Get one item and set its expiry."""
         return self._get(key, expiry(expire))
 
     def get_multi(self, keys: Iterable[Key]) -> Mapping[Key, GetResponse]:
-        """Get many items: an answer for every key, under the key as it was given."""
+        """Get many items; return a response for every key."""
         found: dict[Key, GetResponse] = {}
         for key in keys:
             try:
@@ -173,7 +173,7 @@ class MockClient:
     # Storing
 
     def _store(self, verb: str, item: Item) -> MutateResponse:
-        # What the real protocol refuses to send, the mock refuses with the same words.
+        # Build the real request, so that bad arguments raise the same errors.
         self._protocol._store("set" if verb == "cas or add" else verb, item)
         if verb == "cas or add":
             verb = "set" if item.cas else "add"
@@ -183,7 +183,7 @@ class MockClient:
             if status is not None:
                 words = self._failure()
                 if status is ResponseStatus.VALUE_TOO_LARGE:
-                    # As memcached does, so that nobody reads the value that was to be replaced.
+                    # memcached also deletes the old value, so that it is not read as current.
                     self._entries.pop(name, None)
                     words = ServerError("SERVER_ERROR object too large for cache", status=status)
                 return failed_mutate(item.key, status, words)
@@ -203,7 +203,7 @@ class MockClient:
     def _refusal(self, item: Item) -> ResponseStatus | None:
         if self.fail_everything or self.fail_all_sets:
             return ResponseStatus.INTERNAL_ERROR
-        if memoryview(item.value).nbytes > _LIMIT - 512:  # what an item needs besides
+        if memoryview(item.value).nbytes > _LIMIT - 512:  # an item's overhead
             return ResponseStatus.VALUE_TOO_LARGE
         return None
 
@@ -215,56 +215,56 @@ class MockClient:
         return stored_mutate(item.key, _OK, self._put(name, value, entry.flags, entry.expires))
 
     def _store_many(self, verb: str, items: Iterable[Item]) -> list[MutateResponse]:
-        answers = []
+        responses = []
         for item in items:
             try:
-                answers.append(self._store(verb, item))
+                responses.append(self._store(verb, item))
             except (InvalidArgumentError, InvalidTypeError) as error:
                 key = item.key if isinstance(item, Item) else item
-                answers.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
-        return answers
+                responses.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
+        return responses
 
     def set(self, item: Item) -> MutateResponse:
-        """Store an item; if it has a token, only over the item that the token is of."""
+        """Store an item; with a CAS token, only if the stored item still has that token."""
         return self._store("set", item)
 
     def set_multi(self, items: Iterable[Item]) -> list[MutateResponse]:
-        """Store many items, each as ``set`` would."""
+        """Store many items as ``set`` does."""
         return self._store_many("set", items)
 
     def add(self, item: Item) -> MutateResponse:
-        """Store an item if there is none."""
+        """Store an item if the key is absent."""
         return self._store("add", item)
 
     def add_multi(self, items: Iterable[Item]) -> list[MutateResponse]:
-        """Store many items, each as ``add`` would."""
+        """Store many items as ``add`` does."""
         return self._store_many("add", items)
 
     def replace(self, item: Item) -> MutateResponse:
-        """Store an item if there is one."""
+        """Store an item if the key is present."""
         return self._store("replace", item)
 
     def append(self, key: Key, value: "ReadableBuffer", cas: int = 0) -> MutateResponse:
-        """Put `value` after the value that is there; with a token, only if that is its own."""
+        """Append to the stored value; with `cas`, only if the item has that CAS token."""
         return self._store("append", Item(key, value, 0, cas))
 
     def prepend(self, key: Key, value: "ReadableBuffer", cas: int = 0) -> MutateResponse:
-        """Put `value` before the value that is there; with a token, only if that is its own."""
+        """Prepend to the stored value; with `cas`, only if the item has that CAS token."""
         return self._store("prepend", Item(key, value, 0, cas))
 
     def cas(self, item: Item) -> MutateResponse:
-        """Store an item over the one that its token is of: KEY_EXISTS if that was changed."""
+        """Store an item if the stored one still has its CAS token; KEY_EXISTS if it changed."""
         self._protocol.cas(item)
         return self._store("set", item)
 
     def cas_multi(self, items: Iterable[Item]) -> list[MutateResponse]:
-        """Store many items: one with a token as ``cas`` would, one without as ``add`` would."""
+        """Store many items: those with a CAS token as ``cas`` does, the others as ``add`` does."""
         return self._store_many("cas or add", items)
 
     # Deleting, touching, counting
 
     def delete(self, key: Key) -> MutateResponse:
-        """Delete an item."""
+        """Delete an item; KEY_NOT_FOUND if the key is absent."""
         with self._lock:
             name = self._key(key)
             if self.fail_everything:
@@ -275,17 +275,17 @@ class MockClient:
             return stored_mutate(key, _OK)
 
     def delete_multi(self, keys: Iterable[Key]) -> list[MutateResponse]:
-        """Delete many items; the answers are in the order of the keys."""
-        answers = []
+        """Delete many items; responses are in the order of the keys."""
+        responses = []
         for key in keys:
             try:
-                answers.append(self.delete(key))
+                responses.append(self.delete(key))
             except (InvalidArgumentError, InvalidTypeError) as error:
-                answers.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
-        return answers
+                responses.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
+        return responses
 
     def touch(self, key: Key, expire: int) -> MutateResponse:
-        """Give an item a new expiry."""
+        """Set the expiry of an item."""
         seconds = expiry(expire)
         with self._lock:
             name = self._key(key)
@@ -300,14 +300,14 @@ class MockClient:
     def increment(
         self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> CountResponse:
-        """Add to a counter, modulo 2**64; `expire` None leaves a missing counter missing."""
+        """Add `delta` modulo 2**64; with `expire`, create a missing counter as `initial`."""
         self._protocol.increment(key, delta, initial, expire)
         return self._count(key, delta, initial, expire)
 
     def decrement(
         self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> CountResponse:
-        """Take from a counter, to 0 at the least."""
+        """Subtract `delta`, stopping at 0; otherwise like ``increment``."""
         self._protocol.decrement(key, delta, initial, expire)
         return self._count(key, -delta, initial, expire)
 
@@ -328,7 +328,7 @@ class MockClient:
                 words = "CLIENT_ERROR cannot increment or decrement non-numeric value"
                 return CountResponse(key, status, 0, ServerError(words, status=status))
             count = max(int(digits[1]) + change, 0) % (1 << 64)
-            # memcached writes over a value that is long enough, and keeps its length.
+            # memcached overwrites a value that is long enough in place and keeps its length.
             value = (b"%d" % count).ljust(len(entry.value))
             self._put(name, value, entry.flags, entry.expires)
             return CountResponse(key, _OK, count)
@@ -343,7 +343,7 @@ class MockClient:
         return Response(_OK)
 
     def flush(self, expire: int = 0) -> Response:
-        """Invalidate every item, `expire` seconds from now."""
+        """Invalidate all items, `expire` seconds from now."""
         seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
         with self._lock:
             response = self._respond()
@@ -354,24 +354,24 @@ class MockClient:
             return response
 
     def version(self) -> VersionResponse:
-        """Return a version that no server has."""
-        answer = self._respond()
-        versions = {self.shard_id: "1.6.0-mock"} if answer.ok else {}
-        return VersionResponse(answer.status, versions, answer.error)
+        """Return the mock's version, ``1.6.0-mock``."""
+        response = self._respond()
+        versions = {self.shard_id: "1.6.0-mock"} if response.ok else {}
+        return VersionResponse(response.status, versions, response.error)
 
     def stats(self, name: str = "") -> StatsResponse:
-        """Return the few statistics that the mock has."""
+        """Return ``curr_items``, ``version`` and ``maxbytes``."""
         self._protocol.stats(name)
-        answer = self._respond()
-        if not answer.ok:
-            return StatsResponse(answer.status, {}, answer.error)
+        response = self._respond()
+        if not response.ok:
+            return StatsResponse(response.status, {}, response.error)
         with self._lock:
             count = sum(self._find(key) is not None for key in list(self._entries))
         entries = {"curr_items": str(count), "version": "1.6.0-mock", "maxbytes": str(64 << 20)}
         return StatsResponse(_OK, {self.shard_id: entries})
 
     def verbosity(self, level: int) -> Response:
-        """Do nothing, well."""
+        """Check `level` and do nothing."""
         self._protocol.verbosity(level)
         return self._respond()
 

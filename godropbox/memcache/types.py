@@ -1,6 +1,6 @@
-"""What goes into a memcached client and the names of what comes out: no behaviour, no I/O.
+"""Keys, items, statuses and capabilities: plain data, no I/O.
 
-The responses themselves are in ``responses``, which is compiled.
+Responses are in ``responses``, which is compiled.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ Seconds = float | None
 
 
 class Item(NamedTuple):
-    """An entry to store: `flags` in [0, 2**32), `cas` 0 for none, `expire` in seconds.
+    """An item to store: `flags` in [0, 2**32), `cas` the CAS token or 0, `expire` in seconds.
 
-    An `expire` of 0 never expires, a negative one expires at once, one above 30 days (2,592,000)
-    is a Unix time, which memcached 1.6 takes up to 2**31: its own rules.
+    `expire` follows memcached's rules: 0 never expires, a negative number expires at once, more
+    than 30 days (2,592,000) is a Unix time, which memcached 1.6 accepts up to 2**31.
     """
 
     key: Key
@@ -36,7 +36,7 @@ class Item(NamedTuple):
 
 
 class ResponseStatus(IntEnum):
-    """The binary protocol's status numbers, which the text protocols' words are mapped to."""
+    """Status of a reply, in the binary protocol's numbers; text replies are mapped to them."""
 
     OK = 0x00
     KEY_NOT_FOUND = 0x01
@@ -48,7 +48,7 @@ class ResponseStatus(IntEnum):
     WRONG_VBUCKET = 0x07
     AUTHENTICATION_FAILED = 0x08
     AUTHENTICATION_GOES_ON = 0x09
-    AUTHENTICATION_ERROR = 0x20  # what memcached sends in place of 0x08 and 0x09
+    AUTHENTICATION_ERROR = 0x20  # memcached sends 0x20 and 0x21 instead of 0x08 and 0x09
     AUTHENTICATION_CONTINUE = 0x21
     UNKNOWN_COMMAND = 0x81
     OUT_OF_MEMORY = 0x82
@@ -60,12 +60,12 @@ class ResponseStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What one protocol can do that another cannot; ask before you call."""
+    """Features that differ between protocols; check them before you call."""
 
     protocol: str
-    increment_creates: bool  # increment and decrement take an initial value and an expiry
-    store_returns_cas: bool  # a store answers with the item's new token
-    conditional_replace: bool  # add, replace, append and prepend heed the item's token
+    increment_creates: bool  # increment and decrement accept an initial value and an expiry
+    store_returns_cas: bool  # the reply to a store has the item's new CAS token
+    conditional_replace: bool  # add, replace, append and prepend check the CAS token
     verbosity: bool
     stale_while_revalidate: bool  # leases, early recache, stale marks, item metadata
     binary_keys: bool  # any byte in a key

@@ -51,4 +51,5 @@ def test_over_given_servers(servers: Callable[[str], Server]) -> None:
 
 def test_without_memcached_it_says_so() -> None:
     lines = run("--pages", "2", "--thumbnails", "10", path="/nowhere")
-    assert lines[-1].startswith("over a cache in memory, as memcached is not installed, 22 loads")
+    words = "over an in-memory cache, because memcached is not installed, 22 loads"
+    assert lines[-1].startswith(words)

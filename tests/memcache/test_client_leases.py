@@ -172,7 +172,7 @@ def test_to_wait_has_an_end(make: Make) -> None:
     first, second = make(), make(sleep=sleep, clock=lambda: now[0])
 
     def load() -> int:
-        with pytest.raises(LeaseTimeoutError, match=r"nobody gave 'k' a value within 3 s"):
+        with pytest.raises(LeaseTimeoutError, match="stored a value for 'k' within 3 s"):
             second.get_or_set("k", never, 60, wait=3)
         assert now[0] == pytest.approx(3)
         with pytest.raises(LeaseTimeoutError, match=r"within 7 s"):
@@ -308,7 +308,7 @@ def test_a_value_that_was_loaded_and_cannot_be_stored(servers: Callable[[str], S
     raw.flush()
     with pytest.raises(ZeroDivisionError) as caught:
         Client.over(Forgetful(raw)).get_or_set("k", lambda: 1 // 0, 60)
-    assert caught.value.__notes__ == ["the lease on 'k' could not be handed on: no meta_delete"]
+    assert caught.value.__notes__ == ["the lease on 'k' could not be released: no meta_delete"]
     raw.close()
 
 
@@ -338,7 +338,7 @@ def test_a_lease_that_cannot_be_handed_on_hides_no_error(
     raw.flush()
     with pytest.raises(FrozenError) as caught:
         Client.over(Closed(raw)).get_or_set("k", fails, 60)
-    assert caught.value.__notes__ == [f"the lease on 'k' could not be handed on: {lost}"]
+    assert caught.value.__notes__ == [f"the lease on 'k' could not be released: {lost}"]
     raw.close()
 
 

@@ -1,9 +1,9 @@
-"""Leaving a failing server alone for a while: when, for how long, and who tries it again.
+"""Ejection: stop using a failing server for a while, then try it again. No I/O.
 
-No I/O, no waiting: the clock is injected. A server is ejected after so many failures in a row;
-after the back-off one operation is let through, and its end tells whether the server is back. The
-next is let through one back-off later at the earliest, so that one that never ends, or that never
-reaches the server, holds nobody up for good.
+A server is ejected after a number of failures in a row. After the back-off one operation is let
+through as a trial, and its outcome decides whether the server comes back. The next trial starts one
+back-off later at the earliest, so a trial that never ends, or never reaches the server, does not
+block the others for good. The clock is injected.
 """
 
 import threading
@@ -19,7 +19,7 @@ __all__ = ["Ejection", "Health"]
 
 
 class Ejection:
-    """What the servers of one manager have in common: the options, a lock, how many are out."""
+    """State shared by the servers of one manager: options, lock, number of ejected servers."""
 
     __reduce_ex__ = refuse_copies
 
@@ -34,23 +34,23 @@ class Ejection:
         self.lock = threading.Lock()
 
     def new_health(self) -> "Health":
-        """Return the record of a server that was never heard of before."""
+        """Return the health record of a new server."""
         return Health(self)
 
     def count(self, change: int) -> None:
-        """Count a server that goes out or comes back; the lock is held."""
+        """Add `change` to the number of ejected servers; the caller holds the lock."""
         self._out += change
         self.admits_all = not self._out
 
     def wait(self, times: int) -> float:
-        """Return the back-off after as many failed attempts, in seconds."""
+        """Return the back-off in seconds after `times` failed trials."""
         options = self.options
         longest = min(options.retry_after * 2.0 ** min(times, 1000), options.max_retry_after)
         return longest * (1 - options.retry_jitter * options.random())
 
 
 class Health:
-    """The record of one server: `failures` in a row, and whether it is ejected."""
+    """Health record of one server: `failures` in a row, and whether it is ejected."""
 
     __slots__ = (
         "_attempts",
@@ -75,14 +75,14 @@ class Health:
         self._until = 0.0
 
     def failed(self) -> None:
-        """Count a failure; eject the server, or leave it out for longer."""
+        """Count a failure; eject the server or extend its ejection."""
         ejection = self._ejection
         with ejection.lock:
             if self._is_retired:
                 return
             self.failures += 1
             if self.is_ejected and not self._is_tried:
-                return  # of an operation that began before the server was ejected
+                return  # from an operation that began before the ejection
             if self.is_ejected:
                 self._attempts += 1
             elif self.failures >= ejection.options.eject_after:
@@ -94,12 +94,12 @@ class Health:
             self._until = ejection.options.clock() + ejection.wait(self._attempts)
 
     def succeeded(self) -> None:
-        """Forget the failures, and take the server back."""
+        """Reset the failures and readmit the server."""
         with self._ejection.lock:
             self._forget()
 
     def retire(self) -> None:
-        """Count no more, as the server is of the fleet no more."""
+        """Stop counting: the server has left the fleet."""
         with self._ejection.lock:
             self._forget()
             self._is_retired = True
@@ -111,7 +111,7 @@ class Health:
         self.is_ejected = self._is_tried = False
 
     def admits(self) -> bool:
-        """Tell whether an operation may go to the server, as the one that tries it if it is out."""
+        """Return whether an operation may go to the server; an ejected one admits one trial."""
         if not self.is_ejected:
             return True
         ejection = self._ejection
@@ -125,9 +125,10 @@ class Health:
             return True
 
     def lets_through(self) -> bool:
-        """Tell whether an operation whose keys were placed on the server may go there.
+        """Return whether an operation whose keys map to this server may be sent to it.
 
-        Where keys are diverted, those placed here are the trial's, unless no server is left.
+        When keys are diverted, only a trial's keys map to an ejected server, unless no other server
+        is left.
         """
         if not self.is_ejected:
             return True

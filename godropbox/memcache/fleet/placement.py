@@ -1,11 +1,11 @@
-"""Shard functions: the rules by which a fleet of memcached servers shares keys out. No I/O.
+"""Shard functions: which shard of a fleet a key belongs to. No I/O.
 
-``Hash2``, ``Crc32``, ``Ketama``, ``Rendezvous`` and ``Jump`` are rules; bound to the addresses of
-a fleet, in the order of its shards, each gives a ``Placement``. A callable of a key and the number
-of shards is a rule too. The hashing itself is in ``_kernels.placement``.
+``Hash2``, ``Crc32``, ``Ketama``, ``Rendezvous`` and ``Jump`` are shard functions; bound to the
+addresses of a fleet, in shard order, each returns a ``Placement``. A callable of a key and the
+number of shards works too. The hashing is in ``_kernels.placement``.
 
-A key is placed as the caller gave it, before any prefix, so that a prefix moves no key. The same
-text as ``str`` or as its UTF-8 in ``bytes`` lands on the same shard.
+Keys are hashed as the caller passes them, without the prefix, so changing the prefix moves no key.
+A ``str`` and its UTF-8 ``bytes`` have the same shard.
 """
 
 import hashlib
@@ -36,55 +36,55 @@ __all__ = [
 ]
 
 UNMAPPED: Final = -1
-"""The shard of a key that no server is to have: a callable's answer, or an empty fleet's."""
+"""Shard of a key without a server: returned by a callable, or for an empty fleet."""
 
 NOT_A_KEY: Final = _kernel.NOT_A_KEY
-"""In a batch, -2: the shard of what is neither str nor bytes, or is text without UTF-8."""
+"""In a batch, -2: shard of a key that is not str or bytes, or that UTF-8 cannot encode."""
 
 key_number = _kernel.fnv1a
 
 
 class Placement(Protocol):
-    """The places of keys in one fleet: immutable, and safe to share among threads."""
+    """Map of keys to the shards of one fleet; immutable and safe to share among threads."""
 
     def of(self, key: Key) -> int:
         """Return the shard of `key`, or ``UNMAPPED``.
 
-        Raises ``TypeError`` for what is neither str nor bytes, ``ValueError`` for text that UTF-8
-        cannot encode.
+        Raises ``TypeError`` if `key` is neither str nor bytes, ``ValueError`` if UTF-8 cannot
+        encode it.
         """
 
     def of_many(self, keys: Iterable[Any]) -> list[int]:
-        """Return the shards of many keys, in their order, in one call.
+        """Return the shards of many keys, in the order of the keys.
 
-        ``NOT_A_KEY`` stands for a key at which ``of`` raises, so that the others have their place.
+        The shard is ``NOT_A_KEY`` for a key at which ``of`` raises.
         """
 
 
 class ShardFunction(Protocol):
-    """A rule that shares keys out."""
+    """Rule that distributes keys over the shards of a fleet."""
 
     @property
     def has_next(self) -> bool:
-        """Whether a key has a next shard when its own is left out; else ``among`` raises."""
+        """Whether keys have a next shard when their own is excluded; if not, ``among`` raises."""
 
     def bind(self, addresses: Sequence[str]) -> Placement:
-        """Return the placement in a fleet of these servers, at least one, the first shard 0."""
+        """Return the placement over these servers (at least one); the first is shard 0."""
 
     def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
-        """Return the same placement with all but `shards`, at least one, left out.
+        """Return the placement restricted to `shards` (at least one of the fleet).
 
-        Keys of the shards that stay are where they were.
+        Keys of these shards stay where they are.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Hash2:
-    """Dropbox's permutation hash of the key's FNV-1a, 64 bits of it. Left out: the permutation's
-    next shard.
+    """Dropbox's permutation hash of the key's 64-bit FNV-1a.
 
-    In Go: ``h := fnv.New64a(); h.Write(key); hash2.ConsistentHash(h.Sum64(), numShards)``. Go's
-    library leaves to its user how a key becomes a number; FNV-1a is what Go's standard library has.
+    The next shard is the next one in the key's permutation. In Go: ``h := fnv.New64a();
+    h.Write(key); hash2.ConsistentHash(h.Sum64(), numShards)``. Dropbox's library leaves the hash of
+    a key to its user; FNV-1a is in Go's standard library.
     """
 
     has_next = True
@@ -98,7 +98,7 @@ class Hash2:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """John Lamping and Eric Veach's jump hash of the key's FNV-1a. There is no next shard."""
+    """Jump hash (John Lamping, Eric Veach) of the key's 64-bit FNV-1a; no next shard."""
 
     has_next = False
 
@@ -111,11 +111,10 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class Crc32:
-    """zlib's CRC-32 of the key modulo the number of servers. There is no next shard.
+    """CRC-32 (zlib's) of the key modulo the number of servers; no next shard.
 
-    That is ``crc32.ChecksumIEEE(key) % numShards`` in Go. python-memcached takes 15 of the bits,
-    ``crc32(key) >> 16 & 0x7fff``, before the modulo, and libmemcached's CRC does likewise: use a
-    callable for those.
+    In Go: ``crc32.ChecksumIEEE(key) % numShards``. python-memcached and libmemcached's CRC use only
+    15 bits, ``crc32(key) >> 16 & 0x7fff``; write a callable to match them.
     """
 
     has_next = False
@@ -129,15 +128,15 @@ class Crc32:
 
 @dataclass(frozen=True, slots=True)
 class Ketama:
-    """libmemcached's ring, and so pylibmc's and PHP's. Left out: the ring's next server.
+    """The ring of libmemcached, pylibmc and PHP; the next shard is the next server on the ring.
 
-    By default that of ``MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`` (pylibmc's ``"ketama_weighted"``):
-    160 points a server of mean weight, by MD5. `weights` are by address, and 1 where there is none.
-    With ``weighted=False`` it is that of ``MEMCACHED_BEHAVIOR_KETAMA`` alone (pylibmc's
-    ``"ketama"``): 100 points a server, by the one-at-a-time hash.
+    The default ring is ``MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`` (pylibmc's ``"ketama_weighted"``):
+    160 points for a server of mean weight, from MD5. `weights` maps addresses to weights; the
+    default weight is 1. With ``weighted=False`` the ring is ``MEMCACHED_BEHAVIOR_KETAMA``
+    (pylibmc's ``"ketama"``): 100 points per server, from the one-at-a-time hash.
 
-    Keys are where their server's name says, whatever the order of the servers; a name is the host
-    as it is written, and the port unless that is 11211.
+    The order of the servers does not matter, only their names: the host as written, and the port
+    unless it is 11211.
     """
 
     weights: Mapping[str, int] = field(default_factory=dict)
@@ -159,7 +158,7 @@ class Ketama:
     def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
         left = _in_fleet(addresses, shards)
         points = [point for point in self._points(addresses) if point[1] in shards]
-        if not points:  # their weights are too small for any beside those left out
+        if not points:  # too light for a point beside the excluded servers
             among_them = self._points([addresses[i] for i in left])
             points = [(value, left[i]) for value, i in among_them]
         return self._ring(points)
@@ -186,12 +185,11 @@ class Ketama:
 
 @dataclass(frozen=True, slots=True)
 class Rendezvous:
-    """pymemcache's ``HashClient``: the server whose name and the key give the highest murmur3.
-    Left out: the next highest.
+    """pymemcache's ``HashClient``: the server with the highest murmur3 of its name and the key.
 
-    pymemcache hashes the low byte of every character of a str, which is the text itself where it
-    is ASCII; for a key in bytes it hashes what ``repr`` shows. Here bytes are placed as the text
-    that they are the UTF-8 of.
+    The next shard has the next highest score. pymemcache hashes the low byte of each character of a
+    str (the text itself if it is ASCII) and the ``repr`` of a key in bytes; here bytes are decoded
+    from UTF-8 first.
     """
 
     has_next = True
@@ -201,7 +199,7 @@ class Rendezvous:
 
     def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
         names = [(_pymemcache_name(addresses[i]), i) for i in _in_fleet(addresses, shards)]
-        names.sort(reverse=True)  # of equal scores it takes the greatest name's
+        names.sort(reverse=True)  # at equal scores the greatest name wins, as in pymemcache
         texts = (bytes(ord(c) & 0xFF for c in f"{name}-") for name, _ in names)
         return _kernel.rendezvous(
             (text, shard) for text, (_, shard) in zip(texts, names, strict=True)
@@ -210,10 +208,10 @@ class Rendezvous:
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A rule of the caller's: `function` takes a key and the number of shards.
+    """A caller's `function` of a key and the number of shards; no next shard.
 
-    It returns a shard from 0 to one less, or -1 for a key that no server is to have; several
-    threads may call it at once. There is no next shard.
+    It returns a shard in [0, number of shards), or -1 for a key without a server. It may be called
+    from several threads at once.
     """
 
     function: Callable[[Any, int], int]
@@ -235,7 +233,7 @@ class _CustomPlacement:
         self._num_shards = num_shards
 
     def of(self, key: Key) -> int:
-        _kernel.fnv1a(key)  # raises for what is no key, in the words of every other rule
+        _kernel.fnv1a(key)  # raises for a bad key, with the same message as other rules
         shard = self._function(key, self._num_shards)
         if not isinstance(shard, int) or not -1 <= shard < self._num_shards:
             raise InvalidArgumentError(
@@ -246,15 +244,15 @@ class _CustomPlacement:
 
     def of_many(self, keys: Iterable[Any]) -> list[int]:
         held = list(keys)
-        places = _kernel.crc32(1).of_many(held)
+        checked = _kernel.crc32(1).of_many(held)  # NOT_A_KEY for bad keys
         return [
-            self.of(key) if place >= 0 else NOT_A_KEY
-            for key, place in zip(held, places, strict=True)
+            self.of(key) if shard >= 0 else NOT_A_KEY
+            for key, shard in zip(held, checked, strict=True)
         ]
 
 
 def as_shard_function(value: Any) -> ShardFunction:
-    """Return a shard function as it is, and a callable as a ``Custom``; else ``TypeError``."""
+    """Return a shard function unchanged, a callable as ``Custom``; else raise ``TypeError``."""
     if all(hasattr(value, name) for name in ("bind", "among", "has_next")) and not isinstance(
         value, type
     ):
@@ -269,7 +267,7 @@ def as_shard_function(value: Any) -> ShardFunction:
 
 
 def _no_next(name: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"{name} has no next shard for a key whose own is left out")
+    return InvalidArgumentError(f"{name} has no next shard for a key whose own is excluded")
 
 
 def _in_fleet(addresses: Sequence[str], shards: Collection[int]) -> list[int]:
@@ -290,7 +288,7 @@ def _ketama_name(address: str) -> bytes:
 
 
 def _digests(weight: int, total: int, servers: int) -> int:
-    """Return how many MD5s, of four points each, a server has; in single precision, as there."""
+    """Return a server's number of MD5s (four points each), in libmemcached's float arithmetic."""
     share = _single(_single(weight) / _single(total))
     return int(_single(_single(_single(share * 160) / 4 * servers) + 1e-10))
 

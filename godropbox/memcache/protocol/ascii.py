@@ -1,7 +1,7 @@
-"""The ASCII protocol: memcached's first, spoken by every server and proxy. No I/O.
+"""The ASCII protocol, which every memcached and proxy speaks. No I/O.
 
-After doc/protocol.txt of memcached. Gets ask for the token as well (``gets``), since it costs next
-to nothing. Compiled as it stands.
+Source: doc/protocol.txt of memcached. Gets request the CAS token as well (``gets``), which costs
+next to nothing. Compiled as it stands.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ STORE_WORDS = (
 _DELETE_WORDS = wire.codes.WORDS["DELETED"] | wire.codes.WORDS["NOT_FOUND"]
 _TOUCH_WORDS = wire.codes.WORDS["TOUCHED"] | wire.codes.WORDS["NOT_FOUND"]
 _COUNT_WORDS = wire.codes.WORDS["NUMBER"] | wire.codes.WORDS["NOT_FOUND"]
-# The command for an item without a token, and whether there may be one with.
+# The command for an item without a CAS token, and whether a token is allowed.
 _VERBS = {
     "set": (b"set ", True),
     "cas or add": (b"add ", True),
@@ -46,7 +46,7 @@ _VERBS = {
     "append": (b"append ", False),
     "prepend": (b"prepend ", False),
 }
-# What a server must know for an item without a token.
+# The kind of command that a server must know for an item without a CAS token.
 _KINDS = {
     "set": SET,
     "cas or add": SET,
@@ -58,14 +58,14 @@ _KINDS = {
 
 
 class AsciiProtocol(Protocol):
-    """Makes exchanges in the ASCII protocol."""
+    """Factory of exchanges in the ASCII protocol."""
 
     __slots__ = ("_plain_probes",)
 
     def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
         self.is_text = True
-        # By the operation, for items without tokens.
+        # Probes by operation, for items without a CAS token.
         self._plain_probes = {verb: self._probe_of(kinds) for verb, kinds in _KINDS.items()}
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
@@ -117,11 +117,11 @@ class AsciiProtocol(Protocol):
         return [command.encode() + b"\r\n"], wire.Reply(wire.codes.STATS, 1)
 
     def authenticate(self, user: str, password: str) -> Exchange:
-        """Log in, to a server that was started with ``--auth-file``; to be sent before all else."""
+        """Log in to a server started with ``--auth-file``; must be the first request."""
         words = f"{user} {password}".encode()
         if any(byte < 0x20 or byte == 0x7F for byte in words) or " " in user:
             raise InvalidArgumentError(
-                "user and password must have no control characters, user no space"
+                "user and password must have no control characters, and user no space"
             )
         request = b"set auth 0 0 %d\r\n%b\r\n" % (len(words), words)
         reply = wire.Reply(_LINES, 1, wire.codes.WORDS["STORED"])

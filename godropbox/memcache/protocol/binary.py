@@ -1,8 +1,8 @@
-"""The binary protocol: fixed headers, an opaque to every request, tokens in every answer. No I/O.
+"""The binary protocol: fixed headers, opaques, a CAS token in every reply. No I/O.
 
-After the protocol document and protocol_binary.h of memcached, whose authors have deprecated it in
-favour of meta. Every request of a connection has an opaque of its own, and the reply must repeat
-it. A batch of gets is quiet: only hits are answered, and a NOOP ends it. Compiled as it stands.
+Source: the protocol document and protocol_binary.h of memcached, which has deprecated it in favour
+of meta. Every request on a connection has its own opaque, which the reply must repeat. A batch of
+gets is quiet: the server replies only to hits and to the final NOOP. Compiled as it stands.
 """
 
 import struct
@@ -38,7 +38,7 @@ _STAT = 0x10
 _TOUCH = 0x1C
 _GAT = 0x1D
 _SASL_AUTH = 0x21
-# The opcodes for an item with a token and without one, and whether flags and expiry go along.
+# The opcodes for an item with and without a CAS token, and whether extras (flags, expiry) follow.
 _STORES = {
     "set": (0x01, 0x01, True),
     "cas or add": (0x01, 0x02, True),
@@ -48,7 +48,7 @@ _STORES = {
     "prepend": (0x0F, 0x0F, False),
 }
 _NEVER_CREATE = 0xFFFFFFFF
-# Any time of January 1970 has passed; the protocol's own expiry has no sign.
+# The expiry is unsigned in this protocol; a Unix time in January 1970 expires at once.
 _LONG_AGO = 60 * 60 * 24 * 30 + 1
 
 
@@ -57,7 +57,7 @@ def _unsigned(expire: int) -> int:
 
 
 class BinaryProtocol(Protocol):
-    """Makes exchanges in the binary protocol."""
+    """Factory of exchanges in the binary protocol."""
 
     __slots__ = ("_opaque",)
 
@@ -67,7 +67,7 @@ class BinaryProtocol(Protocol):
         self.probe = self._admin_probe = self._probe_of(BINARY)
 
     def _reply(self, opcodes: int, count: int, first: int, options: int = 0) -> wire.Reply:
-        # One opaque more than requests: the NOOP of a quiet batch has one too.
+        # One more opaque than requests, for the NOOP of a quiet batch.
         self._opaque = (first + count + 1) & 0xFFFFFFFF
         return wire.Reply(wire.codes.PACKETS, count, opcodes, first, options)
 
@@ -127,9 +127,9 @@ class BinaryProtocol(Protocol):
         return self._packet(_STAT, name.encode())
 
     def authenticate(self, user: str, password: str) -> Exchange:
-        """Log in with SASL PLAIN, to a server that was started with ``--enable-sasl``."""
+        """Log in with SASL PLAIN to a server started with ``--enable-sasl``."""
         if "\0" in user or "\0" in password:
-            raise InvalidArgumentError("user and password must have no NUL")
+            raise InvalidArgumentError("user and password must have no NUL character")
         words = f"\0{user}\0{password}".encode()
         request, reply = self._packet(_SASL_AUTH, b"PLAIN", value=words)
         return MutateExchange(request, reply, "PLAIN", self.probe)

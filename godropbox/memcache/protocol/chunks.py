@@ -1,9 +1,9 @@
-"""Cutting a batch into parts, each of which is answered before the next is sent. No I/O.
+"""Split a batch into chunks; send each only after the reply to the previous one. No I/O.
 
-A channel that can only send everything or nothing would come to a stop with both sides' buffers
-full: of each part either the requests fit the smallest send buffer, or the replies do (about 64
-bytes to a mutation). And memcached 1.6 with TLS can forget what OpenSSL has read ahead of it, and
-then waits for more: with such parts there is nothing to forget.
+A channel whose send blocks until everything is sent would deadlock once both sides' buffers are
+full, so in each chunk either the requests fit the smallest send buffer or the replies do (about 64
+bytes for a mutation). Chunks also work around memcached 1.6 with TLS, which can overlook requests
+that OpenSSL has already read ahead, and then waits for more input.
 """
 
 from collections.abc import Iterable, Sized
@@ -13,52 +13,56 @@ from ..types import Item, Key
 from .ascii import AsciiProtocol
 from .base import Protocol
 
-__all__ = ["key_parts", "mutation_parts"]
+__all__ = ["key_chunks", "mutation_chunks"]
 
 _BYTES = 8192
 _MUTATIONS = 128
 
 
-def key_parts(protocol: Protocol, keys: Iterable[Key]) -> list[list[Key]]:
-    """Cut the keys of a get where each has a request of its own that may be answered at length.
+def key_chunks(protocol: Protocol, keys: Iterable[Key]) -> list[list[Key]]:
+    """Split the keys of a get so that the requests of each chunk fit the send buffer.
 
-    In the ASCII protocol all of them are one request, which is answered when it was read.
+    In the ASCII protocol all keys are one request, which the server reads whole before it replies.
     """
-    given = list(dict.fromkeys(keys))
+    distinct = list(dict.fromkeys(keys))
     if type(protocol) is AsciiProtocol:
-        return [given]
-    part: list[Key] = []
-    parts = [part]
+        return [distinct]
+    chunk: list[Key] = []
+    chunks = [chunk]
     room = _BYTES
-    for key in given:
+    for key in distinct:
         size = len(protocol.prefix) + _size(key)
-        if size > room and part:
-            part = []
-            parts.append(part)
+        if size > room and chunk:
+            chunk = []
+            chunks.append(chunk)
             room = _BYTES
-        part.append(key)
+        chunk.append(key)
         room -= size
-    return parts
+    return chunks
 
 
-def mutation_parts(things: Iterable[Any], plain: bool) -> list[list[Any]]:
-    """Cut items or keys so that their answers fit any buffer, and, unless `plain`, they do too."""
-    part: list[Any] = []
-    parts = [part]
+def mutation_chunks(mutations: Iterable[Any], plain: bool) -> list[list[Any]]:
+    """Split items or keys so that the replies to each chunk fit any receive buffer.
+
+    Unless the channel is a `plain` socket, the requests of each chunk fit the send buffer too.
+    """
+    chunk: list[Any] = []
+    chunks = [chunk]
     room = _BYTES
-    for thing in things:
-        size = 64 if plain else _size(thing)
-        if part and (len(part) == _MUTATIONS or size > room):
-            part = []
-            parts.append(part)
+    for mutation in mutations:
+        size = 64 if plain else _size(mutation)
+        if chunk and (len(chunk) == _MUTATIONS or size > room):
+            chunk = []
+            chunks.append(chunk)
             room = _BYTES
-        part.append(thing)
+        chunk.append(mutation)
         room -= size
-    return parts
+    return chunks
 
 
-def _size(thing: Any) -> int:
-    """Return at least how many bytes a key or an item takes on the wire, without its prefix."""
-    key, value = (thing.key, thing.value) if isinstance(thing, Item) else (thing, b"")
-    # Headers and flags are under 64 bytes; UTF-8 takes at most 4 bytes a character.
+def _size(mutation: Any) -> int:
+    """Return an upper bound for a key's or item's bytes on the wire, without its prefix."""
+    is_item = isinstance(mutation, Item)
+    key, value = (mutation.key, mutation.value) if is_item else (mutation, b"")
+    # Headers and flags are under 64 bytes; UTF-8 takes at most 4 bytes per character.
     return 64 + 4 * len(str(key)) + (len(value) if isinstance(value, Sized) else 0)

@@ -1,8 +1,8 @@
 """The meta protocol: memcached's newest, text with flags. No I/O.
 
-After doc/protocol.txt of memcached 1.6. Every request has an opaque of its own, which the reply
-must repeat; a batch of gets is quiet, so that only hits are answered, and ``mn`` ends it. What is
-asked of the server as a whole is asked in the ASCII protocol. Compiled as it stands.
+Source: doc/protocol.txt of memcached 1.6. Every request has its own opaque, which the reply must
+repeat. A batch of gets is quiet: the server replies only to hits and to the final ``mn``.
+Operations on the whole server use ASCII commands. Compiled as it stands.
 """
 
 from binascii import b2a_base64
@@ -27,7 +27,7 @@ from .exchange import (
 __all__ = ["MetaProtocol"]
 
 _MODES = {"set": b"", "add": b" ME", "replace": b" MR", "append": b" MA", "prepend": b" MP"}
-# Flags for an item with a token and without one; the reply is to tell the new token.
+# Flags for an item with and without a CAS token; "c" requests the new token.
 _STORES = {
     **{verb: (b" c" + mode, b" c" + mode) for verb, mode in _MODES.items()},
     "cas or add": (b" c", b" c ME"),
@@ -39,16 +39,16 @@ _TOKEN = "[0, 2**64)"
 
 
 class _Encoded(bytes):
-    """A key in base64, as it goes on the wire."""
+    """Key in base64, as sent on the wire."""
 
     __slots__ = ()
 
 
 class MetaProtocol(AsciiProtocol):
-    """Makes exchanges in the meta protocol.
+    """Factory of exchanges in the meta protocol.
 
-    With `binary_keys` a key may have any bytes, at most 186 of them with the prefix: keys go in
-    base64, and the server holds them as they are.
+    With `binary_keys` a key may contain any bytes, at most 186 with the prefix: keys are sent in
+    base64 and stored decoded.
     """
 
     __slots__ = ("_opaque",)
@@ -133,7 +133,7 @@ class MetaProtocol(AsciiProtocol):
             flags += b" N%d J%d" % (expire, initial)
         return self._keyed(b"ma ", [key], flags, self.prefix)
 
-    # What only meta can do
+    # Operations that only meta has
 
     def meta_get(
         self,
@@ -145,12 +145,14 @@ class MetaProtocol(AsciiProtocol):
         recache: Int | None = None,
         details: bool = False,
     ) -> MetaGetExchange:
-        """Get one item and what is known of it.
+        """Get one item and its metadata.
 
-        `expire` gives it a new expiry (T). On a miss, `lease` makes an empty item that lives so
-        many seconds, and the one client that is told ``won`` is to fill it (N). `recache` has one
-        client told ``won`` when fewer seconds than that are left (R). `details` asks for ``ttl``,
-        ``size``, ``hit_before`` and ``last_access``. Without `value` the value stays there.
+        - `value`: whether to return the value (flag v).
+        - `expire`: set a new expiry (flag T).
+        - `lease`: on a miss, create an empty item that lives so many seconds; the client whose
+          response is ``won`` should fill it (flag N).
+        - `recache`: let one client win when fewer than this many seconds are left (flag R).
+        - `details`: return ``ttl``, ``size``, ``hit_before`` and ``last_access`` (t, s, h, l).
         """
         flags = b" v f c k" if value else b" f c k"
         if expire is not None:
@@ -171,10 +173,11 @@ class MetaProtocol(AsciiProtocol):
     def meta_set(
         self, item: Item, *, invalidate: bool = False, new_cas: Int | None = None
     ) -> MutateExchange:
-        """Store an item as ``set`` would.
+        """Store an item as ``set`` does.
 
-        With `invalidate`, an item whose token is older than that of the item there is stored, and
-        marked stale (I). `new_cas` is the token that the item is to have (E; memcached 1.6.27).
+        With `invalidate`, an item whose CAS token is older than the stored one's is stored and
+        marked stale (flag I). `new_cas` becomes the item's CAS token (flag E, from memcached
+        1.6.27).
         """
         flags = b" c I" if invalidate else b" c"
         if new_cas is not None:
@@ -189,17 +192,17 @@ class MetaProtocol(AsciiProtocol):
     def meta_delete(
         self, key: Key, *, cas: Int = 0, stale: bool = False, expire: Int | None = None
     ) -> MutateExchange:
-        """Delete an item, only if its token is `cas` where that is not 0.
+        """Delete an item; if `cas` is not 0, only if it is the item's CAS token.
 
-        With `stale` it stays, marked stale (I), and with `expire` that much longer (T): gets find
-        it, and the first of them is told ``won``.
+        With `stale` the item is kept and marked stale (flag I), with `expire` as its new expiry
+        (flag T): gets still find it, and the first one wins the lease.
         """
         flags = b" C%d" % cas if ranged("cas", cas, 0, 1 << 64, _TOKEN) else b""
         if stale:
             flags += b" I"
         if expire is not None:
             if not stale:
-                raise InvalidArgumentError("expire needs stale: an item that is deleted has none")
+                raise InvalidArgumentError("expire needs stale: a deleted item has no expiry")
             flags += b" T%d" % expiry(expire)
         try:
             request, reply = self._keyed(b"md ", [key], flags, self.prefix, _BARE)

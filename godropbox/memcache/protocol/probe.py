@@ -1,20 +1,19 @@
-"""Finding out what a server knows, before anything is sent that another would run. No I/O.
+"""Probes: find out which commands a server knows before sending it a value. No I/O.
 
-A command whose data follows unasked is a danger where the server does not know it: what was to be
-stored is taken for the next command. So each connection is first sent the same command with a value
-that no server takes for a command, under a condition that stores nothing, and what is answered
-tells whether the value was swallowed. It is asked once a connection and kind of header, never once
-a server: the one behind an address may be another after a restart.
+A server that does not know a command runs the value that follows as its next command. So each
+connection first gets the same command with a harmless value, under a condition that stores nothing;
+the reply shows whether the server swallowed the value. A probe is sent once per connection and kind
+of command, not once per server: after a restart another server may be behind the same address.
 
-What real servers answer (memcached 1.5.22 to 1.6.45, nutcracker 0.5.0):
+Replies of real servers (memcached 1.5.22 to 1.6.45, nutcracker 0.5.0):
 
 =================================  ==================================================
 ``ms`` before memcached 1.6.10     ``CLIENT_ERROR invalid flag``, then ``ERROR`` for the value
-``ms`` from 1.6.10                 ``NF`` or ``EX``: the token 0 is of no item
+``ms`` from 1.6.10                 ``NF`` or ``EX``: no item has the CAS token 0
 ``ms .. E1`` before 1.6.27         ``CLIENT_ERROR invalid flag``; the value was swallowed
-nutcracker, any meta command       nothing: it closes the connection, and pipelined replies are lost
-a dead server behind a proxy       ``SERVER_ERROR``, the value being swallowed: another key is tried
-before a login (``--auth-file``)   ``CLIENT_ERROR unauthenticated``; then it may close
+nutcracker, any meta command       none: it closes the connection and drops pipelined replies
+a dead server behind a proxy       ``SERVER_ERROR``, value swallowed: try another key
+before a login (``--auth-file``)   ``CLIENT_ERROR unauthenticated``; the server may then close
 binary, to a text server           an error line
 =================================  ==================================================
 """
@@ -45,13 +44,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Proof"]
 
-# No command of any server, with no space in it, and long enough for memcached 1.6.45 with
-# --auth-file, which closes a connection on lines under 6 bytes before the login.
+# Not a command of any server, without spaces, and at least 6 bytes: before the login, memcached
+# 1.6.45 with --auth-file closes the connection on shorter lines.
 _VALUE = b"godropbox"
-_LINES = 2  # that answer a value that was run, and the question for the version
-_KEYS = 16  # that are asked for while a proxy's servers are dead
-_LONGEST = 8192  # bytes without a line's end
-# For each kind in its turn: the command, what it answers where it is known, and what it is.
+_LINES = 2  # reply lines if the value was run: one for the value, one for the version
+_KEYS = 16  # keys to try while servers behind a proxy are dead
+_LONGEST = 8192  # bytes of a line
+# By kind: the command, the replies of a server that knows it, and its name in errors.
 _ASCII = {
     SET: (b"replace %b 0 1 9", rb"NOT_STORED|STORED", "the ASCII command replace"),
     APPEND: (b"append %b 0 1 9", rb"NOT_STORED|STORED", "the ASCII command append"),
@@ -62,18 +61,18 @@ _META = {
     META: (b"", "the meta commands of memcached 1.6.10"),
     NEW_CAS: (b" E1", "the flag E of the meta command ms (new_cas), of memcached 1.6.27"),
 }
-# Before it, memcached compares a token given to md with nothing, and refuses whatever it is.
+# Earlier versions of memcached do not compare the token of md and refuse every one.
 _MD_TOKEN = (1, 6, 13)
 _MET = rb"(NF|EX|NS) +O1"
 _HINT = 'use protocol="ascii"'
 _VERSION = 0x0B
 _PRINTABLE = tuple(bytes([byte]) for byte in range(0x20, 0x7F))
-# In place of an opaque, so that a text server sees lines and answers them.
+# Sent as the opaque: a text server sees ends of lines and replies.
 _LINE_ENDS = 0x0D0A0D0A
 
 
 class _Step(Exchange):
-    """One thing that is asked, and the lines that answer it."""
+    """One request of a probe, and the lines of its reply."""
 
     __slots__ = ("_rest", "lines", "name")
 
@@ -82,7 +81,7 @@ class _Step(Exchange):
         self.probe = None
         self._rest = bytearray(rest)
         self.lines: list[bytes] = []
-        self.name = ""  # of what the server does not know if it closes the connection now
+        self.name = ""  # the feature that the server lacks if it closes the connection now
 
     @property
     def done(self) -> bool:
@@ -95,7 +94,7 @@ class _Step(Exchange):
         return len(view)
 
     def cut(self) -> None:
-        """Take what lines there are."""
+        """Take complete lines out of the received bytes."""
         while not self.done:
             line, end, rest = self._rest.partition(b"\n")
             if not end:
@@ -127,7 +126,7 @@ class _Step(Exchange):
 
 
 class _VersionStep(_Step):
-    """The question for the version, behind what an earlier one may have left to be answered."""
+    """A ``version`` request after a step that may still have a reply to come."""
 
     __slots__ = ()
 
@@ -141,7 +140,7 @@ class _VersionStep(_Step):
 
 
 class _PacketStep(_Step):
-    """The question for the version in the binary protocol; its packet counts as one line."""
+    """The version request of the binary protocol; its packet counts as one line."""
 
     __slots__ = ()
 
@@ -156,8 +155,8 @@ class _PacketStep(_Step):
 
     def lost(self, error: OSError) -> Exception:
         if isinstance(error, ConnectionError):
-            text = f"{error}; it was sent a first request of the binary protocol"
-            return type(error)(f"{text}: if it does not speak that, {_HINT}")
+            text = f"{error}, after its first request of the binary protocol"
+            return type(error)(f"{text}: if the server does not speak that, {_HINT}")
         return error
 
 
@@ -171,11 +170,11 @@ def _unknown(name: str, more: str = "") -> NotSupportedError:
 
 
 class Proof:
-    """How it is found out what one connection's server knows of what an exchange needs.
+    """Probe of one connection for the kinds of commands that an exchange needs.
 
-    A driver sees each of ``steps`` through in turn. Then `proven` has the kinds that are known. If
-    not all are, `error` says so, or `refusal` is the line that answers the exchange in place of the
-    server: it is busy, or wants a login. `in_step` tells whether the connection may be used again.
+    The driver runs each of ``steps`` in turn. Afterwards `proven` has the kinds that the server
+    knows. If one is missing, either `error` is set, or `refusal` is the reply line for the exchange
+    (the server is busy or requires a login). `in_step` is whether the connection may be reused.
     """
 
     def __init__(self, probe: Probe, proven: int, version: str | None) -> None:
@@ -187,7 +186,7 @@ class Proof:
         self._probe = probe
 
     def steps(self) -> Iterator[_Step]:
-        """Yield what is to be asked; each is over before the next is asked for."""
+        """Yield the steps; complete each before asking for the next."""
         for kind in (LOGIN, SET, APPEND, PREPEND, CAS, META, NEW_CAS, MD_TOKEN, BINARY):
             if not self._probe.kinds & ~self.proven & kind:
                 continue
@@ -206,11 +205,11 @@ class Proof:
                 return
 
     def told(self, error: Exception, server: str) -> Exception:
-        """Return an error with the server's name, its version, and what to do."""
+        """Add the server's name, its version and a hint to an error about what it lacks."""
         if not isinstance(error, NotSupportedError):
             return error
         version = "of an unknown version" if self.version is None else f"version {self.version}"
-        # Who knows meta but not all of it is better off than with ASCII.
+        # No hint for a server that knows most of meta: ASCII would offer less.
         is_spoken = self.proven & (META | BINARY)
         hint = f"; {_HINT}" if self._probe.kinds & (META | BINARY) and not is_spoken else ""
         text = f"{server}, {version}: {error}{hint}"
@@ -218,7 +217,7 @@ class Proof:
 
     def _meta(self, kind: int) -> Iterator[_Step]:
         if kind == META:
-            # One that closes the connection on what comes next is seen to have been alive.
+            # Proves that the server is alive, in case it closes the connection on the next step.
             step = _Step(b"version\r\n")
             yield step
             line = step.lines[0]
@@ -234,9 +233,9 @@ class Proof:
     def _text(
         self, kind: int, command: bytes, known: bytes, name: str, closes: bool = False
     ) -> Iterator[_Step]:
-        """Ask with a command that lacks its key.
+        """Probe with `command`, a template for the key; `known` matches replies that accept it.
 
-        With `closes`, a connection that is closed without a word means that it is not known.
+        With `closes`, a connection closed without a reply means that the command is unknown.
         """
         key = self._probe.key
         for _ in range(_KEYS):
@@ -257,7 +256,7 @@ class Proof:
             is_busy = line.startswith(b"SERVER_ERROR")
             if not is_busy:
                 self.error = _unknown(name, f": {line.decode('ascii', 'backslashreplace'):.80}")
-                if line.startswith(b"-"):  # as Redis's errors do
+                if line.startswith(b"-"):  # an error of Redis
                     return
             if not line.startswith((b"SERVER_ERROR", b"ERROR", b"CLIENT_ERROR")):
                 raise ReplyError(f"the reply does not answer the probe of {name}: {line!r:.80}")
@@ -271,12 +270,12 @@ class Proof:
             if not is_busy:
                 return
             if self.in_step and len(follow.lines) == 1:
-                self.proven |= kind  # a value that was run would have been answered before
+                self.proven |= kind  # a value run as a command would have had a reply of its own
                 return
             self.refusal = line
             if not last.startswith(b"SERVER_ERROR"):
                 return
-            # A proxy's own server may be the one that is dead: another key is another server's.
+            # Behind a proxy this key's server may be dead; another key may reach a live one.
             key = key[:-6] + os.urandom(3).hex().encode()
 
     def _login(self) -> Iterator[_Step]:
@@ -292,7 +291,7 @@ class Proof:
         yield from self._text(LOGIN, command, known, name)
 
     def _judge_md_token(self) -> None:
-        """Go by the version, as no answer tells: a token refused is refused for a right one too."""
+        """Judge by the version: servers that lack it refuse wrong and right tokens alike."""
         found = re.match(r"(\d+)\.(\d+)\.(\d+)", self.version or "")
         if found is not None and tuple(map(int, found.groups())) < _MD_TOKEN:
             self.error = _unknown("the token of the meta command md, of memcached 1.6.13")
