@@ -1,4 +1,4 @@
-"""Spread rows over several MariaDB databases, each row on the shard that hash2 chooses for its owner.
+"""Spread rows over several MariaDB databases: hash2 chooses the shard from the owner.
 
 Run it against your server: ``python examples/sql_sharded_mariadb.py --port 3306 --user root``.
 It needs PyMySQL, creates databases named ``godropbox_shard0`` and so on, and drops them at the end.

@@ -37,7 +37,7 @@ def test_sqlite() -> None:
 def test_sharded_mariadb() -> None:
     server = sqlservers.mariadb()
     lines = run("sql_sharded_mariadb.py", "--port", str(server.port), "--user", "root")
-    assert lines[0].startswith("rows a shard: {0: ")
+    assert lines[0].startswith("rows per shard: {0: ")
     assert lines[-1] == "rows in all: 80"
     reads = [line for line in lines if line.startswith("owner ")]
     assert len(reads) == 3
