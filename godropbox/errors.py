@@ -24,7 +24,7 @@ from ._kernels._guarded import (
     FIELDS,
     add_note,
     args_of,
-    behind,
+    next_in_chain,
     brief,
     kind_of,
     link,
@@ -409,7 +409,7 @@ def _walk(exc: BaseException) -> Iterator[BaseException]:
         if id(exc) not in seen:
             seen.add(id(exc))
             yield exc
-            waiting.extend(reversed(behind(exc)))
+            waiting.extend(reversed(next_in_chain(exc)))
 
 
 def root_error(exc: BaseException) -> BaseException:
@@ -421,7 +421,7 @@ def root_error(exc: BaseException) -> BaseException:
         raise TypeError(f"exc must be an exception, got {shown(exc)}")
     seen = {id(exc)}
     while True:
-        near = behind(exc)
+        near = next_in_chain(exc)
         inside = len(members(exc))
         if inside and len(near) > inside:
             near = near[-1:]
