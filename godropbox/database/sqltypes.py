@@ -36,8 +36,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Character sets, by MySQL's names, in which no byte of a longer character can be mistaken for a quote
-# or a backslash: bytes below 0x80 are always ASCII.
+# Character sets, by MySQL's names, in which no byte of a longer character can be mistaken for a
+# quote or a backslash: bytes below 0x80 are always ASCII.
 _SAFE_CHARSETS: Final = {
     "mysql": _words(
         "ascii binary cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 eucjpms greek hebrew"
