@@ -31,7 +31,7 @@ def test_sqlite() -> None:
     hostile = "x'); DROP TABLE files; --"
     assert str([("notes.txt", 120), (hostile, 3)]) in lines
     assert str([(7, 123), (8, 4000)]) in lines
-    assert lines[-1] == "refused: DELETE without WHERE: give where(), or say all_rows()"
+    assert lines[-1] == "refused: DELETE without WHERE: call where() or all_rows()"
 
 
 def test_sharded_mariadb() -> None:

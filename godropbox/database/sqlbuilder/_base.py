@@ -154,7 +154,7 @@ def same_width(what: str, left: object, right: object) -> int:
     theirs = width_of(right)
     if ours != theirs and min(ours, theirs) >= 0:
         raise ValueError(
-            f"both sides of {what.strip()} must have the same width, got {ours} and {theirs}"
+            f"the operands of {what.strip()} must have the same width, got {ours} and {theirs}"
         )
     return 0
 

@@ -155,7 +155,7 @@ class Table(TableSource):
 
     def _hinted(self, word: str, names: "tuple[str, ...]") -> "Table":
         if not names:
-            raise ValueError(f"{word} INDEX must be given at least one index")
+            raise ValueError(f"{word} INDEX needs at least one index")
         quoted = ",".join([f"`{check_name('index name', name)}`" for name in names])
         node = Table.__new__(Table)
         hint(node, self, f" {word} INDEX ({quoted})")
