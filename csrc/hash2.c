@@ -20,8 +20,8 @@ static inline uint32_t next(uint32_t x)
     return h ^ h >> 16;
 }
 
-/* The first shard so far: its place above, its id below, so that the lesser number comes first
- * and of two equal places the lower id. */
+/* `best` packs the best shard so far: its digit in the high half, its id in the low half, so that
+ * the smaller number wins and, of equal digits, the lower id. */
 static inline uint32_t offer(uint32_t best, uint32_t digit, uint32_t shard)
 {
     uint32_t base = GDBX_HASH2_SHARDS - shard;
@@ -35,8 +35,8 @@ static inline uint32_t offer(uint32_t best, uint32_t digit, uint32_t shard)
     return packed < best ? packed : best;
 }
 
-/* Offer the shards from..to-1 to `best`. *hash is the value that dealt the digit of shard
- * from - 1, or the first value where from is 0. */
+/* Offer the shards from..to-1 to `best`. *hash is the value that gave shard from - 1 its digit, or
+ * the first value if from is 0. */
 static inline uint32_t advance(uint32_t *hash, uint32_t best, uint32_t from, uint32_t to)
 {
     uint32_t shard = from;
@@ -46,7 +46,7 @@ static inline uint32_t advance(uint32_t *hash, uint32_t best, uint32_t from, uin
         shard++;
     }
     for (; shard + 1 < to; shard += 2) {
-        if (best < 0x10000) /* place 0: nothing comes before it */
+        if (best < 0x10000) /* digit 0: no later shard can win */
             return best;
         *hash = next(*hash);
         best = offer(best, *hash & 0xffff, shard);
@@ -80,9 +80,9 @@ static void two_portable(const uint64_t *keys, size_t n, uint32_t few, uint32_t 
     }
 }
 
-/* `before` counts the free places before the best available shard found so far. A shard whose
- * digit is below it takes one of them: an available shard becomes the best, any other leaves
- * one free place fewer. */
+/* `before` counts the free positions before the best available shard so far. A shard whose digit is
+ * below it takes one of them: an available shard becomes the best, any other one leaves one free
+ * position fewer. */
 uint16_t gdbx_hash2_set_one(uint64_t key, const struct gdbx_hash2_set *set)
 {
     uint32_t hash = gdbx_hash2_first(key);
@@ -156,7 +156,7 @@ void gdbx_hash2_two(enum gdbx_simd path, const uint64_t *keys, size_t n, uint32_
     size_t whole = n - n % group;
 
     two(keys, whole, few, many, out_few, out_many);
-    if (whole < n) { /* the rest, made up to a group: n - whole < group <= MAX_GROUP */
+    if (whole < n) { /* the rest, padded to a group: n - whole < group <= MAX_GROUP */
         uint64_t padded[GDBX_HASH2_MAX_GROUP] = {0};
         uint16_t shards_few[GDBX_HASH2_MAX_GROUP], shards_many[GDBX_HASH2_MAX_GROUP];
 

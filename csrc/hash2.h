@@ -1,9 +1,9 @@
-/* Permutation-based consistent hashing, as Dropbox's Go package hash2 places keys.
+/* Permutation-based consistent hashing, compatible with Dropbox's Go package hash2.
  *
- * A key seeds a generator that deals one digit to every shard id in turn: shard s gets a digit
- * in [0, 65535 - s), the place it takes among the 65535 - s free ones of a permutation of
- * 0..65534 (a variable-base, or Lehmer, code). A key belongs to that shard of the available
- * ones which comes first in its permutation.
+ * A key seeds a generator that deals one digit to every shard id in turn. Shard s gets a digit in
+ * [0, 65535 - s): the position it takes among the 65535 - s free positions of a permutation of
+ * 0..65534 (a variable-base, or Lehmer, code). A key belongs to the available shard that comes
+ * first in its permutation.
  */
 #ifndef GDBX_HASH2_H
 #define GDBX_HASH2_H
@@ -14,18 +14,18 @@
 #include "simd.h"
 
 #define GDBX_HASH2_SHARDS 65535u             /* shard ids are 0..65534 */
-#define GDBX_HASH2_BITMAP_SIZE 8192u         /* bytes: one bit a shard id, low bit first */
+#define GDBX_HASH2_BITMAP_SIZE 8192u         /* bytes: one bit per shard id, low bit first */
 
-/* Return the shard of `key` among 0..num_shards-1; 0 where num_shards < 2.
+/* Return the shard of `key` among 0..num_shards-1, or 0 if num_shards is 0.
  * num_shards <= 65535. */
 uint16_t gdbx_hash2_one(uint64_t key, uint32_t num_shards);
 
-/* Write the shards of n keys to out[0..n). `path` must be one this machine supports. */
+/* Write the shards of n keys to out[0..n). The machine must support `path`. */
 void gdbx_hash2_many(enum gdbx_simd path, const uint64_t *keys, size_t n, uint32_t num_shards,
                      uint16_t *out);
 
-/* Write the shards of n keys under two counts, few <= many <= 65535, in one pass. The outputs may
- * be the same where the counts are. */
+/* Write the shards of n keys among few and among many shards in one pass; few <= many <= 65535. The
+ * outputs may be the same if few == many. */
 void gdbx_hash2_two(enum gdbx_simd path, const uint64_t *keys, size_t n, uint32_t few,
                     uint32_t many, uint16_t *out_few, uint16_t *out_many);
 
@@ -36,7 +36,7 @@ struct gdbx_hash2_set {
     uint32_t highest;
 };
 
-/* Return the shard of `key` among those in `set`, which holds at least one. */
+/* Return the shard of `key` among those in `set`, which has at least one. */
 uint16_t gdbx_hash2_set_one(uint64_t key, const struct gdbx_hash2_set *set);
 
 /* Write the shards of n keys among those in `set` to out[0..n). */

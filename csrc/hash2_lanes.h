@@ -1,8 +1,8 @@
-/* The vector paths of hash2, written once over the lane operations that the including file
- * defines; it includes this file once a path.
+/* The vector paths of hash2, written once in terms of lane operations. Each path's file defines
+ * these operations and includes this file.
  *
- * Every key has a 32-bit lane for its generator. Read as two 16-bit lanes, the same register
- * holds the digits of an even and of an odd shard, and the two are tracked apart until the end.
+ * Every key has a 32-bit lane for its generator. Read as two 16-bit lanes, the same register holds
+ * the digits of an even and an odd shard, which are tracked separately until the end.
  *
  * LANES        32-bit lanes in a register          VECTORS   registers worked on side by side
  * NAME(x)      x with the path's suffix            TARGET    the function attribute, if any
@@ -27,13 +27,13 @@ TARGET static inline V NAME(next)(V x)
     return xor_(h, shr32(h, 16));
 }
 
-/* Reduce the digits of shards `even` and `even + 1` by restoring division: subtract the base
- * times 2^k wherever that leaves something, for k from the highest that fits 16 bits down to 0.
- * Subtracting 0 stands for a multiple that does not fit. */
+/* Reduce the digits of shards `even` and `even + 1` by restoring division: subtract base * 2^k if
+ * the result is not negative, for k from the highest that fits 16 bits down to 0. Subtract 0 for a
+ * multiple that does not fit. */
 TARGET static inline V NAME(reduce)(V digits, uint32_t even)
 {
     uint32_t low = GDBX_HASH2_SHARDS - even;
-    uint32_t high = low > 1 ? low - 1 : 1; /* shard 65535 does not exist; its lane is unused */
+    uint32_t high = low > 1 ? low - 1 : 1; /* shard 65535 does not exist; ignore its lane */
     int k = 0;
 
     while ((high << (k + 1)) <= 0xffff)
@@ -46,8 +46,8 @@ TARGET static inline V NAME(reduce)(V digits, uint32_t even)
     return digits;
 }
 
-/* Keep, in every 16-bit lane, the least digit so far and the pair it came from. A later pair
- * has a greater number, so that max() takes it wherever its digit is strictly less. */
+/* Keep the least digit so far and its pair in every 16-bit lane. A later pair has a greater number,
+ * so max() takes it wherever its digit is strictly less. */
 TARGET static inline void NAME(keep)(V *least, V *pair, V digits, V number)
 {
     V now = minu16(*least, digits);
@@ -56,8 +56,8 @@ TARGET static inline void NAME(keep)(V *least, V *pair, V digits, V number)
     *least = now;
 }
 
-/* Write the shards that come first: of the even and the odd lane that with the lesser digit, of
- * two equal digits that with the lower id. */
+/* Write the shard that comes first: the one with the lesser digit of the even and the odd lane, or
+ * with the lower id if the digits are equal. */
 TARGET static void NAME(finish)(const V *least, const V *pair, uint16_t *out)
 {
     uint32_t shards[LANES];
@@ -83,7 +83,7 @@ TARGET static inline void NAME(start)(const uint64_t *keys, V *hash)
         hash[v] = load32(first + v * LANES);
 }
 
-/* Deal to the pairs from..to-1, one by one. */
+/* Deal to the pairs from..to-1, one at a time. */
 TARGET static inline void NAME(deal)(V *hash_, V *least_, V *pair_, uint32_t from, uint32_t to)
 {
     V hash[VECTORS], least[VECTORS], pair[VECTORS];
@@ -114,14 +114,14 @@ TARGET static inline void NAME(deal)(V *hash_, V *least_, V *pair_, uint32_t fro
         hash_[v] = hash[v], least_[v] = least[v], pair_[v] = pair[v];
 }
 
-/* The winning chunk of every key: its number, in both 16-bit lanes, the least digit in it,
- * likewise, and the value that the generator had before it. */
+/* The best chunk of every key: its number and its least digit, each in both 16-bit lanes, and the
+ * generator's value before it. */
 struct NAME(chunks) {
     V number[VECTORS], least[VECTORS], before[VECTORS];
 };
 
-/* Deal to whole chunks of pairs, all below the easy limit, and keep of every key only the chunk
- * that holds its least digit: cheaper in the loop than to keep the pair. */
+/* Deal to whole chunks of pairs, all below the easy limit, and keep only the chunk with every key's
+ * least digit, which costs less in the loop than keeping the pair. */
 TARGET static inline void NAME(deal_chunks)(V *hash_, struct NAME(chunks) *best, uint32_t chunks)
 {
     V hash[VECTORS], least[VECTORS];
@@ -158,7 +158,7 @@ TARGET static inline void NAME(deal_chunks)(V *hash_, struct NAME(chunks) *best,
         hash_[v] = hash[v];
 }
 
-/* Deal to every key's winning chunk once more, this time keeping the pair. */
+/* Deal to every key's best chunk again, and keep the pair. */
 TARGET static inline void NAME(find_pairs)(const struct NAME(chunks) *best, V *least, V *pair)
 {
     V hash[VECTORS], number[VECTORS];
@@ -167,7 +167,7 @@ TARGET static inline void NAME(find_pairs)(const struct NAME(chunks) *best, V *l
         hash[v] = best->before[v];
         number[v] = best->number[v];
         for (int times = 1; times < GDBX_HASH2_CHUNK; times *= 2)
-            number[v] = add32(number[v], number[v]); /* < 32768: no carry between the lanes */
+            number[v] = add32(number[v], number[v]); /* < 32768: no carry between lanes */
     }
     for (int i = 0; i < GDBX_HASH2_CHUNK; i++) {
         for (int v = 0; v < VECTORS; v++) {
@@ -203,7 +203,7 @@ TARGET static inline void NAME(deal_first)(V *hash, V *least, V *pair, uint32_t 
     NAME(deal)(hash, least, pair, chunks * GDBX_HASH2_CHUNK, pairs);
 }
 
-/* Offer one half of a pair, whose digits hash holds: `unused` is all ones in the other half. */
+/* Offer one half of a pair whose digits are in hash; `unused` is all ones in the other half. */
 TARGET static inline void NAME(half)(const V *hash, V *least, V *pair, uint32_t p, V unused)
 {
     for (int v = 0; v < VECTORS; v++)
@@ -246,16 +246,16 @@ TARGET void NAME(gdbx_hash2_two)(const uint64_t *keys, size_t n, uint32_t few, u
     }
 }
 
-/* As gdbx_hash2_set_one, on whole registers: `before` and `best` are 32-bit lanes. */
+/* Like gdbx_hash2_set_one on whole registers; `before` and `best` are 32-bit lanes. */
 TARGET static inline void NAME(offer)(V *before, V *best, V digit, uint32_t shard, int available)
 {
     V earlier = gt32(*before, digit);
 
     if (available) {
         *before = min32(*before, digit);
-        *best = max32(*best, and_(earlier, set32(shard))); /* ids rise: max() is the latest */
+        *best = max32(*best, and_(earlier, set32(shard))); /* ids rise: max() takes the latest */
     } else {
-        *before = add32(*before, earlier); /* a mask is -1 where it holds */
+        *before = add32(*before, earlier); /* a true lane of a mask is -1 */
     }
 }
 

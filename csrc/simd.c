@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #include <intrin.h>
 
-/* CPUID leaves 1 and 7 (Intel SDM volume 2A, CPUID); XCR0 tells what the system saves. */
+/* CPUID leaves 1 and 7 (Intel SDM volume 2A, CPUID); XCR0 lists the registers the system saves. */
 static int x86_has(enum gdbx_simd path)
 {
     int leaf1[4], leaf7[4];

@@ -1,6 +1,6 @@
-/* Which vector instructions this machine has, asked at run time.
+/* Detect at run time which vector instructions this machine supports.
  *
- * Nothing is cached here: a caller asks once and passes the answer to the kernels.
+ * Nothing is cached: a caller asks once and passes the result to the kernels.
  */
 #ifndef GDBX_SIMD_H
 #define GDBX_SIMD_H
@@ -25,10 +25,10 @@ enum gdbx_simd {
     GDBX_SIMD_AVX512 = 3
 };
 
-/* Tell whether this machine runs `path`; the portable path runs everywhere. */
+/* Return whether this machine supports `path`; the portable path runs everywhere. */
 int gdbx_simd_supports(enum gdbx_simd path);
 
-/* Return the widest path that this machine runs. */
+/* Return the widest path that this machine supports. */
 enum gdbx_simd gdbx_simd_best(void);
 
 #endif

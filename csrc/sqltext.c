@@ -1,4 +1,4 @@
-/* SQL literals. The rules and the bounds are in sqltext.h, the loops in sqltext_impl.h. */
+/* SQL literals. sqltext.h states the rules and the bounds; sqltext_impl.h has the loops. */
 #include "sqltext.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 #include <arm_neon.h>
 #endif
 
-/* What follows the backslash (MySQL) or is doubled; 0 for a character that stands for itself. */
+/* What follows the backslash (MySQL), or the character to double; 0 for any other. */
 enum { REFUSED = 1, BLOCK = 16 };
 
 static const uint8_t MYSQL_TABLE[128] = {
@@ -32,8 +32,8 @@ static const uint8_t *const TABLES[] = {
 
 static const char HEX[] = "0123456789abcdef";
 
-/* Copy BLOCK bytes and tell whether none of them has an entry in any of the tables; a byte below
- * 32 that has none sends its block the slow way, which is right too. */
+/* Copy BLOCK bytes; return whether none of them has an entry in any of the tables. Return 0 for any
+ * byte below 32: the slow path is right for those without an entry, too. */
 static inline int plain_block(const uint8_t *text, uint8_t *out)
 {
 #if defined(GDBX_X86_64)
@@ -101,7 +101,7 @@ static inline int plain_block(const uint8_t *text, uint8_t *out)
 #include "sqltext_impl.h"
 #undef WIDE_TEXT
 
-/* Two kinds as one number to switch on. */
+/* Two kinds as one number, for a switch. */
 #define PAIR(kind, out_kind) ((kind) * 8 + (out_kind))
 
 size_t gdbx_sqltext_quote(enum gdbx_sqltext_style style, const void *text, unsigned kind, size_t n,
@@ -169,7 +169,7 @@ void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kin
     }
 }
 
-/* The two digits of 0 to 99, one after another. */
+/* The two digits of each number from 0 to 99. */
 static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
                             "25262728293031323334353637383940414243444546474849"
                             "50515253545556575859606162636465666768697071727374"
@@ -177,7 +177,7 @@ static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
 
 size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out)
 {
-    char digits[GDBX_SQLTEXT_DECIMAL - 1]; /* 2**64 - 1 has 20 */
+    char digits[GDBX_SQLTEXT_DECIMAL - 1]; /* 2**64 - 1 has 20 digits */
     size_t at = sizeof digits, n = 0;
 
     for (; magnitude >= 100; magnitude /= 100) {

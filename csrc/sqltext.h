@@ -1,8 +1,8 @@
-/* SQL literals: quoted text, hexadecimal and decimal, written into a buffer of the caller's.
+/* SQL literals: quoted text, hexadecimal and decimal, written into the caller's buffer.
  *
- * Text comes and goes in characters of 1, 2 or 4 bytes (Python's own forms of a str: Latin-1,
- * UCS-2, UCS-4), so nothing is encoded on the way. A `kind` is that width; the buffer's kind is
- * at least the text's. Nothing here allocates or writes a terminating zero.
+ * Input and output have characters of 1, 2 or 4 bytes, as in Python's internal forms of a str
+ * (Latin-1, UCS-2, UCS-4), so nothing is encoded. `kind` is this width; the buffer's kind is at
+ * least the text's. No function here allocates or writes a terminating zero.
  *
  * Sources of the rules: MySQL 8.0 Reference Manual, 9.1.1 "String Literals"; PostgreSQL 15
  * Documentation, 4.1.2 "Constants"; SQLite, "SQL Language Expressions", "Literal Values".
@@ -17,10 +17,10 @@ enum gdbx_sqltext_style {
     GDBX_SQLTEXT_MYSQL = 0,       /* backslash escapes */
     GDBX_SQLTEXT_MYSQL_PLAIN = 1, /* NO_BACKSLASH_ESCAPES: only the quote is doubled */
     GDBX_SQLTEXT_SQLITE = 2,      /* the same; a NUL is refused */
-    GDBX_SQLTEXT_POSTGRESQL = 3   /* the same, and E'...' where there is a backslash */
+    GDBX_SQLTEXT_POSTGRESQL = 3   /* the same, and E'...' for text with a backslash */
 };
 
-/* The most characters that a literal of n characters takes: E, two quotes, all n doubled. */
+/* The most characters in a literal of n characters: E, two quotes, all n doubled. */
 #define GDBX_SQLTEXT_BOUND(n) (2 * (n) + 3)
 
 /* The most characters that gdbx_sqltext_decimal and gdbx_sqltext_datetime write. */
@@ -29,9 +29,8 @@ enum gdbx_sqltext_style {
 
 /* Write text[0..n) as a literal to out, which has room for GDBX_SQLTEXT_BOUND(n) characters.
  *
- * Returns the number of characters written, or 0 if the text cannot be written, and then sets
- * *bad to the index of the first character that is to blame: a lone surrogate, or a NUL where
- * the style has no way to say it.
+ * Return the number of characters written. If the text has no literal, return 0 and set *bad to the
+ * index of the first bad character: a lone surrogate, or a NUL that the style cannot express.
  */
 size_t gdbx_sqltext_quote(enum gdbx_sqltext_style style, const void *text, unsigned kind, size_t n,
                           void *out, unsigned out_kind, size_t *bad);
@@ -39,10 +38,10 @@ size_t gdbx_sqltext_quote(enum gdbx_sqltext_style style, const void *text, unsig
 /* Write data[0..n) as 2n lower-case hexadecimal digits. */
 void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kind);
 
-/* Copy n characters, to a kind that is the same or wider; the two do not overlap. */
+/* Copy n characters to the same or a wider kind; the buffers must not overlap. */
 void gdbx_sqltext_copy(const void *text, unsigned kind, size_t n, void *out, unsigned out_kind);
 
-/* Write a number as decimal digits (negative: with a minus) and return how many characters. */
+/* Write a number in decimal, with a minus if negative; return the number of characters. */
 size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out);
 
 /* Write 'YYYY-MM-DD HH:MM:SS.ffffff', quotes included: GDBX_SQLTEXT_DATETIME characters. */

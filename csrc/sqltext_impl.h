@@ -1,7 +1,7 @@
-/* The loops of sqltext.c for one pair of character types; included once for each pair.
+/* The loops of sqltext.c for one pair of character types; include it once for each pair.
  *
- * Wanted: TEXT and OUT (the types), NAME(verb) (the functions' names), WIDE_TEXT where TEXT can
- * hold a surrogate, and BLOCKS where plain_block serves the pair.
+ * Define TEXT and OUT (the types), NAME(verb) (the functions' names), WIDE_TEXT if TEXT can hold a
+ * surrogate, and BLOCKS if plain_block handles the pair.
  */
 
 #ifdef WIDE_TEXT
@@ -16,8 +16,8 @@ static void NAME(copy)(const TEXT *text, size_t n, OUT *out)
         out[i] = text[i];
 }
 
-/* Write text[0..n) as it stands between the quotes, at most 2n characters. Returns the end of
- * what was written, or NULL for a character that cannot be written. */
+/* Write text[0..n) as it appears between the quotes, at most 2n characters. Return the end of the
+ * output, or NULL if a character has no literal. */
 static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *out, size_t *bad)
 {
     const int mysql = table == MYSQL_TABLE;
@@ -27,8 +27,8 @@ static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *
         size_t stop = n;
 #ifdef BLOCKS
         if (n - i >= BLOCK) {
-            /* Stored whole whether plain or not: at most 2i characters are written so far, and
-             * 2i + BLOCK <= 2n. */
+            /* The block is stored even if it is not plain: at most 2i characters are written so
+             * far, and 2i + BLOCK <= 2n. */
             if (plain_block(text + i, out)) {
                 i += BLOCK;
                 out += BLOCK;
@@ -48,8 +48,8 @@ static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *
                 return NULL;
             } else if (mysql && c == '\\' && i + 1 < n &&
                        (text[i + 1] == '%' || text[i + 1] == '_')) {
-                /* MySQL reads \% and \_ as just these two characters, everywhere, so that a
-                 * LIKE pattern keeps its escapes. */
+                /* MySQL reads \% and \_ as these two characters, so a LIKE pattern keeps its
+                 * escapes. */
                 *out++ = '\\';
             } else {
                 *out++ = (OUT)(mysql ? '\\' : c);
