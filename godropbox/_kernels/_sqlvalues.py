@@ -26,12 +26,12 @@ __all__ = [
     "bad_character",
     "bad_float",
     "bad_int",
+    "binary_parts",
     "exact_kind",
     "float_text",
+    "literal_or_plain",
     "parameter",
-    "parts",
     "plain_value",
-    "plainer",
 ]
 
 # The styles of literals: the numbers of `enum gdbx_sqltext_style` in csrc/sqltext.h.
@@ -299,7 +299,7 @@ def plain_value(value: object) -> object:
     raise TypeError(f"value must be {_ALLOWED}, got {shown(value)}")
 
 
-def plainer(value: object, style: int) -> tuple[str | None, object]:
+def literal_or_plain(value: object, style: int) -> tuple[str | None, object]:
     """Return the ASCII literal of `value`, or None and a plain value that each twin writes itself.
 
     Raise as ``plain_value`` does, and ``ValueError`` for a value out of the dialect's range.
@@ -387,7 +387,7 @@ def _sent_decimal(digits: str, style: int) -> object:
     return float(digits)
 
 
-def parts(value: object) -> tuple[int, bytes]:
+def binary_parts(value: object) -> tuple[int, bytes]:
     """Return the type number and the bytes of a value in the Go library's form.
 
     The type is 0 for null, 1 for a whole number, 2 for a fraction, 3 for bytes and 4 for text.

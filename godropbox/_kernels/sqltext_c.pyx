@@ -24,12 +24,12 @@ from ._sqlvalues import (
     bad_character,
     bad_float,
     bad_int,
+    binary_parts,
     exact_kind,
     float_text,
+    literal_or_plain,
     parameter,
-    parts,
     plain_value,
-    plainer,
 )
 
 __all__ = [
@@ -38,10 +38,10 @@ __all__ = [
     "POSTGRESQL",
     "SQLITE",
     "Text",
+    "binary_parts",
     "exact_kind",
     "literal",
     "parameter",
-    "parts",
     "plain_value",
     "plainness",
 ]
@@ -574,7 +574,7 @@ cdef class Text:
         if PyDateTimeAPI == NULL and "datetime" in sys.modules:
             gdbx_import_datetime()  # takes a millisecond, so only when needed
             return self._value(value)
-        text, plain = plainer(value, self._style)
+        text, plain = literal_or_plain(value, self._style)
         if text is None:
             return self._value(plain)
         return self.put(text)

@@ -15,12 +15,12 @@ from ._sqlvalues import (
     bad_character,
     bad_float,
     bad_int,
+    binary_parts,
     exact_kind,
     float_text,
+    literal_or_plain,
     parameter,
-    parts,
     plain_value,
-    plainer,
 )
 
 TYPE_CHECKING = False
@@ -33,10 +33,10 @@ __all__ = [
     "POSTGRESQL",
     "SQLITE",
     "Text",
+    "binary_parts",
     "exact_kind",
     "literal",
     "parameter",
-    "parts",
     "plain_value",
     "plainness",
 ]
@@ -103,7 +103,7 @@ def _literal(value: object, style: int) -> str:
     if kind is bytes:
         digits = value.hex()  # type: ignore[attr-defined]  # bytes, tested above
         return f"E'\\\\x{digits}'::bytea" if style == POSTGRESQL else f"X'{digits}'"
-    text, plain = plainer(value, style)
+    text, plain = literal_or_plain(value, style)
     return _literal(plain, style) if text is None else text
 
 

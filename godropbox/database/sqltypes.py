@@ -211,7 +211,7 @@ def encode_ascii(value: object) -> str:
     Accept and raise as ``encode_sql`` does for MySQL. Do not send the result to a server, which
     would read the base64 as the text itself.
     """
-    kind, raw = sqltext.parts(value)
+    kind, raw = sqltext.binary_parts(value)
     if kind == _NULL:
         return "null"
     if kind in (_TEXT, _BYTES):
@@ -224,7 +224,7 @@ def to_binary(value: object) -> bytes:
 
     Accept and raise as ``encode_sql`` does for MySQL.
     """
-    kind, raw = sqltext.parts(value)
+    kind, raw = sqltext.binary_parts(value)
     if kind == _NULL:
         return bytes([_NULL])
     out = bytearray([kind])

@@ -58,7 +58,11 @@ def test_a_union_is_a_value_and_a_query() -> None:
     [
         (lambda: sb.union(), ValueError, "UNION needs at least one SELECT"),
         (lambda: sb.union(t1), TypeError, "selects must be SELECTs"),
-        (lambda: sb.union(first, t1.select(a, b)), ValueError, "the same number of columns, got 1 and 2"),
+        (
+            lambda: sb.union(first, t1.select(a, b)),
+            ValueError,
+            "the same number of columns, got 1 and 2",
+        ),
         (lambda: sb.union(first.order_by(a), second), ValueError, "must have LIMIT if it has"),
         (lambda: sb.union(first, second).order_by(b), ValueError, "columns of its first SELECT"),
         (lambda: sb.union(first, second).limit(-1), ValueError, "limit must be an int"),

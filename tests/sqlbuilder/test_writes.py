@@ -144,13 +144,21 @@ def test_many_rows_one_at_a_time() -> None:
         (lambda: two.on_duplicate_key_update(None, 1), TypeError, "column must be a column"),
         (lambda: two.on_duplicate_key_update(t2.c.col3, 1), ValueError, "is not a column of"),
         (lambda: two.ignore_duplicates(1), TypeError, "ignore must be a bool"),
-        (lambda: t1.replace(a).row(1).ignore_duplicates().sql("d"), ValueError, "REPLACE cannot have"),
+        (
+            lambda: t1.replace(a).row(1).ignore_duplicates().sql("d"),
+            ValueError,
+            "REPLACE cannot have",
+        ),
         (
             lambda: t1.replace(a).row(1).on_duplicate_key_update(a, 1).sql("d"),
             ValueError,
             "REPLACE cannot have",
         ),
-        (lambda: t1.update().all_rows().sql("db"), ValueError, "UPDATE needs at least one assignment"),
+        (
+            lambda: t1.update().all_rows().sql("db"),
+            ValueError,
+            "UPDATE needs at least one assignment",
+        ),
         (lambda: t1.update().set(None, 1), TypeError, "column must be a column"),
         (lambda: t1.update().set(t2.c.col3, 1), ValueError, "is not a column of table table1"),
         (lambda: t1.update().set(a, 1).set(a, 2), ValueError, "column col1 is set twice"),

@@ -28,8 +28,8 @@ class Columns:
 
     __reduce_ex__ = refuse_copies
 
-    # In the class, of which each table has its own: reading the instance's dict would make CPython
-    # drop the fast path for attributes.
+    # Kept in the class, because reading the instance's dict would make CPython drop the fast path
+    # for attributes. Each table has its own class.
     __columns__: "dict[str, Column]" = {}  # noqa: RUF012  # ClassVar would import typing
 
     def __getitem__(self, name: str) -> Column:
