@@ -19,8 +19,8 @@ static inline uint32_t offer(uint32_t best, uint32_t digit, uint32_t shard) {
     return packed < best ? packed : best;
 }
 
-/* Offer the shards from..to-1 to `best`. *hash is the value that dealt the digit of shard
- * from - 1, or the first value where from is 0. */
+/* Offer the shards from..to-1 to `best`. *hash is the value that gave shard from - 1 its digit, or
+ * the first value if from is 0. */
 static inline uint32_t advance(uint32_t *hash, uint32_t best, uint32_t from, uint32_t to) {
     uint32_t shard = from;
     if (shard & 1 && shard < to) {

@@ -13,13 +13,13 @@
 #include "simd.h"
 
 #define GDBX_HASH2_SHARDS 65535u     /* shard ids are 0..65534 */
-#define GDBX_HASH2_BITMAP_SIZE 8192u /* bytes: one bit a shard id, low bit first */
+#define GDBX_HASH2_BITMAP_SIZE 8192u /* bytes: one bit per shard id, low bit first */
 
-/* Return the shard of `key` among 0..num_shards-1; 0 where num_shards < 2.
+/* Return the shard of `key` among 0..num_shards-1, or 0 if num_shards is 0.
  * num_shards <= 65535. */
 uint16_t gdbx_hash2_one(uint64_t key, uint32_t num_shards);
 
-/* Write the shards of n keys to out[0..n). `path` must be one this machine supports. */
+/* Write the shards of n keys to out[0..n). The machine must support `path`. */
 void gdbx_hash2_many(enum gdbx_simd path, const uint64_t *keys, size_t n, uint32_t num_shards,
                      uint16_t *out);
 
@@ -35,7 +35,7 @@ struct gdbx_hash2_set {
     uint32_t highest;
 };
 
-/* Return the shard of `key` among those in `set`, which holds at least one. */
+/* Return the shard of `key` among those in `set`, which has at least one. */
 uint16_t gdbx_hash2_set_one(uint64_t key, const struct gdbx_hash2_set *set);
 
 /* Write the shards of n keys among those in `set` to out[0..n). */

@@ -1,4 +1,4 @@
-/* hash2 on AVX-512 F and BW: 16 keys a register. */
+/* hash2 on AVX-512 F and BW: 16 keys per register. */
 #include "hash2_impl.h"
 
 #if defined(GDBX_X86_64)
@@ -35,5 +35,5 @@
 
 #include "hash2_lanes.h"
 #else
-typedef int gdbx_hash2_avx512_is_empty; /* ISO C wants a declaration in every file */
+typedef int gdbx_hash2_avx512_is_empty; /* ISO C requires a declaration in every file */
 #endif

@@ -5,11 +5,11 @@
 #include "digests_impl.h"
 #include "hash2.h"
 
-/* The generator is 32-bit murmur3 of the four bytes of the last value, with seed 12345. */
+/* The next value is the 32-bit murmur3 of the last value's four bytes, with seed 12345. */
 #define GDBX_HASH2_SEED 12345u
 #define GDBX_HASH2_LENGTH 4u
 
-/* A 16-bit digit is below 2 * base while base >= 32768, so that one subtraction reduces it. */
+/* A 16-bit value is below 2 * base while base >= 32768, so one subtraction reduces it. */
 #define GDBX_HASH2_EASY_SHARDS 32768u
 
 static inline uint32_t gdbx_hash2_first(uint64_t key) {
@@ -20,7 +20,7 @@ static inline int gdbx_hash2_has(const struct gdbx_hash2_set *set, uint32_t shar
     return set->bitmap[shard >> 3] >> (shard & 7) & 1;
 }
 
-/* The vector paths. Each takes whole groups: n is a multiple of its GROUP. */
+/* The vector paths. Each takes whole groups: n is a multiple of its group size. */
 typedef void gdbx_hash2_two_fn(const uint64_t *keys, size_t n, uint32_t few, uint32_t many,
                                uint16_t *out_few, uint16_t *out_many);
 typedef void gdbx_hash2_set_fn(const uint64_t *keys, size_t n, const struct gdbx_hash2_set *set,
@@ -28,7 +28,7 @@ typedef void gdbx_hash2_set_fn(const uint64_t *keys, size_t n, const struct gdbx
 
 #define GDBX_HASH2_MAX_GROUP 128
 #define GDBX_HASH2_CHUNK 16     /* pairs; a power of two */
-#define GDBX_HASH2_MIN_CHUNKS 8 /* fewer do not pay for finding the pair afterwards */
+#define GDBX_HASH2_MIN_CHUNKS 8 /* with fewer, finding the pair costs more than it saves */
 
 #if defined(__clang__)
 #define GDBX_UNROLLED _Pragma("clang loop unroll(full)")

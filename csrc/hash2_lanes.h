@@ -30,7 +30,7 @@ TARGET static inline V NAME(next)(V x) {
  * 0 in place of a multiple that does not fit. */
 TARGET static inline V NAME(reduce)(V digits, uint32_t even) {
     uint32_t low = GDBX_HASH2_SHARDS - even;
-    uint32_t high = low > 1 ? low - 1 : 1; /* shard 65535 does not exist; its lane is unused */
+    uint32_t high = low > 1 ? low - 1 : 1; /* shard 65535 does not exist; ignore its lane */
     int k = 0;
     while ((high << (k + 1)) <= 0xffff) k++;
     for (; k >= 0; k--) {
@@ -67,7 +67,7 @@ TARGET static inline void NAME(start)(const uint64_t *keys, V *hash) {
     for (int v = 0; v < VECTORS; v++) hash[v] = load32(first + v * LANES);
 }
 
-/* Deal to the pairs from..to-1, one by one. */
+/* Deal to the pairs from..to-1, one at a time. */
 TARGET static inline void NAME(deal)(V *hash_, V *least_, V *pair_, uint32_t from, uint32_t to) {
     V hash[VECTORS], least[VECTORS], pair[VECTORS];
     uint32_t easy = to < GDBX_HASH2_EASY_SHARDS / 2 ? to : GDBX_HASH2_EASY_SHARDS / 2;
@@ -130,14 +130,14 @@ TARGET static inline void NAME(deal_chunks)(V *hash_, CHUNKS *best, uint32_t chu
     for (int v = 0; v < VECTORS; v++) hash_[v] = hash[v];
 }
 
-/* Deal to every key's winning chunk once more, this time keeping the pair. */
+/* Deal to every key's best chunk again, and keep the pair. */
 TARGET static inline void NAME(find_pairs)(const CHUNKS *best, V *least, V *pair) {
     V hash[VECTORS], number[VECTORS];
     for (int v = 0; v < VECTORS; v++) {
         hash[v] = best->before[v];
         number[v] = best->number[v];
         for (int times = 1; times < GDBX_HASH2_CHUNK; times *= 2)
-            number[v] = add32(number[v], number[v]); /* < 32768: no carry between the lanes */
+            number[v] = add32(number[v], number[v]); /* < 32768: no carry between lanes */
     }
     for (int i = 0; i < GDBX_HASH2_CHUNK; i++) {
         for (int v = 0; v < VECTORS; v++) {
@@ -209,9 +209,9 @@ TARGET static inline void NAME(offer)(V *before, V *best, V digit, uint32_t shar
     V earlier = gt32(*before, digit);
     if (available) {
         *before = min32(*before, digit);
-        *best = max32(*best, and_(earlier, set32(shard))); /* ids rise: max() is the latest */
+        *best = max32(*best, and_(earlier, set32(shard))); /* ids rise: max() takes the latest */
     } else {
-        *before = add32(*before, earlier); /* a mask is -1 where it holds */
+        *before = add32(*before, earlier); /* a true lane of a mask is -1 */
     }
 }
 

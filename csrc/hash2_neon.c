@@ -1,4 +1,4 @@
-/* hash2 on Advanced SIMD (NEON): 4 keys a register. */
+/* hash2 on Advanced SIMD (NEON): 4 keys per register. */
 #include "hash2_impl.h"
 
 #if defined(GDBX_AARCH64)
@@ -39,5 +39,5 @@
 
 #include "hash2_lanes.h"
 #else
-typedef int gdbx_hash2_neon_is_empty; /* ISO C wants a declaration in every file */
+typedef int gdbx_hash2_neon_is_empty; /* ISO C requires a declaration in every file */
 #endif

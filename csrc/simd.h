@@ -27,7 +27,7 @@ enum gdbx_simd {
 /* Return whether this machine runs `path`; the portable path runs everywhere. */
 int gdbx_simd_supports(enum gdbx_simd path);
 
-/* Return the widest path that this machine runs. */
+/* Return the widest path that this machine supports. */
 enum gdbx_simd gdbx_simd_best(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* SQL literals. The rules and the bounds are in sqltext.h, the loops in sqltext_impl.h. */
+/* SQL literals. sqltext.h states the rules and the bounds; sqltext_impl.h has the loops. */
 #include "sqltext.h"
 
 #include <string.h>
@@ -146,7 +146,7 @@ static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
                             "75767778798081828384858687888990919293949596979899";
 
 size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out) {
-    char digits[GDBX_SQLTEXT_DECIMAL - 1]; /* 2**64 - 1 has 20 */
+    char digits[GDBX_SQLTEXT_DECIMAL - 1]; /* 2**64 - 1 has 20 digits */
     size_t at = sizeof digits, n = 0;
     for (; magnitude >= 100; magnitude /= 100) {
         at -= 2;

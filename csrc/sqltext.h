@@ -17,10 +17,10 @@ enum gdbx_sqltext_style {
     GDBX_SQLTEXT_MYSQL = 0,       /* backslash escapes */
     GDBX_SQLTEXT_MYSQL_PLAIN = 1, /* NO_BACKSLASH_ESCAPES: only the quote is doubled */
     GDBX_SQLTEXT_SQLITE = 2,      /* the same; a NUL is refused */
-    GDBX_SQLTEXT_POSTGRESQL = 3   /* the same, and E'...' where there is a backslash */
+    GDBX_SQLTEXT_POSTGRESQL = 3   /* the same, and E'...' for text with a backslash */
 };
 
-/* The most characters that a literal of n characters takes: E, two quotes, all n doubled. */
+/* The most characters in a literal of n characters: E, two quotes, all n doubled. */
 #define GDBX_SQLTEXT_BOUND(n) (2 * (n) + 3)
 
 /* The most characters that gdbx_sqltext_decimal and gdbx_sqltext_datetime write. */
@@ -41,7 +41,7 @@ void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kin
 /* Copy n characters to the same or a wider kind; the two do not overlap. */
 void gdbx_sqltext_copy(const void *text, unsigned kind, size_t n, void *out, unsigned out_kind);
 
-/* Write a number as decimal digits (negative: with a minus) and return how many characters. */
+/* Write a number in decimal, with a minus if negative; return the number of characters. */
 size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out);
 
 /* Write 'YYYY-MM-DD HH:MM:SS.ffffff', quotes included: GDBX_SQLTEXT_DATETIME characters. */

@@ -22,8 +22,8 @@ static OUT *NAME(escape)(const uint8_t *table, const TEXT *text, size_t n, OUT *
         size_t stop = n;
 #ifdef BLOCKS
         if (n - i >= BLOCK) {
-            /* Stored whole whether plain or not: at most 2i characters are written so far, and
-             * 2i + BLOCK <= 2n. */
+            /* The block is stored even if it is not plain: at most 2i characters are written so
+             * far, and 2i + BLOCK <= 2n. */
             if (plain_block(text + i, out)) {
                 i += BLOCK;
                 out += BLOCK;

@@ -1,10 +1,10 @@
-"""Rows spread over several MariaDB databases, each on the shard that hash2 chooses for its owner.
+"""Spread rows over several MariaDB databases: hash2 chooses the shard from the owner.
 
-Run it with a server of yours: ``python examples/sql_sharded_mariadb.py --port 3306 --user root``.
-It needs PyMySQL, makes databases named ``godropbox_shard0`` and so on, and drops them at the end.
+Run it against your server: ``python examples/sql_sharded_mariadb.py --port 3306 --user root``.
+It needs PyMySQL, creates databases named ``godropbox_shard0`` and so on, and drops them at the end.
 
-A statement knows no shard: the database is named when it is rendered, so one statement serves all
-of them, and a fleet in Go that hashes with godropbox finds the same rows.
+A statement names its database only when it is rendered, so one statement serves every shard. A Go
+fleet that hashes with godropbox finds the same rows.
 """
 
 import argparse
@@ -24,12 +24,12 @@ files = sb.Table(
 f = files.c
 
 by_owner = files.select(f.id, f.name).where(f.owner == sb.slot("owner", int)).order_by(f.id)
-# Rendered once a shard, filled once a call.
+# Render once per shard, fill once per call.
 READS = [by_owner.prepare(f"godropbox_shard{shard}") for shard in range(SHARDS)]
 
 
 def shard_of(owner: int) -> int:
-    """Return the shard of an owner: that of the fleet's Go services, and stable under growth."""
+    """Return an owner's shard, the same as in Go; a larger fleet moves few owners."""
     return hash2.consistent_hash(owner, SHARDS)
 
 
@@ -44,7 +44,7 @@ def execute(connection: Any, text: str) -> list[tuple[Any, ...]]:
 
 
 def save(connection: Any, rows: list[tuple[int, int, str, int]]) -> dict[int, int]:
-    """Insert rows, one statement a shard; returns how many went to each."""
+    """Insert rows, one statement per shard; return the number of rows per shard."""
     shards: dict[int, list[tuple[int, int, str, int]]] = defaultdict(list)
     for row in rows:
         shards[shard_of(row[0])].append(row)
@@ -80,14 +80,14 @@ def main() -> None:
         )
     try:
         rows = [(owner, number, f"file '{number}'", 9) for owner in range(40) for number in (1, 2)]
-        print("rows a shard:", save(connection, rows))
+        print("rows per shard:", save(connection, rows))
         for owner in (0, 7, 39):
             shard = shard_of(owner)
             text = READS[shard].sql(owner=owner)
             print(text)
             print(f"owner {owner} on shard {shard}:", execute(connection, text))
 
-        # The same statement, asked of every shard.
+        # The same statement on every shard.
         count = files.select(sb.count())
         found = [execute(connection, count.sql(database(shard))) for shard in range(SHARDS)]
         print("rows in all:", sum(one[0][0] for one in found))

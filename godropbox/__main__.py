@@ -1,7 +1,7 @@
-"""``python -m godropbox``: what is running here, why, and how fast.
+"""``python -m godropbox``: report which implementation runs, why, and how fast.
 
-The hot paths are declared in ``CASES``, a row each; every row is timed on both implementations
-where there are two. The whole check takes about five seconds.
+``CASES`` lists the hot paths; each is timed on every implementation that is available. The whole
+check takes about five seconds.
 """
 
 import argparse
@@ -24,7 +24,7 @@ KEY: Final = 0x0123456789ABCDEF
 
 @dataclass(frozen=True)
 class Case:
-    """A hot path: its kernel, how many results one call of `call` gives, and the call."""
+    """A hot path: its name, the stem of its kernel, the results per call, and the call."""
 
     name: str
     stem: str
@@ -38,7 +38,7 @@ def _hash_many(n: int, num_shards: int) -> Callable[[ModuleType], object]:
     return lambda kernel: kernel.hash_many(keys, num_shards, num_shards, out, None)
 
 
-TEXT: Final = "a file's name, such as it comes in"
+TEXT: Final = "a file's name, as users write them"
 ITEMS: Final = tuple(b"user:%011d" % i for i in range(256))
 
 KEYS: Final = [f"user:{i:05}" for i in range(100)]
@@ -73,7 +73,7 @@ CASES: Final = (
 
 @dataclass(frozen=True)
 class Row:
-    """A timed case: nanoseconds a result on each implementation, None where it is not there."""
+    """A timed case: nanoseconds per result on each implementation, None if there is none."""
 
     name: str
     native_ns: float | None
@@ -81,12 +81,12 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as fast the native one is."""
+        """The speed of the native implementation relative to the pure one."""
         return self.pure_ns / self.native_ns if self.native_ns else None
 
 
 def _time(call: Callable[[ModuleType], object], kernel: ModuleType, seconds: float) -> float:
-    """Return the least nanoseconds a call took, over rounds that fill `seconds`."""
+    """Return the least nanoseconds per call among rounds that together take `seconds`."""
     clock = time.perf_counter_ns
     deadline = clock() + int(seconds * 1e9)
     best, repeat = float("inf"), 1
@@ -98,12 +98,12 @@ def _time(call: Callable[[ModuleType], object], kernel: ModuleType, seconds: flo
         best = min(best, (end - start) / repeat)
         if end >= deadline:
             return best
-        if end - start < seconds * 1e8:  # a round should take a tenth of the time or so
+        if end - start < seconds * 1e8:  # aim at a tenth of the time per round
             repeat *= 2
 
 
 def check(seconds: float = 5.0) -> Iterator[Row]:
-    """Time every case on every implementation there is, in about `seconds` in all."""
+    """Time every case on every available implementation, in about `seconds` overall."""
     pairs = _kernels.pairs()
     forms = 1 if _kernels.IMPLEMENTATION == "pure" else 2
     each = seconds / (len(CASES) * forms)
@@ -118,7 +118,7 @@ def check(seconds: float = 5.0) -> Iterator[Row]:
 
 
 def about() -> dict[str, str]:
-    """Return what is running: the lines of the report's head."""
+    """Return the lines of the report's head: what runs here."""
     free = getattr(sys, "_is_gil_enabled", None)
     lock = "" if free is None or free() else ", without the interpreter lock"
     return {
@@ -139,18 +139,19 @@ def _shown(nanoseconds: float | None) -> str:
 
 def _line(row: Row | None) -> str:
     if row is None:
-        return f"{'time a result':<32}{'native':>12}{'pure':>12}{'faster':>10}"
+        return f"{'time per result':<32}{'native':>12}{'pure':>12}{'faster':>10}"
     ratio = "-" if row.ratio is None else f"{row.ratio:,.1f}x"
     return f"{row.name:<32}{_shown(row.native_ns):>12}{_shown(row.pure_ns):>12}{ratio:>10}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the report; return the exit status."""
+    """Print the report and return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m godropbox", description="What of godropbox is running here, and how fast."
+        prog="python -m godropbox",
+        description="Show which implementation of godropbox runs here, and how fast.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--no-check", action="store_true", help="leave the speed check out")
+    parser.add_argument("--no-check", action="store_true", help="skip the speed check")
     options = parser.parse_args(arguments)
     head = about()
     if options.json:

@@ -1,4 +1,4 @@
-"""Calls of code that is not ours: one that raises keeps none of the others from being made."""
+"""Make several foreign calls; one that raises does not prevent the others."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,7 +8,7 @@ __all__ = ["call_all", "raised_by"]
 
 
 def raised_by(calls: Iterable[Callable[[], object]]) -> list[BaseException]:
-    """Make all the calls; return what was raised, of any kind."""
+    """Make all calls; return the exceptions they raised, of any class."""
     errors: list[BaseException] = []
     for call in calls:
         try:
@@ -19,7 +19,7 @@ def raised_by(calls: Iterable[Callable[[], object]]) -> list[BaseException]:
 
 
 def call_all(calls: Iterable[Callable[[], object]]) -> None:
-    """Make all the calls, then raise the first error; the others are notes on it."""
+    """Make all calls, then raise the first exception, with the others as notes."""
     errors = raised_by(calls)
     if errors:
         for other in errors[1:]:

@@ -1,4 +1,4 @@
-"""What has to begin again in the child of a fork, where no other thread is left."""
+"""Reset objects in the child of a fork, where no other thread is left."""
 
 import os
 import weakref
@@ -10,46 +10,46 @@ from ._calls import raised_by
 
 __all__ = ["begin_again_in_child"]
 
-# The one list in the process, because a hook of ``os`` can never be taken back. It is read in the
-# child of a fork alone, by its one thread, before that runs anything else.
-# By identity, since a user's subclass may say that two of them are equal.
-_HELD: Final[dict[int, "weakref.ref[Any]"]] = {}
+# One registry per process, because a hook of ``os`` cannot be removed. Only the child of a fork
+# reads it, in its one thread, before it runs anything else. Its keys are identities, because a
+# subclass may define equality.
+_OBJECTS: Final[dict[int, "weakref.ref[Any]"]] = {}
 
 
-def begin_again_in_child(thing: Any) -> None:
-    """Have ``thing._forked()`` called in every child, as long as `thing` lives.
+def begin_again_in_child(target: Any) -> None:
+    """Call ``target._forked()`` in every child of a fork while `target` is alive.
 
-    It may return a list of functions of the user's, such as those that free what the child has of
-    the parent's connections: they are called when everything else has begun again.
+    It may return a list of user functions, such as those that release the child's copies of the
+    parent's connections; they are called after all objects are reset.
     """
-    name = id(thing)
+    name = id(target)
 
     def forget(ref: "weakref.ref[Any]") -> None:
-        if _HELD.get(name) is ref:
-            del _HELD[name]
+        if _OBJECTS.get(name) is ref:
+            del _OBJECTS[name]
 
-    _HELD[name] = weakref.ref(thing, forget)
+    _OBJECTS[name] = weakref.ref(target, forget)
 
 
 def _living() -> list[Any]:
-    things = [ref() for ref in list(_HELD.values())]
-    return [thing for thing in things if thing is not None]
+    targets = [ref() for ref in list(_OBJECTS.values())]
+    return [target for target in targets if target is not None]
 
 
 def _forked() -> None:
-    """Have everything begin again, whatever any of it raises; then raise that.
+    """Reset all objects, then raise what any of them raised.
 
-    The interpreter reports what a hook raises (``sys.unraisablehook``), and goes on.
+    The interpreter reports what a fork hook raises (``sys.unraisablehook``), and continues.
     """
     later: list[Callable[[], object]] = []
 
-    def begin_again(thing: Any) -> None:
-        later.extend(thing._forked() or ())
+    def begin_again(target: Any) -> None:
+        later.extend(target._forked() or ())
 
-    errors = raised_by([partial(begin_again, thing) for thing in _living()])
+    errors = raised_by([partial(begin_again, target) for target in _living()])
     errors += raised_by(later)
     if errors:
-        raise BaseExceptionGroup("not all could begin again in the child of a fork", errors)
+        raise BaseExceptionGroup("objects could not be reset in the child of a fork", errors)
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,15 +1,15 @@
-"""Errors that know where they were made: the base of every error in this package.
+"""Errors that record where they were made: the base of every error in this package.
 
-- ``DropboxError``, ``wrap``: an exception with a stack taken where it is made, raised or not,
-  with a cause and with structured fields.
-- ``ServerError``, ``NetworkError``, ``UsageError``: the three families under it.
-- ``chain``, ``root_error``, ``is_error``, ``find_wrapped_error``, ``get_message``: questions to
-  any exception about all that is behind it.
-- ``context``: notes and fields on whatever passes through a block.
+- ``DropboxError``, ``wrap``: an exception with the stack where it was made, raised or not, a cause
+  and structured fields.
+- ``ServerError``, ``NetworkError``, ``UsageError``: its three families.
+- ``chain``, ``root_error``, ``is_error``, ``find_wrapped_error``, ``get_message``: search any
+  exception and those linked to it.
+- ``context``: add notes and fields to exceptions that pass through a block.
 - ``to_dict``, ``fingerprint``: an exception for a structured log, and for counting.
 - ``capture_stack``, ``Stack``, ``StackFrame``: a stack without an error.
 
-A programmer's mistake is no error of these: it raises TypeError or ValueError.
+A programming mistake raises TypeError or ValueError instead.
 """
 
 import math
@@ -24,13 +24,13 @@ from ._kernels._guarded import (
     FIELDS,
     add_note,
     args_of,
-    behind,
     brief,
     kind_of,
     link,
     linked,
     members,
     name_of,
+    next_in_chain,
     notes_of,
     set_cause,
     slots_of,
@@ -65,16 +65,16 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-# Of how many innermost functions a fingerprint is made.
+# The number of innermost functions in a fingerprint.
 _INNERMOST: Final = 3
-# As far as a field's value is taken apart.
+# The depth to which a field's value is converted.
 _DEEPEST: Final = 8
-# The folder in the path of a file, with either separator.
+# The folders of a file's path, with either separator.
 _FOLDER: Final = re.compile(r".*[/\\]")
 
 
 class StackFrame(NamedTuple):
-    """One call: the function's qualified name, its file, and the line that was running."""
+    """A function call: the qualified name, the file and the line that was running."""
 
     function: str
     file: str
@@ -91,16 +91,16 @@ def _resolved(code: CodeType, position: int) -> StackFrame:
 
 
 class Stack:
-    """The functions that were running at a moment, as cheap to take as to throw away.
+    """Snapshot of the running functions that is cheap to capture and to drop.
 
-    It holds code objects and positions in them, no frame and no local variable. Names and lines
-    are looked up when asked for, and kept in a pickle.
+    It holds code objects and positions in them, no frames and no local variables. Names and lines
+    are looked up on demand; a pickle stores them.
     """
 
     __slots__ = ("_frames", "_raw")
 
     def __init__(self, raw: tuple[Any, ...]) -> None:
-        """Take a raw stack, as the kernel gives it; users call ``capture_stack``."""
+        """Wrap a raw stack of the kernel; users call ``capture_stack``."""
         self._raw: tuple[Any, ...] = raw
         self._frames: tuple[StackFrame, ...] | None = None
 
@@ -114,15 +114,15 @@ class Stack:
         return _unpickled_stack, (tuple(tuple(frame) for frame in self.frames()),)
 
     def frames(self) -> tuple[StackFrame, ...]:
-        """Return the frames, the outermost first and the innermost last, as in a traceback."""
+        """Return the frames, innermost last as in a traceback."""
         if self._frames is None:
             positions = memoryview(self._raw[-1]).cast("i")
             self._frames = tuple(map(_resolved, self._raw[:-1], positions))[::-1]
         return self._frames
 
     def text(self) -> str:
-        """Return the frames as a traceback shows them, with the source lines that can be read."""
-        import linecache  # here, so that importing the package does not
+        """Return the frames formatted like a traceback, with source lines where available."""
+        import linecache  # only here, to keep the package import cheap
 
         text = ""
         for function, file, line in self.frames():
@@ -139,9 +139,9 @@ def _unpickled_stack(frames: Iterable[tuple[str, str, int]]) -> Stack:
 
 
 def capture_stack(skip: int = 0, limit: int = 200) -> Stack:
-    """Return the caller's stack without its innermost `skip` frames, the innermost `limit` of it.
+    """Return the innermost `limit` frames of the caller's stack, after dropping `skip` frames.
 
-    Raises ``TypeError`` or ``ValueError`` for what is no int in [0, 2**31).
+    Raise ``TypeError`` or ``ValueError`` unless both are ints in [0, 2**31).
     """
     skip = checked_int("skip", "[0, 2**31)", skip, 1 << 31)
     limit = checked_int("limit", "[0, 2**31)", limit, 1 << 31)
@@ -149,40 +149,40 @@ def capture_stack(skip: int = 0, limit: int = 200) -> Stack:
 
 
 class DropboxError(_kernels.stack.StackedError):
-    """An error with a message, the stack where it was made, a cause and structured fields.
+    """Error with a message, the stack where it was made, a cause and structured fields.
 
-    `message` is a str; `cause` an exception or None, and becomes ``__cause__``; `fields` are the
-    values to log with it. A subclass with a signature of its own hands the message on to
-    ``super().__init__``. Errors of this class can be pickled and copied, whatever their
-    ``__init__`` takes, as long as their fields and attributes can.
+    `message` is a str. `cause` is an exception or None and becomes ``__cause__``. `fields` are
+    values to log. A subclass with its own signature passes the message to ``super().__init__``.
+    Errors can be pickled and copied, whatever arguments their ``__init__`` takes, if their fields
+    and attributes can.
     """
 
     @property
     def message(self) -> str:
-        """The error's own message, without its causes and without the stack."""
+        """The error's own message, without causes and stack."""
         return text(self.args[0]) if self.args else ""
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The fields, to read; those that contexts added among them."""
+        """A read-only view of the fields, including those that contexts added."""
         return MappingProxyType(_fields(self))
 
     def __str__(self) -> str:
         return self.message
 
     def stack_frames(self) -> tuple[StackFrame, ...]:
-        """Return the functions that were running when the error was made, the innermost last."""
+        """Return the stack where the error was made, innermost frame last."""
         return self._held_stack().frames()
 
     def stack_text(self) -> str:
-        """Return the same as text, formatted as a traceback is."""
+        """Return the stack where the error was made, formatted like a traceback."""
         return self._held_stack().text()
 
     def _held_stack(self) -> Stack:
         held: Any = self.__dict__.get("_stack")
         if type(held) is Stack:
             return held
-        return Stack(held if type(held) is tuple else (b"",))  # a __new__ that was not called
+        return Stack(held if type(held) is tuple else (b"",))  # another base's __new__ ran
 
     def __copy__(self) -> Self:
         copied: Self = without_init(type(self), self.args)
@@ -195,21 +195,21 @@ class DropboxError(_kernels.stack.StackedError):
 
     def __setstate__(self, packed: Any) -> None:
         own, parts, links = packed
-        everyone = _unpacked(self, parts)
-        for error, state in zip(everyone, (own, *(part[-1] for part in parts)), strict=True):
+        exceptions = _unpacked(self, parts)
+        for error, state in zip(exceptions, (own, *(part[-1] for part in parts)), strict=True):
             if state is not None:
-                _restore(error, state, everyone)
-        for error, (cause, context, suppressed) in zip(everyone, links, strict=True):
-            link(error, (_at(everyone, cause), _at(everyone, context), suppressed))
+                _restore(error, state, exceptions)
+        for error, (cause, context, suppressed) in zip(exceptions, links, strict=True):
+            link(error, (_at(exceptions, cause), _at(exceptions, context), suppressed))
 
 
 def _is_ours(value: object) -> "TypeIs[DropboxError]":
-    """Tell whether that is one of ours, whatever its ``__class__`` says."""
+    """Return whether `value` is a ``DropboxError``, without trusting its ``__class__``."""
     return issubclass(type(value), DropboxError)
 
 
 def _fields(exc: BaseException) -> dict[str, Any]:
-    """Return the fields of an exception, whatever it has in their place."""
+    """Return the fields of an exception, or {} if it has none."""
     try:
         held = exc.__dict__.get(FIELDS)
     except Exception:
@@ -217,20 +217,20 @@ def _fields(exc: BaseException) -> dict[str, Any]:
     return held if type(held) is dict else {}
 
 
-# Copies. A pickle of an error has all that is behind it in one list, each as a part that says how
-# to make it, and who is linked to whom by their numbers, so that no chain is too long for it. The
-# error itself is number 0, and the parts begin with 1.
+# Copies. A pickle holds the chain of an error as a flat list, so that no chain is too long for it.
+# Each exception is a part that says how to make it, and links refer to exceptions by number. The
+# error itself is number 0; the parts have the numbers from 1.
 
 _OURS: Final = "ours"
 _GROUP: Final = "group"
 _OTHER: Final = "other"
 
-# Attributes, slots, and which of the attributes and fields are errors of the chain, by number.
+# Attributes, slots, and the numbers of the attributes and of the fields that are in the chain.
 _State = tuple[dict[str, Any], dict[str, Any], dict[str, int], dict[str, int]]
 
 
 def _state_of(exc: BaseException, numbers: dict[int, int]) -> _State:
-    """Return the attributes of an error for a copy, whose notes and fields are to be its own."""
+    """Return the state of an error for a copy, with copies of its notes and fields."""
     attributes = dict(exc.__dict__)
     if type(attributes.get("__notes__")) is list:
         attributes["__notes__"] = list(attributes["__notes__"])
@@ -245,46 +245,46 @@ def _state_of(exc: BaseException, numbers: dict[int, int]) -> _State:
 
 
 def _numbered(values: dict[str, Any], numbers: dict[int, int]) -> dict[str, int]:
-    """Take out of `values` the errors that have numbers, and return these by name."""
+    """Remove the errors that have numbers from `values`; return their numbers by name."""
     found = {name: numbers[id(value)] for name, value in values.items() if id(value) in numbers}
     for name in found:
         del values[name]
     return found
 
 
-def _restore(error: BaseException, state: _State, everyone: list[BaseException]) -> None:
+def _restore(error: BaseException, state: _State, exceptions: list[BaseException]) -> None:
     attributes, slots, mine, theirs = state
     held = error.__dict__
     held.update(attributes)
-    held.update({name: everyone[number] for name, number in mine.items()})
+    held.update({name: exceptions[number] for name, number in mine.items()})
     if theirs:
-        held[FIELDS].update({name: everyone[number] for name, number in theirs.items()})
+        held[FIELDS].update({name: exceptions[number] for name, number in theirs.items()})
     for name, value in slots.items():
         BaseException.__setattr__(error, name, value)
 
 
-def _at(everyone: list[BaseException], number: int | None) -> BaseException | None:
-    return None if number is None else everyone[number]
+def _at(exceptions: list[BaseException], number: int | None) -> BaseException | None:
+    return None if number is None else exceptions[number]
 
 
 def _packed(exc: DropboxError) -> tuple[_State, list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Return the state of `exc`, the parts of what is behind it, and the links of all of them."""
-    everyone: list[BaseException] = [exc]
+    """Return the state of `exc`, the parts of its chain, and the links of all of them."""
+    exceptions: list[BaseException] = [exc]
     numbers: dict[int, int] = {id(exc): 0}
     links = []
-    for error in everyone:  # which grows
+    for error in exceptions:  # grows in the loop
         cause, context, suppressed = linked(error)
         for near in (*_inside(error), cause, context):
             if near is not None and id(near) not in numbers:
-                numbers[id(near)] = len(everyone)
-                everyone.append(near)
+                numbers[id(near)] = len(exceptions)
+                exceptions.append(near)
         links.append((numbers.get(id(cause)), numbers.get(id(context)), suppressed))
-    parts = [_part(error, numbers) for error in everyone[1:]]
+    parts = [_part(error, numbers) for error in exceptions[1:]]
     return _state_of(exc, numbers), parts, links
 
 
 def _inside(exc: BaseException) -> tuple[BaseException, ...]:
-    """Return the members that a part says by number; those of ours are in their arguments."""
+    """Return the members to number; those of our own groups are in their ``args``."""
     return () if _is_ours(exc) else members(exc)
 
 
@@ -297,7 +297,7 @@ def _part(exc: BaseException, numbers: dict[int, int]) -> tuple[Any, ...]:
     kind: type = type(exc)
     state: _State = _state_of(exc, numbers)
     if not _is_portable((kind, state)):
-        # The class may be another's alone; what all have tells the most of it.
+        # The class cannot be pickled: keep the notes and use a built-in group.
         kind = ExceptionGroup if issubclass(type(exc), Exception) else BaseExceptionGroup
         state = ({"__notes__": notes_of(exc)}, {}, {}, {})
     message: Any = BaseExceptionGroup.message.__get__(exc)
@@ -305,53 +305,53 @@ def _part(exc: BaseException, numbers: dict[int, int]) -> tuple[Any, ...]:
 
 
 def _unpacked(first: BaseException, parts: list[tuple[Any, ...]]) -> list[BaseException]:
-    """Return `first` and what the parts make, by number; a group is made after its members."""
-    everyone: list[Any] = [first, *([None] * len(parts))]
+    """Return `first` and the exceptions made from the parts; make groups after their members."""
+    exceptions: list[Any] = [first, *([None] * len(parts))]
     groups = []
     for number, part in enumerate(parts, 1):
         if part[0] == _OURS:
-            everyone[number] = without_init(part[1], part[2])
+            exceptions[number] = without_init(part[1], part[2])
         elif part[0] == _OTHER:
-            everyone[number] = part[1]
+            exceptions[number] = part[1]
         else:
             groups.append(number)
     while groups:
         later = []
-        for number in reversed(groups):  # those inside of others come after them
+        for number in reversed(groups):  # nested groups have higher numbers
             _, kind, message, inside, _ = parts[number - 1]
-            found = [everyone[each] for each in inside]
+            found = [exceptions[each] for each in inside]
             if None in found:
                 later.append(number)
             else:
-                everyone[number] = BaseExceptionGroup.__new__(kind, message, found)
+                exceptions[number] = BaseExceptionGroup.__new__(kind, message, found)
         groups = later[::-1]
-    return everyone
+    return exceptions
 
 
 def _portable(exc: BaseException) -> BaseException:
-    """Return another's exception if a pickle keeps it, or else one of ours that tells of it.
+    """Return a foreign exception if it can be pickled, else a ``DropboxError`` that describes it.
 
-    Many cannot be unpickled, for their ``__init__`` does not take their ``args``; whoever loads
-    such a pickle would get that failure in place of our error.
+    Many exceptions fail to unpickle because their ``__init__`` does not accept their ``args``;
+    loading such a pickle would raise that failure instead of returning our error.
     """
     if _is_portable(exc):
         return exc
-    told = DropboxError(f"{kind_of(exc)}: {text_of(exc)}")
+    stand_in = DropboxError(f"{kind_of(exc)}: {text_of(exc)}")
     fields = {
         name: value if _is_portable(value) else brief(value) for name, value in _fields(exc).items()
     }
-    told.__dict__.update({FIELDS: fields, "_stack": _unpickled_stack(_frames(exc))})
-    return told
+    stand_in.__dict__.update({FIELDS: fields, "_stack": _unpickled_stack(_frames(exc))})
+    return stand_in
 
 
 def _is_portable(value: object) -> bool:
-    """Tell whether a pickle keeps `value`."""
-    import io  # both here, so that importing the package does not
+    """Return whether `value` survives pickling and unpickling."""
+    import io  # both only here, to keep the package import cheap
     import pickle
 
     class Trial(pickle.Pickler):
         def reducer_override(self, value: object) -> Any:
-            # Of ours a blank one will do; a real one could lead back to here.
+            # A blank error stands for one of ours, whose own pickling could recurse to here.
             ours = _is_ours(value)
             return (without_init, (DropboxError, ())) if ours else NotImplemented
 
@@ -364,11 +364,11 @@ def _is_portable(value: object) -> bool:
 
 
 class ServerError(DropboxError):
-    """A server did wrong: it refused, failed, or answered what the protocol does not allow."""
+    """A server refused, failed or broke the protocol."""
 
 
 class NetworkError(DropboxError):
-    """The network failed: no connection, a broken one, or no answer in time."""
+    """The network failed: no connection, a broken one, or no reply in time."""
 
 
 class ConnectionLostError(NetworkError):
@@ -380,13 +380,13 @@ class DeadlineExceededError(NetworkError):
 
 
 class UsageError(DropboxError):
-    """The caller did wrong in a way that shows only at run time, such as using a closed pool."""
+    """A caller's mistake that shows only at run time, such as using a closed pool."""
 
 
 def wrap(exc: BaseException, message: str, /, **fields: object) -> DropboxError:
     """Return a ``DropboxError`` with `message` and `fields`, whose cause is `exc`.
 
-    Its stack is the caller's. Raise it, or hand it on.
+    Its stack is the caller's.
     """
     if not issubclass(type(exc), BaseException):
         raise TypeError(f"exc must be an exception, got {shown(exc)}")
@@ -394,17 +394,17 @@ def wrap(exc: BaseException, message: str, /, **fields: object) -> DropboxError:
     set_cause(error, exc)
     held = error.__dict__
     raw: Any = held["_stack"]
-    held["_stack"] = (*raw[1:-1], raw[-1][4:])  # without this function's own frame
+    held["_stack"] = (*raw[1:-1], raw[-1][4:])  # drop this function's own frame
     if fields:
         held[FIELDS] = fields
     return error
 
 
 def chain(exc: BaseException) -> Iterator[BaseException]:
-    """Yield `exc` and every exception behind it, each once, cycles or not.
+    """Yield `exc` and every exception linked to it, each once, depth first.
 
-    Behind an exception are the members of a group, and its cause, or the context if that is not
-    suppressed; depth first and in this order.
+    An exception links to its members if it is a group, then to its cause, or to its context unless
+    that is suppressed. Cycles are allowed.
     """
     if not issubclass(type(exc), BaseException):
         raise TypeError(f"exc must be an exception, got {shown(exc)}")
@@ -419,19 +419,19 @@ def _walk(exc: BaseException) -> Iterator[BaseException]:
         if id(exc) not in seen:
             seen.add(id(exc))
             yield exc
-            waiting.extend(reversed(behind(exc)))
+            waiting.extend(reversed(next_in_chain(exc)))
 
 
 def root_error(exc: BaseException) -> BaseException:
-    """Return the exception at the end of the causes: what went wrong first.
+    """Return the last exception in the chain of causes: the one that happened first.
 
-    A group without a cause stands for its first member. A cycle ends before it repeats.
+    A group without a cause continues with its first member. A cycle ends before it repeats.
     """
     if not issubclass(type(exc), BaseException):
         raise TypeError(f"exc must be an exception, got {shown(exc)}")
     seen = {id(exc)}
     while True:
-        near = behind(exc)
+        near = next_in_chain(exc)
         inside = len(members(exc))
         if inside and len(near) > inside:
             near = near[-1:]
@@ -442,12 +442,12 @@ def root_error(exc: BaseException) -> BaseException:
 
 
 def _own_message(exc: BaseException) -> str:
-    """Return an exception's text, whatever its ``__str__`` does."""
+    """Return an exception's own message; never raise."""
     if _is_ours(exc):
         try:
             return text(exc.message)
         except Exception:
-            # A subclass has a message of its own.
+            # A subclass's `message` raised.
             args = args_of(exc)
             return text(args[0]) if args else ""
     return text_of(exc)
@@ -457,10 +457,10 @@ def is_error(
     exc: BaseException,
     target: BaseException | type[BaseException] | tuple[type[BaseException], ...],
 ) -> bool:
-    """Tell whether `target` is `exc` or behind it.
+    """Return whether the chain of `exc` contains `target`.
 
-    `target` is a class, a tuple of classes, or an exception, which another equals if it has the
-    same class and the same text: a sentinel that came back out of a pickle is still itself.
+    `target` is a class, a tuple of classes, or an exception. An exception matches one of the same
+    class and text, so that a sentinel still matches after pickling.
     """
     if isinstance(target, BaseException):
         text = _own_message(target)
@@ -474,9 +474,9 @@ def is_error(
 def find_wrapped_error(
     exc: BaseException, classifier: Callable[[BaseException, BaseException], _T | None]
 ) -> _T | None:
-    """Return what `classifier` says of the first exception of the chain that it knows.
+    """Return the first result of `classifier` that is not None, or None.
 
-    It is called as ``classifier(error, exc)`` on each of ``chain(exc)``, until it is not None.
+    Call ``classifier(error, exc)`` for each error of ``chain(exc)`` in turn.
     """
     for error in chain(exc):
         found = classifier(error, exc)
@@ -486,17 +486,17 @@ def find_wrapped_error(
 
 
 def get_message(exc: BaseException) -> str:
-    """Return the messages of the chain, a line or more each, the outermost first; no stacks."""
+    """Return the messages of the chain, outermost first, separated by newlines."""
     return "\n".join(map(_own_message, chain(exc)))
 
 
 class context:  # noqa: N801  # it reads as a verb: with context("loading", shard=3)
-    """Add a note and fields to whatever exception passes through the block.
+    """Add a note and fields to every exception that passes through the block.
 
-    The note is `message` with the fields behind it. The fields go to ``DropboxError.fields`` and
-    ``to_dict``, of other exceptions too; where a name is taken, the one nearest to the error
-    stays. One context can be entered again and by several threads; making it once and entering
-    it often costs the least. The exception comes out, whatever it or the fields make of this.
+    The note is `message` followed by the fields. The fields appear in ``DropboxError.fields`` and
+    in ``to_dict``, for foreign exceptions too; a field that is already set keeps its value. A
+    context can be entered repeatedly and by several threads; making it once costs the least. The
+    exception always comes out again, even if adding to it fails.
     """
 
     __slots__ = ("fields", "message")
@@ -518,12 +518,12 @@ class context:  # noqa: N801  # it reads as a verb: with context("loading", shar
     ) -> None:
         if exc is None:
             return
-        # Each by itself: where there is no room left on the stack, any call may raise.
+        # Guard each part by itself: near the recursion limit any call may raise.
         try:
             details = ", ".join(f"{name}={brief(value)}" for name, value in self.fields.items())
             message = text(self.message)
             add_note(exc, f"{message} ({details})" if details else message)
-        except Exception:  # what passes through says more than this would
+        except Exception:  # the exception in flight matters more
             pass
         try:
             if self.fields:
@@ -537,15 +537,16 @@ def _add_fields(exc: BaseException, fields: dict[str, object]) -> None:
     held = attributes.get(FIELDS)
     if held is None:
         held = attributes[FIELDS] = {}
-    if type(held) is dict:  # anything else is the exception's own
+    if type(held) is dict:  # anything else belongs to the exception
         for name, value in fields.items():
             held.setdefault(name, value)
 
 
 def _jsonable(value: object, within: tuple[int, ...] = ()) -> Any:
-    """Return `value` in what JSON has, and as its repr where JSON has nothing like it.
+    """Return `value` as JSON types, or as its repr if JSON has no such type.
 
-    `within` are the ids of what it is inside of: what holds itself, or lies deeper, is a repr.
+    `within` holds the ids of the containers around it. A value that contains itself, or is nested
+    too deeply, becomes its repr.
     """
     kind: Any = type(value)
     if value is None or kind is bool:
@@ -572,7 +573,7 @@ def _jsonable(value: object, within: tuple[int, ...] = ()) -> Any:
 
 
 def _named(values: Mapping[Any, Any], within: tuple[int, ...] = ()) -> dict[str, Any]:
-    """Return a mapping for JSON, with every entry; of two names with one text one is marked."""
+    """Return a mapping as a JSON object; add the type to a key whose text is taken."""
     made: dict[str, Any] = {}
     for name, value in values.items():
         key = text(name) if issubclass(type(name), str) else brief(name)
@@ -583,7 +584,7 @@ def _named(values: Mapping[Any, Any], within: tuple[int, ...] = ()) -> dict[str,
 
 
 def _frames(exc: BaseException) -> tuple[StackFrame, ...]:
-    """Return where an exception was made, or for another's class where it was raised."""
+    """Return the stack of one of our errors, or the traceback's frames of a foreign exception."""
     frames: list[StackFrame] = []
     try:
         if _is_ours(exc) and "_stack" in exc.__dict__:
@@ -592,7 +593,7 @@ def _frames(exc: BaseException) -> tuple[StackFrame, ...]:
         while at is not None:
             frames.append(_resolved(at.tb_frame.f_code, at.tb_lasti))
             at = at.tb_next
-    except Exception:  # its own things stand where Python's belong
+    except Exception:  # its class replaces Python's own attributes
         return tuple(frames)
     return tuple(frames)
 
@@ -608,12 +609,12 @@ def _one_dict(exc: BaseException) -> dict[str, Any]:
 
 
 def to_dict(exc: BaseException) -> dict[str, Any]:
-    """Return `exc` as a dict for a structured log, of nothing but what JSON has.
+    """Return `exc` as a dict of JSON types for a structured log.
 
     The keys are ``type`` (with its module), ``message``, ``fields``, ``notes``, ``stack`` (dicts
-    of ``function``, ``file``, ``line``, the innermost last), ``fingerprint``, and ``chain``: the
-    exceptions behind it in the order of ``chain``, each a dict with the first five keys. A value
-    that JSON lacks stands as its repr; so does a key, with its type if another has the same text.
+    of ``function``, ``file``, ``line``, innermost last), ``fingerprint``, and ``chain``: the other
+    exceptions of ``chain(exc)``, in order, as dicts with the first five keys. A value that JSON has
+    no type for becomes its repr; so does a key, followed by its type if that text is taken.
     """
     first, *rest = chain(exc)
     return _one_dict(first) | {
@@ -623,13 +624,13 @@ def to_dict(exc: BaseException) -> dict[str, Any]:
 
 
 def fingerprint(exc: BaseException) -> str:
-    """Return 16 hexadecimal digits that are the same for errors of the same kind and place.
+    """Return 16 hexadecimal digits that are equal for errors of the same kind and place.
 
-    It is made of the classes in the chain, each with its three innermost functions and their
-    files' names: of no message, line number, folder or thread, and of no count or order, so that
-    it survives an edit elsewhere in a file and a retry more or less.
+    They hash the classes in the chain, each with its three innermost functions and their file
+    names. Messages, line numbers, folders, threads, order and repetition do not count, so that a
+    fingerprint survives an edit elsewhere in the file and one more retry.
     """
-    import hashlib  # both here, so that importing the package does not
+    import hashlib  # both only here, to keep the package import cheap
     import json
 
     parts = {

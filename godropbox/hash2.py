@@ -1,9 +1,9 @@
-"""Permutation-based consistent hashing: which shard a key lives on, as Dropbox's Go fleet has it.
+"""Permutation-based consistent hashing: which shard owns a key, as in Dropbox's Go package.
 
-Every key deals itself a permutation of all shard ids 0..65534 and belongs to whichever available
-shard comes first in it. So a shard that goes takes only its own keys with it, a shard that comes
-takes only the keys it wins, and there is no ring to store or to agree on. The hot paths are in
-``_kernels.hash2``; here are the types and the checks around them.
+Every key seeds a permutation of all shard ids 0..65534 and belongs to the available shard that
+comes first in it. Removing a shard moves only its own keys, adding one moves keys only to it, and
+there is no ring to store or to agree on. ``_kernels.hash2`` has the hot paths; this module has the
+types and the argument checks.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
     class _Array(Protocol):
-        """A NumPy array, which to a type checker is no buffer before Python 3.12."""
+        """A NumPy array, which type checkers do not accept as a buffer before Python 3.12."""
 
         @property
         def __array_interface__(self) -> dict[str, Any]: ...
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 MAX_SHARDS: Final = 65535
-"""The greatest number of shards; shard ids are 0 to ``MAX_SHARDS - 1``."""
+"""The maximum number of shards; shard ids are 0 to ``MAX_SHARDS - 1``."""
 
 Out = TypeVar("Out")
 
@@ -52,9 +52,9 @@ consistent_hash = _kernel.consistent_hash
 _set_hash = _kernel.set_hash
 _NATIVE_ORDER: Final = "@=<" if sys.byteorder == "little" else "@=>!"
 _BITMAP_SIZE: Final = 8192
-_STEPS_A_CALL: Final = 1 << 27  # keys times shards: well under a second, so that Ctrl-C is heard
-_PARTS_A_THREAD: Final = 16
-_GROUP: Final = 128  # keys: what the widest vector path works on at once
+_STEPS_PER_CALL: Final = 1 << 27  # keys times shards: well under a second, so that Ctrl-C works
+_CHUNKS_PER_THREAD: Final = 16
+_GROUP: Final = 128  # keys that the widest vector path processes at once
 
 
 @overload
@@ -66,16 +66,16 @@ def consistent_hash_many(keys: "Keys", num_shards: int, *, out: Out, threads: in
 def consistent_hash_many(
     keys: "Keys", num_shards: int, *, out: Any = None, threads: int = 1
 ) -> Any:
-    """Return the shards of many keys: what ``consistent_hash`` gives for each.
+    """Return the shard of each of `keys`, as ``consistent_hash`` does for one.
 
     `keys` is a C-contiguous buffer of unsigned 64-bit ints: an ``array("Q")``, a memoryview, a
-    NumPy ``uint64`` array. `num_shards` is an int in [0, 65535]. The shards are written to `out`,
-    a writable C-contiguous buffer of as many unsigned 16-bit ints, which is returned, or to a new
-    ``array("H")``. The interpreter lock is released; `threads`, an int in [1, 1024], is how many
-    threads share the work at the most.
+    NumPy ``uint64`` array. `num_shards` is an int in [0, 65535]. Write the shards to `out`, a
+    writable C-contiguous buffer of the same number of unsigned 16-bit ints, and return it; without
+    `out`, return a new ``array("H")``. `out` may overlap `keys`. At most `threads` threads, an int
+    in [1, 1024], share the work, without the interpreter lock.
 
-    Raises ``TypeError`` for a buffer of another type and ``ValueError`` for one of another length
-    or for a number out of range. `out` may overlap `keys`.
+    Raise ``TypeError`` for a buffer of another type, ``ValueError`` for another length or a number
+    out of range.
     """
     view = _view("keys", keys, "QLN", 8, "unsigned 64-bit ints, such as array('Q')")
     num_shards = checked_int("num_shards", "[0, 65535]", num_shards, MAX_SHARDS + 1)
@@ -92,14 +92,14 @@ def consistent_hash_many(
 
 
 class ShardSet:
-    """Any set of available shards, immutable: the same permutation with the others left out.
+    """Immutable set of available shards; a key belongs to the first one in its permutation.
 
-    ``ShardSet(range(n)).lookup(key)`` is ``consistent_hash(key, n)``. Taking a shard out moves
-    only that shard's keys; putting one in moves keys only to it. A lookup takes about as long as
-    ``consistent_hash`` with the greatest id plus one as the number of shards.
+    ``ShardSet(range(n)).lookup(key)`` is ``consistent_hash(key, n)``. Removing a shard moves only
+    its keys; adding one moves keys only to it. A lookup takes about as long as ``consistent_hash``
+    among the highest id plus one shards.
 
-    `shard_ids` is an iterable of at least one int in [0, 65534], no two of them equal; otherwise
-    ``TypeError`` or ``ValueError`` is raised. A set iterates in ascending order, compares by its
+    `shard_ids` is an iterable of at least one int in [0, 65534], without duplicates; raise
+    ``TypeError`` or ``ValueError`` otherwise. A set iterates in ascending order, compares by its
     ids, is hashable and can be pickled.
     """
 
@@ -129,7 +129,7 @@ class ShardSet:
     @overload
     def lookup_many(self, keys: "Keys", *, out: Out, threads: int = 1) -> Out: ...
     def lookup_many(self, keys: "Keys", *, out: Any = None, threads: int = 1) -> Any:
-        """Return the shards of many keys; arguments and errors as in ``consistent_hash_many``."""
+        """Return the shard of each of `keys`; see ``consistent_hash_many``."""
         view = _view("keys", keys, "QLN", 8, "unsigned 64-bit ints, such as array('Q')")
         target, wanted = _output(out, len(view))
         found = _apart(wanted, view)
@@ -145,13 +145,13 @@ class ShardSet:
         return target
 
     def with_shard(self, shard_id: int) -> "ShardSet":
-        """Return a set that has `shard_id` too; ``ValueError`` where this one has it already."""
+        """Return a set with `shard_id` added; raise ``ValueError`` if it is in this one."""
         if shard_id in self:
             raise ValueError(f"shard_id must be a shard that is not in the set, got {shard_id}")
         return ShardSet([*self, shard_id])
 
     def without_shard(self, shard_id: int) -> "ShardSet":
-        """Return a set without `shard_id`; ``ValueError`` where it is not there or is the last."""
+        """Return a set without `shard_id`; raise ``ValueError`` if it is missing or the last."""
         if shard_id not in self:
             raise ValueError(f"shard_id must be a shard of the set, got {shard_id}")
         if self._size == 1:
@@ -188,10 +188,11 @@ class ShardSet:
 
 @dataclass(frozen=True, slots=True)
 class ReshardPlan:
-    """Where keys are before and after the number of shards changes.
+    """The shards of keys before and after the number of shards changes.
 
-    `before` and `after` are ``array("H")``, a shard a key, in the order of the keys. `flows` has,
-    for every pair of shards (from, to) between which keys move, how many; `moved` is their sum.
+    `before` and `after` are ``array("H")`` with the shard of each key, in the order of the keys.
+    `flows` maps each pair (from, to) of shards to the number of keys that move, if any; `moved` is
+    the sum.
     """
 
     old_num_shards: int
@@ -203,7 +204,7 @@ class ReshardPlan:
 
     @property
     def moved_share(self) -> float:
-        """The share of the keys that move, from 0 to 1; 0 where there are no keys."""
+        """The share of the keys that move, from 0 to 1; 0 without keys."""
         return self.moved / len(self.before) if self.before else 0.0
 
     def __repr__(self) -> str:
@@ -216,10 +217,10 @@ class ReshardPlan:
 def plan_reshard(
     keys: "Keys", old_num_shards: int, new_num_shards: int, *, threads: int = 1
 ) -> ReshardPlan:
-    """Return what happens to `keys` when a fleet goes from one number of shards to another.
+    """Return how `keys` move when a fleet changes its number of shards.
 
-    Both places of a key are found in one pass over its permutation. `keys` and `threads` are
-    those of ``consistent_hash_many``; the numbers of shards are ints in [0, 65535].
+    One pass over each key's permutation finds both shards. `keys` and `threads` are as in
+    ``consistent_hash_many``; the numbers of shards are ints in [0, 65535].
     """
     view = _view("keys", keys, "QLN", 8, "unsigned 64-bit ints, such as array('Q')")
     old = checked_int("old_num_shards", "[0, 65535]", old_num_shards, MAX_SHARDS + 1)
@@ -240,15 +241,15 @@ def plan_reshard(
 
 
 def md5_checksum(data: "ReadableBuffer") -> bytes:
-    """Return the 16-byte MD5 of `data`, against errors of machines and never against people.
+    """Return the 16-byte MD5 of `data`, to detect damage; it stops no attacker.
 
-    It works where FIPS forbids MD5 for security. Raises ``TypeError`` for what is not bytes-like.
+    It works where FIPS forbids MD5 for security. Raise ``TypeError`` if `data` is not bytes-like.
     """
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
 def md5_matches(data: "ReadableBuffer", checksum: "ReadableBuffer") -> bool:
-    """Tell whether `checksum` is the MD5 of `data`; one of another length never is."""
+    """Return whether `checksum` is the MD5 of `data`; False for any other length."""
     try:
         given = bytes(memoryview(checksum))
     except TypeError:
@@ -261,9 +262,9 @@ def _shard_id(name: str, value: object) -> int:
 
 
 def _view(name: str, value: object, formats: str, size: int, what: str) -> memoryview:
-    """Return `value` as a flat memoryview of `size`-byte unsigned ints, or raise what is wrong."""
+    """Return `value` as a flat memoryview of `size`-byte unsigned ints, or raise."""
     try:
-        view = memoryview(value)  # type: ignore[arg-type]  # the test is whether it works
+        view = memoryview(value)  # type: ignore[arg-type]  # the call is the test
     except TypeError:
         raise TypeError(f"{name} must be a buffer of {what}, got {shown(value)}") from None
     kind = view.format
@@ -279,7 +280,7 @@ def _view(name: str, value: object, formats: str, size: int, what: str) -> memor
 
 
 def _output(out: Any, size: int) -> tuple[Any, memoryview]:
-    """Return what the caller gets and the memory to write, of `size` unsigned 16-bit ints."""
+    """Return the array for the caller and a view to write its `size` unsigned 16-bit ints."""
     if out is None:
         new = array("H", (0,)) * size
         return new, memoryview(new)
@@ -292,15 +293,14 @@ def _output(out: Any, size: int) -> tuple[Any, memoryview]:
 
 
 def _apart(out: memoryview, keys: memoryview) -> memoryview:
-    """Return `out`, or memory of its size where writing to it could change `keys`."""
+    """Return `out`, or a new buffer of its size if writing to it could change `keys`."""
     return memoryview(array("H", (0,)) * len(out)) if _kernel.may_overlap(keys, out) else out
 
 
 def _share(work: Callable[[int, int], None], size: int, num_shards: int, threads: int) -> None:
-    """Call `work` on parts of [0, size) in up to `threads` threads, this one among them.
+    """Call `work` on chunks of [0, size) in up to `threads` threads, including this one.
 
-    Each thread takes the next part when it is done with its last, so that a slow core holds
-    nobody up.
+    Each thread takes the next chunk when it finishes one, so that a slow core delays no other.
     """
     threads = checked_int("threads", "[1, 1024]", threads, 1025)
     if not threads:
@@ -308,9 +308,9 @@ def _share(work: Callable[[int, int], None], size: int, num_shards: int, threads
     if size <= _GROUP:
         work(0, size)
         return
-    part = min(_STEPS_A_CALL // max(num_shards, 1), size // (threads * _PARTS_A_THREAD))
-    part = max(_GROUP, part - part % _GROUP)
-    starts = iter(range(0, size, part))
+    chunk = min(_STEPS_PER_CALL // max(num_shards, 1), size // (threads * _CHUNKS_PER_THREAD))
+    chunk = max(_GROUP, chunk - chunk % _GROUP)
+    starts = iter(range(0, size, chunk))
     lock = threading.Lock()
     failures: list[BaseException] = []
 
@@ -321,11 +321,11 @@ def _share(work: Callable[[int, int], None], size: int, num_shards: int, threads
                     start = next(starts, size)
                 if start >= size:
                     break
-                work(start, min(start + part, size))
+                work(start, min(start + chunk, size))
         except BaseException as error:
             failures.append(error)
 
-    others = [threading.Thread(target=run) for _ in range(1, min(threads, -(-size // part)))]
+    others = [threading.Thread(target=run) for _ in range(1, min(threads, -(-size // chunk)))]
     for thread in others:
         thread.start()
     run()

@@ -1,4 +1,4 @@
-"""32-bit murmur3, fast and not for security: ``hash32`` and, many at a time, ``hash32_many``."""
+"""32-bit murmur3, not for security: ``hash32`` for one item, ``hash32_many`` for many."""
 
 from ._kernels import murmur3 as _kernel
 

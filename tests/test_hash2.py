@@ -110,7 +110,7 @@ def test_many_of_any_number(count: int) -> None:
 
 
 def test_many_in_more_than_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hash2, "_STEPS_A_CALL", 1)
+    monkeypatch.setattr(hash2, "_STEPS_PER_CALL", 1)
     expected = array("H", [hash2.consistent_hash(key, 30) for key in KEYS])
     assert hash2.consistent_hash_many(KEYS, 30, threads=2) == expected
 

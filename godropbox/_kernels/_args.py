@@ -1,7 +1,7 @@
-"""What both twins of a kernel say about a bad argument.
+"""Argument checks and their error messages, shared by both twins of a kernel.
 
-Only error paths come here, so one Python function serves the compiled and the pure twin alike
-and their words cannot drift apart.
+Only error paths call these, so one Python function can serve the compiled and the pure twin, and
+their messages cannot drift apart.
 """
 
 import operator
@@ -12,8 +12,8 @@ __all__ = ["bad_buffer", "bad_int", "checked_int", "checked_items", "shown"]
 
 
 def shown(value: object) -> str:
-    """Return a short text for `value` that never fails and never runs to pages."""
-    is_int = issubclass(type(value), int)  # whatever its ``__class__`` says
+    """Return a short text for `value` for an error message; never raise."""
+    is_int = issubclass(type(value), int)  # isinstance would trust its ``__class__``
     text = brief(value)
     if len(text) > 80:
         text = text[:60] + "..."
@@ -21,13 +21,13 @@ def shown(value: object) -> str:
 
 
 def bad_int(name: str, allowed: str, value: object) -> Exception:
-    """Return the error for an argument that had to be an int in the range `allowed`."""
+    """Return the error for an argument that must be an int in the range `allowed`."""
     kind = ValueError if hasattr(type(value), "__index__") else TypeError
     return kind(f"{name} must be an int in {allowed}, got {shown(value)}")
 
 
 def checked_int(name: str, allowed: str, value: object, limit: int) -> int:
-    """Return `value` as an int in [0, limit), or raise what ``bad_int`` says."""
+    """Return `value` as an int in [0, limit), or raise the error from ``bad_int``."""
     if not hasattr(type(value), "__index__"):
         raise bad_int(name, allowed, value)
     number = operator.index(value)  # type: ignore[arg-type]  # it has __index__, tested above
@@ -37,7 +37,7 @@ def checked_int(name: str, allowed: str, value: object, limit: int) -> int:
 
 
 def bad_buffer(name: str, value: object) -> Exception:
-    """Return the error for an argument that had to be a C-contiguous bytes-like object."""
+    """Return the error for an argument that must be a C-contiguous bytes-like object."""
     try:
         memoryview(value)  # type: ignore[arg-type]  # the test is whether it works
     except TypeError:
@@ -46,7 +46,7 @@ def bad_buffer(name: str, value: object) -> Exception:
 
 
 def checked_items(items: object) -> tuple[object, ...]:
-    """Return an iterable of bytes-like objects as a tuple, which nobody else can change."""
+    """Return an iterable of bytes-like objects as a tuple, which no other code can change."""
     if isinstance(items, (str, bytes, bytearray, memoryview)) or not hasattr(
         type(items), "__iter__"
     ):

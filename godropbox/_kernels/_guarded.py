@@ -1,8 +1,8 @@
-"""What error paths do to objects of others, each foreign call guarded by itself.
+"""Safe access to foreign objects on error paths: each call of foreign code is guarded by itself.
 
-An exception that is on its way must not be replaced by what a user's ``__str__``, ``__repr__``,
-``__setattr__`` or notes raise. Only an ``Exception`` is caught: KeyboardInterrupt and its like are
-meant for the program. Python's own attributes are read and set past what a class defines over them.
+A user's ``__str__``, ``__repr__``, ``__setattr__`` or notes must not replace the exception that is
+being raised. Only ``Exception`` is caught: KeyboardInterrupt and its like are for the program.
+Python's own attributes are read and set through its descriptors, which no class can override.
 """
 
 from types import (
@@ -24,13 +24,13 @@ __all__ = [
     "PLAIN",
     "add_note",
     "args_of",
-    "behind",
     "brief",
     "kind_of",
     "link",
     "linked",
     "members",
     "name_of",
+    "next_in_chain",
     "notes_of",
     "own_copy",
     "refuse_unrun",
@@ -44,7 +44,7 @@ __all__ = [
     "without_init",
 ]
 
-# Where fields are kept, on our errors and on others' that passed through a context.
+# The attribute that holds the fields, on our errors and on others that passed through a context.
 FIELDS = "_error_fields"
 
 _name: "Any" = vars(type)["__name__"].__get__
@@ -58,12 +58,12 @@ _members: "Any" = vars(BaseExceptionGroup)["exceptions"]
 
 
 def name_of(cls: type) -> str:
-    """Return a class's name, whatever its metaclass says."""
+    """Return a class's name, without asking its metaclass."""
     return str.__str__(_name(cls))
 
 
 def kind_of(exc: BaseException) -> str:
-    """Return the name of an exception's class, with its module."""
+    """Return the qualified name of an exception's class."""
     cls = type(exc)
     try:
         module = f"{cls.__module__}"
@@ -73,7 +73,7 @@ def kind_of(exc: BaseException) -> str:
 
 
 def text_of(exc: BaseException) -> str:
-    """Return the text of an exception, whatever its ``__str__`` does."""
+    """Return the text of an exception; never raise."""
     try:
         return str.__str__(str(exc))
     except Exception as error:
@@ -82,7 +82,7 @@ def text_of(exc: BaseException) -> str:
 
 
 def brief(value: object) -> str:
-    """Return a short repr, whatever ``__repr__`` does."""
+    """Return the repr of `value` in at most 200 characters; never raise."""
     kind = type(value)
     if issubclass(kind, int) and int.bit_length(value) > 256:  # type: ignore[arg-type]
         return shown_int(value)
@@ -94,13 +94,13 @@ def brief(value: object) -> str:
 
 
 def shown_int(value: "Any") -> str:
-    """Return a short text for an int that is too long to be written."""
+    """Return a short text for an int that has too many digits to print."""
     sign = "a negative" if int.__lt__(value, 0) else "an"
     return f"{sign} int of {int.bit_length(value)} bits"
 
 
 def text(value: object) -> str:
-    """Return something that should be a str as one."""
+    """Return `value`, which should be a str, as a str; never raise."""
     if issubclass(type(value), str):
         return str.__str__(value)
     try:
@@ -113,7 +113,7 @@ def text(value: object) -> str:
 
 
 def notes_of(exc: BaseException) -> list[str]:
-    """Return the notes of an exception, whatever is in their place."""
+    """Return the notes of an exception, whatever type ``__notes__`` has."""
     try:
         held: Any = getattr(exc, "__notes__", None)
         given = list(held) if issubclass(type(held), (list, tuple)) else [held]
@@ -123,7 +123,7 @@ def notes_of(exc: BaseException) -> list[str]:
 
 
 def add_note(exc: BaseException, note: str) -> None:
-    """Add a note to an exception, if that can be done at all."""
+    """Add a note to an exception, or do nothing if it takes none."""
     try:
         exc.add_note(note)
     except Exception:
@@ -139,7 +139,7 @@ def add_note(exc: BaseException, note: str) -> None:
 
 
 def members(exc: BaseException) -> tuple[BaseException, ...]:
-    """Return the members of a group; of another exception none."""
+    """Return the members of an exception group, or () for any other exception."""
     if not issubclass(type(exc), BaseExceptionGroup):
         return ()
     found: tuple[BaseException, ...] = _members.__get__(exc)
@@ -147,20 +147,20 @@ def members(exc: BaseException) -> tuple[BaseException, ...]:
 
 
 def linked(exc: BaseException) -> "tuple[BaseException | None, BaseException | None, bool]":
-    """Return the cause, the context, and whether the context is suppressed."""
+    """Return the cause, the context and whether the context is suppressed."""
     return _cause.__get__(exc), _context.__get__(exc), _suppress.__get__(exc)
 
 
 def link(exc: BaseException, links: "tuple[Any, Any, bool]") -> None:
-    """Set these three; the last at last, as setting a cause sets it."""
+    """Set what ``linked`` returns; the flag last, because setting a cause sets it."""
     cause, context, suppressed = links
     _cause.__set__(exc, cause)
     _context.__set__(exc, context)
     _suppress.__set__(exc, suppressed)
 
 
-def behind(exc: BaseException) -> list[BaseException]:
-    """Return what is directly behind an exception: a group's members, then its cause."""
+def next_in_chain(exc: BaseException) -> list[BaseException]:
+    """Return a group's members, then the cause, or the context unless it is suppressed."""
     found = list(members(exc))
     cause, context, suppressed = linked(exc)
     if cause is not None:
@@ -178,16 +178,16 @@ set_cause: "Any" = _cause.__set__
 
 
 def without_init(cls: type, args: "tuple[Any, ...]") -> "Any":
-    """Return a new error, whose ``__init__`` is not called because its arguments are not known."""
+    """Return a new error without calling ``__init__``, whose arguments are unknown."""
     error: Any = _layout(cls).__new__(cls, *args)
     _args.__set__(error, args)
     return error
 
 
 def _layout(cls: type) -> type:
-    """Return the class that lays out the object, whose ``__new__`` is the one to call.
+    """Return the base that defines the object's memory layout and ``__new__``.
 
-    With several bases ``cls.__new__`` can be another's, which Python then refuses to call.
+    With several bases, ``cls.__new__`` can come from another one, and then Python raises.
     """
     base: type = cls
     while not isinstance(vars(base).get("__new__"), BuiltinFunctionType):
@@ -197,9 +197,9 @@ def _layout(cls: type) -> type:
 
 
 def own_copy(exc: BaseException) -> BaseException:
-    """Return a copy of an exception to be raised elsewhere, or itself where it cannot be copied.
+    """Return a copy of `exc` to raise elsewhere, or `exc` itself if it cannot be copied.
 
-    Notes and fields are the copy's own; cause, context and traceback are those of `exc`.
+    The copy has its own notes and fields, and shares cause, context and traceback with `exc`.
     """
     import copy  # here, so that importing the package does not
 
@@ -210,7 +210,7 @@ def own_copy(exc: BaseException) -> BaseException:
                 _finish(copied, exc)
                 return copied
         except Exception:
-            copied = exc  # and the other way may do
+            copied = exc  # try the other way
     return exc
 
 
@@ -224,11 +224,11 @@ def _is_like(copied: BaseException, exc: BaseException) -> bool:
 
 
 def _copied_without_init(exc: BaseException) -> BaseException:
-    """Return a copy of an exception whose ``__init__`` takes other arguments than its ``args``."""
+    """Return a copy of an exception whose ``__init__`` does not accept its ``args``."""
     cls = type(exc)
     own = [base for base in cls.__mro__ if not issubclass(BaseException, base)]
     made: BaseException = exc
-    # What has a way of its own to be copied, or more in it than we can see, knows why it failed.
+    # A class with its own copy methods or with C fields failed for a reason we cannot see.
     if _layout(cls).__basicsize__ == BaseException.__basicsize__ and not any(
         name in vars(base) for base in own for name in ("__copy__", "__reduce__", "__reduce_ex__")
     ):
@@ -251,28 +251,28 @@ def _finish(copied: BaseException, exc: BaseException) -> None:
     _traceback.__set__(copied, _traceback.__get__(exc))
 
 
-# Of a class that a program made, whose instances have their attributes elsewhere.
+# Py_TPFLAGS_HEAPTYPE: a class made at run time, whose instances keep attributes in a dict or slots.
 _IS_HEAP_TYPE = 1 << 9
 
 
 def _copy_members(copied: BaseException, exc: BaseException, base: type) -> None:
-    """Copy what a class of Python's keeps in C, such as the name of an ``AttributeError``.
+    """Copy the fields that a built-in class keeps in C, such as ``AttributeError.name``.
 
-    ``__reduce__`` leaves some of it out: before Python 3.12 this name and its object.
+    ``__reduce__`` omits some of them: before Python 3.12, ``name`` and ``obj``.
     """
     for member in vars(base).values():
         if type(member) is MemberDescriptorType:
             try:
                 value = member.__get__(exc)
-                # An OSError takes None for a file's name.
+                # Setting OSError.filename to None would differ from leaving it unset.
                 if member.__get__(copied) is not value:
                     member.__set__(copied, value)
-            except Exception:  # it is not set, or cannot be: a group's members
+            except Exception:  # unset, or read-only, as a group's members are
                 continue
 
 
 def slots_of(exc: BaseException) -> "dict[str, Any]":
-    """Return what the ``__slots__`` of an exception's classes hold."""
+    """Return the values of an exception's ``__slots__`` by name."""
     state: Any = object.__getstate__(exc)
     return state[1] if type(state) is tuple else {}
 
@@ -280,28 +280,28 @@ def slots_of(exc: BaseException) -> "dict[str, Any]":
 # Results
 
 
-# Those of values that need no closer look.
+# Types of values that ``refuse_unrun`` need not inspect.
 PLAIN = frozenset([bytes, str, int, float, bool, dict, list, tuple, type(None)])
 _UNRUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 def refuse_unrun(what: str, value: object) -> None:
-    """Raise a ``TypeError`` if a function that had to return a value returned a promise of one.
+    """Raise ``TypeError`` if a function returned an awaitable or a generator instead of a value.
 
-    That is a coroutine, which is closed, another awaitable, or a generator of either kind.
+    A coroutine is closed first, so that Python does not warn that it was never awaited.
     """
     kind = type(value)
     if kind in PLAIN or not _is_unrun(kind):
         return
     try:
-        value.close()  # type: ignore[attr-defined]  # so that nobody warns of it
+        value.close()  # type: ignore[attr-defined]  # only some of them have it
     except Exception:
-        kind = type(value)  # it has no such method, or is not to be closed
+        kind = type(value)  # it has no close(), or close() failed
     raise TypeError(f"{what} must return a value, got {brief(value)}: is it async, or a generator?")
 
 
 def refuse_unrun_values(what: str, values: "Collection[object]") -> None:
-    """Do so if one of `values` is such a promise, having closed all that are."""
+    """Raise as ``refuse_unrun`` does for the first such value, after closing all of them."""
     kinds = set(map(type, values))
     if PLAIN.issuperset(kinds) or not any(map(_is_unrun, kinds - PLAIN)):
         return
@@ -320,7 +320,7 @@ def _is_unrun(kind: type) -> bool:
 
 
 def require_plain(what: str, function: object) -> None:
-    """Raise a ``TypeError`` if `function` is plainly an async function, or makes a generator."""
+    """Raise ``TypeError`` if `function` is an async or a generator function."""
     code = getattr(function, "__code__", None)
     flags = getattr(code, "co_flags", 0)
     if type(flags) is int and flags & 0x2A0:  # generator, coroutine, async generator

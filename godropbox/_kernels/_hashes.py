@@ -1,15 +1,15 @@
-"""The hashes in pure Python, for the pure twins of more than one kernel."""
+"""Hash functions in pure Python, shared by the pure twins of several kernels."""
 
 import struct
 
-__all__ = ["SHARDS", "dealt", "first_digits", "hash2_among", "murmur3"]
+__all__ = ["SHARDS", "deal", "first_value", "hash2_among", "murmur3"]
 
 SHARDS = 65535
 _MASK = 0xFFFFFFFF
 
 
 def _next(x: int) -> int:
-    """Return 32-bit murmur3 of the four bytes of `x`, with seed 12345."""
+    """Return the 32-bit murmur3 of the four bytes of `x`, with seed 12345."""
     k = x * 0xCC9E2D51 & _MASK
     k = (k << 15 | k >> 17) * 0x1B873593 & _MASK
     h = k ^ 12345
@@ -20,19 +20,19 @@ def _next(x: int) -> int:
     return h ^ h >> 16
 
 
-def dealt(hash_: int, best: int, lowest: int, start: int, stop: int) -> tuple[int, int, int]:
-    """Deal to the shards from `start` to `stop` - 1; `hash_` dealt to the one before them.
+def deal(hash_: int, best: int, least: int, start: int, stop: int) -> tuple[int, int, int]:
+    """Deal digits to the shards from `start` to `stop` - 1 and return the new state.
 
-    Returns the last value of the generator, the first shard so far and its place. ``_next`` is
-    written out in the loop, which halves the time.
+    The state is the generator's last value, the shard with the least digit so far, and that digit.
+    The body of ``_next`` is inlined in the loop, which halves the time.
     """
     if start & 1 and start < stop:
         digit = (hash_ >> 16) % (SHARDS - start)
-        if digit < lowest:
-            best, lowest = start, digit
+        if digit < least:
+            best, least = start, digit
         start += 1
     for shard in range(start, stop, 2):
-        if not lowest:
+        if not least:
             break
         k = hash_ * 0xCC9E2D51 & 0xFFFFFFFF
         h = ((k << 15 | k >> 17) * 0x1B873593 & 0xFFFFFFFF) ^ 12345
@@ -41,23 +41,23 @@ def dealt(hash_: int, best: int, lowest: int, start: int, stop: int) -> tuple[in
         h = (h ^ h >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
         hash_ = h ^ h >> 16
         digit = (hash_ & 0xFFFF) % (65535 - shard)
-        if digit < lowest:
-            best, lowest = shard, digit
+        if digit < least:
+            best, least = shard, digit
         if shard + 1 < stop:
             digit = (hash_ >> 16) % (65534 - shard)
-            if digit < lowest:
-                best, lowest = shard + 1, digit
-    return hash_, best, lowest
+            if digit < least:
+                best, least = shard + 1, digit
+    return hash_, best, least
 
 
-def first_digits(key: int) -> int:
-    """Return what a 64-bit key starts the generator of hash2 with."""
+def first_value(key: int) -> int:
+    """Return the first value of hash2's generator for a 64-bit key."""
     return (key ^ key >> 32) & _MASK
 
 
 def hash2_among(key: int, bitmap: bytes, lowest: int, highest: int) -> int:
-    """Return the shard of a 64-bit key among those whose bit is set in `bitmap`."""
-    hash_ = first_digits(key)
+    """Return the shard of a 64-bit key among the shards set in `bitmap`."""
+    hash_ = first_value(key)
     best, before = lowest, SHARDS
     for _ in range(lowest >> 1):
         hash_ = _next(hash_)

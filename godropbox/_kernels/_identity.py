@@ -1,8 +1,8 @@
-"""What has an identity: a connection, a loan, a pool, whatever holds a lock.
+"""Refuse copies of objects that have an identity: a connection, a loan, a pool, a lock.
 
-A copy of it would use the same connection or the same place at the same time, and a pickle would be
-of nothing. So ``__reduce_ex__ = refuse_copies`` in a class refuses ``copy.copy``, ``copy.deepcopy``
-and ``pickle``, compiled or not, to its subclasses too.
+A copy would use the same connection at the same time, and a pickle would hold nothing useful.
+``__reduce_ex__ = refuse_copies`` in a class makes ``copy.copy``, ``copy.deepcopy`` and ``pickle``
+raise, for compiled classes and for subclasses too.
 """
 
 from typing import NoReturn, SupportsIndex
@@ -11,5 +11,5 @@ __all__ = ["refuse_copies"]
 
 
 def refuse_copies(self: object, protocol: SupportsIndex = 0, /) -> NoReturn:
-    """Raise ``TypeError``, which names the class."""
+    """Raise ``TypeError`` with the class name."""
     raise TypeError(f"a {type(self).__name__} cannot be copied or pickled: it has an identity")

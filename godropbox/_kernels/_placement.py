@@ -1,4 +1,4 @@
-"""What both twins of the placement kernel share: the words of errors, and what is rarely asked."""
+"""Argument checks, error messages and rare conversions of both twins of the placement kernel."""
 
 from ._args import checked_int, shown
 
@@ -19,23 +19,23 @@ __all__ = [
 ]
 
 NOT_A_KEY = -2
-"""What a batch has for a key that is none; see ``of_many``."""
+"""The shard that ``of_many`` returns for an invalid key."""
 
 
 def bad_key(key: object) -> Exception:
-    """Return the error for what is no key, or text that UTF-8 has no bytes for."""
+    """Return the error for a key that is neither str nor bytes, or that UTF-8 cannot encode."""
     if not isinstance(key, (str, bytes)):
         return TypeError(f"key must be str or bytes, got {shown(key)}")
     return ValueError(f"key must be text that UTF-8 can encode, got {shown(key)}")
 
 
 def bad_keys(keys: object) -> TypeError:
-    """Return the error for what had to be many keys."""
+    """Return the error for an argument that must be an iterable of keys."""
     return TypeError(f"keys must be an iterable of keys, got {shown(keys)}")
 
 
 def checked_shards(value: object) -> int:
-    """Return the number of shards of a fleet, or raise."""
+    """Return `value` as a number of shards in [1, 65535], or raise."""
     number = checked_int("num_shards", "[1, 65535]", value, 65536)
     if not number:
         raise ValueError("num_shards must be an int in [1, 65535], got 0")
@@ -47,7 +47,7 @@ def _shard(value: object) -> int:
 
 
 def bitmap_of(shards: "Iterable[int]") -> tuple[bytes, int, int]:
-    """Return the bitmap of some shards as hash2 has it, the lowest of them and the highest."""
+    """Return the shards as hash2's bitmap, with the lowest and the highest id."""
     ids = [_shard(shard) for shard in shards]
     if not ids:
         raise ValueError("shards must not be empty")
@@ -58,7 +58,7 @@ def bitmap_of(shards: "Iterable[int]") -> tuple[bytes, int, int]:
 
 
 def checked_points(points: "Iterable[tuple[int, int]]") -> list[tuple[int, int]]:
-    """Return the points of a ring in their order, by value and then by shard, or raise."""
+    """Return the points of a ring sorted by value, then by shard, or raise."""
     ring = sorted(
         (checked_int("value", "[0, 2**32)", value, 1 << 32), _shard(shard))
         for value, shard in points
@@ -69,7 +69,7 @@ def checked_points(points: "Iterable[tuple[int, int]]") -> list[tuple[int, int]]
 
 
 def checked_names(names: "Iterable[tuple[bytes, int]]") -> list[tuple[bytes, int]]:
-    """Return pairs of a name and a shard, or raise."""
+    """Return `names` as a list of (name, shard) pairs, or raise."""
     pairs = []
     for name, shard in names:
         if not isinstance(name, bytes):
@@ -81,9 +81,9 @@ def checked_names(names: "Iterable[tuple[bytes, int]]") -> list[tuple[bytes, int
 
 
 def low_bytes(key: str | bytes) -> bytes:
-    """Return the low byte of every character, which is what pymemcache hashes.
+    """Return the low byte of every character, as pymemcache hashes it.
 
-    Bytes that are no UTF-8 stand for themselves.
+    Bytes that are not valid UTF-8 are returned unchanged.
     """
     try:
         text = key.decode() if isinstance(key, bytes) else key

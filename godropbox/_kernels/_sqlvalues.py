@@ -1,8 +1,8 @@
-"""What plain value a Python value stands for, and how the rarer ones are written and sent.
+"""Convert Python values to plain values, and write and send the rarer types.
 
-``plain_value`` decides it, once, for literals, parameters and slots. A twin of ``sqltext`` writes
-None, bool, int, float, str, bytes and naive datetimes itself; whatever else comes is taken here,
-once for both, along with the words for a bad one.
+``plain_value`` converts for literals, parameters and slots alike. Each twin of ``sqltext`` writes
+None, bool, int, float, str, bytes and naive datetimes itself; this module handles all other types
+and all error messages for both twins.
 """
 
 import math
@@ -26,12 +26,12 @@ __all__ = [
     "bad_character",
     "bad_float",
     "bad_int",
+    "binary_parts",
     "exact_kind",
     "float_text",
+    "literal_or_plain",
     "parameter",
-    "parts",
     "plain_value",
-    "plainer",
 ]
 
 # The styles of literals: the numbers of `enum gdbx_sqltext_style` in csrc/sqltext.h.
@@ -42,21 +42,21 @@ POSTGRESQL = 3
 
 _NAMES = ("MySQL", "MySQL", "SQLite", "PostgreSQL")
 
-# MySQL's DECIMAL: at most 65 digits, of them at most 30 after the point; it cuts off the rest
-# without a word. PostgreSQL's numeric: 131072 before the point, 16383 after.
+# MySQL's DECIMAL has at most 65 digits, at most 30 of them after the point, and silently drops the
+# rest. PostgreSQL's numeric has at most 131072 digits before the point and 16383 after it.
 _MYSQL_DIGITS = 65
 _MYSQL_SCALE = 30
 _POSTGRESQL_DIGITS = 131072
 _POSTGRESQL_SCALE = 16383
-# Decimals of so many digits survive SQLite's 64-bit floats.
+# A Decimal of this many digits survives SQLite's 64-bit floats.
 _SQLITE_DIGITS = 15
 
 # The range of MySQL's TIME, 838:59:59, in microseconds.
 _TIME_LIMIT = ((838 * 60 + 59) * 60 + 59) * 1_000_000
 
-# The types that a twin knows by itself.
+# The types that each twin writes itself.
 _PLAINEST = frozenset({bool, bytes, float, int, str, type(None)})
-# The others that a value may be exactly, and their modules.
+# The other plain types and their modules.
 _RARER = {
     "Decimal": "decimal",
     "UUID": "uuid",
@@ -65,16 +65,16 @@ _RARER = {
     "time": "datetime",
     "timedelta": "datetime",
 }
-# What PostgreSQL's literals of times say after the quotes, so that they are of the types that its
-# driver names. An aware datetime says none, because it must be right in TIMESTAMP (which ignores
-# its zone) and in TIMESTAMPTZ (which obeys it), whatever the zone of the session is.
+# The casts after PostgreSQL's literals of times, which give them the types that its driver names.
+# An aware datetime has none, because it must be right in TIMESTAMP (which ignores its zone) and in
+# TIMESTAMPTZ (which obeys it), whatever the session's zone.
 _TYPED = {
     "date": "::date",
     "datetime": "::timestamp",
     "time": "::time",
     "timedelta": "::interval",
 }
-# What drivers of MySQL and PostgreSQL are sent as it is, without a zone.
+# Types without a zone that MySQL's and PostgreSQL's drivers accept unchanged.
 _KNOWN = frozenset({"date", "datetime", "time"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -96,7 +96,7 @@ def bad_float(value: float) -> ValueError:
 
 
 def bad_character(value: str, index: int, style: int) -> ValueError:
-    """Return the error for a str with a character, at `index`, that no literal can say."""
+    """Return the error for a str whose character at `index` fits in no literal."""
     if value[index] == "\0":
         allowed = f"text without NUL for {_NAMES[style]}, which has no literal for it"
     else:
@@ -107,18 +107,18 @@ def bad_character(value: str, index: int, style: int) -> ValueError:
 
 
 def _positional(digits: int, exponent: int) -> tuple[int, int]:
-    """Return how many digits a number written without an exponent has before and after the point.
+    """Return the digits before and after the point of a number written without an exponent.
 
-    `digits` and `exponent` are those of ``Decimal.as_tuple``.
+    `digits` is the number of digits, `exponent` the exponent of ``Decimal.as_tuple``.
     """
     return max(digits + exponent, 1), max(-exponent, 0)
 
 
 def float_text(value: float, style: int) -> str:
-    """Return the text of a finite float: the shortest that reads back as the same float.
+    """Return the shortest text of a finite float that reads back as the same float.
 
-    MySQL has it without an exponent, as long as it is exact as a DECIMAL (its type for a number
-    without one); other dialects have it as ``repr`` does, so that a float stays a float.
+    For MySQL it has no exponent if it fits a DECIMAL, the type of a number without one. Other
+    dialects get the text of ``repr``, so that a float stays a float.
     """
     text = float.__repr__(value)
     if style not in (MYSQL, MYSQL_PLAIN):
@@ -128,7 +128,7 @@ def float_text(value: float, style: int) -> str:
 
         number = Decimal(text)
         _, digits, exponent = number.as_tuple()
-        assert isinstance(exponent, int)  # as it is of all that is finite
+        assert isinstance(exponent, int)  # true of every finite number
         before, after = _positional(len(digits), exponent)
         if before + after > _MYSQL_DIGITS or after > _MYSQL_SCALE:
             return text
@@ -176,7 +176,7 @@ def _timedelta_text(value: "datetime.timedelta", style: int) -> str:
 
 
 def _quoted_text(value: object, style: int) -> str | None:
-    """Return what stands between the quotes of a plain value's literal; None for a Decimal."""
+    """Return the text between the quotes of a plain value's literal, or None for a Decimal."""
     name = type(value).__name__
     if name == "Decimal":
         return None
@@ -191,12 +191,12 @@ def _quoted_text(value: object, style: int) -> str | None:
         return _timedelta_text(value, style)
     if isinstance(value, datetime.time):
         return value.isoformat("microseconds")
-    day: datetime.date = value  # type: ignore[assignment]  # all that is left
+    day: datetime.date = value  # type: ignore[assignment]  # the only type left
     return day.isoformat()
 
 
 def _utc(value: "datetime.datetime") -> "datetime.datetime":
-    """Return a datetime in UTC, or without a zone if it has no offset."""
+    """Return a datetime in UTC, or a naive one if it has no offset."""
     import datetime
 
     if value.tzinfo is None:
@@ -212,10 +212,10 @@ def _utc(value: "datetime.datetime") -> "datetime.datetime":
 
 
 def _plain_time(value: object) -> object:
-    """Return what the datetime module has as one of its own types, and None for anything else.
+    """Return an instance of a datetime type as that exact type, or None for any other value.
 
-    Only that module's own methods are called, because a subclass's could return anything; but a
-    subclass must say that it equals what it stands for, which pandas.NaT does not.
+    Only the datetime module's own methods are called, because a subclass's could return anything.
+    The result must equal the value, which excludes pandas.NaT.
     """
     import datetime
 
@@ -232,47 +232,47 @@ def _plain_time(value: object) -> object:
         plain = datetime.timedelta.__add__(value, datetime.timedelta())
     elif isinstance(value, datetime.time):
         text = datetime.time.isoformat(value, "microseconds")
-        if value.tzinfo is not None or len(text) > 15:  # an offset stands after the 15
+        if value.tzinfo is not None or len(text) > 15:  # an offset follows these 15
             raise ValueError(f"value must be a time without a time zone, got {shown(value)}")
         plain = datetime.time.fromisoformat(text)
     else:
         return None
-    if not plain == value:  # not !=, which a subclass may leave to another answer
+    if not plain == value:  # not !=, which a subclass may define differently
         raise ValueError(f"value must be equal to the plain value in it, got {shown(value)}")
     return _utc(plain) if isinstance(plain, datetime.datetime) else plain
 
 
 def _unenumerated(value: object, enum: type) -> object:
-    """Return the value of an Enum's member, which must not be another Enum's member."""
+    """Return the value of an Enum member; raise if it is an Enum member itself."""
     inner = value.value  # type: ignore[attr-defined]  # an Enum has one
-    if isinstance(inner, enum):  # a chain of them need not end
+    if isinstance(inner, enum):  # such a chain may never end
         raise TypeError(f"value must not be an Enum of an Enum, got {shown(value)}")
     return inner
 
 
 def exact_kind(kind: type) -> bool:
-    """Return whether `kind` is one of the rarer plain types; a value without a zone is plain."""
+    """Return whether `kind` is one of the rarer plain types; a naive value of it is plain."""
     module = _RARER.get(kind.__name__)
     return kind.__module__ == module and getattr(sys.modules.get(module), kind.__name__) is kind
 
 
 def plain_value(value: object) -> object:
-    """Return the plain value that `value` stands for, which every road to a database takes.
+    """Return `value` as a plain value, as literals, parameters and slots send it.
 
-    It is None or exactly a bool, int, float, str, bytes, Decimal, datetime, date, time, timedelta
-    or UUID. An Enum stands for its value; a subclass for what it is a subclass of, whatever it
-    overrides; an integer of another kind for its ``__index__``; an aware datetime for the same
-    moment in UTC; a bytearray or a memoryview for its bytes.
+    A plain value is None or exactly a bool, int, float, str, bytes, Decimal, datetime, date, time,
+    timedelta or UUID. An Enum becomes its value; an instance of a subclass, the base type, whatever
+    it overrides; another kind of integer, its ``__index__``; an aware datetime, the same moment in
+    UTC; a bytearray or memoryview, bytes.
 
-    Raises ``TypeError`` for any other type, ``ValueError`` for a time with a time zone, a moment
-    outside the years 1 to 9999, and a subclass that is unequal to its plain value (pandas.NaT).
+    Raise ``TypeError`` for any other type. Raise ``ValueError`` for a time with a time zone, a
+    moment outside the years 1 to 9999, and a value unequal to its plain value (pandas.NaT).
     """
     kind = type(value)
     if kind in _PLAINEST:
         return value
     if exact_kind(kind) and getattr(value, "tzinfo", None) is None:
         return value
-    # A value of one of these modules has imported it; a program without them need not pay.
+    # A value of these types means that its module is loaded; do not import it otherwise.
     loaded = sys.modules
     if "enum" in loaded and isinstance(value, loaded["enum"].Enum):
         return plain_value(_unenumerated(value, loaded["enum"].Enum))
@@ -299,24 +299,24 @@ def plain_value(value: object) -> object:
     raise TypeError(f"value must be {_ALLOWED}, got {shown(value)}")
 
 
-def plainer(value: object, style: int) -> tuple[str | None, object]:
-    """Return the literal of `value`, which is ASCII, or None and the plainest value that it is.
+def literal_or_plain(value: object, style: int) -> tuple[str | None, object]:
+    """Return the ASCII literal of `value`, or None and a plain value that each twin writes itself.
 
-    Raises what ``plain_value`` raises, and ``ValueError`` for a value out of the dialect's range.
+    Raise as ``plain_value`` does, and ``ValueError`` for a value out of the dialect's range.
     """
     plain = plain_value(value)
     if type(plain) in _PLAINEST:
         return None, plain
     text = _quoted_text(plain, style)
     if text is None:
-        return _decimal_text(plain, style), None  # type: ignore[arg-type]  # a Decimal is left
+        return _decimal_text(plain, style), None  # type: ignore[arg-type]  # only a Decimal is left
     if style == POSTGRESQL and getattr(plain, "tzinfo", None) is None:
         return f"'{text}'{_TYPED.get(type(plain).__name__, '')}", None
     return f"'{text}'", None
 
 
 def _checked(value: object, style: int) -> object:
-    """Return one of the plainest values as a driver is sent it, or raise as its literal does."""
+    """Return a common plain value as a parameter, or raise as its literal does."""
     kind = type(value)
     if kind is int:
         limit = 1 << 63 if style == SQLITE else 1 << 64
@@ -339,15 +339,15 @@ def _checked(value: object, style: int) -> object:
 
 
 def parameter(value: object, style: int) -> object:
-    """Return what a driver is sent for `value`: the value that its literal writes.
+    """Return the parameter that sends the same value as the literal of `value`.
 
-    A float is sent as the number that its digits are, where the dialect takes them for a DECIMAL.
-    SQLite's driver knows neither times nor decimals: a time is sent as its text, and a decimal as
-    the int or the float that SQLite makes of its digits. A timedelta is sent to MySQL as text,
-    whose sign drivers get wrong; an aware datetime to PostgreSQL, for which drivers name a type
-    that a TIMESTAMP column would shift.
+    If the dialect reads a float's digits as a DECIMAL, the parameter is that Decimal. SQLite's
+    driver takes neither times nor decimals: a time becomes text, and a decimal the int or float
+    that SQLite reads from its digits. MySQL's drivers get the sign of a timedelta wrong, so it
+    becomes text. PostgreSQL's drivers give an aware datetime a type that a TIMESTAMP column would
+    shift, so it becomes text, too.
 
-    Raises what a literal raises, but takes a NUL in text, which drivers send or refuse themselves.
+    Raise as a literal does, but accept a NUL in text, which drivers send or reject themselves.
     """
     plain = plain_value(value)
     if type(plain) in _PLAINEST:
@@ -387,11 +387,11 @@ def _sent_decimal(digits: str, style: int) -> object:
     return float(digits)
 
 
-def parts(value: object) -> tuple[int, bytes]:
-    """Return the Go library's form of a value: its type and its bytes.
+def binary_parts(value: object) -> tuple[int, bytes]:
+    """Return the type number and the bytes of a value in the Go library's form.
 
     The type is 0 for null, 1 for a whole number, 2 for a fraction, 3 for bytes and 4 for text.
-    Numbers and times are written as for MySQL; raises what a literal for MySQL raises.
+    Numbers and times are written as for MySQL. Raise as a literal for MySQL does.
     """
     plain = plain_value(value)
     if plain is None:

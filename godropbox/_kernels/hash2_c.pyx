@@ -40,7 +40,7 @@ cdef extern from "hash2.h":
 
 
 cdef gdbx_simd _chosen_path() except *:
-    """Read GODROPBOX_SIMD: a path's name, or auto for the widest that this machine runs."""
+    """Return the vector path that GODROPBOX_SIMD names, or the widest this machine supports."""
     paths = {
         "portable": GDBX_SIMD_PORTABLE,
         "neon": GDBX_SIMD_NEON,
@@ -58,7 +58,7 @@ cdef gdbx_simd _chosen_path() except *:
     return path
 
 
-# Set once, at import, before any other thread can see it.
+# Set once at import, before any other thread can read it.
 cdef gdbx_simd PATH = _chosen_path()
 SIMD = {
     GDBX_SIMD_PORTABLE: "portable",
@@ -91,12 +91,12 @@ cdef inline uint32_t _num_shards(object num_shards) except? 0xFFFFFFFF:
 
 
 def consistent_hash(key, num_shards):
-    """Return the shard of `key` among `num_shards` shards, as Dropbox's Go fleet places it.
+    """Return the shard of `key` among `num_shards` shards, as Dropbox's Go package assigns it.
 
-    `key` is an int in [0, 2**64), `num_shards` an int in [0, 65535]; 0 and 1 give 0. The result
-    is in [0, num_shards). Time grows with `num_shards`: about 3.5 ns a shard, compiled.
+    `key` is an int in [0, 2**64), `num_shards` an int in [0, 65535]. The result is in
+    [0, num_shards), and 0 for 0 shards. Compiled, a call takes about 3.5 ns per shard.
 
-    Raises ``TypeError`` for what is no integer and ``ValueError`` for one out of range.
+    Raise ``TypeError`` for an argument that is not an integer, ``ValueError`` for one out of range.
     """
     cdef uint64_t key_ = _key(key)
     cdef uint32_t num_shards_ = _num_shards(num_shards)
@@ -104,7 +104,7 @@ def consistent_hash(key, num_shards):
 
 
 cdef int _get(object owner, Py_buffer *view, int flags, Py_ssize_t size) except -1:
-    """Hold a buffer of exactly `size` bytes; any number of keys where `size` is negative."""
+    """Get a buffer of exactly `size` bytes, or of any number of keys if `size` is negative."""
     PyObject_GetBuffer(owner, view, flags)
     if view.len != size and (size >= 0 or view.len % 8):
         wanted = "a multiple of 8" if size < 0 else size
@@ -115,9 +115,9 @@ cdef int _get(object owner, Py_buffer *view, int flags, Py_ssize_t size) except 
 
 
 def hash_many(keys, uint32_t few, uint32_t many, out_few, out_many):
-    """Write the shards of `keys` under `few` shards and, unless it is None, under `many`.
+    """Write the shards of `keys` among `few` shards and, unless `out_many` is None, among `many`.
 
-    `keys` has format "Q", the outputs have format "H" and its length; 0 <= few <= many <= 65535.
+    `keys` has format "Q"; the outputs have format "H" and its length. 0 <= few <= many <= 65535.
     """
     if not few <= many <= GDBX_HASH2_SHARDS:
         raise ValueError(f"few and many must be few <= many <= 65535, got {few} and {many}")
@@ -145,7 +145,7 @@ def hash_many(keys, uint32_t few, uint32_t many, out_few, out_many):
 
 
 def may_overlap(first, second):
-    """Tell whether two buffers may share memory; in pure Python, which sees no addresses, True."""
+    """Return whether two buffers may share memory; always True in pure Python."""
     cdef Py_buffer one, other
     PyObject_GetBuffer(first, &one, PyBUF_SIMPLE)
     try:
@@ -161,7 +161,7 @@ def may_overlap(first, second):
 
 
 cdef gdbx_hash2_set _set(bytes bitmap, uint32_t lowest, uint32_t highest) except *:
-    """Return the set over `bitmap`, which the caller holds; C reads only what is checked here."""
+    """Return the set over `bitmap`, which the caller keeps alive; check all that C relies on."""
     cdef gdbx_hash2_set shards
     if len(bitmap) != GDBX_HASH2_BITMAP_SIZE or not lowest <= highest < GDBX_HASH2_SHARDS:
         raise ValueError(f"not a shard set: {len(bitmap)} bytes, {lowest} to {highest}")
@@ -172,10 +172,10 @@ cdef gdbx_hash2_set _set(bytes bitmap, uint32_t lowest, uint32_t highest) except
 
 
 def set_hash(key, bytes bitmap not None, uint32_t lowest, uint32_t highest):
-    """Return the shard of `key` among those whose bit is set in `bitmap` (8,192 bytes).
+    """Return the shard of `key` among the shards set in `bitmap` (8,192 bytes).
 
-    `lowest` and `highest` are the least and the greatest id in it. `key` is checked as
-    ``consistent_hash`` checks it.
+    `lowest` and `highest` are the lowest and the highest id in it. `key` is checked as in
+    ``consistent_hash``.
     """
     cdef uint64_t key_ = _key(key)
     cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
@@ -183,7 +183,7 @@ def set_hash(key, bytes bitmap not None, uint32_t lowest, uint32_t highest):
 
 
 def set_hash_many(keys, bytes bitmap not None, uint32_t lowest, uint32_t highest, out):
-    """Write the shards of `keys` (format "Q") to `out` (format "H", the same length)."""
+    """Write the shards of `keys` (format "Q") to `out` (format "H", same length)."""
     cdef gdbx_hash2_set shards = _set(bitmap, lowest, highest)
     cdef Py_buffer held, found
     cdef size_t n

@@ -19,7 +19,7 @@ cdef extern from "Python.h":
 cdef extern from "digests.h":
     uint32_t gdbx_digests_murmur3(const uint8_t *, size_t, uint32_t) noexcept nogil
 
-# Above this many bytes a hash takes longer than handing the interpreter lock over and back.
+# From this many bytes on, hashing takes longer than releasing and retaking the interpreter lock.
 cdef enum:
     LONG = 65536
 
@@ -30,7 +30,7 @@ cdef uint32_t _seed(object seed) except? 0xFFFFFFFF:
         number = PyLong_AsUnsignedLongLong(seed)
         if number <= 0xFFFFFFFF:
             return <uint32_t> number
-        PyErr_Clear()  # of the OverflowError for what 64 bits do not hold
+        PyErr_Clear()  # the OverflowError for more than 64 bits
         raise bad_int("seed", "[0, 2**32)", seed)
     return checked_int("seed", "[0, 2**32)", seed, 1 << 32)
 
@@ -59,21 +59,21 @@ cdef inline uint32_t _hash(object data, uint32_t seed, Py_ssize_t index) except?
 def hash32(data, seed=0):
     """Return the 32-bit murmur3 of `data`, as an int in [0, 2**32).
 
-    `data` is any C-contiguous bytes-like object (text has to be encoded first), `seed` an int in
+    `data` is any C-contiguous bytes-like object; encode text first. `seed` is an int in
     [0, 2**32). Source: Austin Appleby's MurmurHash3_x86_32.
 
-    Raises ``TypeError`` for what is not bytes-like or no integer, ``ValueError`` for a seed out
-    of range.
+    Raise ``TypeError`` if `data` is not bytes-like or `seed` not an integer, ``ValueError`` if
+    `seed` is out of range or `data` not contiguous.
     """
-    # The default seed is told by a comparison that makes no call.
+    # Comparing with the default seed costs no call.
     return _hash(data, 0 if PyLong_CheckExact(seed) and seed == 0 else _seed(seed), -1)
 
 
 def hash32_many(items, seed=0):
     """Return the 32-bit murmur3 of every item, as an ``array("I")``.
 
-    `items` is an iterable of bytes-like objects; `seed` and the errors are those of ``hash32``,
-    with the index of the item that is wrong.
+    `items` is an iterable of bytes-like objects. `seed` and the errors are as in ``hash32``; an
+    error names the index of the bad item.
     """
     cdef uint32_t seed_ = _seed(seed)
     cdef tuple held = items if type(items) is tuple else checked_items(items)

@@ -28,11 +28,11 @@ def _bytes(name: str, value: object) -> bytes:
 def hash32(data: "ReadableBuffer", seed: int = 0) -> int:
     """Return the 32-bit murmur3 of `data`, as an int in [0, 2**32).
 
-    `data` is any C-contiguous bytes-like object (text has to be encoded first), `seed` an int in
+    `data` is any C-contiguous bytes-like object; encode text first. `seed` is an int in
     [0, 2**32). Source: Austin Appleby's MurmurHash3_x86_32.
 
-    Raises ``TypeError`` for what is not bytes-like or no integer, ``ValueError`` for a seed out
-    of range.
+    Raise ``TypeError`` if `data` is not bytes-like or `seed` not an integer, ``ValueError`` if
+    `seed` is out of range or `data` not contiguous.
     """
     seed = checked_int("seed", "[0, 2**32)", seed, 1 << 32)
     return murmur3(_bytes("data", data), seed)
@@ -41,8 +41,8 @@ def hash32(data: "ReadableBuffer", seed: int = 0) -> int:
 def hash32_many(items: "Iterable[ReadableBuffer]", seed: int = 0) -> "array[int]":
     """Return the 32-bit murmur3 of every item, as an ``array("I")``.
 
-    `items` is an iterable of bytes-like objects; `seed` and the errors are those of ``hash32``,
-    with the index of the item that is wrong.
+    `items` is an iterable of bytes-like objects. `seed` and the errors are as in ``hash32``; an
+    error names the index of the bad item.
     """
     seed = checked_int("seed", "[0, 2**32)", seed, 1 << 32)
     return array(

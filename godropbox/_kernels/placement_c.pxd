@@ -1,4 +1,4 @@
-# What other kernels may know of a placement: how it places keys by their bytes.
+# The C interface of a placement for other kernels: assign keys by their bytes.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
@@ -37,8 +37,8 @@ cdef extern from "placement.h":
 
 cdef class Placement:
     cdef gdbx_placement placement
-    cdef bytes bitmap  # what placement.set points into
-    cdef void *memory  # what placement.points or placement.nodes points to
+    cdef bytes bitmap  # placement.set points into it
+    cdef void *memory  # placement.points or placement.nodes
 
     cdef int place(self, object key) except? -1
     cdef int place_low(self, bytes key) except? -1

@@ -1,4 +1,4 @@
-"""Which server of a fleet a key lives on, compiled: ``csrc/placement``.
+"""Which server of a fleet owns a key, compiled: ``csrc/placement``.
 
 The twin of ``placement_py``.
 """
@@ -62,13 +62,15 @@ cdef extern from "placement.h":
 
 cdef enum:
     NONE = -2  # NOT_A_KEY
-    FEW = 256  # keys that are placed at once
-    WIDE = 1 << 14  # keys times shards from which the widest registers are worth it: to use them at
-    # all slows down what comes next, by more than they save a batch of a hundred keys on a few shards
-    LONG = 1 << 17  # keys times shards that take longer than handing the interpreter lock over
+    FEW = 256  # keys per step
+    # Keys times shards from which the widest registers pay. Using them slows down the code that
+    # follows, by more than they save for a hundred keys on a few shards.
+    WIDE = 1 << 14
+    # Keys times shards from which releasing the interpreter lock pays.
+    LONG = 1 << 17
 
-# The path that GODROPBOX_SIMD names, which hash2_c has checked, or else the widest, and the one for
-# little work. Set once, at import, before any other thread can see them.
+# PATH is the path that GODROPBOX_SIMD names, which hash2_c has checked, or else the widest; NARROW is
+# the path for little work. Set once at import, before any other thread can read them.
 cdef dict PATHS = {
     "portable": GDBX_SIMD_PORTABLE,
     "neon": GDBX_SIMD_NEON,
@@ -82,7 +84,7 @@ if PATH == GDBX_SIMD_AVX512 and "GODROPBOX_SIMD" not in os.environ:
 
 
 cdef inline bint _text(object key, gdbx_text *text) except -1:
-    """Find the bytes of a key, which live as long as it does; return whether there are any."""
+    """Point `text` at the bytes of a key, which must outlive it; return False for an invalid key."""
     cdef Py_ssize_t size
     if isinstance(key, str):
         try:
@@ -98,9 +100,10 @@ cdef inline bint _text(object key, gdbx_text *text) except -1:
 
 
 def fnv1a(key):
-    """Return the FNV-1a of a key's bytes, 64 bits of it: what Go's ``fnv.New64a`` gives.
+    """Return the 64-bit FNV-1a hash of a key, as Go's ``fnv.New64a`` does.
 
-    `key` is bytes, or str for its UTF-8. Raises ``TypeError`` or ``ValueError`` for what is none.
+    `key` is bytes, or a str that is encoded as UTF-8. Raise ``TypeError`` for any other type,
+    ``ValueError`` for a str that UTF-8 cannot encode.
     """
     cdef gdbx_text text
     if not _text(key, &text):
@@ -109,9 +112,9 @@ def fnv1a(key):
 
 
 def one_at_a_time(key):
-    """Return libhashkit's one-at-a-time hash of a key's bytes, 32 bits of it.
+    """Return libhashkit's 32-bit one-at-a-time hash of a key.
 
-    The key and the errors are those of ``fnv1a``.
+    The key and the errors are as in ``fnv1a``.
     """
     cdef gdbx_text text
     if not _text(key, &text):
@@ -120,11 +123,10 @@ def one_at_a_time(key):
 
 
 cdef class Placement:
-    """Places keys on the shards of one fleet by one rule; immutable, and safe to share.
+    """Assigns keys to the shards of one fleet by one rule; immutable and thread-safe.
 
-    ``of(key)`` is the shard of a key, str or bytes, and raises ``TypeError`` or ``ValueError`` for
-    what is neither or cannot be encoded. ``of_many(keys)`` is a list, a shard a key, with
-    ``NOT_A_KEY`` for what ``of`` would raise at, so that one of them costs no other its place.
+    ``of(key)`` returns the shard of a key and raises as ``fnv1a`` does. ``of_many(keys)`` returns
+    a list with the shard of each key, and ``NOT_A_KEY`` for each key for which ``of`` would raise.
     """
 
     __reduce_ex__ = refuse_copies
@@ -158,7 +160,7 @@ cdef class Placement:
         cdef tuple held
         if isinstance(keys, (str, bytes)) or not hasattr(type(keys), "__iter__"):
             raise bad_keys(keys)
-        held = tuple(keys)  # nobody else can change it
+        held = tuple(keys)  # no other code can change it
         if self.placement.rule <= GDBX_PLACEMENT_HASH2_SET:
             return self.by_hash2(held)
         return [self.place(key) for key in held]
@@ -168,7 +170,7 @@ cdef class Placement:
         cdef uint16_t shards[FEW]
         cdef Py_ssize_t n = len(keys), start, size, i
         cdef list result = PyList_New(n)
-        cdef object shard  # not the C number that would be inferred
+        cdef object shard  # else Cython infers a C int
         for start in range(0, n, FEW):
             size = min(n - start, <Py_ssize_t> FEW)
             for i in range(size):
@@ -182,7 +184,7 @@ cdef class Placement:
         return result
 
     cdef bint by_text(self, const gdbx_text *texts, size_t n, uint16_t *shards) noexcept:
-        """Place keys by their bytes; return whether that can be done."""
+        """Assign keys by their bytes; return False if the rule needs their characters."""
         cdef uint64_t numbers[FEW]
         cdef size_t start, size, work = n * self.placement.num_shards
         cdef gdbx_simd path = PATH if work >= WIDE else NARROW
@@ -232,12 +234,12 @@ cdef void *_memory(Placement owner, size_t count, size_t size) except NULL:
 
 
 def hash2(num_shards):
-    """Return the placement by hash2 of the FNV-1a, among `num_shards` shards in [1, 65535]."""
+    """Return the placement by hash2 of FNV-1a among `num_shards` shards, in [1, 65535]."""
     return _new(GDBX_PLACEMENT_HASH2, checked_shards(num_shards))
 
 
 def hash2_among(shards):
-    """Return the placement by hash2 of the FNV-1a among these shards, and no others."""
+    """Return the placement by hash2 of FNV-1a among the given shard ids."""
     cdef Placement made
     bitmap, lowest, highest = bitmap_of(shards)
     made = _new(GDBX_PLACEMENT_HASH2_SET, highest + 1)
@@ -254,7 +256,7 @@ def crc32(num_shards):
 
 
 def jump(num_shards):
-    """Return the placement by jump hash of the FNV-1a, among `num_shards` in [1, 65535].
+    """Return the placement by jump hash of FNV-1a among `num_shards` shards, in [1, 65535].
 
     Source: John Lamping and Eric Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm".
     """
@@ -276,10 +278,11 @@ cdef Placement _ring(gdbx_placement_rule rule, points):
 
 
 def ketama(points):
-    """Return the placement on a ring by the first word of a key's MD5.
+    """Return the placement on a ring by the first 32-bit word of a key's MD5.
 
-    `points` are pairs of a value in [0, 2**32) and a shard in [0, 65534], in any order. A key is
-    the first point's whose value is not below its own, and behind the last comes the first.
+    `points` are (value, shard) pairs in any order, with values in [0, 2**32) and shards in
+    [0, 65534]. A key belongs to the first point whose value is at least the key's hash, and past
+    the last point to the first one.
     """
     return _ring(GDBX_PLACEMENT_KETAMA, points)
 
@@ -287,16 +290,17 @@ def ketama(points):
 def jenkins(points):
     """Return the placement on a ring by libhashkit's one-at-a-time hash of a key.
 
-    `points` are those of ``ketama``.
+    `points` are as in ``ketama``.
     """
     return _ring(GDBX_PLACEMENT_JENKINS, points)
 
 
 def rendezvous(names):
-    """Return the placement by the highest 32-bit murmur3 of a name with the key behind it.
+    """Return the placement on the shard whose name scores highest for a key.
 
-    `names` are pairs of what is hashed before the key and a shard in [0, 65534]; of equal scores
-    the earlier pair's wins. A key's characters are hashed by their low bytes.
+    The score is the 32-bit murmur3 of the name followed by the low byte of each of the key's
+    characters, as in pymemcache. `names` are (name, shard) pairs with shards in [0, 65534]; the
+    first of equal scores wins.
     """
     cdef list pairs = checked_names(names)
     cdef Placement made = _new(GDBX_PLACEMENT_RENDEZVOUS, 0)

@@ -1,14 +1,14 @@
-"""Which server of a fleet a key lives on, in pure Python: the twin of ``placement_c``.
+"""Which server of a fleet owns a key, in pure Python: the twin of ``placement_c``.
 
-The rules are described in ``csrc/placement.h``. A ``Placement`` is made by one of the functions
-here and never changes.
+``csrc/placement.h`` describes the rules. The functions here make ``Placement`` objects, which never
+change.
 """
 
 import hashlib
 import zlib
 from bisect import bisect_left
 
-from ._hashes import SHARDS, dealt, first_digits, murmur3
+from ._hashes import SHARDS, deal, first_value, murmur3
 from ._hashes import hash2_among as among
 from ._identity import refuse_copies
 from ._placement import (
@@ -46,27 +46,27 @@ _MASK = 0xFFFFFFFF
 
 
 def fnv1a(key: "str | bytes") -> int:
-    """Return the FNV-1a of a key's bytes, 64 bits of it: what Go's ``fnv.New64a`` gives.
+    """Return the 64-bit FNV-1a hash of a key, as Go's ``fnv.New64a`` does.
 
-    `key` is bytes, or str for its UTF-8. Raises ``TypeError`` or ``ValueError`` for what is none.
+    `key` is bytes, or a str that is encoded as UTF-8. Raise ``TypeError`` for any other type,
+    ``ValueError`` for a str that UTF-8 cannot encode.
     """
     return _fnv1a(_bytes(key))
 
 
 def one_at_a_time(key: "str | bytes") -> int:
-    """Return libhashkit's one-at-a-time hash of a key's bytes, 32 bits of it.
+    """Return libhashkit's 32-bit one-at-a-time hash of a key.
 
-    The key and the errors are those of ``fnv1a``.
+    The key and the errors are as in ``fnv1a``.
     """
     return _one_at_a_time(_bytes(key))
 
 
 class Placement:
-    """Places keys on the shards of one fleet by one rule; immutable, and safe to share.
+    """Assigns keys to the shards of one fleet by one rule; immutable and thread-safe.
 
-    ``of(key)`` is the shard of a key, str or bytes, and raises ``TypeError`` or ``ValueError`` for
-    what is neither or cannot be encoded. ``of_many(keys)`` is a list, a shard a key, with
-    ``NOT_A_KEY`` for what ``of`` would raise at, so that one of them costs no other its place.
+    ``of(key)`` returns the shard of a key and raises as ``fnv1a`` does. ``of_many(keys)`` returns
+    a list with the shard of each key, and ``NOT_A_KEY`` for each key for which ``of`` would raise.
     """
 
     __slots__ = ("_low", "_one")
@@ -95,13 +95,13 @@ class Placement:
 
 
 def hash2(num_shards: int) -> Placement:
-    """Return the placement by hash2 of the FNV-1a, among `num_shards` shards in [1, 65535]."""
+    """Return the placement by hash2 of FNV-1a among `num_shards` shards, in [1, 65535]."""
     count = checked_shards(num_shards)
-    return Placement(lambda data: dealt(first_digits(_fnv1a(data)), 0, SHARDS, 0, count)[1])
+    return Placement(lambda data: deal(first_value(_fnv1a(data)), 0, SHARDS, 0, count)[1])
 
 
 def hash2_among(shards: "Iterable[int]") -> Placement:
-    """Return the placement by hash2 of the FNV-1a among these shards, and no others."""
+    """Return the placement by hash2 of FNV-1a among the given shard ids."""
     bitmap, lowest, highest = bitmap_of(shards)
     return Placement(lambda data: among(_fnv1a(data), bitmap, lowest, highest))
 
@@ -113,7 +113,7 @@ def crc32(num_shards: int) -> Placement:
 
 
 def jump(num_shards: int) -> Placement:
-    """Return the placement by jump hash of the FNV-1a, among `num_shards` in [1, 65535].
+    """Return the placement by jump hash of FNV-1a among `num_shards` shards, in [1, 65535].
 
     Source: John Lamping and Eric Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm".
     """
@@ -122,10 +122,11 @@ def jump(num_shards: int) -> Placement:
 
 
 def ketama(points: "Iterable[tuple[int, int]]") -> Placement:
-    """Return the placement on a ring by the first word of a key's MD5.
+    """Return the placement on a ring by the first 32-bit word of a key's MD5.
 
-    `points` are pairs of a value in [0, 2**32) and a shard in [0, 65534], in any order. A key is
-    the first point's whose value is not below its own, and behind the last comes the first.
+    `points` are (value, shard) pairs in any order, with values in [0, 2**32) and shards in
+    [0, 65534]. A key belongs to the first point whose value is at least the key's hash, and past
+    the last point to the first one.
     """
     return _ring(points, _md5)
 
@@ -133,16 +134,17 @@ def ketama(points: "Iterable[tuple[int, int]]") -> Placement:
 def jenkins(points: "Iterable[tuple[int, int]]") -> Placement:
     """Return the placement on a ring by libhashkit's one-at-a-time hash of a key.
 
-    `points` are those of ``ketama``.
+    `points` are as in ``ketama``.
     """
     return _ring(points, _one_at_a_time)
 
 
 def rendezvous(names: "Iterable[tuple[bytes, int]]") -> Placement:
-    """Return the placement by the highest 32-bit murmur3 of a name with the key behind it.
+    """Return the placement on the shard whose name scores highest for a key.
 
-    `names` are pairs of what is hashed before the key and a shard in [0, 65534]; of equal scores
-    the earlier pair's wins. A key's characters are hashed by their low bytes.
+    The score is the 32-bit murmur3 of the name followed by the low byte of each of the key's
+    characters, as in pymemcache. `names` are (name, shard) pairs with shards in [0, 65534]; the
+    first of equal scores wins.
     """
     pairs = checked_names(names)
     return Placement(lambda data: max(pairs, key=lambda pair: murmur3(pair[0] + data, 0))[1], True)
@@ -173,7 +175,7 @@ def _md5(data: bytes) -> int:
 def _one_at_a_time(data: bytes) -> int:
     h = 0
     for byte in data:
-        h += byte if byte < 0x80 else byte | 0xFFFFFF00  # a signed char there, its sign widened
+        h += byte if byte < 0x80 else byte | 0xFFFFFF00  # libhashkit adds a signed char
         h += h << 10 & _MASK
         h &= _MASK
         h ^= h >> 6

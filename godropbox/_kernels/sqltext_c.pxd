@@ -1,9 +1,8 @@
-"""What the compiled modules of the package call of ``sqltext_c`` without going through Python.
+"""The C interface of ``sqltext_c`` for the package's compiled modules.
 
-``Text.put`` is ``raw`` for a str that is known to be one, in line for what is short and ASCII.
-``Text.keep`` collects the values that go beside the text; ``keep_marked``, ``keep_plain``,
-``keep_ints`` and ``keep_rows`` with their placeholders, as far as a driver is sent them as they are;
-``kept`` hands them over.
+``Text.put`` is ``raw`` without a type check, inlined for short ASCII text. ``Text.keep`` adds a
+parameter. ``keep_marked``, ``keep_plain``, ``keep_ints`` and ``keep_rows`` add parameters that
+drivers accept unchanged, and append their placeholders. ``kept`` returns the parameters.
 """
 
 cimport cython
@@ -15,7 +14,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
     void *PyUnicode_DATA(object) noexcept
     bint PyUnicode_IS_ASCII(object) noexcept
-    # For borrowed references, which Cython's objects would count.
+    # On borrowed references, which Cython would count.
     PyObject *GET_ITEM "PyTuple_GET_ITEM"(object, Py_ssize_t) noexcept
     void INCREF "Py_INCREF"(PyObject *) noexcept
     bint is_bool "PyBool_Check"(PyObject *) noexcept
@@ -27,7 +26,7 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
-    /* Whether an int surely has at most 63 bits, by its size alone. */
+    /* Return whether an int has at most 63 bits, judged by its size; 0 means no or unknown. */
     static inline int gdbx_is_short(PyObject *value)
     {
     #if defined(PYPY_VERSION)
@@ -57,21 +56,21 @@ cdef inline bint is_sendable(PyObject *value) noexcept:
 
 
 cdef inline bint sendable(object value) noexcept:
-    """Return whether a driver is sent `value` as it is; False may mean not known yet."""
+    """Return whether drivers accept `value` unchanged; False means no or unknown."""
     return is_sendable(<PyObject *> value)
 
 
 @cython.final
 cdef class Text:
-    # `_room` characters of `_kind` bytes each, of which the first `_used` are the text. `_narrow`
-    # is true while all of them are ASCII, for which `_kind` is 1.
+    # Room for `_room` characters of `_kind` bytes each; the first `_used` are the text. `_narrow` is
+    # true while the text is ASCII, and `_kind` is then 1.
     cdef char *_data
     cdef Py_ssize_t _used
     cdef Py_ssize_t _room
     cdef unsigned int _kind
     cdef bint _narrow
     cdef int _style
-    # `_kept` references that are owned, in `_few` or in memory of their own.
+    # `_kept` owned references to parameters, in `_few` or in allocated memory.
     cdef PyObject **_held
     cdef Py_ssize_t _kept
     cdef Py_ssize_t _kept_room
@@ -118,7 +117,7 @@ cdef class Text:
         if self._kind != 1 or self._room - self._used < 2:
             self.put(mark)
         else:
-            # Of a mark of one character the second is its NUL, and is not counted.
+            # The second character of a short mark is its NUL, which is not counted.
             self._data[self._used] = data[0]
             self._data[self._used + 1] = data[1]
             self._used += PyUnicode_GET_LENGTH(mark)
@@ -126,7 +125,7 @@ cdef class Text:
         return True
 
     cdef inline void _marks(self, str mark, Py_ssize_t count) noexcept:
-        # Write `mark` so many times, with commas, into narrow room for four characters each.
+        # Write `mark` `count` times, separated by commas; the room is narrow, four characters each.
         cdef const char *data = <const char *> PyUnicode_DATA(mark)
         cdef Py_ssize_t size = PyUnicode_GET_LENGTH(mark)
         cdef char[4] next_mark = [c',', data[0], data[1], 0]
@@ -137,7 +136,7 @@ cdef class Text:
             memcpy(start, next_mark + 1, 2)
             self._used += size
         if count > 9:
-            # Then what is there already, twice as much each time.
+            # Copy what is written already, twice as much each time.
             step = size + 1
             total = size + (count - 1) * step
             for i in range(1, 9):

@@ -5,9 +5,9 @@ from ._sqlvalues import (
     MYSQL_PLAIN,
     POSTGRESQL,
     SQLITE,
+    binary_parts,
     exact_kind,
     parameter,
-    parts,
     plain_value,
 )
 
@@ -17,10 +17,10 @@ __all__ = [
     "POSTGRESQL",
     "SQLITE",
     "Text",
+    "binary_parts",
     "exact_kind",
     "literal",
     "parameter",
-    "parts",
     "plain_value",
     "plainness",
 ]

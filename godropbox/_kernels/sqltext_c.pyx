@@ -1,7 +1,7 @@
-"""SQL literals and the text they go into, compiled: ``csrc/sqltext`` for Python.
+"""SQL literals and the text around them, compiled: ``csrc/sqltext`` for Python.
 
-The twin of ``sqltext_py``. Characters are copied between Python's own forms of a str, never
-encoded: the text starts with one byte a character and widens when a wider str comes.
+The twin of ``sqltext_py``. Characters are copied between Python's internal forms of a str, never
+encoded: the text starts with one byte per character and widens for a wider str.
 """
 
 import sys
@@ -24,12 +24,12 @@ from ._sqlvalues import (
     bad_character,
     bad_float,
     bad_int,
+    binary_parts,
     exact_kind,
     float_text,
+    literal_or_plain,
     parameter,
-    parts,
     plain_value,
-    plainer,
 )
 
 __all__ = [
@@ -38,10 +38,10 @@ __all__ = [
     "POSTGRESQL",
     "SQLITE",
     "Text",
+    "binary_parts",
     "exact_kind",
     "literal",
     "parameter",
-    "parts",
     "plain_value",
     "plainness",
 ]
@@ -72,7 +72,7 @@ cdef extern from *:
     """
     PyObject **tuple_items "gdbx_tuple_items"(object) noexcept
 
-# Not Cython's own declarations, which import datetime along with this module.
+# Cython's own declarations would import datetime along with this module.
 cdef extern from *:
     """
     #include "datetime.h"
@@ -117,11 +117,11 @@ cdef extern from "sqltext.h":
     ) noexcept nogil
 
 cdef enum:
-    SMALL = 48  # room for what _plain writes: a PostgreSQL timestamp has 39 characters
-    SHORT = 256  # a str up to here is quoted on the stack
-    INT_ROOM = 21  # the most that an int of 64 bits takes, and a comma
-    FEW = 8  # values kept without memory of their own
-    FIRST_ROOM = 512  # the most that Python's own small-block allocator serves
+    SMALL = 48  # room for _plain, whose longest text is a PostgreSQL timestamp of 39 characters
+    SHORT = 256  # characters up to which a str is quoted on the stack
+    INT_ROOM = 21  # characters of a 64-bit int and a comma
+    FEW = 8  # parameters kept without allocating
+    FIRST_ROOM = 512  # the largest block of Python's small-object allocator
 
 
 cdef inline int _style(object style) except -1:
@@ -139,7 +139,7 @@ cdef Py_ssize_t _int(object value, int style, char *out) except -1:
     cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
     cdef uint64_t magnitude
     if overflow == 0:
-        # In unsigned arithmetic, because -(-2**63) is no long long.
+        # Negate as unsigned: -(-2**63) overflows a long long.
         magnitude = <uint64_t> number if number >= 0 else 0 - <uint64_t> number
         return gdbx_sqltext_decimal(magnitude, number < 0, out)
     if overflow < 0 or style == GDBX_SQLTEXT_SQLITE:
@@ -169,7 +169,7 @@ cdef Py_ssize_t _float(double value, object source, int style, char *out) except
 
 
 cdef Py_ssize_t _plain(object value, int style, char *out) except -1:
-    """Write a value whose literal is short; returns 0 for any other, with nothing written."""
+    """Write a value whose literal is short; for any other, write nothing and return 0."""
     if PyLong_CheckExact(value):
         return _int(value, style, out)
     if value is None:
@@ -232,7 +232,7 @@ cdef str _quoted(str value, int style):
 cpdef str literal(object value, object style):
     """Return the SQL literal of `value` in a style: MYSQL, MYSQL_PLAIN, SQLITE or POSTGRESQL.
 
-    Raises ``TypeError`` for a type that has no literal; ``ValueError`` for a NaN, an infinity, a
+    Raise ``TypeError`` for a type without a literal; ``ValueError`` for a NaN, an infinity, a
     number out of the dialect's range, a lone surrogate, or a NUL in SQLite or PostgreSQL text.
     """
     cdef int style_ = _style(style)
@@ -250,8 +250,10 @@ cpdef str literal(object value, object style):
 
 
 cpdef int plainness(tuple values) except -1:
-    """Return 2 if each of `values` is exactly an int in [-2**63, 2**63), 0 if one is none of these
-    types exactly: int, str, float, bytes, bool, datetime without a zone; and 1 otherwise."""
+    """Return 2 if all `values` are ints in [-2**63, 2**63), 1 if all are plain, 0 otherwise.
+
+    Plain means exactly an int, str, float, bytes, bool or naive datetime.
+    """
     cdef PyObject *value
     cdef Py_ssize_t i
     cdef int overflow
@@ -273,7 +275,7 @@ cpdef int plainness(tuple values) except -1:
 
 
 cdef bint _is_moment(object value) except -1:
-    """Return whether `value` is exactly a datetime, without a zone."""
+    """Return whether `value` is exactly a naive datetime."""
     if PyDateTimeAPI == NULL:
         if "datetime" not in sys.modules:
             return False
@@ -299,9 +301,9 @@ cdef bint _is_text(PyObject *value) noexcept:
 @cython.final
 @cython.freelist(8)
 cdef class Text:
-    """A SQL text that grows: trusted pieces as they are, values as literals of one style.
+    """Growing SQL text: trusted pieces as they are, values as literals of one style.
 
-    It belongs to one thread. A call that raises leaves the text as it was.
+    Use it from one thread. A call that raises leaves the text unchanged.
     """
 
     def __cinit__(self, style):
@@ -346,22 +348,22 @@ cdef class Text:
         return 0
 
     cdef tuple kept(self):
-        """Hand the values over, with the references to them."""
+        """Return the parameters, moving their references, and clear them."""
         cdef tuple values = PyTuple_New(self._kept)
         memcpy(tuple_items(values), self._held, self._kept * sizeof(PyObject *))
         self._kept = 0
         return values
 
     cdef Py_ssize_t keep_plain(self, tuple values, str mark) except -1:
-        """Keep the first of `values`, as far as a driver is sent them as they are; count them.
+        """Add the leading `values` that drivers accept unchanged; return how many.
 
-        Their placeholders, `mark`, are written with commas between them.
+        Append `mark`, the placeholder, for each, separated by commas.
         """
         cdef Py_ssize_t size = len(values)
         cdef Py_ssize_t count = 0
         cdef PyObject *value
         if self._kind != 1:
-            return 0  # what is wide already is written one value at a time
+            return 0  # wide text is written one value at a time
         if 4 * size > self._room - self._used:
             self._reserve(4 * size, 1)
         while self._kept_room - self._kept < size:
@@ -378,7 +380,7 @@ cdef class Text:
         return count
 
     cdef int keep_ints(self, tuple values, str mark) except -1:
-        """Keep `values`, whose ``plainness`` is 2, and write their placeholders."""
+        """Add `values`, whose ``plainness`` is 2, as parameters and append their placeholders."""
         cdef Py_ssize_t size = len(values)
         cdef Py_ssize_t i
         cdef PyObject *value
@@ -403,9 +405,9 @@ cdef class Text:
         return 0
 
     cdef bint keep_rows(self, tuple rows, Py_ssize_t width, str mark) except? -1:
-        """Keep rows of `width` values, and write their placeholders: ``(?,?), (?,?)``.
+        """Add rows of `width` values as parameters and append ``(?,?), (?,?)``.
 
-        Returns False, with nothing kept, if a driver is not sent one of them as it is.
+        Return False and add nothing if drivers do not accept one of the values unchanged.
         """
         cdef Py_ssize_t count = len(rows)
         cdef Py_ssize_t before = self._kept
@@ -440,7 +442,7 @@ cdef class Text:
         return True
 
     cdef int ints(self, tuple values) except -1:
-        """Append `values`, whose ``plainness`` is 2, with commas between them."""
+        """Append `values`, whose ``plainness`` is 2, separated by commas."""
         cdef Py_ssize_t size = len(values)
         cdef Py_ssize_t i
         cdef long long number
@@ -464,7 +466,7 @@ cdef class Text:
         return 0
 
     cdef int _reserve(self, Py_ssize_t n, unsigned int kind) except -1:
-        """Make room for `n` characters of `kind`; whatever pointed into the text is void."""
+        """Make room for `n` characters of `kind`; pointers into the text become invalid."""
         cdef unsigned int wanted = kind if kind > self._kind else self._kind
         cdef Py_ssize_t room = self._room
         cdef char *data
@@ -554,7 +556,7 @@ cdef class Text:
         if PyUnicode_CheckExact(value):
             return self._str(value)
         if self._kind == 1:
-            # Straight into the text.
+            # Write directly into the text.
             if SMALL > self._room - self._used:
                 self._reserve(SMALL, 1)
             n = _plain(value, self._style, self._data + self._used)
@@ -570,9 +572,9 @@ cdef class Text:
         if PyFloat_CheckExact(value):
             return self.put(float_text(value, self._style))
         if PyDateTimeAPI == NULL and "datetime" in sys.modules:
-            gdbx_import_datetime()  # not before, because it takes a millisecond
+            gdbx_import_datetime()  # takes a millisecond, so only when needed
             return self._value(value)
-        text, plain = plainer(value, self._style)
+        text, plain = literal_or_plain(value, self._style)
         if text is None:
             return self._value(plain)
         return self.put(text)
@@ -587,7 +589,7 @@ cdef class Text:
         return 0
 
     cpdef raw(self, text):
-        """Append trusted text, a str, as it is."""
+        """Append trusted text, a str, without quoting."""
         if type(text) is not str:
             raise TypeError(f"text must be a str, got {shown(text)}")
         self.put(text)
@@ -597,7 +599,7 @@ cdef class Text:
         self._value(value)
 
     cpdef literals(self, values, separator):
-        """Append the literals of `values` with `separator` between them."""
+        """Append the literals of `values`, separated by `separator`."""
         cdef Py_ssize_t before = self._used
         if not isinstance(values, (tuple, list)):
             raise TypeError(f"values must be a tuple or a list, got {shown(values)}")
@@ -610,9 +612,9 @@ cdef class Text:
             raise
 
     cpdef rows(self, rows, width):
-        """Append ``(a,b), (c,d)`` for rows of `width` values each, tuples or lists.
+        """Append ``(a,b), (c,d)`` for rows of `width` values, each a tuple or list.
 
-        Raises ``ValueError`` for a row of another length, with its index.
+        Raise ``ValueError`` with the index of a row of another length.
         """
         cdef Py_ssize_t before = self._used
         cdef Py_ssize_t index = 0
@@ -639,7 +641,7 @@ cdef class Text:
             raise
 
     cpdef str take(self):
-        """Return the whole text, and empty it."""
+        """Return the whole text and clear it."""
         cdef str text
         if self._narrow:
             text = PyUnicode_New(self._used, 127)

@@ -1,6 +1,6 @@
-"""SQL literals and the text they go into, in pure Python: the twin of ``sqltext_c``.
+"""SQL literals and the text around them, in pure Python: the twin of ``sqltext_c``.
 
-The rules of each style are in ``csrc/sqltext.h``, the rarer types in ``_sqlvalues``.
+``csrc/sqltext.h`` states the rules of each style; ``_sqlvalues`` handles the rarer types.
 """
 
 import math
@@ -15,12 +15,12 @@ from ._sqlvalues import (
     bad_character,
     bad_float,
     bad_int,
+    binary_parts,
     exact_kind,
     float_text,
+    literal_or_plain,
     parameter,
-    parts,
     plain_value,
-    plainer,
 )
 
 TYPE_CHECKING = False
@@ -33,16 +33,16 @@ __all__ = [
     "POSTGRESQL",
     "SQLITE",
     "Text",
+    "binary_parts",
     "exact_kind",
     "literal",
     "parameter",
-    "parts",
     "plain_value",
     "plainness",
 ]
 
-# What MySQL reads back from a backslash and one more character, but for a backslash before % or
-# _, which stays as it is in a literal so that a LIKE pattern keeps its escapes.
+# The characters that MySQL literals escape. A backslash before % or _ stays single, so that a LIKE
+# pattern keeps its escapes.
 _ESCAPES = {
     "\0": "\\0",
     "\b": "\\b",
@@ -58,7 +58,7 @@ _ESCAPED = re.compile("[\0\b\t\n\r\x1a\"']|\\\\(?![%_])")
 _TABLE = str.maketrans(_ESCAPES)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SAID = frozenset({bool, bytes, float, int, str})
-# The types of which a driver is sent what is given, within the range of a literal.
+# The types that drivers accept unchanged, within the range of a literal.
 _SENT = frozenset({bool, bytes, int, str, type(None)})
 _REFUSED = re.compile("[\0\ud800-\udfff]")
 
@@ -71,7 +71,7 @@ def _str_literal(value: str, style: int) -> str:
     if bad is not None:
         raise bad_character(value, bad.start(), style)
     if style == MYSQL:
-        # Each way has the texts on which it is the faster.
+        # translate is faster on long ASCII text, the regular expression on the rest.
         if len(value) > 200 and value.isascii() and "\\%" not in value and "\\_" not in value:
             return f"'{value.translate(_TABLE)}'"
         return f"'{_ESCAPED.sub(lambda found: _ESCAPES[found[0]], value)}'"
@@ -103,15 +103,15 @@ def _literal(value: object, style: int) -> str:
     if kind is bytes:
         digits = value.hex()  # type: ignore[attr-defined]  # bytes, tested above
         return f"E'\\\\x{digits}'::bytea" if style == POSTGRESQL else f"X'{digits}'"
-    text, plain = plainer(value, style)
+    text, plain = literal_or_plain(value, style)
     return _literal(plain, style) if text is None else text
 
 
 def _literals(values: "tuple[Any, ...]", style: int) -> list[str]:
-    """Return the literals of `values`: the commonest in line, since calls are half the cost.
+    """Return the literals of `values`, the common types inlined because calls are half the cost.
 
-    What is printable has neither control characters nor surrogates, so that without a backslash
-    in it only the quotes are left to escape.
+    Printable text has neither control characters nor surrogates, so without a backslash only its
+    quotes need escapes.
     """
     mysql = style == MYSQL
     limit = 1 << 63 if style == SQLITE else 1 << 64
@@ -131,16 +131,18 @@ def _literals(values: "tuple[Any, ...]", style: int) -> list[str]:
 def literal(value: object, style: int) -> str:
     """Return the SQL literal of `value` in a style: MYSQL, MYSQL_PLAIN, SQLITE or POSTGRESQL.
 
-    Raises ``TypeError`` for a type that has no literal; ``ValueError`` for a NaN, an infinity, a
+    Raise ``TypeError`` for a type without a literal; ``ValueError`` for a NaN, an infinity, a
     number out of the dialect's range, a lone surrogate, or a NUL in SQLite or PostgreSQL text.
     """
     return _literal(value, checked_int("style", "[0, 4)", style, 4))
 
 
 def plainness(values: "tuple[Any, ...]") -> int:
-    """Return 2 if each of `values` is exactly an int in [-2**63, 2**63), 0 if one is none of these
-    types exactly: int, str, float, bytes, bool, datetime without a zone; and 1 otherwise."""
-    if len(values) < 9:  # for which a loop is the faster
+    """Return 2 if all `values` are ints in [-2**63, 2**63), 1 if all are plain, 0 otherwise.
+
+    Plain means exactly an int, str, float, bytes, bool or naive datetime.
+    """
+    if len(values) < 9:  # a loop is faster for few values
         for value in values:
             if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
                 break
@@ -161,7 +163,7 @@ def _are_short(ints: "Any") -> bool:
 
 
 def sendable(value: object) -> bool:
-    """Return whether a driver is sent `value` as it is; False may mean not known yet."""
+    """Return whether drivers accept `value` unchanged; False means no or unknown."""
     kind = type(value)
     if kind is int:
         return -(1 << 63) <= value < 1 << 63  # type: ignore[operator]  # an int, tested above
@@ -171,7 +173,7 @@ def sendable(value: object) -> bool:
 
 
 def _are_sendable(values: "tuple[Any, ...]") -> bool:
-    """Return whether a driver is sent each of `values` as it is."""
+    """Return whether drivers accept each of `values` unchanged."""
     kinds = set(map(type, values))
     if not kinds <= _SENT:
         return False
@@ -184,9 +186,9 @@ def _are_sendable(values: "tuple[Any, ...]") -> bool:
 
 
 class Text:
-    """A SQL text that grows: trusted pieces as they are, values as literals of one style.
+    """Growing SQL text: trusted pieces as they are, values as literals of one style.
 
-    It belongs to one thread. A call that raises leaves the text as it was.
+    Use it from one thread. A call that raises leaves the text unchanged.
     """
 
     __slots__ = ("_kept", "_pieces", "_style")
@@ -200,21 +202,24 @@ class Text:
         return sum(map(len, self._pieces))
 
     def raw(self, text: str) -> None:
-        """Append trusted text, a str, as it is."""
+        """Append trusted text, a str, without quoting."""
         if type(text) is not str:
             raise TypeError(f"text must be a str, got {shown(text)}")
         self._pieces.append(text)
 
     def put(self, text: str) -> None:
-        """Append trusted text that is known to be a str; compiled, only typed callers see it."""
+        """Append trusted text without a type check; compiled, only typed callers see it."""
         self._pieces.append(text)
 
     def keep(self, value: object) -> None:
-        """Keep a value that goes beside the text; compiled, only typed callers see it."""
+        """Add a parameter; compiled, only typed callers see it."""
         self._kept.append(value)
 
     def keep_marked(self, value: object, mark: str) -> bool:
-        """Keep a value and append `mark`, one or two ASCII characters, if it is sent as it is."""
+        """Add a parameter and append `mark` if drivers accept it unchanged; return whether they do.
+
+        `mark` is one or two ASCII characters.
+        """
         if not sendable(value):
             return False
         self._kept.append(value)
@@ -222,9 +227,9 @@ class Text:
         return True
 
     def keep_plain(self, values: tuple[object, ...], mark: str) -> int:
-        """Keep the first of `values`, as far as a driver is sent them as they are; count them.
+        """Add the leading `values` that drivers accept unchanged; return how many.
 
-        Their placeholders, `mark`, are written with commas between them.
+        Append `mark`, the placeholder, for each, separated by commas.
         """
         if _are_sendable(values):
             count = len(values)
@@ -237,9 +242,9 @@ class Text:
         return count
 
     def keep_rows(self, rows: tuple[tuple[object, ...], ...], width: int, mark: str) -> bool:
-        """Keep rows of `width` values, and write their placeholders: ``(?,?), (?,?)``.
+        """Add rows of `width` values as parameters and append ``(?,?), (?,?)``.
 
-        Returns False, with nothing kept, if a driver is not sent one of them as it is.
+        Return False and add nothing if drivers do not accept one of the values unchanged.
         """
         values = tuple([value for row in rows for value in row])
         if not values or not _are_sendable(values):
@@ -250,20 +255,20 @@ class Text:
         return True
 
     def keep_ints(self, values: tuple[object, ...], mark: str) -> None:
-        """Keep `values`, whose ``plainness`` is 2, and write their placeholders."""
+        """Add `values`, whose ``plainness`` is 2, as parameters and append their placeholders."""
         self._kept.extend(values)
         self._pieces.append((f",{mark}" * len(values))[1:])
 
     def ints(self, values: tuple[object, ...]) -> None:
-        """Append `values`, whose ``plainness`` is 2, with commas between them."""
+        """Append `values`, whose ``plainness`` is 2, separated by commas."""
         self._pieces.append(("%d," * len(values))[:-1] % values)
 
     def count(self) -> int:
-        """Return how many values are kept."""
+        """Return the number of parameters."""
         return len(self._kept)
 
     def kept(self) -> tuple[object, ...]:
-        """Hand over the values that were kept."""
+        """Return the parameters and clear them."""
         values = tuple(self._kept)
         self._kept.clear()
         return values
@@ -273,7 +278,7 @@ class Text:
         self._pieces.append(_literal(value, self._style))
 
     def literals(self, values: tuple[object, ...] | list[object], separator: str) -> None:
-        """Append the literals of `values` with `separator` between them."""
+        """Append the literals of `values`, separated by `separator`."""
         if not isinstance(values, (tuple, list)):
             raise TypeError(f"values must be a tuple or a list, got {shown(values)}")
         if type(separator) is not str:
@@ -286,9 +291,9 @@ class Text:
         | list[tuple[object, ...] | list[object]],
         width: int,
     ) -> None:
-        """Append ``(a,b), (c,d)`` for rows of `width` values each, tuples or lists.
+        """Append ``(a,b), (c,d)`` for rows of `width` values, each a tuple or list.
 
-        Raises ``ValueError`` for a row of another length, with its index.
+        Raise ``ValueError`` with the index of a row of another length.
         """
         width = checked_int("width", "[0, 2**31)", width, 1 << 31)
         if not isinstance(rows, (tuple, list)):
@@ -306,7 +311,7 @@ class Text:
             self._pieces.append(f"({'), ('.join(texts)})")
 
     def take(self) -> str:
-        """Return the whole text, and empty it."""
+        """Return the whole text and clear it."""
         text = "".join(self._pieces)
         self._pieces.clear()
         return text

@@ -1,9 +1,8 @@
-"""Stacks as code objects and positions, compiled: the twin of ``stack_py``, described there.
+"""Stacks as code objects and bytecode positions, compiled: the twin of ``stack_py``.
 
-CPython keeps running functions in frames of its own and makes a frame object, which is slow,
-for each one that somebody looks at. So on the versions whose own frames are known the stack is
-read from those, by the functions of CPython's internal headers; on any other, by the public
-``PyFrame_GetBack``.
+``stack_py`` describes the format. CPython keeps running functions in internal frames and makes a
+frame object, which is slow, only on demand. On 3.11 to 3.13 this module reads the internal frames
+with the functions of CPython's internal headers; elsewhere it calls the public ``PyFrame_GetBack``.
 """
 
 cimport cython
@@ -49,7 +48,7 @@ cdef extern from *:
 
     static void gdbx_drop(gdbx_frame frame)
     {
-        (void)frame; /* it is CPython's own */
+        (void)frame; /* CPython owns it */
     }
 
     static PyObject *gdbx_code(gdbx_frame frame)
@@ -98,10 +97,10 @@ cdef extern from *:
     """
     ctypedef void *gdbx_frame
     gdbx_frame gdbx_innermost() noexcept
-    # The next frame outwards, or NULL; the frame given is let go.
+    # Return the next frame outwards, or NULL, and release the given frame.
     gdbx_frame gdbx_outer(gdbx_frame) noexcept
     void gdbx_drop(gdbx_frame) noexcept
-    # A new reference.
+    # Return a new reference.
     PyObject *gdbx_code(gdbx_frame) noexcept
     int gdbx_position(gdbx_frame) noexcept
 
@@ -119,15 +118,15 @@ cdef extern from "Python.h":
     void PyTuple_SET_ITEM(object, Py_ssize_t, PyObject *) noexcept
     void Py_DECREF(PyObject *) noexcept
     void Py_INCREF(object) noexcept
-    void PyException_SetCause(object, PyObject *) noexcept  # which takes the reference
+    void PyException_SetCause(object, PyObject *) noexcept  # steals the reference
 
 cdef enum:
-    LIMIT = 200  # the most frames that an exception keeps, as in the Go library
+    LIMIT = 200  # the most frames an exception keeps, as in the Go library
 
 
 cdef struct Stack:
     Py_ssize_t size
-    PyObject **codes  # references that are owned
+    PyObject **codes  # owned references
     int *positions
 
 
@@ -161,7 +160,7 @@ cdef void _walk(long long skip, Py_ssize_t limit, Stack *stack) noexcept:
 
 
 cdef tuple _raw(Stack *stack):
-    """Return the stack as a tuple, which owns its references from here on."""
+    """Return the stack as a tuple that takes over its references."""
     cdef Py_ssize_t i
     cdef tuple raw
     cdef PyObject *positions = NULL
@@ -193,7 +192,7 @@ cdef tuple _captured():
 
 
 def capture(skip=0, limit=200):
-    """Return the caller's raw stack, without its innermost `skip` frames, `limit` at most.
+    """Return the caller's raw stack: at most `limit` frames, without the innermost `skip`.
 
     Both are ints in [0, 2**32).
     """
@@ -214,9 +213,9 @@ def capture(skip=0, limit=200):
 
 
 cdef tuple _outside(tuple raw, type cls):
-    """Return the stack without the frames of the class's own ``__init__`` at its inner end.
+    """Return the stack without the innermost frames that are ``__init__`` methods of `cls`.
 
-    Wanted where another base, such as OSError, has a ``__new__`` that is called in place of ours.
+    Needed if another base, such as OSError, provides the ``__new__``, so that ours never runs.
     """
     cdef Py_ssize_t n = 0
     cdef Py_ssize_t last = len(raw) - 1
@@ -233,12 +232,12 @@ cdef inline bint _is_only(PyObject *args, object message) noexcept:
 
 @cython.auto_pickle(False)
 cdef class StackedError(Exception):
-    """An exception that knows the stack where it was made.
+    """Exception that records the stack where it was made.
 
-    The stack is taken before any ``__init__`` runs, so that it ends at the line that makes the
-    exception whatever a subclass's ``__init__`` calls. It is raw, in ``_stack``; the fields, if
-    there are any, are a dict in ``_error_fields``. Neither goes through a ``__setattr__``, which a
-    frozen dataclass has. Every name but `cause` can be a field's.
+    The stack is captured before any ``__init__`` runs, so it ends at the line that makes the
+    exception, whatever a subclass's ``__init__`` calls. ``_stack`` holds it raw; ``_error_fields``
+    holds the fields as a dict, if there are any. Both are set without ``__setattr__``, which a
+    frozen dataclass overrides. A field can have any name but `cause`.
     """
 
     def __cinit__(self):

@@ -1,8 +1,8 @@
-"""Stacks as code objects and positions, in pure Python: the twin of ``stack_c``.
+"""Stacks as code objects and bytecode positions, in pure Python: the twin of ``stack_c``.
 
-A raw stack is one tuple: the code objects, innermost first, and last the positions in their
-bytecode, as native 32-bit ints in bytes. It holds no frame, so no local variable lives longer
-for it, and nothing is resolved to names and lines before somebody asks.
+A raw stack is one tuple: the code objects, innermost first, then one bytes object with their
+bytecode positions as native 32-bit ints. It holds no frame, so it keeps no local variable alive.
+Names and lines are looked up only when needed.
 """
 
 import sys
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["StackedError", "capture"]
 
-# The most frames that an exception keeps, as in the Go library.
+# The most frames an exception keeps, as in the Go library.
 _LIMIT = 200
 _MOST = 1 << 32
 
 
 def _captured(skip: int, limit: int) -> tuple[object, ...]:
-    """Return the stack from the `skip`-th caller of this function outwards."""
+    """Return at most `limit` frames from the `skip`-th caller of this function outwards."""
     frame: FrameType | None = sys._getframe()
     while skip and frame is not None:
         frame = frame.f_back
@@ -42,7 +42,7 @@ def _captured(skip: int, limit: int) -> tuple[object, ...]:
 
 
 def capture(skip: int = 0, limit: int = _LIMIT) -> tuple[object, ...]:
-    """Return the caller's raw stack, without its innermost `skip` frames, `limit` at most.
+    """Return the caller's raw stack: at most `limit` frames, without the innermost `skip`.
 
     Both are ints in [0, 2**32).
     """
@@ -53,12 +53,12 @@ def capture(skip: int = 0, limit: int = _LIMIT) -> tuple[object, ...]:
 
 
 class StackedError(Exception):
-    """An exception that knows the stack where it was made.
+    """Exception that records the stack where it was made.
 
-    The stack is taken before any ``__init__`` runs, so that it ends at the line that makes the
-    exception whatever a subclass's ``__init__`` calls. It is raw, in ``_stack``; the fields, if
-    there are any, are a dict in ``_error_fields``. Neither goes through a ``__setattr__``, which a
-    frozen dataclass has. Every name but `cause` can be a field's.
+    The stack is captured before any ``__init__`` runs, so it ends at the line that makes the
+    exception, whatever a subclass's ``__init__`` calls. ``_stack`` holds it raw; ``_error_fields``
+    holds the fields as a dict, if there are any. Both are set without ``__setattr__``, which a
+    frozen dataclass overrides. A field can have any name but `cause`.
     """
 
     _stack: tuple[object, ...]

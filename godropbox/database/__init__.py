@@ -1,1 +1,1 @@
-"""SQL: ``sqltypes`` turns values into literals, ``sqlbuilder`` objects into statements."""
+"""SQL: ``sqltypes`` turns values into literals, ``sqlbuilder`` builds statements."""

@@ -1,12 +1,12 @@
-"""Python values as SQL text, safe by mode, and as the bytes that the Go library keeps them in.
+"""Python values as SQL literals, safe in the server's mode, and in the Go library's binary form.
 
-- ``plain_value``: the value that a Python value stands for, by every road to a database.
-- ``encode_sql``: a literal, for the dialect and the mode of a ``SqlMode``.
+- ``plain_value``: convert a value to the plain value that every route to a database sends.
+- ``encode_sql``: write a literal for a ``SqlMode``.
 - ``encode_ascii``: the same with text and bytes in base64, for logs.
 - ``to_binary``, ``from_binary``: the Go library's binary form of a value.
 
-A literal is one token of the language, whatever the value holds, and reads back as the value.
-Statements are made in ``sqlbuilder``; nothing here knows of columns or of a server.
+A literal is one token, whatever the value contains, and reads back as the value. Nothing here knows
+columns or servers; ``sqlbuilder`` builds statements.
 """
 
 import binascii
@@ -36,8 +36,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Character sets in which no byte of a longer character can be mistaken for a quote or a
-# backslash, by MySQL's names: below 0x80 all is ASCII, and a longer character has no byte there.
+# Character sets, by MySQL's names, in which no byte of a longer character can be mistaken for a
+# quote or a backslash: bytes below 0x80 are always ASCII.
 _SAFE_CHARSETS: Final = {
     "mysql": _words(
         "ascii binary cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 eucjpms greek hebrew"
@@ -46,8 +46,8 @@ _SAFE_CHARSETS: Final = {
     "sqlite": _words("utf8"),
     "postgresql": _words("utf8"),
 }
-# In these a byte of a longer character can be a backslash, or a driver takes the set for one in
-# which it can (gb2312 for GBK), or a backslash is another character (swe7).
+# In these, a byte of a longer character can be a backslash, a driver treats the set as such a one
+# (gb2312 as GBK), or a backslash is another character (swe7).
 _UNSAFE_CHARSETS: Final = _words("big5 cp932 gb18030 gb2312 gbk johab shift_jis_2004 sjis swe7 uhc")
 
 _PLAIN_STYLES: Final = {
@@ -56,8 +56,8 @@ _PLAIN_STYLES: Final = {
     "postgresql": sqltext.POSTGRESQL,
 }
 
-# The words of @@sql_mode in MySQL and MariaDB, by what they do to a literal. All but the first
-# of those with ANSI_QUOTES include it.
+# The words of @@sql_mode in MySQL and MariaDB, by their effect on literals. Every word in
+# _ANSI_QUOTES includes ANSI_QUOTES.
 _NO_BACKSLASH: Final = "NO_BACKSLASH_ESCAPES"
 _ANSI_QUOTES: Final = _words("ANSI_QUOTES ANSI DB2 MAXDB MSSQL ORACLE POSTGRESQL")
 _HARMLESS: Final = _words(
@@ -70,31 +70,31 @@ _HARMLESS: Final = _words(
     " TRADITIONAL"
 )
 
-# The type byte of the binary form.
+# The type bytes of the binary form.
 _NULL: Final = 0
 _NUMERIC: Final = 1
 _FRACTIONAL: Final = 2
 _BYTES: Final = 3
 _TEXT: Final = 4
 
-# The numbers of the binary form; a whole one has at most 64 bits.
+# The numbers of the binary form; a whole number has at most 64 bits.
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _FRACTION: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
 class SqlMode:
-    """How a server reads text: its dialect, its quoting and its connection's character set.
+    """How a server reads SQL text: its dialect, quoting and connection character set.
 
-    `dialect` is "mysql" (MariaDB too), "sqlite" or "postgresql". `backslash_escapes` is False
-    where MySQL runs with NO_BACKSLASH_ESCAPES, and always for the other two. `ansi_quotes` says
-    that a double quote holds an identifier (it changes no literal). `charset` is what the
-    connection sends its text in. A mode is frozen, and equal to one with the same four.
+    `dialect` is "mysql" (also for MariaDB), "sqlite" or "postgresql". `backslash_escapes` is False
+    for MySQL with NO_BACKSLASH_ESCAPES, and for the other two. `ansi_quotes` is True if double
+    quotes enclose identifiers; it changes no literal. `charset` is the connection's character set.
+    A mode is frozen, hashable and compares by these four.
 
-    Raises ``ValueError`` for a character set that is unsafe or not known to be safe: in GBK and
-    its like a byte of one character can be the backslash that frees a quote.
+    Raise ``ValueError`` for a character set that is unsafe or not known to be safe: in GBK and
+    similar sets, a byte of a character can be a backslash and unescape the quote after it.
     """
 
-    # A frozen dataclass in all but name: to import dataclasses takes a third of the time that the
+    # Not a frozen dataclass: importing dataclasses takes a third of the time that importing the
     # whole package may take.
 
     __slots__ = ("ansi_quotes", "backslash_escapes", "charset", "dialect", "style")
@@ -103,7 +103,7 @@ class SqlMode:
     backslash_escapes: bool
     ansi_quotes: bool
     charset: str
-    # The number by which the kernel knows how literals are written.
+    # The kernel's number for this style of literals.
     style: int
 
     def __init__(
@@ -161,11 +161,10 @@ class SqlMode:
 
     @classmethod
     def parse(cls, sql_mode: str, charset: str = "utf8mb4") -> Self:
-        """Return the mode of a MySQL session: its @@sql_mode and @@character_set_client.
+        """Return the mode of a MySQL session from its @@sql_mode and @@character_set_client.
 
-        Raises ``ValueError`` for a word that MySQL 8.4 and MariaDB 11 do not have, for
-        EMPTY_STRING_IS_NULL, under which '' is not an empty string, and for a character set
-        that is not safe.
+        Raise ``ValueError`` for a word that MySQL 8.4 and MariaDB 11 do not define, for
+        EMPTY_STRING_IS_NULL, which reads '' as NULL, and for an unsafe character set.
         """
         words = {word for word in sql_mode.upper().split(",") if word}
         if "EMPTY_STRING_IS_NULL" in words:
@@ -194,13 +193,12 @@ def encode_sql(value: object, mode: SqlMode = MYSQL) -> str:
     """Return the SQL literal of `value` for a server in `mode`.
 
     `value` is None, a bool, an int in [-2**63, 2**64) (SQLite: below 2**63), a finite float or
-    Decimal, a str, bytes, bytearray or memoryview, a datetime, date, time or timedelta, a UUID,
-    or an Enum, which stands for its value; a subclass of one of these; or an integer of another
-    kind, by its ``__index__``. A naive datetime is a UTC wall clock, an aware one is converted.
+    Decimal, a str, bytes, bytearray or memoryview, a datetime, date, time or timedelta, a UUID, an
+    instance of a subclass of these, an Enum with such a value, or another integer with
+    ``__index__``. A naive datetime is UTC; an aware one is converted to UTC.
 
-    Raises ``TypeError`` for any other type; ``ValueError`` for a NaN, an infinity, a number or a
-    time out of the dialect's range, a lone surrogate, and for a NUL in text for SQLite or
-    PostgreSQL.
+    Raise ``TypeError`` for any other type; ``ValueError`` for a NaN, an infinity, a number or time
+    out of the dialect's range, a lone surrogate, and a NUL in text for SQLite or PostgreSQL.
     """
     if not isinstance(mode, SqlMode):
         raise TypeError(f"mode must be a SqlMode, got {shown(mode)}")
@@ -208,12 +206,12 @@ def encode_sql(value: object, mode: SqlMode = MYSQL) -> str:
 
 
 def encode_ascii(value: object) -> str:
-    """Return `value` in printable ASCII: numbers as in SQL, text and bytes in quoted base64.
+    """Return `value` as printable ASCII for logs: numbers as in SQL, text and bytes as base64.
 
-    Takes what ``encode_sql`` takes for MySQL and raises what it raises. This is for logs; a
-    server would take the base64 for the text itself.
+    Accept and raise as ``encode_sql`` does for MySQL. Do not send the result to a server, which
+    would read the base64 as the text itself.
     """
-    kind, raw = sqltext.parts(value)
+    kind, raw = sqltext.binary_parts(value)
     if kind == _NULL:
         return "null"
     if kind in (_TEXT, _BYTES):
@@ -224,9 +222,9 @@ def encode_ascii(value: object) -> str:
 def to_binary(value: object) -> bytes:
     """Return the Go library's binary form: a type byte, the length as a uvarint, the bytes.
 
-    Takes what ``encode_sql`` takes for MySQL and raises what it raises.
+    Accept and raise as ``encode_sql`` does for MySQL.
     """
-    kind, raw = sqltext.parts(value)
+    kind, raw = sqltext.binary_parts(value)
     if kind == _NULL:
         return bytes([_NULL])
     out = bytearray([kind])
@@ -239,7 +237,7 @@ def to_binary(value: object) -> bytes:
 
 
 def _length(data: bytes) -> tuple[int, int]:
-    """Return the uvarint at byte 1 of `data` and where it ends."""
+    """Return the uvarint at byte 1 of `data` and the position after it."""
     size = shift = 0
     for at in range(1, min(len(data), 11)):
         size |= (data[at] & 0x7F) << shift
@@ -254,13 +252,13 @@ def _length(data: bytes) -> tuple[int, int]:
 
 
 def from_binary(data: "ReadableBuffer") -> int | float | str | bytes | None:
-    """Return the value that ``to_binary``, or the Go library, made `data` of.
+    """Return the value of `data`, which ``to_binary`` or the Go library wrote.
 
-    The form knows five types: null, whole number, fraction (a Decimal comes back as a float),
-    bytes and text (a time or a UUID comes back as a str; a bool, as an int).
+    The form has five types: null, whole number, fraction, bytes and text. A bool comes back as an
+    int, a Decimal as a float, a time or UUID as a str.
 
-    Raises ``TypeError`` for what is not bytes-like, ``ValueError`` for what is no such form, is
-    cut short or goes on after its end.
+    Raise ``TypeError`` if `data` is not bytes-like, ``ValueError`` if it is malformed, truncated or
+    too long.
     """
     try:
         held = bytes(memoryview(data))

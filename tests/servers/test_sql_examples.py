@@ -31,13 +31,13 @@ def test_sqlite() -> None:
     hostile = "x'); DROP TABLE files; --"
     assert str([("notes.txt", 120), (hostile, 3)]) in lines
     assert str([(7, 123), (8, 4000)]) in lines
-    assert lines[-1] == "refused: DELETE without WHERE: give where(), or say all_rows()"
+    assert lines[-1] == "refused: DELETE without WHERE: call where() or all_rows()"
 
 
 def test_sharded_mariadb() -> None:
     server = sqlservers.mariadb()
     lines = run("sql_sharded_mariadb.py", "--port", str(server.port), "--user", "root")
-    assert lines[0].startswith("rows a shard: {0: ")
+    assert lines[0].startswith("rows per shard: {0: ")
     assert lines[-1] == "rows in all: 80"
     reads = [line for line in lines if line.startswith("owner ")]
     assert len(reads) == 3

@@ -56,9 +56,13 @@ def test_a_union_is_a_value_and_a_query() -> None:
 @pytest.mark.parametrize(
     ("wrong", "error", "match"),
     [
-        (lambda: sb.union(), ValueError, "UNION of nothing"),
+        (lambda: sb.union(), ValueError, "UNION needs at least one SELECT"),
         (lambda: sb.union(t1), TypeError, "selects must be SELECTs"),
-        (lambda: sb.union(first, t1.select(a, b)), ValueError, "as many columns, got 1 and 2"),
+        (
+            lambda: sb.union(first, t1.select(a, b)),
+            ValueError,
+            "the same number of columns, got 1 and 2",
+        ),
         (lambda: sb.union(first.order_by(a), second), ValueError, "must have LIMIT if it has"),
         (lambda: sb.union(first, second).order_by(b), ValueError, "columns of its first SELECT"),
         (lambda: sb.union(first, second).limit(-1), ValueError, "limit must be an int"),

@@ -1,14 +1,14 @@
-"""SQL statements from Python objects: typed, injection-safe, and as cheap as gluing strings.
+"""SQL statements from Python objects: typed, safe from injection, and as cheap as formatting.
 
-Tables and their columns are declared once; expressions come from operators or from functions;
-statements are values, and become text (``sql``), text with parameters (``bind``), or a prepared
-form (``prepare``) for the shard named at that moment::
+Declare tables and their columns once, and build expressions with operators or functions. A
+statement is a value. Render it as text (``sql``), as text with parameters (``bind``) or as a
+prepared statement (``prepare``), for the shard that you name in that call::
 
     sfj = Table("sfj", IntColumn("ns_id"), StrColumn("filename"))
     query = sfj.select(sfj.c.filename).where(sfj.c.ns_id == 456)
     query.sql("shard1")  # SELECT `sfj`.`filename` FROM `shard1`.`sfj` WHERE `sfj`.`ns_id`=456
 
-This module holds the public names and nothing else.
+This module only exports the public names.
 """
 
 from ._clauses import Ordering

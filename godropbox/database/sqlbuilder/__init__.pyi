@@ -1,6 +1,7 @@
-"""The typed face of the SQL builder: every public name, generic over the Python types of columns.
+"""Types of the SQL builder's public names, generic over the Python types of columns.
 
-The modules beside it are typed without generics, which compiled classes cannot inherit from.
+The modules beside this one are typed without generics, because compiled classes cannot inherit
+from ``Generic``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

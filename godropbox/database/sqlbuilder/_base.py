@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
-"""What every node of an expression is, and what is asked of operands.
+"""Base class of expression nodes, and checks of operands.
 
-``Expression``, which has the operators, is in ``_nodes``; it is the only class made from ``Node``.
+``_nodes.Expression`` adds the operators and is the only direct subclass of ``Node``.
 """
 
 from . import _grammar
@@ -37,7 +37,7 @@ MAX_DEPTH = _grammar.MAX_DEPTH
 
 
 class Node:
-    """A piece of SQL with a value: how deep it is, what it may stand for, how it holds together."""
+    """Piece of SQL with a value, a depth, a kind and a precedence."""
 
     __slots__ = ("_depth", "_kind", "_prec")
 
@@ -52,15 +52,15 @@ class Node:
         return self._write(out)
 
     def _write_factor(self, out: Renderer) -> int:
-        """Write what stands beside ``*``, ``/`` or ``%``."""
+        """Write this node as an operand of ``*``, ``/`` or ``%``."""
         return self._write(out)
 
     def _nulls(self) -> int:
-        """Return NULL, or NULL_IN_ROW, or MAYBE_NULL, or 0 for what can equal something."""
+        """Return the NULL bits of ``_grammar``, or 0 if the node can equal a value."""
         return 0
 
     def _row_width(self) -> int:
-        """Return how many values a row has, 1 for a value, and -1 where it is not known."""
+        """Return the number of values in a row, 1 for a single value, -1 if unknown."""
         return -1
 
     def _is_star(self) -> bool:
@@ -68,19 +68,19 @@ class Node:
 
 
 def operand(value: object) -> object:
-    """Return what may stand as an operand: an expression, or a value that has a literal."""
+    """Return `value` as an operand: an expression or a plain value."""
     if isinstance(value, Node):
         return value
     kind = type(value)
     if kind is int or kind is str or value is None or kind is float or kind is bool:
         return value
     if isinstance(value, Query):
-        raise TypeError("a query stands in an expression as query.scalar()")
+        raise TypeError("a query in an expression must be query.scalar()")
     return plain_operand(value)
 
 
 def predicate(what: str, value: object) -> "Any":
-    """Return `value` if it can be a truth value, or raise naming `what` had to be one."""
+    """Return `value` if it can be a condition; otherwise raise an error that names `what`."""
     if isinstance(value, Node):
         node = value
         if node._kind > VALUE:
@@ -93,7 +93,7 @@ def predicate(what: str, value: object) -> "Any":
 
 
 def depth_of(items: tuple[object, ...]) -> int:
-    """Return the levels of the deepest of `items`, which a node around them is one above."""
+    """Return the depth of the deepest of `items`; a node around them is one deeper."""
     deepest = 0
     for item in items:
         if isinstance(item, Node):
@@ -108,6 +108,7 @@ def depth_of(items: tuple[object, ...]) -> int:
 
 
 def above(left: object, right: object) -> int:
+    """Return the depth of a node around two operands."""
     depth = 0
     if isinstance(left, Node):
         node = left
@@ -126,13 +127,13 @@ def above(left: object, right: object) -> int:
 def too_deep() -> Exception:
     """Return the error for an expression that nests too deeply."""
     return ValueError(
-        f"an expression may nest at most {MAX_DEPTH} levels: give and_(), or_(), add() and "
-        "their like all their operands at once"
+        f"an expression may nest at most {MAX_DEPTH} levels: pass all operands to one call of "
+        "and_(), or_(), add() and so on"
     )
 
 
 def nulls_of(value: object) -> int:
-    """Return what an operand's ``_nulls`` says; for a plain value, whether it is None."""
+    """Return an operand's ``_nulls``; for a plain value, NULL or 0."""
     if isinstance(value, Node):
         node = value
         return node._nulls()
@@ -140,7 +141,7 @@ def nulls_of(value: object) -> int:
 
 
 def width_of(value: object) -> int:
-    """Return what an operand's ``_row_width`` says; for a plain value 1, and -1 for None."""
+    """Return an operand's ``_row_width``; for a plain value 1, for None -1."""
     if isinstance(value, Node):
         node = value
         return node._row_width()
@@ -148,12 +149,12 @@ def width_of(value: object) -> int:
 
 
 def same_width(what: str, left: object, right: object) -> int:
-    """Raise unless the operands of `what` have as many values, or it is not known of one."""
+    """Raise if the operands of `what` have known and different widths."""
     ours = width_of(left)
     theirs = width_of(right)
     if ours != theirs and min(ours, theirs) >= 0:
         raise ValueError(
-            f"the sides of {what.strip()} must have as many values, got {ours} and {theirs}"
+            f"the operands of {what.strip()} must have the same width, got {ours} and {theirs}"
         )
     return 0
 
@@ -161,16 +162,16 @@ def same_width(what: str, left: object, right: object) -> int:
 def always_null(symbol: str) -> Exception:
     """Return the error for arithmetic with None."""
     return ValueError(
-        f"{symbol.strip()} with None is always null: leave None out, or write it alone for null"
+        f"{symbol.strip()} with None is always null: leave None out, or use a bare None instead"
     )
 
 
 def never_true(what: str, nulls: int) -> Exception:
-    """Return the error for a condition that None, one of `nulls`, keeps from being true."""
+    """Return the error for a condition that can never be true because of `nulls`."""
     if nulls & MAYBE_NULL:
         return ValueError(
-            f"{what} a slot that is nullable is never true when it is filled with None: leave out "
-            "nullable, and prepare another statement, with is_null() or is_not_null(), for None"
+            f"{what} a nullable slot is never true if the slot is None: leave out nullable, and "
+            "prepare another statement with is_null() or is_not_null() for None"
         )
     if nulls & NULL_IN_ROW:
         return ValueError(f"{what} a row with None is never true: compare its columns one by one")
@@ -178,7 +179,7 @@ def never_true(what: str, nulls: int) -> Exception:
 
 
 def write_operand(out: Renderer, value: object, least: int) -> int:
-    """Write an operand, in parentheses if it holds together less tightly than `least`."""
+    """Write an operand, in parentheses if its precedence is below `least`."""
     if not isinstance(value, Node):
         return out.literal(value)
     node = value

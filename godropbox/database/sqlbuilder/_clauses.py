@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""Parts that several statements have: lists of terms, ORDER BY, LIMIT, comments."""
+"""Clauses that several statements share: lists of terms, ORDER BY, LIMIT, comments."""
 
 from ..._kernels._identity import refuse_copies
 from . import _grammar
@@ -24,7 +24,7 @@ SQLITE = _grammar.SQLITE
 
 
 class Ordering:
-    """A term of ORDER BY with its direction; made by ``asc`` and ``desc``."""
+    """Term of ORDER BY with a direction, made by ``asc`` and ``desc``."""
 
     __slots__ = ("_term", "_word")
 
@@ -40,9 +40,9 @@ class Ordering:
 
 
 def expressions(what: str, terms: "tuple[object, ...]") -> "tuple[object, ...]":
-    """Return `terms` if they are expressions, at least one."""
+    """Return `terms` if there is at least one and all are expressions."""
     if not terms:
-        raise ValueError(f"{what} of nothing: give at least one column")
+        raise ValueError(f"{what} needs at least one column")
     for term in terms:
         if not isinstance(term, Expression):
             raise TypeError(f"a term of {what} must be an expression, got {shown(term)}")
@@ -50,9 +50,9 @@ def expressions(what: str, terms: "tuple[object, ...]") -> "tuple[object, ...]":
 
 
 def ordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
-    """Return `terms` if they may stand in ORDER BY, at least one."""
+    """Return `terms` if there is at least one and ORDER BY accepts all."""
     if not terms:
-        raise ValueError("ORDER BY of nothing: give at least one column")
+        raise ValueError("ORDER BY needs at least one column")
     for term in terms:
         if not isinstance(term, (Expression, Ordering)):
             raise TypeError(
@@ -62,7 +62,7 @@ def ordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
 
 
 def ordering(term: object, word: str) -> Ordering:
-    """Return a term of ORDER BY with its direction, `word`."""
+    """Return a term of ORDER BY with the direction `word`."""
     if not isinstance(term, Expression):
         raise TypeError(f"a term of ORDER BY must be an expression, got {shown(term)}")
     node = Ordering.__new__(Ordering)
@@ -72,7 +72,7 @@ def ordering(term: object, word: str) -> Ordering:
 
 
 def unordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
-    """Return the expressions of the terms of an ORDER BY."""
+    """Return the expressions in the terms of an ORDER BY."""
     found: list[object] = []
     for term in terms:
         if isinstance(term, Ordering):
@@ -84,7 +84,7 @@ def unordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
 
 
 def write_list(out: Renderer, terms: "tuple[object, ...]") -> int:
-    """Write expressions and orderings with commas between them."""
+    """Write expressions and orderings, separated by commas."""
     first = True
     for term in terms:
         if not first:
@@ -100,7 +100,7 @@ def write_list(out: Renderer, terms: "tuple[object, ...]") -> int:
 
 
 def write_comment(out: Renderer, comment: str) -> int:
-    """Write a comment that ``check_comment`` let through."""
+    """Write a comment that ``check_comment`` accepted."""
     out.text.put("/* ")
     out.text.put(comment.replace("?", ".") if out.mark == "?" else comment)
     out.text.put(" */")
@@ -108,7 +108,7 @@ def write_comment(out: Renderer, comment: str) -> int:
 
 
 def write_limit(out: Renderer, limit: int, offset: int) -> int:
-    """Write LIMIT and OFFSET; -1 stands for none, not for both."""
+    """Write LIMIT and OFFSET; -1 means none, and at least one is given."""
     text = out.text
     if out.dialect == MYSQL:
         text.put(" LIMIT ")

@@ -1,8 +1,8 @@
 # cython: annotation_typing=False
-"""Columns: declared once in a table, typed, and readable as expressions.
+"""Columns: typed, declared once in a table, and usable as expressions.
 
-A column that is given to a ``Table`` is copied into it, so one declaration may serve many tables.
-The text of a column is made once, when its table is.
+A ``Table`` copies the columns it is given, so one declaration can serve many tables. A column's
+text is made once, together with its table.
 """
 
 from . import _grammar
@@ -29,7 +29,7 @@ PREDICATE = _grammar.PREDICATE
 
 
 class Column(Expression):
-    """A column of a table; made by ``IntColumn`` and its like, and read as ``table.c.name``."""
+    """Column of a table, declared as ``IntColumn`` or the like and read as ``table.c.name``."""
 
     __slots__ = ("_bare", "_owner", "_quoted", "_ticked", "charset", "collation", "nullable")
 
@@ -64,7 +64,7 @@ class Column(Expression):
 
     @property
     def table_name(self) -> "str | None":
-        """The name of the table, or its alias, that the column belongs to; None for none yet."""
+        """The name or alias of the column's table; None if it has none yet."""
         return self._owner
 
     def _check_scope(self, out: Renderer) -> int:
@@ -82,13 +82,13 @@ class Column(Expression):
 
 
 class IntColumn(Column):
-    """An integer column of any width."""
+    """Integer column of any size."""
 
     __slots__ = ()
 
 
 class StrColumn(Column):
-    """A VARCHAR or TEXT column, with its character set and collation if they matter."""
+    """VARCHAR or TEXT column, optionally with a character set and a collation."""
 
     __slots__ = ()
 
@@ -109,25 +109,25 @@ class StrColumn(Column):
 
 
 class BytesColumn(Column):
-    """A BINARY, VARBINARY or BLOB column."""
+    """BINARY, VARBINARY or BLOB column."""
 
     __slots__ = ()
 
 
 class DateTimeColumn(Column):
-    """A DATETIME or TIMESTAMP column."""
+    """DATETIME or TIMESTAMP column."""
 
     __slots__ = ()
 
 
 class DoubleColumn(Column):
-    """A DOUBLE or FLOAT column."""
+    """DOUBLE or FLOAT column."""
 
     __slots__ = ()
 
 
 class BoolColumn(Column):
-    """A TINYINT or BOOLEAN column that is read as a truth value, so it may stand in WHERE."""
+    """TINYINT or BOOLEAN column that is a condition, so that WHERE accepts it."""
 
     __slots__ = ()
 
@@ -144,13 +144,13 @@ def describe(column: Column, charset: "str | None", collation: "str | None") -> 
 
 
 def as_condition(column: Column) -> int:
-    """Make a new column one that may stand as a truth value."""
+    """Make a new column a condition."""
     column._kind = PREDICATE
     return 0
 
 
 def bound(column: Column, owner: str) -> Column:
-    """Return a copy of `column` as a column of the table named `owner`."""
+    """Return a copy of `column` that belongs to the table named `owner`."""
     kind = type(column)
     node = kind.__new__(kind)
     node._bare = column._bare

@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
-"""What stands in one pair of parentheses: ``(a AND b AND ...)``, and queries as values.
+"""Expressions in one pair of parentheses: ``(a AND b AND ...)``, and queries as values.
 
-Made by functions; what operators make is in ``_nodes``.
+Functions build them; ``_nodes`` has the nodes that operators build.
 """
 
 from . import _grammar
@@ -23,7 +23,7 @@ NULL = _grammar.NULL
 
 
 class Nary(Expression):
-    """What the functions ``and_``, ``add`` and their like build: operands in one pair of ()."""
+    """Operands of ``and_``, ``add`` and similar functions, in one pair of parentheses."""
 
     __slots__ = ("_items", "_least", "_symbol")
 
@@ -57,10 +57,10 @@ class Nary(Expression):
 
 
 def nary(symbol: str, items: tuple[object, ...], prec: int) -> Expression:
-    """Return ``(a symbol b symbol ...)``; one operand stands for itself."""
+    """Return ``(a symbol b symbol ...)``, or a single operand without parentheses."""
     name = symbol.strip()
     if not items:
-        raise ValueError(f"{name} of nothing: give at least one operand")
+        raise ValueError(f"{name} needs at least one operand")
     node = Nary.__new__(Nary)
     node._symbol = symbol
     node._least = prec
@@ -100,7 +100,7 @@ class Exists(Expression):
 
 
 class Scalar(Expression):
-    """A query of one column and at most one row, as a value."""
+    """Query of one column and at most one row, as a value."""
 
     __slots__ = ("_query",)
 
@@ -129,7 +129,7 @@ def exists_node(query: object) -> Expression:
 
 
 def scalar_node(query: Query) -> Expression:
-    """Return a query as a value."""
+    """Return `query` as a value."""
     node = Scalar.__new__(Scalar)
     node._query = query
     node._prec = ATOM

@@ -1,7 +1,7 @@
-"""The grammar of names and comments: what may stand in SQL outside a literal.
+"""Checks of names, comments and row counts, the parts of SQL that are not literals.
 
-Plain checks of text, no SQL is written here. Names are ASCII letters, digits and underscores, not
-starting with a digit, so that quoting them in any dialect needs no escape.
+Names are ASCII letters, digits and underscores and do not start with a digit, so that no dialect
+needs escapes to quote them.
 """
 
 from sys import intern
@@ -24,10 +24,10 @@ def shown(value: object) -> str:
 
 
 def check_name(what: str, name: object) -> str:
-    """Return `name` interned, or raise what is wrong with it as the name of `what`."""
+    """Return `name`, interned, or raise an error that names `what`."""
     if not isinstance(name, str):
         raise TypeError(f"{what} must be a str, got {shown(name)} ({type(name).__name__})")
-    name = str.__str__(name)  # the characters themselves, whatever a subclass says it is
+    name = str.__str__(name)  # a subclass may override __str__
     if not (name.isascii() and name.isidentifier()):
         raise ValueError(
             f"{what} must be ASCII letters, digits and '_', not starting with a digit, "
@@ -39,7 +39,7 @@ def check_name(what: str, name: object) -> str:
 
 
 def check_comment(comment: object) -> str:
-    """Return `comment`, or raise what it holds outside letters, digits and ``_ .?``."""
+    """Return `comment`, or raise unless it is ASCII letters, digits and ``_ .?``."""
     if not isinstance(comment, str):
         raise TypeError(f"comment must be a str, got {shown(comment)} ({type(comment).__name__})")
     comment = str.__str__(comment)
@@ -51,10 +51,10 @@ def check_comment(comment: object) -> str:
 
 
 def check_count(what: str, value: object) -> int:
-    """Return `value` as the count of rows of a LIMIT or an OFFSET."""
+    """Return `value` as the row count of a LIMIT or OFFSET, an int in [0, 2**63)."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{what} must be an int, got {shown(value)} ({type(value).__name__})")
-    value = int.__int__(value)  # whatever a subclass says it is
+    value = int.__int__(value)  # a subclass may override __int__
     if not 0 <= value < 1 << 63:
         raise ValueError(f"{what} must be an int in [0, 2**63), got {value}")
     return value

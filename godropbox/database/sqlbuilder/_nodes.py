@@ -1,9 +1,8 @@
 # cython: annotation_typing=False
-"""Expressions: what every one of them can do, and the ones that operators build.
+"""Expressions: their operators and methods, and the nodes that those build.
 
-An expression is an immutable tree. Operands that are plain values are kept as they are and
-become literals or parameters at render. The rarer expressions are in ``_terms``, columns in
-``_columns``.
+An expression is an immutable tree. It keeps plain values as operands; rendering turns them into
+literals or parameters. ``_terms`` has the rarer expressions, ``_columns`` the columns.
 """
 
 from godropbox._kernels import sqltext
@@ -53,12 +52,12 @@ MAX_DEPTH = _grammar.MAX_DEPTH
 
 
 class Expression(Node):
-    """A piece of SQL with a value.
+    """Piece of SQL with a value.
 
-    Operators build expressions: ``== != < <= > >= + - * / % | ^ & ~``. Between truth values
-    ``&``, ``|`` and ``~`` are AND, OR and NOT; between other values they are the bit operators.
-    A comparison builds an expression, so an expression has no truth value of its own and hashes
-    by identity.
+    The operators ``== != < <= > >= + - * / % | ^ & ~`` build expressions. ``&``, ``|`` and ``~``
+    are AND, OR and NOT between conditions, and bit operators between other values. Because a
+    comparison builds an expression, an expression has no truth value in Python and hashes by
+    identity.
     """
 
     __slots__ = ()
@@ -175,26 +174,26 @@ class Expression(Node):
         return binary(" NOT LIKE ", self, pattern, COMPARE)
 
     def regexp(self, pattern: object) -> "Expression":
-        """Return ``self REGEXP pattern``, in the server's own regular expressions."""
+        """Return ``self REGEXP pattern``, with the server's syntax of regular expressions."""
         return binary(" REGEXP ", self, pattern, COMPARE)
 
     def in_(self, values: "Iterable[object] | Query") -> "Expression":
-        """Return ``self IN (values)``: FALSE for no values; `values` may be a query or a slot.
+        """Return ``self IN (values)``; FALSE without values.
 
-        Raises ``ValueError`` for a None among them, which IN never finds, and for a row or a query
-        of another width than what is looked for.
+        `values` is an iterable, a query or a slot. Raise ``ValueError`` for None among them, which
+        IN never matches, and for a row or query whose width differs from the left side's.
         """
         return _membership(self, values, False)
 
     def not_in(self, values: "Iterable[object] | Query") -> "Expression":
-        """Return ``self NOT IN (values)``: TRUE for no values.
+        """Return ``self NOT IN (values)``; TRUE without values.
 
-        Raises what ``in_`` raises: with a None among them NOT IN is never true.
+        Raise as ``in_`` does: with None among the values, NOT IN is never true.
         """
         return _membership(self, values, True)
 
     def between(self, low: object, high: object) -> "Expression":
-        """Return ``self BETWEEN low AND high``, both ends included."""
+        """Return ``self BETWEEN low AND high``, which includes both ends."""
         return between_node(self, low, high, False)
 
     def not_between(self, low: object, high: object) -> "Expression":
@@ -202,11 +201,11 @@ class Expression(Node):
         return between_node(self, low, high, True)
 
     def is_null(self) -> "Expression":
-        """Return ``self IS null``, which is what ``self == None`` builds."""
+        """Return ``self IS null``, as ``self == None`` does."""
         return binary("=", self, None, COMPARE)
 
     def is_not_null(self) -> "Expression":
-        """Return ``self IS NOT null``, which is what ``self != None`` builds."""
+        """Return ``self IS NOT null``, as ``self != None`` does."""
         return binary("!=", self, None, COMPARE)
 
 
@@ -215,7 +214,7 @@ class Binary(Expression):
 
     __slots__ = ("_left", "_left_value", "_right", "_right_value", "_symbol")
 
-    # An operand is an expression, or where that is None a plain value.
+    # An operand is the expression, or the plain value if the expression is None.
     _left: "Expression | None"
     _left_value: object
     _right: "Expression | None"
@@ -268,10 +267,10 @@ class Binary(Expression):
 
 
 class Chain(Expression):
-    """What ``&`` and ``|`` build: operands of one operator, however many, in one pair of ().
+    """Operands of a chain of ``&`` or ``|``, in one pair of parentheses.
 
-    The operands before the last are one expression, or nested pairs (operands before, operand),
-    so that a long chain costs one small object a step and is walked without recursion.
+    The operands before the last are one expression, or nested pairs (earlier operands, operand),
+    so that each step of a long chain costs one small object and rendering needs no recursion.
     """
 
     __slots__ = ("_before", "_first", "_last", "_symbol")
@@ -306,7 +305,7 @@ class Chain(Expression):
 
 
 class In(Expression):
-    """``left IN (...)``, over plain values, a query, or one expression that holds a list."""
+    """``left IN (...)`` with plain values, a query, or an expression that is a list."""
 
     __slots__ = ("_ints", "_left", "_negated", "_values")
 
@@ -388,7 +387,7 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
 
 
 def _settle_null(node: Binary, nulls: int) -> int:
-    """Make a comparison with None one that can be true, or raise what must be written instead."""
+    """Turn a comparison with None into one that can be true, or raise."""
     symbol = node._symbol
     equality = symbol in ("=", "!=")
     left = nulls_of(node._left_value if node._left is None else node._left)
@@ -481,15 +480,15 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
 
 
 def _check_searched(left: Expression, values: object, negated: bool) -> int:
-    """Raise if what IN looks for is of another width than the query or the row it looks in."""
+    """Raise if the left side of IN has another width than the query or row after it."""
     ours = left._row_width()
     if isinstance(values, Query):
         query = values
         theirs = query._width()
         if ours != theirs and min(ours, theirs) >= 0:
             raise ValueError(
-                f"the query after {_in_words(negated)} must have {ours} columns, as what is "
-                f"looked for, got {theirs}"
+                f"the query after {_in_words(negated)} must have {ours} columns like the left "
+                f"side, got {theirs}"
             )
     elif left._kind == ODD_VALUE:
         same_width(_in_words(negated), left, values)
@@ -501,7 +500,7 @@ def _in_words(negated: bool) -> str:
 
 
 def _meets(left: Expression, right: object) -> bool:
-    """Tell whether `left`, which may be a truth value, meets one in `right`."""
+    """Return whether `left` may be a condition and `right` is one."""
     if left._kind != UNKNOWN or not isinstance(right, Expression):
         return False
     node = right

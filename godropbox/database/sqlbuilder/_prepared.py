@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
-"""Statements rendered once and filled many times, through their slots.
+"""Prepared statements: rendered once, then filled many times through their slots.
 
-The text between the slots is kept; a fill checks each value against its slot and writes it.
+A prepared statement keeps the text between its slots. Filling it checks and writes the values.
 """
 
 from math import isfinite
@@ -24,19 +24,19 @@ sent_value = sqltext.parameter
 
 
 class Place:
-    """What may fill a slot."""
+    """The type and the options of a slot's values."""
 
     __slots__ = ("_factor", "_many", "_name", "_nullable", "_plain", "_type")
 
-    _factor: bool  # whether a float here is to be a double, as ``Renderer.factor`` writes it
+    _factor: bool  # whether to write a float as a double, like ``Renderer.factor``
     _many: bool
     _name: str
     _nullable: bool
-    _plain: bool  # whether a value that is exactly of the type is the plain value itself
+    _plain: bool  # whether a value of exactly this type is already plain
     _type: type
 
     def as_factor(self) -> "Place":
-        """Return the place for the same slot beside ``*``, ``/`` or ``%`` of MySQL."""
+        """Return the same slot as an operand of MySQL's ``*``, ``/`` or ``%``."""
         node = new_place(self._name, self._type, self._nullable, self._many)
         node._factor = True
         return node
@@ -46,28 +46,28 @@ class Place:
 
 
 class Prepared:
-    """A statement with slots; made by ``statement.prepare``. Any thread may fill it."""
+    """Statement with slots, made by ``statement.prepare``; any thread can fill it."""
 
     __slots__ = ("_count", "_mark", "_named", "_params", "_pieces", "_slots", "_style")
 
-    _count: int  # of the slots' names
+    _count: int  # number of distinct slot names
     _mark: "str | None"  # the placeholder of each value of a list
     _named: bool
-    _params: "tuple[object, ...] | None"  # the parameters, slots among them; None for literals
+    _params: "tuple[object, ...] | None"  # parameters, including slots; None for literals
     _pieces: "tuple[str, ...]"  # the text before each of _slots, and after the last
-    _slots: "tuple[Place, ...]"  # those that are filled in the text
+    _slots: "tuple[Place, ...]"  # slots that are filled in the text
     _style: int
 
     @property
     def slots(self) -> "tuple[str, ...]":
-        """The names of the slots, in alphabetical order."""
+        """The names of the slots in alphabetical order."""
         return tuple(sorted(_names(self._all())))
 
     def sql(self, /, **values: object) -> str:
-        """Return the text with `values`, given by the names of the slots.
+        """Return the text with `values`, which are keyword arguments named after the slots.
 
-        Raises ``TypeError`` for a slot without a value, a value without a slot, or one of another
-        class than its slot's.
+        Raise ``TypeError`` for a slot without a value, a value without a slot, or a value that is
+        not of its slot's class.
         """
         if self._params is not None:
             raise TypeError("this statement was prepared with a paramstyle: fill it with bind()")
@@ -92,9 +92,9 @@ class Prepared:
         return text.take()
 
     def bind(self, /, **values: object) -> "tuple[str, tuple[object, ...] | dict[str, object]]":
-        """Return the text and the parameters with `values`, given by the names of the slots.
+        """Return the text and the parameters with `values`, named after the slots.
 
-        Raises what ``sql`` raises.
+        Raise as ``sql`` does.
         """
         if self._params is None:
             raise TypeError("this statement was prepared without a paramstyle: fill it with sql()")
@@ -156,7 +156,7 @@ class Prepared:
 
 
 def new_place(name: str, kind: type, nullable: bool, many: bool) -> Place:
-    """Return a place for values of a class."""
+    """Return a ``Place`` for values of class `kind`."""
     if not isinstance(kind, type):
         raise TypeError(f"type of slot {name} must be a class, got {shown(kind)}")
     node = Place.__new__(Place)
@@ -170,7 +170,7 @@ def new_place(name: str, kind: type, nullable: bool, many: bool) -> Place:
 
 
 def prepared(out: Renderer) -> Prepared:
-    """Return what a renderer collected as a prepared statement."""
+    """Return the prepared statement that a renderer collected."""
     node = Prepared.__new__(Prepared)
     pieces: list[str] = []
     slots: list[Place] = []
@@ -197,7 +197,7 @@ def _count(slots: "list[Place]") -> int:
         slot = item
         kind = (slot._type, slot._nullable, slot._many)
         if known.setdefault(slot._name, kind) != kind:
-            raise ValueError(f"slot {slot._name} is declared twice, in two ways")
+            raise ValueError(f"slot {slot._name} is declared twice with different options")
     return len(known)
 
 
@@ -210,7 +210,7 @@ def _names(slots: "list[Place]") -> "set[str]":
 
 
 def _value(slot: Place, values: "dict[str, object]") -> object:
-    """Return the value for a slot, checked."""
+    """Return the checked value for a slot."""
     if slot._name not in values:
         raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
     value = values[slot._name]
@@ -222,7 +222,7 @@ def _value(slot: Place, values: "dict[str, object]") -> object:
 
 
 def _many(slot: Place, values: "dict[str, object]") -> "tuple[object, ...]":
-    """Return the values for a slot of many, checked."""
+    """Return the checked values for a slot of many."""
     if slot._name not in values:
         raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
     value = values[slot._name]
@@ -240,7 +240,7 @@ def _many(slot: Place, values: "dict[str, object]") -> "tuple[object, ...]":
 
 
 def _plain(slot: Place, value: object) -> object:
-    """Return the plain value that `value`, which has been checked, stands for."""
+    """Return a checked value as a plain value."""
     plain = plain_value(value)
     if plain is None and not slot._nullable:
         raise TypeError(f"slot {slot._name} must not be None, got {shown(value)}")

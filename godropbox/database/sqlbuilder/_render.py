@@ -1,8 +1,8 @@
 # cython: annotation_typing=False
-"""The rendering of one statement: its text so far, its parameters, and what is in scope.
+"""The rendering of one statement: its text so far, its parameters, and the tables in scope.
 
-Nodes write themselves through a ``Renderer``; only literals, names and placeholders are made
-here. A ``Renderer`` serves one call and one thread.
+Nodes write themselves through a ``Renderer``, which makes only literals, names and placeholders. A
+``Renderer`` serves one call in one thread.
 """
 
 from math import isfinite
@@ -26,7 +26,7 @@ MAX_NAME = _names.MAX_NAME
 
 
 class Renderer:
-    """The text, the parameters and the scope of one statement being rendered."""
+    """Text, parameters and scope of a statement while it is rendered."""
 
     __slots__ = (
         "aliases",
@@ -45,8 +45,8 @@ class Renderer:
         "unqualified",
     )
 
-    # What reads a column checks `scope`, the names of the tables that may be meant; None turns
-    # the check off. `aliases` are the select-list aliases that may be named here, None for none.
+    # `scope` holds the names of the tables whose columns may be used; None disables the check.
+    # `aliases` is the select list whose aliases may be used, or None.
     text: "sqltext.Text"
     dialect: int
     style: int
@@ -56,14 +56,14 @@ class Renderer:
     aliases: "tuple[object, ...] | None"
     ctes: "tuple[str, ...]"
     unqualified: bool
-    binding: bool  # whether values are kept as parameters instead of written as literals
-    paramstyle: str  # of placeholders with a number or a name in them
-    mark: "str | None"  # the placeholder, or None for one with a number in it
-    doubles: bool  # whether the driver formats the text, so that what is written doubles its %
+    binding: bool  # whether values become parameters instead of literals
+    paramstyle: str  # of placeholders that contain a number or a name
+    mark: "str | None"  # the placeholder, or None if it contains a number or a name
+    doubles: bool  # whether to double each %, because the driver formats the text
     slots: "list[object] | None"
 
     def literal(self, value: object) -> int:
-        """Write a value: its literal, or a placeholder for it."""
+        """Write a value as a literal or as a placeholder."""
         if not self.binding:
             self.text.literal(value)
             return 0
@@ -73,9 +73,9 @@ class Renderer:
         return self._bind(value)
 
     def factor(self, value: float) -> int:
-        """Write a float beside ``*``, ``/`` or ``%``, which MySQL is to take for a double.
+        """Write a float that is an operand of ``*``, ``/`` or ``%``, as a double in MySQL.
 
-        The digits alone are a DECIMAL, and of those MySQL divides to four more places.
+        MySQL reads plain digits as a DECIMAL, whose division has only four more decimal places.
         """
         if self.dialect or not isfinite(value):
             return self.literal(value)
@@ -86,7 +86,7 @@ class Renderer:
         return 0
 
     def literals(self, values: "tuple[object, ...]") -> int:
-        """Write values with commas between them."""
+        """Write values, separated by commas."""
         text = self.text
         if not self.binding:
             text.literals(values, ",")
@@ -102,7 +102,7 @@ class Renderer:
         return 0
 
     def ints(self, values: "tuple[object, ...]") -> int:
-        """Write values that are short ints with commas between them."""
+        """Write ints of at most 64 bits, separated by commas."""
         text = self.text
         mark = self.mark
         if not self.binding:
@@ -129,7 +129,7 @@ class Renderer:
         return 0
 
     def bind_to(self, paramstyle: str) -> int:
-        """Collect parameters from now on instead of writing literals."""
+        """From now on, collect parameters instead of writing literals."""
         self.binding = True
         if paramstyle == "format":
             self.mark = "%s"
@@ -146,7 +146,7 @@ class Renderer:
         return self._write_mark()
 
     def written(self, text: str) -> str:
-        """Return `text`, which is no placeholder, as it must stand for the driver to run it."""
+        """Return `text`, which contains no placeholder, escaped for the driver."""
         return text.replace("%", "%%") if self.doubles else text
 
     def _write_mark(self) -> int:
@@ -157,7 +157,7 @@ class Renderer:
         return 0
 
     def column(self, owner: str, ticked: str, quoted: str, bare: str) -> int:
-        """Write a column by its text in MySQL (`ticked`) or elsewhere (`quoted`)."""
+        """Write a column: `ticked` in MySQL, `quoted` elsewhere, `bare` where unqualified."""
         if self.scope is not None:
             self.check_scope(owner, ticked)
         if self.unqualified:
@@ -169,7 +169,7 @@ class Renderer:
         return 0
 
     def check_scope(self, owner: str, column: str) -> int:
-        """Raise unless `owner`, an interned name, is of a table in scope."""
+        """Raise unless `owner`, an interned name, is a table in scope."""
         scope = self.scope
         if scope is None:
             return 0
@@ -179,7 +179,7 @@ class Renderer:
         raise bad_scope(owner, column, scope)
 
     def slot(self, slot: object, many: bool) -> int:
-        """Write the place that a prepared statement fills with a value for `slot`."""
+        """Split the text here, so that a prepared statement can fill `slot`."""
         if self.slots is None:
             raise ValueError(f"{slot!r} has no value: render the statement with prepare()")
         if self.binding:
@@ -201,7 +201,7 @@ class Renderer:
         return 0
 
     def table(self, ticked: str, quoted: str) -> int:
-        """Write a table, qualified by the database, by what follows that in each quoting."""
+        """Write the database and a table; the arguments are the text after the database."""
         text = self.text
         if self.dialect == 0:
             text.put("`")
@@ -214,12 +214,12 @@ class Renderer:
         return 0
 
     def operator(self, symbol: str) -> str:
-        """Return an operator of MySQL as another dialect writes it."""
+        """Return another dialect's operator for one of MySQL's."""
         if self.dialect == _grammar.POSTGRESQL:
             if symbol == " REGEXP ":
                 return " ~ "
             if symbol == "!=":
-                return "<>"  # because !=-1 is an operator !=- of 1
+                return "<>"  # PostgreSQL reads !=-1 as the operator !=- before 1
         if symbol == " <=> ":
             return " IS NOT DISTINCT FROM " if self.dialect == _grammar.POSTGRESQL else " IS "
         if symbol == " ^ ":
@@ -228,26 +228,26 @@ class Renderer:
         return symbol
 
     def need(self, allowed: int, feature: str) -> int:
-        """Raise unless the dialect is in the set `allowed`, naming the feature it lacks."""
+        """Raise ``UnsupportedFeature`` unless the dialect is in the set `allowed`."""
         if not allowed >> self.dialect & 1:
             raise unsupported(self.dialect, feature)
         return 0
 
 
 def double_text(value: float) -> str:
-    """Return the text of a finite float that MySQL takes for a double."""
+    """Return the text of a finite float that MySQL reads as a double."""
     text = float.__repr__(value)
     return text if "e" in text else text.removesuffix(".0") + "e0"
 
 
 def bad_scope(owner: str, column: str, scope: "tuple[str, ...]") -> Exception:
-    """Return the error for a column of a table that is not in the statement."""
+    """Return the error for a column whose table is not in the statement."""
     known = ", ".join(scope) or "none"
     return ValueError(f"{column}: table {owner} is not in this statement, whose tables are {known}")
 
 
 def new_renderer(database: object, dialect: object, mode: "SqlMode | None") -> Renderer:
-    """Return a renderer for a dialect, or for the server mode that names one."""
+    """Return a renderer for a dialect or for a server's mode."""
     out = Renderer.__new__(Renderer)
     if type(database) is str:
         prefix = database

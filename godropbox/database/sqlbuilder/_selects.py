@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
-"""SELECT: what can be read from (tables, joins), and the statement that reads it.
+"""Sources of rows (joins and their base class), and the SELECT statement.
 
-Tables themselves are in ``_tables``; here is what any source of rows can do.
+``_tables`` has the tables themselves.
 """
 
 from ..._kernels._identity import refuse_copies
@@ -37,7 +37,7 @@ MAX_DEPTH = _grammar.MAX_DEPTH
 
 
 class Source:
-    """What stands in FROM: a table, a join, a query with a name."""
+    """Source of rows for FROM: a table, a join or a named query."""
 
     __slots__ = ("_level", "_names")
 
@@ -60,37 +60,37 @@ class Source:
 
     @property
     def columns(self) -> "tuple[Column, ...]":
-        """The columns of every table here, in the order of declaration."""
+        """The columns of all tables in this source, in order of declaration."""
         return self._columns()
 
     def join(
         self, other: "Source", on: "Expression | None" = None, *, using: "Iterable[str]" = ()
     ) -> "Join":
-        """Return ``self JOIN other ON on``; or ``USING (names)``, for columns of one name.
+        """Return ``self JOIN other ON on``, or ``self JOIN other USING (names)``.
 
-        Raises ``ValueError`` without a condition (``cross_join`` says it outright) and for a
-        table that is here already (``table.alias`` gives it another name).
+        Raise ``ValueError`` without a condition (use ``cross_join`` to join without one) and for a
+        table that is in the join already (use ``table.alias`` to rename it).
         """
         return _join(self, " JOIN ", other, on, using)
 
     def left_join(
         self, other: "Source", on: "Expression | None" = None, *, using: "Iterable[str]" = ()
     ) -> "Join":
-        """Return ``self LEFT JOIN other``; the arguments are those of ``join``."""
+        """Return ``self LEFT JOIN other``; the arguments are as in ``join``."""
         return _join(self, " LEFT JOIN ", other, on, using)
 
     def right_join(
         self, other: "Source", on: "Expression | None" = None, *, using: "Iterable[str]" = ()
     ) -> "Join":
-        """Return ``self RIGHT JOIN other``; the arguments are those of ``join``."""
+        """Return ``self RIGHT JOIN other``; the arguments are as in ``join``."""
         return _join(self, " RIGHT JOIN ", other, on, using)
 
     def cross_join(self, other: "Source") -> "Join":
-        """Return ``self CROSS JOIN other``: every row with every row."""
+        """Return ``self CROSS JOIN other``: every row of one with every row of the other."""
         return _join(self, " CROSS JOIN ", other, None, ())
 
     def select(self, *columns: Expression) -> "Select":
-        """Return a SELECT of `columns` from here: columns, aliases or other expressions."""
+        """Return a SELECT of `columns` (columns, aliases or other expressions) from this source."""
         return new_select(self, columns)
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class Source:
 
 
 class Join(Source):
-    """Two sources and how their rows meet."""
+    """Two sources and the condition that joins them."""
 
     __slots__ = ("_kind", "_left", "_on", "_right", "_using")
 
@@ -135,7 +135,7 @@ class Join(Source):
 
 
 class Select(Query):
-    """A SELECT; made by ``table.select``."""
+    """SELECT statement, made by ``table.select``."""
 
     __slots__ = (
         "_comment",
@@ -185,7 +185,7 @@ class Select(Query):
         return node
 
     def where(self, condition: Expression) -> "Select":
-        """Return the statement with `condition` AND what its WHERE was before."""
+        """Return the statement with `condition` added to its WHERE by AND."""
         node = self._copy()
         if self._where is None:
             node._where = predicate("the condition of WHERE", condition)
@@ -194,23 +194,23 @@ class Select(Query):
         return node
 
     def and_where(self, condition: Expression) -> "Select":
-        """Return what ``where`` returns; the name says the AND."""
+        """Return ``where(condition)``; an alias."""
         return self.where(condition)
 
     def replace_where(self, condition: Expression) -> "Select":
-        """Return the statement with `condition` as its WHERE, in place of any before."""
+        """Return the statement with its WHERE replaced by `condition`."""
         node = self._copy()
         node._where = predicate("the condition of WHERE", condition)
         return node
 
     def group_by(self, *terms: Expression) -> "Select":
-        """Return the statement with GROUP BY `terms`, in place of any before."""
+        """Return the statement with its GROUP BY replaced by `terms`."""
         node = self._copy()
         node._group = expressions("GROUP BY", terms)
         return node
 
     def having(self, condition: Expression) -> "Select":
-        """Return the statement with `condition` AND what its HAVING was; it may name aliases."""
+        """Return the statement with `condition`, which can use aliases, added to HAVING by AND."""
         node = self._copy()
         if self._having is None:
             node._having = predicate("the condition of HAVING", condition)
@@ -219,13 +219,13 @@ class Select(Query):
         return node
 
     def replace_having(self, condition: Expression) -> "Select":
-        """Return the statement with `condition` as its HAVING, in place of any before."""
+        """Return the statement with its HAVING replaced by `condition`."""
         node = self._copy()
         node._having = predicate("the condition of HAVING", condition)
         return node
 
     def order_by(self, *terms: "Expression | Ordering") -> "Select":
-        """Return the statement with ORDER BY `terms`, in place of any before."""
+        """Return the statement with its ORDER BY replaced by `terms`."""
         node = self._copy()
         node._order = ordered(terms)
         return node
@@ -237,7 +237,7 @@ class Select(Query):
         return node
 
     def offset(self, count: int) -> "Select":
-        """Return the statement that leaves out its first `count` rows, an int in [0, 2**63)."""
+        """Return the statement with OFFSET `count`, an int in [0, 2**63)."""
         node = self._copy()
         node._offset = check_count("offset", count)
         return node
@@ -249,14 +249,14 @@ class Select(Query):
         return node
 
     def with_shared_lock(self, *, nowait: bool = False, skip_locked: bool = False) -> "Select":
-        """Return the statement that locks its rows against writers; FOR UPDATE stays if set."""
+        """Return the statement with a shared lock on its rows; FOR UPDATE stays if set."""
         return _locked(self, 1, nowait, skip_locked)
 
     def for_update(self, *, nowait: bool = False, skip_locked: bool = False) -> "Select":
-        """Return the statement that locks its rows FOR UPDATE.
+        """Return the statement with FOR UPDATE, which locks its rows.
 
-        A row that another holds is waited for; `nowait` is an error at once instead, and
-        `skip_locked` leaves the row out.
+        The server waits for rows that others have locked. With `nowait` it fails at once instead;
+        with `skip_locked` it omits those rows.
         """
         return _locked(self, 2, nowait, skip_locked)
 
@@ -267,17 +267,17 @@ class Select(Query):
         return node
 
     def with_(self, *queries: Source) -> "Select":
-        """Return the statement with queries of its own before it: WITH ``cte(...)``, ..."""
+        """Return the statement with `queries`, made by ``cte``, added to its WITH."""
         node = self._copy()
         node._with = self._with + named(queries)
         return node
 
     def scalar(self) -> Expression:
-        """Return the query as a value: of one column and at most one row."""
+        """Return the query, which has one column and at most one row, as a value."""
         return scalar_node(self)
 
     def _width(self) -> int:
-        """Return the number of columns, -1 where a star hides it."""
+        """Return the number of columns, or -1 if there is a star among them."""
         for index in range(len(self._list)):
             item = self._list[index]
             if item._is_star():
@@ -314,7 +314,7 @@ class Select(Query):
         if self._distinct:
             text.put("DISTINCT ")
         if not self._list:
-            raise ValueError("SELECT of nothing: give select() at least one column")
+            raise ValueError("SELECT needs at least one column: pass it to select()")
         for index in range(len(self._list)):
             if index:
                 text.put(",")
@@ -384,7 +384,7 @@ def _join(left: Source, kind: str, right: object, on: object, using: object) -> 
         raise ValueError(f"joins may nest at most {MAX_DEPTH} levels")
     for name in other._names:
         if name in left._names:
-            raise ValueError(f"table {name} is in the join already: join it as table.alias(name)")
+            raise ValueError(f"table {name} is in the join already: join table.alias(name) instead")
     node._names = left._names + other._names
     return node
 
@@ -397,14 +397,14 @@ def _using(kind: str, on: object, using: "Any") -> "tuple[str, ...]":
     if on is not None and names:
         raise ValueError("a join has either on or using, not both")
     if on is None and not names and kind != " CROSS JOIN ":
-        raise ValueError("a join needs a condition: give on or using, or say cross_join()")
+        raise ValueError("a join needs a condition: pass on or using, or call cross_join()")
     return names
 
 
 def named(queries: "tuple[Source, ...]") -> "tuple[Source, ...]":
-    """Return `queries` if they may stand in WITH, at least one."""
+    """Return `queries` if there is at least one and WITH accepts all."""
     if not queries:
-        raise ValueError("WITH of nothing: give with_() at least one query")
+        raise ValueError("WITH needs at least one query")
     for query in queries:
         if not isinstance(query, Source):
             raise TypeError(f"queries of with_() must be made by cte(), got {shown(query)}")
@@ -422,7 +422,7 @@ def _locked(select: Select, lock: int, nowait: bool, skip_locked: bool) -> Selec
 
 
 def write_with(out: Renderer, tables: "tuple[Source, ...]") -> int:
-    """Write WITH and the queries that it names, which may be read from there on."""
+    """Write WITH and its queries, and bring their names into scope."""
     out.text.put("WITH ")
     for index in range(len(tables)):
         if index:
@@ -435,7 +435,7 @@ def write_with(out: Renderer, tables: "tuple[Source, ...]") -> int:
 
 
 def output_names(select: Select) -> "tuple[str, ...]":
-    """Return the names of a SELECT's columns, of those that have one."""
+    """Return the names of those columns of a SELECT that have one."""
     return tuple([column.name for column in select._list if hasattr(column, "name")])
 
 

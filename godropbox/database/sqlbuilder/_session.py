@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""LOCK TABLES, UNLOCK TABLES and SET GTID_NEXT: MySQL's statements about the session."""
+"""MySQL's session statements: LOCK TABLES, UNLOCK TABLES and SET GTID_NEXT."""
 
 from . import _grammar
 from ._names import shown
@@ -11,24 +11,24 @@ __all__ = ["GtidNext", "LockTables", "UnlockTables", "gtid_next", "lock_tables",
 
 
 class LockTables(Statement):
-    """LOCK TABLES; made by ``lock_tables``."""
+    """LOCK TABLES statement, made by ``lock_tables``."""
 
     __slots__ = ("_locks",)
 
     _locks: "tuple[tuple[TableSource, str], ...]"
 
     def read(self, table: TableSource) -> "LockTables":
-        """Return the statement that also locks `table` for reading."""
+        """Return the statement with a read lock of `table` added."""
         return _locked(self, table, " READ")
 
     def write(self, table: TableSource) -> "LockTables":
-        """Return the statement that also locks `table` for writing."""
+        """Return the statement with a write lock of `table` added."""
         return _locked(self, table, " WRITE")
 
     def _write_statement(self, out: Renderer) -> int:
         out.need(_grammar.IN_MYSQL, "LOCK TABLES")
         if not self._locks:
-            raise ValueError("LOCK TABLES of nothing: give read() or write() a table")
+            raise ValueError("LOCK TABLES needs at least one table: call read() or write()")
         out.text.put("LOCK TABLES ")
         first = True
         for table, word in self._locks:
@@ -41,7 +41,7 @@ class LockTables(Statement):
 
 
 class UnlockTables(Statement):
-    """UNLOCK TABLES; made by ``unlock_tables``."""
+    """UNLOCK TABLES statement, made by ``unlock_tables``."""
 
     __slots__ = ()
 
@@ -52,7 +52,7 @@ class UnlockTables(Statement):
 
 
 class GtidNext(Statement):
-    """SET GTID_NEXT; made by ``gtid_next``."""
+    """SET GTID_NEXT statement, made by ``gtid_next``."""
 
     __slots__ = ("_gno", "_sid")
 
@@ -66,22 +66,21 @@ class GtidNext(Statement):
 
 
 def lock_tables() -> LockTables:
-    """Return a LOCK TABLES of nothing yet: ``lock_tables().read(a).write(b)``."""
+    """Return LOCK TABLES without tables; add them: ``lock_tables().read(a).write(b)``."""
     node = LockTables.__new__(LockTables)
     node._locks = ()
     return node
 
 
 def unlock_tables() -> UnlockTables:
-    """Return UNLOCK TABLES, which releases every lock of the session."""
+    """Return UNLOCK TABLES, which releases all table locks of the session."""
     return UnlockTables.__new__(UnlockTables)
 
 
 def gtid_next(sid: bytes, gno: int) -> GtidNext:
-    """Return the statement that says which GTID the next transaction has.
+    """Return the statement that sets the GTID of the next transaction.
 
-    `sid` is the source's UUID, 16 bytes; `gno` the number of the transaction, an int in
-    [0, 2**64).
+    `sid` is the source's UUID, 16 bytes. `gno` is the transaction's number, an int in [0, 2**64).
     """
     if not isinstance(sid, (bytes, bytearray, memoryview)):
         raise TypeError(f"sid must be bytes, got {shown(sid)}")
@@ -90,7 +89,7 @@ def gtid_next(sid: bytes, gno: int) -> GtidNext:
         raise ValueError(f"sid must be 16 bytes, got {len(digits) // 2}")
     if not isinstance(gno, int) or isinstance(gno, bool):
         raise TypeError(f"gno must be an int, got {shown(gno)}")
-    gno = int.__int__(gno)  # whatever a subclass says it is
+    gno = int.__int__(gno)  # a subclass may override __int__
     if not 0 <= gno < 1 << 64:
         raise ValueError(f"gno must be an int in [0, 2**64), got {gno}")
     node = GtidNext.__new__(GtidNext)

@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
-"""What every statement can do: become text, or text and parameters, or a prepared form.
+"""Base classes of statements: render as text, as text and parameters, or as a prepared statement.
 
-Statements are immutable. How one is written is its own business; here are the ways to ask.
+Statements are immutable; each subclass writes itself.
 """
 
 from ._prepared import Prepared, prepared
@@ -20,7 +20,7 @@ __all__ = ["Query", "Statement"]
 
 
 class Statement:
-    """A SQL statement, as a value: its methods return new statements."""
+    """SQL statement; its methods return new statements and leave it unchanged."""
 
     __slots__ = ()
 
@@ -35,15 +35,15 @@ class Statement:
         mode: "SqlMode | None" = None,
         tags: "Mapping[str, str] | None" = None,
     ) -> str:
-        """Return the statement's text, values as literals, tables qualified by `database`.
+        """Return the statement's text with literals, and with tables qualified by `database`.
 
-        `database` is the shard: a MySQL database, a SQLite schema (``main``), a PostgreSQL
-        schema. `dialect` is ``mysql``, ``sqlite`` or ``postgresql``; `mode` is the ``SqlMode`` of
-        the session that will run the text, needed where it has NO_BACKSLASH_ESCAPES. `tags` end
-        up in a comment at the end, as sqlcommenter writes them.
+        `database` is the shard: a MySQL database, a SQLite schema (``main``) or a PostgreSQL
+        schema. `dialect` is ``mysql``, ``sqlite`` or ``postgresql``. `mode` is the ``SqlMode`` of
+        the session that will run the text; pass it if that has NO_BACKSLASH_ESCAPES. `tags` become
+        a comment at the end, in sqlcommenter's format.
 
-        Raises ``ValueError`` or ``TypeError`` for what may not become SQL, and
-        ``UnsupportedFeature`` for what the dialect cannot say.
+        Raise ``ValueError`` or ``TypeError`` for a statement that is incomplete or unsafe, and
+        ``UnsupportedFeature`` for a feature that the dialect lacks.
         """
         out = new_renderer(database, dialect, mode)
         self._write_statement(out)
@@ -60,11 +60,11 @@ class Statement:
         mode: "SqlMode | None" = None,
         tags: "Mapping[str, str] | None" = None,
     ) -> "tuple[str, tuple[object, ...] | dict[str, object]]":
-        """Return the statement's text and its parameters, for a DB-API cursor's ``execute``.
+        """Return the statement's text and parameters for a DB-API cursor's ``execute``.
 
         `paramstyle` is the driver's: ``format``, ``qmark`` or ``numeric`` give a tuple of
-        parameters; ``named`` or ``pyformat`` give a dict. A list after IN becomes one parameter
-        an element. The other arguments and what is raised are as in ``sql``.
+        parameters, ``named`` or ``pyformat`` a dict. Each element of a list after IN becomes one
+        parameter. The other arguments and the errors are as in ``sql``.
         """
         out = new_renderer(database, dialect, mode)
         out.bind_to(paramstyle)
@@ -85,10 +85,10 @@ class Statement:
         mode: "SqlMode | None" = None,
         tags: "Mapping[str, str] | None" = None,
     ) -> Prepared:
-        """Return the statement rendered once, to be filled many times through its slots.
+        """Render the statement once, to fill its slots many times.
 
-        With a `paramstyle` it is filled by ``bind(**values)``, otherwise by ``sql(**values)``.
-        The other arguments and what is raised are as in ``sql``.
+        Fill the result with ``bind(**values)`` if you pass `paramstyle`, otherwise with
+        ``sql(**values)``. The other arguments and the errors are as in ``sql``.
         """
         out = new_renderer(database, dialect, mode)
         out.slots = []
@@ -111,7 +111,7 @@ class Statement:
 
 
 class Query(Statement):
-    """A statement with rows to read: what a subquery is made of."""
+    """Statement that returns rows and can be a subquery."""
 
     __slots__ = ()
 

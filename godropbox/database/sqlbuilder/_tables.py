@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
-"""Tables: a name, columns, and the way from there to every statement.
+"""Tables: their names, their columns, and the methods that start statements.
 
-A table is declared once and never changes: ``alias`` and the index hints return others.
+A table never changes: ``alias`` and the index hints return new tables.
 """
 
 from ..._kernels._identity import refuse_copies
@@ -24,12 +24,12 @@ __all__ = ["Columns", "Subquery", "Table", "TableSource", "cte", "subquery", "un
 
 
 class Columns:
-    """The columns of a table by name: ``table.c.name`` or ``table.c["name"]``."""
+    """Columns of a table by name: ``table.c.name`` or ``table.c["name"]``."""
 
     __reduce_ex__ = refuse_copies
 
-    # Of the class, which each table has of its own: a dict of the instance that is looked into
-    # would cost every access its fast path.
+    # Kept in the class, because reading the instance's dict would make CPython drop the fast path
+    # for attributes. Each table has its own class.
     __columns__: "dict[str, Column]" = {}  # noqa: RUF012  # ClassVar would import typing
 
     def __getitem__(self, name: str) -> Column:
@@ -49,7 +49,7 @@ class Columns:
 
 
 class TableSource(Source):
-    """What a table writes of itself."""
+    """Base class of tables: writes the table in FROM and as a target."""
 
     __slots__ = ("_alias", "_all", "_hint", "_quoted", "_table", "_ticked")
 
@@ -74,9 +74,9 @@ class TableSource(Source):
         return 0
 
     def _write_target(self, out: Renderer) -> int:
-        # An index hint is about reading: INSERT, DELETE and LOCK have no place for one.
+        # INSERT, DELETE and LOCK accept no index hint.
         if self._alias is not None:
-            raise ValueError(f"write to table {self._table} itself, not to its alias")
+            raise ValueError(f"write to table {self._table}, not to its alias {self._alias}")
         return out.table(self._ticked, self._quoted)
 
     @property
@@ -90,30 +90,30 @@ class TableSource(Source):
         return star_node(self._names[0])
 
     def insert(self, *columns: Column) -> Insert:
-        """Return an INSERT into `columns`, which has no rows yet."""
+        """Return an INSERT into `columns`, without rows yet."""
         return new_insert(self, columns, "INSERT ")
 
     def replace(self, *columns: Column) -> Insert:
-        """Return a REPLACE into `columns`, which has no rows yet."""
+        """Return a REPLACE into `columns`, without rows yet."""
         return new_insert(self, columns, "REPLACE ")
 
     def update(self) -> Update:
-        """Return an UPDATE that sets nothing yet."""
+        """Return an UPDATE, without assignments yet."""
         return new_update(self)
 
     def delete(self) -> Delete:
-        """Return a DELETE; it needs a WHERE, or ``all_rows()``."""
+        """Return a DELETE; it needs ``where()`` or ``all_rows()``."""
         return new_delete(self)
 
 
 class Table(TableSource):
-    """A table of the database, declared with its columns.
+    """Table of the database, declared with its columns.
 
     >>> sfj = Table("sfj", IntColumn("ns_id"), StrColumn("filename"))
     >>> sfj.select(sfj.c.filename).where(sfj.c.ns_id == 456).sql("shard1")
     'SELECT `sfj`.`filename` FROM `shard1`.`sfj` WHERE `sfj`.`ns_id`=456'
 
-    Raises ``ValueError`` for a bad name, no columns, or two columns of one name.
+    Raise ``ValueError`` for an invalid name, no columns, or two columns with the same name.
     """
 
     __slots__ = ("c",)
@@ -135,27 +135,27 @@ class Table(TableSource):
             raise ValueError(f"table {checked} has two columns named {twice}")
 
     def alias(self, name: str) -> "Table":
-        """Return the table under another name, with columns of its own: for self joins."""
+        """Return the table under another name and with its own columns, for self joins."""
         node = Table.__new__(Table)
         fill(node, self.name, check_name("alias", name), None, self.columns)
         node.c = columns_of(name, node.columns)
         return node
 
     def use_index(self, *names: str) -> "Table":
-        """Return the table with the hint USE INDEX; its columns are those of this one."""
+        """Return the table with the hint USE INDEX and the same columns."""
         return self._hinted("USE", names)
 
     def force_index(self, *names: str) -> "Table":
-        """Return the table with the hint FORCE INDEX; its columns are those of this one."""
+        """Return the table with the hint FORCE INDEX and the same columns."""
         return self._hinted("FORCE", names)
 
     def ignore_index(self, *names: str) -> "Table":
-        """Return the table with the hint IGNORE INDEX; its columns are those of this one."""
+        """Return the table with the hint IGNORE INDEX and the same columns."""
         return self._hinted("IGNORE", names)
 
     def _hinted(self, word: str, names: "tuple[str, ...]") -> "Table":
         if not names:
-            raise ValueError(f"{word} INDEX must be given at least one index")
+            raise ValueError(f"{word} INDEX needs at least one index")
         quoted = ",".join([f"`{check_name('index name', name)}`" for name in names])
         node = Table.__new__(Table)
         hint(node, self, f" {word} INDEX ({quoted})")
@@ -166,8 +166,7 @@ class Table(TableSource):
 def columns_of(owner: str, columns: "Iterable[Column]") -> Columns:
     """Return the namespace of `columns`.
 
-    It has a class of its own, whose name lets Python's message about an unknown attribute tell
-    the table.
+    It has its own class, so that Python's message about an unknown attribute names the table.
     """
     named = {column.name: column for column in columns}
     space: Columns = type(f"{owner}.c", (Columns,), {"__columns__": named})()
@@ -183,7 +182,7 @@ def fill(
     hint: "str | None",
     columns: "tuple[Column, ...]",
 ) -> int:
-    """Set what a new table is."""
+    """Initialize a new table."""
     owner = name if alias is None else alias
     node._level = 1
     node._names = (owner,)
@@ -197,7 +196,7 @@ def fill(
 
 
 def hint(node: TableSource, table: TableSource, text: str) -> int:
-    """Make a new table one that is `table` with an index hint after its others."""
+    """Initialize a new table as `table` with one more index hint."""
     node._level = 1
     node._names = table._names
     node._table = table._table
@@ -210,7 +209,7 @@ def hint(node: TableSource, table: TableSource, text: str) -> int:
 
 
 class Subquery(NamedQuery):
-    """A query with a name, whose columns are read as ``query.c.name``."""
+    """Named query, whose columns are ``query.c.name``."""
 
     __slots__ = ("c",)
 
@@ -222,17 +221,17 @@ class Subquery(NamedQuery):
 
 
 def subquery(name: str, query: Query) -> Subquery:
-    """Return `query` as a source for FROM, with a name: ``(SELECT ...) AS name``."""
+    """Return `query` as a named source for FROM: ``(SELECT ...) AS name``."""
     return Subquery(name, query, False)
 
 
 def cte(name: str, query: Query) -> Subquery:
-    """Return `query` as a source with a name that ``with_`` introduces, to be read many times."""
+    """Return `query` as a common table expression, to pass to ``with_`` and then read from."""
     return Subquery(name, query, True)
 
 
 def union(*selects: Select) -> Union:
-    """Return the UNION of `selects`: rows that differ, in no order."""
+    """Return the UNION of `selects`: distinct rows, in no order."""
     return new_union(selects, False)
 
 

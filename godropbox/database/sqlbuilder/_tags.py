@@ -1,7 +1,7 @@
 """Query tags: a comment at the end of a statement, in the format of sqlcommenter.
 
-Keys and values are percent-encoded, so that whatever they hold, no comment can end early and no
-quote can open. The format: https://google.github.io/sqlcommenter/spec/.
+Keys and values are percent-encoded, so that they can neither end the comment nor open a quote. The
+format: https://google.github.io/sqlcommenter/spec/.
 """
 
 from ._names import shown
@@ -24,7 +24,7 @@ def _encoded(what: str, value: object) -> str:
 
 
 def tags_text(tags: "Mapping[str, str]") -> str:
-    """Return `tags`, sorted by key, as a comment for the end of a statement."""
+    """Return `tags`, sorted by key, as a comment."""
     if not hasattr(tags, "items"):
         raise TypeError(f"tags must be a mapping of str to str, got {shown(tags)}")
     pairs = sorted([(_encoded("a tag's key", key), value) for key, value in tags.items()])

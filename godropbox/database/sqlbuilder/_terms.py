@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
-"""The expressions that functions build: calls, CASE, CAST, aliases, windows, subqueries, slots.
+"""Expressions that functions build: calls, CASE, CAST, aliases, windows, slots.
 
-What operators build is in ``_nodes``. The public functions are in ``functions``.
+``_nodes`` has the nodes that operators build, ``functions`` the public functions.
 """
 
 from . import _grammar
@@ -52,7 +52,7 @@ POSTGRESQL = _grammar.POSTGRESQL
 
 
 class Literal(Expression):
-    """A plain value, where an expression is asked for."""
+    """Plain value as an expression."""
 
     __slots__ = ("_value",)
 
@@ -74,9 +74,9 @@ class Literal(Expression):
 
 
 class Alias(Expression):
-    """An expression of the select list and the name it has there.
+    """Expression with a name, for a select list.
 
-    In GROUP BY, HAVING and ORDER BY of that SELECT it stands for the name.
+    In the GROUP BY, HAVING and ORDER BY of that SELECT, it is just the name.
     """
 
     __slots__ = ("_name", "_term")
@@ -86,13 +86,13 @@ class Alias(Expression):
 
     @property
     def name(self) -> str:
-        """The name."""
+        """The alias."""
         return self._name
 
     def _write(self, out: Renderer) -> int:
         if out.aliases is None:
             raise ValueError(
-                f"alias {self._name} stands only in a select list, GROUP BY, HAVING and ORDER BY"
+                f"alias {self._name} works only in a select list, GROUP BY, HAVING and ORDER BY"
             )
         for item in out.aliases:
             if isinstance(item, Alias):
@@ -109,7 +109,7 @@ class Alias(Expression):
 
 
 class Call(Expression):
-    """A function call, with DISTINCT and a FILTER-free argument list."""
+    """Function call, optionally with DISTINCT."""
 
     __slots__ = ("_arguments", "_distinct", "_name")
 
@@ -136,7 +136,7 @@ class Call(Expression):
 
 
 class Over(Expression):
-    """A window function."""
+    """Window function."""
 
     __slots__ = ("_call", "_order", "_partition")
 
@@ -159,7 +159,7 @@ class Over(Expression):
 
 
 class Interval(Expression):
-    """A span of time to add to a moment or take from it."""
+    """INTERVAL to add to a time or subtract from it."""
 
     __slots__ = ("_exact", "_microseconds")
 
@@ -172,7 +172,7 @@ class Interval(Expression):
         seconds, micros = divmod(size, 1000000)
         hours, rest = divmod(seconds, 3600)
         sign = "-" if self._microseconds < 0 else ""
-        # A driver may take a colon for a parameter; either dialect reads other words as well.
+        # A driver may read a colon as a parameter; both dialects accept text without colons.
         if out.dialect == POSTGRESQL and out.binding:
             out.text.put(f"INTERVAL '{sign}{seconds}.{micros:06} seconds'")
         elif out.dialect == POSTGRESQL:
@@ -186,7 +186,7 @@ class Interval(Expression):
 
 
 class Tuple(Expression):
-    """A row of values: ``(a,b)``."""
+    """Row of values: ``(a,b)``."""
 
     __slots__ = ("_items",)
 
@@ -210,7 +210,7 @@ class Tuple(Expression):
 
 
 class Case(Expression):
-    """``CASE WHEN ... THEN ... ELSE ... END``; and ``IF(...)``, which is one in MySQL's words."""
+    """``CASE WHEN ... THEN ... ELSE ... END``, or MySQL's ``IF(...)``."""
 
     __slots__ = ("_default", "_if", "_pairs")
 
@@ -235,7 +235,7 @@ class Case(Expression):
 
 
 class Values(Expression):
-    """The value that an INSERT would have put in a column, in its ON DUPLICATE KEY UPDATE."""
+    """Value that INSERT tried to put in a column, in its ON DUPLICATE KEY UPDATE."""
 
     __slots__ = ("_column",)
 
@@ -276,7 +276,7 @@ class Cast(Expression):
 
 
 class Star(Expression):
-    """``*``, or all columns of one table."""
+    """``*``, or ``table.*``."""
 
     __slots__ = ("_owner",)
 
@@ -296,7 +296,7 @@ class Star(Expression):
 
 
 class Slot(Expression):
-    """A place for a value that a prepared statement is given later."""
+    """Slot of a prepared statement, filled with a value later."""
 
     __slots__ = ("_place",)
 
@@ -321,7 +321,7 @@ class Slot(Expression):
 
 
 def write_operands(out: Renderer, items: "tuple[object, ...]") -> int:
-    """Write operands with commas between them."""
+    """Write operands, separated by commas."""
     for index in range(len(items)):
         if index:
             out.text.put(",")
@@ -330,7 +330,7 @@ def write_operands(out: Renderer, items: "tuple[object, ...]") -> int:
 
 
 def made(node: Expression, kind: int, depth: int) -> int:
-    """Set what every new term needs: its kind and its depth; terms hold together by themselves."""
+    """Set the kind and the depth of a new term, and the precedence that all terms have."""
     node._prec = ATOM
     node._kind = kind
     node._depth = depth
@@ -373,7 +373,7 @@ def call(name: str, arguments: "tuple[object, ...]", distinct: bool) -> Call:
 def over_node(
     function: Expression, partition: "tuple[object, ...]", order: "tuple[object, ...]"
 ) -> Expression:
-    """Return a call as a window function."""
+    """Return the call `function` as a window function."""
     node = Over.__new__(Over)
     node._call = as_call(function)
     for term in partition:
@@ -386,14 +386,14 @@ def over_node(
 
 
 def as_call(node: Expression) -> Call:
-    """Return `node`, which must be a call."""
+    """Return `node` if it is a call, or raise ``TypeError``."""
     if not isinstance(node, Call):
         raise TypeError(f"only a function call has a window, got {node!r}")
     return node
 
 
 def interval_node(microseconds: int, exact: bool) -> Expression:
-    """Return an interval of so many microseconds."""
+    """Return an interval of `microseconds`."""
     node = Interval.__new__(Interval)
     node._microseconds = microseconds
     node._exact = exact
@@ -404,7 +404,7 @@ def interval_node(microseconds: int, exact: bool) -> Expression:
 def tuple_node(items: "tuple[object, ...]") -> Expression:
     """Return ``(a,b,...)``."""
     if not items:
-        raise ValueError("a tuple of nothing: give tuple_() at least one element")
+        raise ValueError("tuple_() needs at least one element")
     node = Tuple.__new__(Tuple)
     node._items = tuple([operand(item) for item in items])
     made(node, ODD_VALUE, depth_of(node._items) + 1)
@@ -412,7 +412,7 @@ def tuple_node(items: "tuple[object, ...]") -> Expression:
 
 
 def case_node(pairs: "tuple[object, ...]", default: object, short: bool) -> Expression:
-    """Return CASE over `pairs`, which are condition, value, condition, value and so on."""
+    """Return CASE for `pairs`, a flat tuple: condition, value, condition, value and so on."""
     node = Case.__new__(Case)
     items: list[object] = []
     for index in range(0, len(pairs), 2):
@@ -436,7 +436,7 @@ def values_node(column: object) -> Expression:
 
 
 def cast_node(value: object, names: "tuple[str, ...]") -> Expression:
-    """Return a cast to the type that `names` gives for each dialect."""
+    """Return a cast to the type that `names` holds for each dialect."""
     node = Cast.__new__(Cast)
     node._operand = operand(value)
     node._names = names
@@ -453,7 +453,7 @@ def star_node(owner: "str | None") -> Expression:
 
 
 def slot_node(name: str, kind: type, nullable: bool, many: bool) -> Slot:
-    """Return a slot for values of a type."""
+    """Return a slot for values of class `kind`."""
     node = Slot.__new__(Slot)
     node._place = new_place(check_name("slot name", name), kind, nullable, many)
     made(node, ODD_VALUE if nullable else VALUE, 1)

@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""UNION, and queries with a name: in FROM, and in WITH."""
+"""UNION, and named queries for FROM and WITH."""
 
 from . import _grammar
 from ._clauses import Ordering, ordered, unordered, write_limit, write_list
@@ -18,7 +18,7 @@ MAX_DEPTH = _grammar.MAX_DEPTH
 
 
 class Union(Query):
-    """SELECTs one after another; made by ``union`` and ``union_all``."""
+    """UNION of SELECTs, made by ``union`` and ``union_all``."""
 
     __slots__ = ("_all", "_limit", "_offset", "_order", "_selects", "_with")
 
@@ -40,9 +40,10 @@ class Union(Query):
         return node
 
     def order_by(self, *terms: "Expression | Ordering") -> "Union":
-        """Return the statement with ORDER BY `terms`: columns and aliases of the first SELECT.
+        """Return the statement with its ORDER BY replaced by `terms`.
 
-        They are written without their table, which SQL does not know outside its SELECT.
+        They are columns and aliases of the first SELECT, written without their table, which SQL
+        does not know outside its SELECT.
         """
         node = self._copy()
         node._order = ordered(terms)
@@ -56,13 +57,13 @@ class Union(Query):
         return node
 
     def with_(self, *queries: Source) -> "Union":
-        """Return the statement with queries of its own before it: WITH ``cte(...)``, ..."""
+        """Return the statement with `queries`, made by ``cte``, added to its WITH."""
         node = self._copy()
         node._with = self._with + named(queries)
         return node
 
     def scalar(self) -> Expression:
-        """Return the query as a value: of one column and at most one row."""
+        """Return the query, which has one column and at most one row, as a value."""
         return scalar_node(self)
 
     def limit(self, count: int) -> "Union":
@@ -72,7 +73,7 @@ class Union(Query):
         return node
 
     def offset(self, count: int) -> "Union":
-        """Return the statement that leaves out its first `count` rows, an int in [0, 2**63)."""
+        """Return the statement with OFFSET `count`, an int in [0, 2**63)."""
         node = self._copy()
         node._offset = check_count("offset", count)
         return node
@@ -137,7 +138,7 @@ class Union(Query):
 
 
 class NamedQuery(Source):
-    """What a query with a name writes of itself, in FROM and in WITH."""
+    """Query with a name, which writes itself in FROM or in WITH."""
 
     __slots__ = ("_all", "_query", "_shared")
 
@@ -160,7 +161,7 @@ class NamedQuery(Source):
 
     def _write_definition(self, out: Renderer) -> int:
         if not self._shared:
-            raise ValueError(f"query {self._names[0]} stands in FROM; with_() takes cte(...)")
+            raise ValueError(f"query {self._names[0]} is for FROM; pass cte(...) to with_()")
         out.name(self._names[0])
         out.text.put(" AS ")
         return self._write_body(out)
@@ -176,9 +177,9 @@ class NamedQuery(Source):
 
 
 def new_union(selects: "tuple[object, ...]", every: bool) -> Union:
-    """Return the UNION, or with `every` the UNION ALL, of `selects`."""
+    """Return the UNION of `selects`, or with `every` the UNION ALL."""
     if not selects:
-        raise ValueError("UNION of nothing: give it at least one SELECT")
+        raise ValueError("UNION needs at least one SELECT")
     node = Union.__new__(Union)
     width = -1
     taken: list[Select] = []
@@ -187,10 +188,12 @@ def new_union(selects: "tuple[object, ...]", every: bool) -> Union:
             raise TypeError(f"selects must be SELECTs, got {shown(item)}")
         select = item
         if select._order and select._limit < 0 and len(selects) > 1:
-            raise ValueError("a SELECT of a UNION must have LIMIT if it has ORDER BY")
+            raise ValueError("a SELECT in a UNION must have LIMIT if it has ORDER BY")
         own = select._width()
         if min(own, width) >= 0 and own != width:
-            raise ValueError(f"SELECTs of a UNION must have as many columns, got {width} and {own}")
+            raise ValueError(
+                f"SELECTs in a UNION must have the same number of columns, got {width} and {own}"
+            )
         width = own
         taken.append(select)
     node._selects = tuple(taken)
@@ -201,7 +204,7 @@ def new_union(selects: "tuple[object, ...]", every: bool) -> Union:
 
 
 def name_query(node: NamedQuery, name: str, query: object, shared: bool) -> int:
-    """Make a new source of `query`: with a name, in FROM or `shared` in WITH."""
+    """Initialize a source with `query` and its name, for WITH if `shared`, else for FROM."""
     if isinstance(query, Select):
         select = query
     elif isinstance(query, Union):
@@ -211,7 +214,7 @@ def name_query(node: NamedQuery, name: str, query: object, shared: bool) -> int:
         raise TypeError(f"query must be a SELECT or a UNION, got {shown(query)}")
     names = output_names(select)
     if len(names) < len(select._list):
-        raise ValueError(f"query {name} must have names for all its columns: use alias()")
+        raise ValueError(f"all columns of query {name} must have names: use alias()")
     node._names = (name,)
     node._query = query
     node._shared = shared

@@ -1,7 +1,7 @@
-"""The plain values that stand in expressions: what is taken, and what is searched by ``in_``.
+"""Checks of plain values as operands and as the list of ``in_``.
 
-Only the rarer types come here; ints, floats, strings, bools and None are dealt with in place.
-Which plain value one stands for is decided by the ``sqltext`` kernel alone.
+Callers handle ints, floats, strings, bools and None themselves; only the rarer types come here. The
+``sqltext`` kernel converts them to plain values.
 """
 
 from godropbox._kernels import sqltext
@@ -14,18 +14,18 @@ __all__ = ["checked_values", "plain_operand", "searched"]
 
 
 def plain_operand(value: object) -> object:
-    """Return the plain value that `value` stands for, or raise if it has no literal."""
+    """Return `value` as a plain value, or raise if it has no literal."""
     try:
         return sqltext.plain_value(value)
     except TypeError:
         raise TypeError(
-            f"an operand must be an expression or a value with a literal, got {shown(value)} "
+            f"an operand must be an expression or a value that has a literal, got {shown(value)} "
             f"({type(value).__name__})"
         ) from None
 
 
 def checked_values(values: object, nodes: "tuple[type, ...]") -> object:
-    """Return what ``in_`` searches: a node as it is, any other iterable as a tuple."""
+    """Return the right side of ``in_``: a node unchanged, any other iterable as a tuple."""
     if isinstance(values, nodes):
         return values
     if isinstance(values, (str, bytes, bytearray, memoryview)) or not hasattr(
@@ -39,9 +39,9 @@ def checked_values(values: object, nodes: "tuple[type, ...]") -> object:
 
 
 def searched(values: "tuple[object, ...]", width: int, what: str) -> "tuple[object, ...]":
-    """Return the plain values that are looked in, rows of `width` if that is not negative.
+    """Return the list of ``in_`` as plain values, or as rows of `width` unless that is -1.
 
-    A left side of unknown width, -1, is compared with rows if the first value is one.
+    With -1, the unknown width of a left side, the values are rows if the first one is.
     """
     if width < 0 and values and isinstance(values[0], (tuple, list)):
         width = len(values[0])
@@ -59,8 +59,7 @@ def searched(values: "tuple[object, ...]", width: int, what: str) -> "tuple[obje
             raise TypeError(f"values[{index}] must be a row, a tuple, got {shown(value)}")
         if len(value) != width:
             raise ValueError(
-                f"values[{index}] must have {width} values, as the row that is looked for, "
-                f"got {len(value)}"
+                f"values[{index}] must have {width} values like the left side, got {len(value)}"
             )
         taken.append(tuple([_searched(item, what) for item in value]))
     return tuple(taken)
@@ -76,7 +75,7 @@ def _searched(value: object, what: str) -> object:
         ) from None
     if plain is None:
         raise ValueError(
-            f"{what} a list with None is never true for it: leave None out, and add is_null() or "
+            f"{what} never matches None in its list: leave None out, and add is_null() or "
             "is_not_null()"
         )
     return plain

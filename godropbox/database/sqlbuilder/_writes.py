@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
 """INSERT, REPLACE, UPDATE and DELETE.
 
-They are made by a table's methods and write to that one table.
+A table's methods make them, and they write to that table only.
 """
 
 from . import _grammar
@@ -27,7 +27,7 @@ POSTGRESQL = _grammar.POSTGRESQL
 
 
 class Insert(Statement):
-    """An INSERT or a REPLACE; made by ``table.insert`` and ``table.replace``."""
+    """INSERT or REPLACE statement, made by ``table.insert`` and ``table.replace``."""
 
     __slots__ = (
         "_columns",
@@ -45,7 +45,7 @@ class Insert(Statement):
     _comment: "str | None"
     _ignore: bool
     _query: "Query | None"
-    _rows: "tuple[Any, Any, bool] | None"  # the like for the rows before, rows, if all are plain
+    _rows: "tuple[Any, Any, bool] | None"  # earlier rows (same form), rows, whether all are plain
     _table: Source
     _target: "tuple[Column, ...]"
     _updates: "tuple[object, ...]"  # column, value, column, value and so on
@@ -65,24 +65,24 @@ class Insert(Statement):
         return node
 
     def row(self, *values: object) -> "Insert":
-        """Return the statement with one more row, of plain values or expressions.
+        """Return the statement with one more row of plain values or expressions.
 
-        Raises ``ValueError`` for another number of values than there are columns.
+        Raise ``ValueError`` unless there is one value per column.
         """
         return _with_rows(self, (values,))
 
     def rows(self, rows: "Iterable[Iterable[object]]") -> "Insert":
-        """Return the statement with more rows, each an iterable as for ``row``."""
+        """Return the statement with more rows, each an iterable of values as in ``row``."""
         if isinstance(rows, (str, bytes)) or not hasattr(type(rows), "__iter__"):
             raise TypeError(f"rows must be an iterable of rows, got {shown(rows)}")
         return _with_rows(self, tuple(rows))
 
     def from_select(self, query: Query) -> "Insert":
-        """Return the statement that inserts the rows of `query`, which has as many columns."""
+        """Return the statement with the rows of `query`, which must have as many columns."""
         if not isinstance(query, Query):
             raise TypeError(f"query must be a SELECT or a UNION, got {shown(query)}")
         if self._query is not None:
-            raise ValueError("the INSERT has a query already: give it one, a UNION perhaps")
+            raise ValueError("the INSERT has a query already: combine both with union_all()")
         node = self._copy()
         node._query = query
         width = node._query._width()
@@ -91,28 +91,28 @@ class Insert(Statement):
         return node
 
     def on_duplicate_key_update(self, column: Column, value: object) -> "Insert":
-        """Return the statement that sets `column` to `value` in a row that exists already.
+        """Return the statement that sets `column` to `value` in a row that already exists.
 
-        ``values(column)`` stands for the value that would have been inserted. Elsewhere than in
-        MySQL this is ON CONFLICT, for which PostgreSQL needs ``conflict_target``.
+        ``values(column)`` is the value that INSERT tried to write. SQLite and PostgreSQL use
+        ON CONFLICT, for which PostgreSQL needs ``conflict_target``.
         """
         node = self._copy()
         node._updates = (*node._updates, own_column(self._table, column), operand(value))
         return node
 
     def conflict_target(self, *columns: Column) -> "Insert":
-        """Return the statement that takes a row for existing by `columns`, a unique key.
+        """Return the statement that detects existing rows by `columns`, a unique key.
 
-        MySQL looks at every unique key, whatever is said here.
+        MySQL ignores this and checks every unique key.
         """
         if not columns:
-            raise ValueError("conflict_target() must be given at least one column")
+            raise ValueError("conflict_target() needs at least one column")
         node = self._copy()
         node._target = tuple([own_column(self._table, column) for column in columns])
         return node
 
     def ignore_duplicates(self, ignore: bool = True) -> "Insert":
-        """Return the statement that leaves a row that exists already as it is."""
+        """Return the statement that skips rows that already exist."""
         if not isinstance(ignore, bool):
             raise TypeError(f"ignore must be a bool, got {shown(ignore)}")
         node = self._copy()
@@ -136,7 +136,7 @@ class Insert(Statement):
         if self._word == "REPLACE ":
             out.need(_grammar.IN_MYSQL | _grammar.IN_SQLITE, "REPLACE")
             if self._updates:
-                raise ValueError("REPLACE has no on_duplicate_key_update(): it replaces the row")
+                raise ValueError("REPLACE cannot have on_duplicate_key_update(): it replaces rows")
         self._table._write_target(out)
         out.scope = self._table._names
         text.put(" (")
@@ -151,7 +151,7 @@ class Insert(Statement):
             self._query._write_query(out)
             out.scope = self._table._names
         elif self._rows is None:
-            raise ValueError("INSERT of nothing: give row() or rows() at least one row")
+            raise ValueError("INSERT needs at least one row: call row() or rows()")
         else:
             text.put("VALUES ")
             _write_rows(out, self._rows, len(self._columns))
@@ -165,7 +165,7 @@ class Insert(Statement):
 
 
 class Change(Statement):
-    """What UPDATE and DELETE share: which rows of one table they mean."""
+    """Base class of UPDATE and DELETE: which rows of the table to change."""
 
     __slots__ = ("_all", "_comment", "_limit", "_order", "_table", "_where")
 
@@ -180,7 +180,7 @@ class Change(Statement):
         raise TypeError(f"{type(self).__name__} is abstract")
 
     def where(self, condition: Expression) -> "Change":
-        """Return the statement with `condition` AND what its WHERE was before."""
+        """Return the statement with `condition` added to its WHERE by AND."""
         node = self._clone()
         if self._where is None:
             node._where = predicate("the condition of WHERE", condition)
@@ -189,23 +189,23 @@ class Change(Statement):
         return node
 
     def and_where(self, condition: Expression) -> "Change":
-        """Return what ``where`` returns; the name says the AND."""
+        """Return ``where(condition)``; an alias."""
         return self.where(condition)
 
     def replace_where(self, condition: Expression) -> "Change":
-        """Return the statement with `condition` as its WHERE, in place of any before."""
+        """Return the statement with its WHERE replaced by `condition`."""
         node = self._clone()
         node._where = predicate("the condition of WHERE", condition)
         return node
 
     def all_rows(self) -> "Change":
-        """Return the statement that needs no WHERE, because every row of the table is meant."""
+        """Return the statement for every row of the table; it needs no WHERE."""
         node = self._clone()
         node._all = True
         return node
 
     def order_by(self, *terms: "Expression | Ordering") -> "Change":
-        """Return the statement with ORDER BY `terms`, in place of any before; MySQL only."""
+        """Return the statement with its ORDER BY replaced by `terms`; MySQL only."""
         node = self._clone()
         node._order = ordered(terms)
         return node
@@ -224,7 +224,7 @@ class Change(Statement):
 
 
 class Update(Change):
-    """An UPDATE; made by ``table.update``."""
+    """UPDATE statement, made by ``table.update``."""
 
     __slots__ = ("_updates",)
 
@@ -237,7 +237,7 @@ class Update(Change):
         return node
 
     def set(self, column: Column, value: object) -> "Update":
-        """Return the statement that also sets `column` to `value`; the order is kept."""
+        """Return the statement with one more assignment, after those it has."""
         own = own_column(self._table, column)
         for known in self._updates[::2]:
             if own_column(self._table, known)._bare == own._bare:
@@ -254,14 +254,14 @@ class Update(Change):
         self._table._write_source(out)
         out.scope = self._table._names
         if not self._updates:
-            raise ValueError("UPDATE of nothing: give set() at least one column")
+            raise ValueError("UPDATE needs at least one assignment: call set()")
         text.put(" SET ")
         write_assignments(out, self._updates)
         return _write_rest(out, self, "UPDATE")
 
 
 class Delete(Change):
-    """A DELETE; made by ``table.delete``."""
+    """DELETE statement, made by ``table.delete``."""
 
     __slots__ = ()
 
@@ -280,9 +280,9 @@ class Delete(Change):
 
 
 def new_insert(table: Source, columns: "tuple[Column, ...]", word: str) -> Insert:
-    """Return an INSERT or a REPLACE, by its `word`, into `columns` of `table`."""
+    """Return an INSERT or REPLACE, as `word` says, into `columns` of `table`."""
     if not columns:
-        raise ValueError("INSERT into nothing: give insert() at least one column")
+        raise ValueError("INSERT needs at least one column: pass it to insert()")
     node = Insert.__new__(Insert)
     node._table = table
     node._columns = tuple([own_column(table, column) for column in columns])
@@ -311,7 +311,7 @@ def new_delete(table: Source) -> Delete:
 
 
 def own_column(table: Source, column: object) -> Column:
-    """Return `column` if it is one of `table`."""
+    """Return `column` if it belongs to `table`, or raise."""
     if not isinstance(column, Column):
         raise TypeError(f"column must be a column, got {shown(column)}")
     node = column
@@ -357,7 +357,7 @@ def _with_rows(insert: Insert, rows: "tuple[Any, ...]") -> Insert:
             raise TypeError(f"a row must be an iterable of values, got {shown(row)}")
         values = tuple(row)
         if len(values) != width:
-            raise ValueError(f"a row must have {width} values, one a column, got {len(values)}")
+            raise ValueError(f"a row must have {width} values, one per column, got {len(values)}")
         if not are_plain(values):
             values = tuple([operand(value) for value in values])
             plain = plain and not has_nodes(values)
@@ -369,7 +369,7 @@ def _with_rows(insert: Insert, rows: "tuple[Any, ...]") -> Insert:
 
 
 def are_plain(values: "tuple[object, ...]") -> bool:
-    """Tell whether all of `values` are immutable and of the plainest types."""
+    """Return whether all `values` are None or exactly int, str, float or bytes."""
     for value in values:
         kind = type(value)
         if not (kind is int or kind is str or value is None or kind is float or kind is bytes):
@@ -378,8 +378,8 @@ def are_plain(values: "tuple[object, ...]") -> bool:
 
 
 def has_nodes(values: "tuple[object, ...]") -> bool:
-    """Tell whether an expression is among `values`."""
-    for value in values:  # noqa: SIM110  # a C function has no room for a generator
+    """Return whether there is an expression among `values`."""
+    for value in values:  # noqa: SIM110  # a cdef function cannot contain a generator
         if isinstance(value, Expression):
             return True
     return False
@@ -387,7 +387,7 @@ def has_nodes(values: "tuple[object, ...]") -> bool:
 
 def _write_ignore(out: Renderer, word: str) -> int:
     if word == "REPLACE ":
-        raise ValueError("REPLACE has no ignore_duplicates(): it replaces them")
+        raise ValueError("REPLACE cannot have ignore_duplicates(): it replaces rows")
     if out.dialect == MYSQL:
         out.text.put("IGNORE ")
     elif out.dialect == SQLITE:
@@ -464,7 +464,7 @@ def _write_rest(out: Renderer, change: Change, word: str) -> int:
         out.text.put(" WHERE ")
         change._where._write(out)
     elif not change._all:
-        raise ValueError(f"{word} without WHERE: give where(), or say all_rows()")
+        raise ValueError(f"{word} without WHERE: call where() or all_rows()")
     if change._order:
         out.need(_grammar.IN_MYSQL, f"ORDER BY in {word}")
         out.text.put(" ORDER BY ")

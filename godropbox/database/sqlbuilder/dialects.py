@@ -1,7 +1,7 @@
-"""The dialects, and the errors that say what one of them lacks.
+"""The dialects, and the error for a feature that one of them lacks.
 
-Chosen when a statement is rendered: by name, or by the ``SqlMode`` of the server. What a dialect
-cannot say raises ``UnsupportedFeature``; nothing is approximated.
+Choose a dialect when you render a statement: by name, or by the server's ``SqlMode``. A feature
+that the dialect lacks raises ``UnsupportedFeature``; nothing is approximated.
 """
 
 from ._names import shown
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DIALECTS", "PARAMSTYLES", "UnsupportedFeature"]
 
-# The style of literals by dialect; MySQL without backslash escapes is style 1.
+# Styles of literals by dialect; MySQL without backslash escapes has style 1.
 DIALECTS: "Final" = {"mysql": 0, "sqlite": 2, "postgresql": 3}
 
 PARAMSTYLES: "Final" = ("format", "qmark", "numeric", "named", "pyformat")
@@ -23,7 +23,7 @@ _NAMES: "Final" = ("MySQL", "SQLite", "PostgreSQL")
 
 
 class UnsupportedFeature(ValueError):  # noqa: N818  # it names what is missing, like KeyError
-    """The dialect has no way to say something that the statement holds."""
+    """The statement uses a feature that the dialect lacks."""
 
 
 def unsupported(dialect: int, feature: str) -> UnsupportedFeature:
@@ -32,7 +32,7 @@ def unsupported(dialect: int, feature: str) -> UnsupportedFeature:
 
 
 def style_of(dialect: object, mode: "SqlMode | None") -> int:
-    """Return the style of literals for a dialect's name and a server's mode, if there is one."""
+    """Return the style of literals for a dialect and, if given, a server's mode."""
     if not isinstance(dialect, str) or dialect not in DIALECTS:
         raise ValueError(f"dialect must be mysql, sqlite or postgresql, got {shown(dialect)}")
     if mode is None:
@@ -43,14 +43,14 @@ def style_of(dialect: object, mode: "SqlMode | None") -> int:
 
 
 def placeholder(paramstyle: str, number: int) -> str:
-    """Return the placeholder of the parameter with a number, counted from 1."""
+    """Return the placeholder of parameter `number`, counted from 1."""
     if paramstyle == "numeric":
         return f":{number}"
     return f":p{number}" if paramstyle == "named" else f"%(p{number})s"
 
 
 def check_paramstyle(paramstyle: object) -> str:
-    """Return `paramstyle` if it is one of DB-API's five."""
+    """Return `paramstyle` if it is one of the five of DB-API (PEP 249)."""
     for known in PARAMSTYLES:
         if paramstyle == known:
             return known

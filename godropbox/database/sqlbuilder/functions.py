@@ -1,8 +1,8 @@
-"""Expressions by function: for whoever builds them from data, or prefers words to operators.
+"""Functions that build expressions, as an alternative to operators.
 
-Every function takes expressions and plain values alike, and builds the nodes that the operators
-build; but ``and_``, ``or_``, ``add``, ``sub``, ``mul`` and ``div`` take any number of operands
-and put one pair of parentheses around them.
+Every function takes expressions and plain values, and builds the same nodes as the operators.
+``and_``, ``or_``, ``add``, ``sub``, ``mul`` and ``div`` take any number of operands and put one
+pair of parentheses around them.
 """
 
 from . import _grammar
@@ -72,7 +72,7 @@ __all__ = [
     "values",
 ]
 
-# What CAST calls a type in MySQL, SQLite and PostgreSQL, and here.
+# The name of each CAST type in MySQL, SQLite and PostgreSQL, and here.
 _TYPES = {
     "integer": ("SIGNED", "INTEGER", "BIGINT", "integer"),
     "unsigned": ("UNSIGNED", "", "", "unsigned"),
@@ -88,12 +88,12 @@ _TYPES = {
 
 
 def eq(left: object, right: object) -> Expression:
-    """Return ``left=right``; ``left IS null`` where `right` is None."""
+    """Return ``left=right``, or ``left IS null`` if `right` is None."""
     return binary("=", left, right, _grammar.COMPARE)
 
 
 def ne(left: object, right: object) -> Expression:
-    """Return ``left!=right``; ``left IS NOT null`` where `right` is None."""
+    """Return ``left!=right``, or ``left IS NOT null`` if `right` is None."""
     return binary("!=", left, right, _grammar.COMPARE)
 
 
@@ -123,7 +123,7 @@ def like(left: object, pattern: object) -> Expression:
 
 
 def regexp(left: object, pattern: object) -> Expression:
-    """Return ``left REGEXP pattern``, in the server's own regular expressions."""
+    """Return ``left REGEXP pattern``, with the server's syntax of regular expressions."""
     return binary(" REGEXP ", left, pattern, _grammar.COMPARE)
 
 
@@ -138,17 +138,17 @@ def not_in(left: Expression, values: "Iterable[object] | Query") -> Expression:
 
 
 def between(left: Expression, low: object, high: object) -> Expression:
-    """Return ``left BETWEEN low AND high``, both ends included."""
+    """Return ``left BETWEEN low AND high``, which includes both ends."""
     return as_expression("left", left).between(low, high)
 
 
 def and_(*conditions: Expression) -> Expression:
-    """Return ``(a AND b AND ...)``; one condition stands for itself, none is an error."""
+    """Return ``(a AND b AND ...)``, or a single condition unchanged; raise without any."""
     return nary(" AND ", conditions, 0)
 
 
 def or_(*conditions: Expression) -> Expression:
-    """Return ``(a OR b OR ...)``; one condition stands for itself, none is an error."""
+    """Return ``(a OR b OR ...)``, or a single condition unchanged; raise without any."""
     return nary(" OR ", conditions, 0)
 
 
@@ -158,22 +158,22 @@ def not_(condition: Expression) -> Expression:
 
 
 def add(*operands: object) -> Expression:
-    """Return ``(a + b + ...)``; one operand stands for itself, none is an error."""
+    """Return ``(a + b + ...)``, or a single operand unchanged; raise without any."""
     return nary(" + ", operands, _grammar.ADD)
 
 
 def sub(*operands: object) -> Expression:
-    """Return ``(a - b - ...)``; one operand stands for itself, none is an error."""
+    """Return ``(a - b - ...)``, or a single operand unchanged; raise without any."""
     return nary(" - ", operands, _grammar.ADD)
 
 
 def mul(*operands: object) -> Expression:
-    """Return ``(a * b * ...)``; one operand stands for itself, none is an error."""
+    """Return ``(a * b * ...)``, or a single operand unchanged; raise without any."""
     return nary(" * ", operands, _grammar.MUL)
 
 
 def div(*operands: object) -> Expression:
-    """Return ``(a / b / ...)``; one operand stands for itself, none is an error."""
+    """Return ``(a / b / ...)``, or a single operand unchanged; raise without any."""
     return nary(" / ", operands, _grammar.MUL)
 
 
@@ -193,7 +193,7 @@ def bit_xor(left: object, right: object) -> Expression:
 
 
 def func(name: str, *arguments: object, distinct: bool = False) -> Call:
-    """Return the call of a SQL function: ``name(arguments)``, or ``name(DISTINCT arguments)``."""
+    """Return the SQL function call ``name(arguments)`` or ``name(DISTINCT arguments)``."""
     return call(name, arguments, distinct)
 
 
@@ -203,28 +203,28 @@ def count(argument: object = None, *, distinct: bool = False) -> Call:
 
 
 def interval(duration: "timedelta", *, exact: bool = False) -> Expression:
-    """Return a span of time to add to a moment or take from it.
+    """Return an INTERVAL to add to a time or subtract from it.
 
-    The text is that of the Go library, whose microseconds have no leading zeros: MySQL takes 7 of
-    them for 0.7 seconds. With `exact` they have six digits, and are what `duration` says. Whole
-    seconds and PostgreSQL are right either way.
+    By default the text is the Go library's, which writes microseconds without leading zeros: MySQL
+    reads 7 of them as 0.7 seconds. With `exact` they have six digits, which MySQL reads right.
+    Whole seconds, and any duration in PostgreSQL, are right either way.
     """
-    from datetime import timedelta  # only here, because it takes a while to import
+    from datetime import timedelta  # slow to import, so only here
 
     if not isinstance(duration, timedelta):
         raise TypeError(f"duration must be a timedelta, got {shown(duration)}")
-    duration = timedelta.__add__(duration, timedelta())  # whatever a subclass says it is
+    duration = timedelta.__add__(duration, timedelta())  # a subclass may override attributes
     seconds = duration.days * 86400 + duration.seconds
     return interval_node(seconds * 1000000 + duration.microseconds, exact)
 
 
 def tuple_(*items: object) -> Expression:
-    """Return ``(a,b,...)``, to compare with another such row or to search with ``in_``."""
+    """Return the row ``(a,b,...)``, to compare with another row or to use with ``in_``."""
     return tuple_node(items)
 
 
 def if_(condition: Expression, then: object, otherwise: object) -> Expression:
-    """Return ``IF(condition,then,otherwise)``; CASE where the dialect has no IF."""
+    """Return ``IF(condition,then,otherwise)``, or CASE in a dialect without IF."""
     return case_node((condition, then), otherwise, True)
 
 
@@ -236,12 +236,12 @@ def case(*pairs: "tuple[Expression, object]", otherwise: object = None) -> Expre
             raise TypeError(f"pairs must be tuples (condition, value), got {shown(pair)}")
         flat.extend(pair)
     if not flat:
-        raise ValueError("CASE of nothing: give case() at least one pair")
+        raise ValueError("CASE needs at least one pair")
     return case_node(tuple(flat), otherwise, False)
 
 
 def values(column: Expression) -> Expression:
-    """Return the value that an INSERT would have put in `column`, in what it updates instead."""
+    """Return the value that INSERT tried to put in `column`, for ``on_duplicate_key_update``."""
     return values_node(column)
 
 
@@ -249,8 +249,8 @@ def cast(value: object, kind: str) -> Expression:
     """Return ``CAST(value AS type)``.
 
     `kind` is ``integer``, ``unsigned``, ``double``, ``decimal``, ``text``, ``bytes``, ``date``,
-    ``datetime``, ``timestamptz`` or ``time``; each dialect has its own name for it, or has not got
-    it.
+    ``datetime``, ``timestamptz`` or ``time``. Rendering writes the dialect's name for it, or raises
+    ``UnsupportedFeature``.
     """
     if not isinstance(kind, str) or kind not in _TYPES:
         raise ValueError(f"kind must be one of {', '.join(_TYPES)}, got {shown(kind)}")
@@ -258,17 +258,17 @@ def cast(value: object, kind: str) -> Expression:
 
 
 def exists(query: Query) -> Expression:
-    """Return ``EXISTS (query)``; the query may name columns of the statement around it."""
+    """Return ``EXISTS (query)``; the query may use columns of the enclosing statement."""
     return exists_node(query)
 
 
 def star() -> Expression:
-    """Return ``*``; ``table.star`` is that of one table."""
+    """Return ``*``; use ``table.star`` for the columns of one table."""
     return star_node(None)
 
 
 def alias(name: str, expression: object) -> Alias:
-    """Return ``(expression) AS name`` for a select list; in ORDER BY it stands for the name."""
+    """Return ``(expression) AS name`` for a select list; in later clauses it is just the name."""
     return alias_node(name, expression)
 
 
@@ -278,10 +278,10 @@ def literal(value: object) -> Expression:
 
 
 def slot(name: str, kind: type, *, nullable: bool = False, many: bool = False) -> Slot:
-    """Return a place that a prepared statement fills with a value of class `kind`.
+    """Return a slot of a prepared statement, to be filled with a value of class `kind`.
 
-    With `nullable` None may fill it: a value to store, or one that ``==`` looks for, which then
-    finds NULL; other comparisons refuse it. With `many` a list of values fills it, for ``in_``.
+    With `nullable`, None can fill the slot: as a value to store, or for ``==``, which then matches
+    NULL; other comparisons raise. With `many`, a list of values fills it, for ``in_``.
     """
     return slot_node(name, kind, nullable, many)
 
@@ -300,12 +300,12 @@ def escape_for_like(text: str) -> str:
     r"""Return `text` with a backslash before each ``\``, ``%`` and ``_``."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {shown(text)}")
-    text = str.__str__(text)  # the characters themselves, whatever a subclass says it is
+    text = str.__str__(text)  # a subclass may override __str__
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def as_expression(what: str, value: object) -> Expression:
-    """Return `value` if it is an expression."""
+    """Return `value` if it is an expression, or raise ``TypeError``."""
     if not isinstance(value, Expression):
         raise TypeError(f"{what} must be an expression, got {shown(value)}")
     return value
