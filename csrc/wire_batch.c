@@ -220,7 +220,8 @@ static void sip_round(uint64_t v[4]) {
 
 static uint64_t hash_of(const uint64_t seed[2], const uint8_t *name, size_t size) {
     uint64_t v[4] = {seed[0] ^ UINT64_C(0x736f6d6570736575), seed[1] ^ UINT64_C(0x646f72616e646f6d),
-                     seed[0] ^ UINT64_C(0x6c7967656e657261), seed[1] ^ UINT64_C(0x7465646279746573)};
+                     seed[0] ^ UINT64_C(0x6c7967656e657261),
+                     seed[1] ^ UINT64_C(0x7465646279746573)};
     uint64_t last = (uint64_t) size << 56;
     size_t at = 0;
     for (; at + 8 <= size; at += 8) {

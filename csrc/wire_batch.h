@@ -10,7 +10,7 @@
 enum {
     GDBX_WIRE_NONE = -1,
     GDBX_WIRE_UNSORTED = -2, /* answers come in another order: to be asked again with a table */
-    GDBX_WIRE_VERB = 8, /* the most bytes of a verb, with the space behind it */
+    GDBX_WIRE_VERB = 8,      /* the most bytes of a verb, with the space behind it */
 };
 
 struct gdbx_wire_asked {
@@ -39,7 +39,7 @@ struct gdbx_wire_server {
 };
 
 struct gdbx_wire_batch {
-    struct gdbx_text prefix;     /* goes before every key */
+    struct gdbx_text prefix; /* goes before every key */
     const struct gdbx_text *keys;
     struct gdbx_wire_asked *asked; /* one a key */
     size_t count;

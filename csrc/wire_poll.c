@@ -152,8 +152,7 @@ int gdbx_wire_poll_ask(struct gdbx_wire_poll *all, int peeks, int armed) {
 void gdbx_wire_poll_look(struct gdbx_wire_poll *all, size_t at) {
     struct gdbx_wire_io *io = &all->ios[at];
     /* A complete reply cannot be looked at any further while its request is being sent. */
-    if (all->results[at] == GO_ON && io->part == io->part_count)
-        keep(all, at, receive_some(io, 0));
+    if (all->results[at] == GO_ON && io->part == io->part_count) keep(all, at, receive_some(io, 0));
 }
 
 void gdbx_wire_poll_rescan(struct gdbx_wire_poll *all, size_t at) {

@@ -12,12 +12,16 @@ static const uint64_t SEED[2] = {3, 5};
 
 enum { HEAD = 3, KEYS = 6, RECORDS = 3, REPLY = 8192, UNASKED = -2 };
 
-#define TEXT(words) {(const uint8_t *)(words), sizeof(words) - 1}
+#define TEXT(words) {(const uint8_t *) (words), sizeof(words) - 1}
 
 /* Short ones and long ones, and some that are the start of another. */
-static const struct gdbx_text NAMES[KEYS + 1] = {
-    TEXT("a"), TEXT("ab"), TEXT("eightlet"), TEXT("eightlett"), TEXT("sixteen--letters"),
-    TEXT("sixteen--letters-and-more"), TEXT("nobody's")};
+static const struct gdbx_text NAMES[KEYS + 1] = {TEXT("a"),
+                                                 TEXT("ab"),
+                                                 TEXT("eightlet"),
+                                                 TEXT("eightlett"),
+                                                 TEXT("sixteen--letters"),
+                                                 TEXT("sixteen--letters-and-more"),
+                                                 TEXT("nobody's")};
 
 struct answer {
     int is_there;
@@ -37,17 +41,14 @@ struct side {
     int result, failure;
 };
 
-static uint64_t sum(const uint8_t *data, size_t size)
-{
+static uint64_t sum(const uint8_t *data, size_t size) {
     uint64_t sum = size;
 
-    for (size_t i = 0; i < size; i++)
-        sum = sum * 31 + data[i];
+    for (size_t i = 0; i < size; i++) sum = sum * 31 + data[i];
     return sum;
 }
 
-static void begin(struct side *side, int head)
-{
+static void begin(struct side *side, int head) {
     static const uint16_t shards[KEYS] = {0};
     static const char prefix[] = "pre:";
     uint16_t place;
@@ -57,7 +58,7 @@ static void begin(struct side *side, int head)
     side->batch.asked = side->asked;
     side->batch.count = KEYS;
     side->batch.servers = &side->server;
-    side->batch.prefix.data = (const uint8_t *)prefix;
+    side->batch.prefix.data = (const uint8_t *) prefix;
     side->batch.prefix.size = head & 4 ? sizeof prefix - 1 : 0;
     CHECK(gdbx_wire_batch_sort(&side->batch, shards, &place, 1), "all are on one server");
     side->server.reader.kind = head & 1 ? GDBX_WIRE_VALUES : GDBX_WIRE_LINES;
@@ -66,8 +67,7 @@ static void begin(struct side *side, int head)
     side->server.reader.count = KEYS;
 }
 
-static void answer(struct side *side, int32_t key, const uint8_t *value, size_t size)
-{
+static void answer(struct side *side, int32_t key, const uint8_t *value, size_t size) {
     struct answer *answer = &side->answers[key];
 
     CHECK(!answer->is_there, "key %d is answered twice", key);
@@ -80,16 +80,14 @@ static void answer(struct side *side, int32_t key, const uint8_t *value, size_t 
 }
 
 /* As the kernel does: what was taken, then what the scan made of the rest. */
-static void answer_all(struct side *side, const struct gdbx_wire_io *io)
-{
+static void answer_all(struct side *side, const struct gdbx_wire_io *io) {
     struct gdbx_wire_server *server = &side->server;
 
     for (; server->reader.kind == GDBX_WIRE_VALUES && server->taken != server->next;
          server->taken = side->asked[server->taken].next) {
         struct gdbx_text *value = &side->asked[server->taken].value;
 
-        if (value->data)
-            answer(side, server->taken, value->data, value->size);
+        if (value->data) answer(side, server->taken, value->data, value->size);
         value->data = NULL;
     }
     for (size_t i = 0; i < io->record_count && !side->failure; i++) {
@@ -97,13 +95,13 @@ static void answer_all(struct side *side, const struct gdbx_wire_io *io)
         int32_t key = server->next;
 
         if (server->reader.kind == GDBX_WIRE_LINES) {
-            side->answers[key].status = record->marks & GDBX_WIRE_FAILED ? 1000 + record->status
-                                                                         : record->status;
+            side->answers[key].status =
+                record->marks & GDBX_WIRE_FAILED ? 1000 + record->status : record->status;
             server->next = side->asked[key].next;
             continue;
         }
         if (record->marks & GDBX_WIRE_FAILED) {
-            side->failure = (int)record->status;
+            side->failure = (int) record->status;
             break;
         }
         key = gdbx_wire_batch_named(&side->batch, server, io->data, record);
@@ -123,15 +121,15 @@ static void answer_all(struct side *side, const struct gdbx_wire_io *io)
     }
 }
 
-static void read_reply(struct side *side, const uint8_t *data, size_t size, size_t piece, int takes)
-{
+static void read_reply(struct side *side, const uint8_t *data, size_t size, size_t piece,
+                       int takes) {
     struct gdbx_wire_io io = {.reader = &side->server.reader};
 
     io.records = side->records;
     io.record_capacity = RECORDS;
     if (takes)
         io.take = side->server.reader.kind == GDBX_WIRE_VALUES ? gdbx_wire_batch_take_values
-                                                                : gdbx_wire_batch_take_stored;
+                                                               : gdbx_wire_batch_take_stored;
     while (io.size < size && !side->failure) {
         io.size = size - io.size < piece ? size : io.size + piece;
         io.data = block(io.size);
@@ -142,55 +140,50 @@ static void read_reply(struct side *side, const uint8_t *data, size_t size, size
             answer_all(side, &io);
         } while (side->result == GDBX_WIRE_FULL && !side->failure);
         free(io.data);
-        if (side->result != GDBX_WIRE_GO_ON && side->result != GDBX_WIRE_DONE)
-            break;
+        if (side->result != GDBX_WIRE_GO_ON && side->result != GDBX_WIRE_DONE) break;
     }
 }
 
 /* Write one frame, or some bytes of the input; returns where the input goes on. */
 static size_t make_frame(const struct side *side, const uint8_t *data, size_t size, char *out,
-                         size_t *made)
-{
+                         size_t *made) {
     static const char *const flags[] = {"0", "1", "4294967295", "4294967296", "00", "", "x", "-1"};
-    static const char *const lines[] = {"END\r\n",        "STORED\r\n",           "NOT_STORED\r\n",
-                                        "EXISTS\r\n",     "ERROR\r\n",            "END\r",
-                                        "STORED\n",       "SERVER_ERROR out\r\n", "VALUE \r\n",
-                                        "NOT_FOUND\r\n"};
+    static const char *const lines[] = {
+        "END\r\n", "STORED\r\n", "NOT_STORED\r\n",       "EXISTS\r\n", "ERROR\r\n",
+        "END\r",   "STORED\n",   "SERVER_ERROR out\r\n", "VALUE \r\n", "NOT_FOUND\r\n"};
     int one = data[0], other = size > 1 ? data[1] : 0, third = size > 2 ? data[2] : 0;
     const struct gdbx_text *name = &NAMES[other % (KEYS + 1)];
     int length = third % 40, written;
 
     if (one % 8 == 7) { /* as it is */
-        size_t count = size - 1 < (size_t)(one / 8) ? size - 1 : (size_t)(one / 8);
+        size_t count = size - 1 < (size_t) (one / 8) ? size - 1 : (size_t) (one / 8);
 
         memcpy(out, data + 1, count);
         *made += count;
         return 1 + count;
     }
     if (one % 8 >= 5) {
-        *made += (size_t)sprintf(out, "%s", lines[other % (int)COUNT(lines)]);
+        *made += (size_t) sprintf(out, "%s", lines[other % (int) COUNT(lines)]);
         return 2;
     }
-    written = sprintf(out, "VALUE %.*s%.*s %s %d", (int)side->batch.prefix.size,
-                      (const char *)side->batch.prefix.data, (int)name->size,
-                      (const char *)name->data, flags[one / 8 < 8 ? one / 8 : 0], length);
+    written = sprintf(out, "VALUE %.*s%.*s %s %d", (int) side->batch.prefix.size,
+                      (const char *) side->batch.prefix.data, (int) name->size,
+                      (const char *) name->data, flags[one / 8 < 8 ? one / 8 : 0], length);
     if (!(side->server.reader.options & GDBX_WIRE_BARE) != (third >= 240))
         written += sprintf(out + written, " %d", one * 1000 + third);
-    written += sprintf(out + written, "\r\n%.*s\r\n", length,
-                       "a value whose bytes do not matter any m");
-    *made += (size_t)written;
+    written +=
+        sprintf(out + written, "\r\n%.*s\r\n", length, "a value whose bytes do not matter any m");
+    *made += (size_t) written;
     return 3;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct side plain, taken;
     char reply[REPLY + 512];
     size_t made = 0, missing, piece;
     int head;
 
-    if (size < HEAD)
-        return 0;
+    if (size < HEAD) return 0;
     head = data[0];
     piece = 1 + data[1] % 64 * (data[1] >= 64 ? 16u : 1u);
     missing = data[2] >= 128 ? data[2] % 64 : 0;
@@ -199,8 +192,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t at = HEAD; at < size && made < REPLY;)
         at += make_frame(&plain, data + at, size - at, reply + made, &made);
     made -= missing < made ? missing : 0;
-    read_reply(&plain, (const uint8_t *)reply, made, piece, 0);
-    read_reply(&taken, (const uint8_t *)reply, made, piece, 1);
+    read_reply(&plain, (const uint8_t *) reply, made, piece, 0);
+    read_reply(&taken, (const uint8_t *) reply, made, piece, 1);
     CHECK(plain.failure == taken.failure, "%d, taken %d", plain.failure, taken.failure);
     if (plain.failure) /* then that is the answer of every key */
         return 0;

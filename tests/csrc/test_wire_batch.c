@@ -4,7 +4,7 @@
 
 enum { KEYS = 5, SHARDS = 4, ROOM = 1024 };
 
-#define TEXT(words) {(const uint8_t *)(words), sizeof(words) - 1}
+#define TEXT(words) {(const uint8_t *) (words), sizeof(words) - 1}
 
 static const struct gdbx_text NAMES[KEYS] = {TEXT("a"), TEXT("bb"), TEXT("ccc"), TEXT("d"),
                                              TEXT("eeeeeeeeeeeeeeee")};
@@ -16,29 +16,26 @@ struct made {
 };
 
 /* Sort the keys, of which the first, the third and the last are on shard 3, the others on 1. */
-static void make(struct made *made, const char *prefix)
-{
+static void make(struct made *made, const char *prefix) {
     static const uint16_t shards[KEYS] = {3, 1, 3, 1, 3};
     uint16_t *places = block(SHARDS * sizeof *places);
     struct gdbx_wire_batch *batch = &made->batch;
 
     memset(made, 0, sizeof *made);
-    batch->prefix.data = (const uint8_t *)prefix;
+    batch->prefix.data = (const uint8_t *) prefix;
     batch->prefix.size = strlen(prefix);
     batch->keys = NAMES;
     batch->asked = made->asked;
     batch->count = KEYS;
     batch->servers = made->servers;
-    for (size_t i = 0; i < KEYS; i++)
-        made->asked[i].value = NAMES[KEYS - 1 - i];
+    for (size_t i = 0; i < KEYS; i++) made->asked[i].value = NAMES[KEYS - 1 - i];
     CHECK(gdbx_wire_batch_sort(batch, shards, places, SHARDS), "each is on a shard");
     CHECK(!gdbx_wire_batch_sort(batch, shards, places, 3), "one is on none");
     CHECK(gdbx_wire_batch_sort(batch, shards, places, SHARDS), "again");
     free(places);
 }
 
-static void check_sorted(void)
-{
+static void check_sorted(void) {
     struct made made;
 
     make(&made, "");
@@ -53,31 +50,28 @@ static void check_sorted(void)
 }
 
 /* Hold a request, written where there is as much room as is asked for, to what it has to be. */
-static void check_written(struct made *made, size_t around, int is_store, const char *expected)
-{
+static void check_written(struct made *made, size_t around, int is_store, const char *expected) {
     static const struct gdbx_text gets = TEXT("gets"), set = TEXT("set ");
     struct gdbx_wire_server *server = &made->servers[0];
-    size_t room = GDBX_WIRE_VERB + 2 + server->size
-                  + server->number * (made->batch.prefix.size + around);
+    size_t room =
+        GDBX_WIRE_VERB + 2 + server->size + server->number * (made->batch.prefix.size + around);
     uint8_t *out = block(room), *end;
 
     end = is_store ? gdbx_wire_batch_store(&made->batch, server, set, out)
                    : gdbx_wire_batch_get(&made->batch, server, gets, out);
     CHECK(server->request.data == out && out + server->request.size == end, "where it is");
     CHECK(server->request.size == strlen(expected), "%zu bytes", server->request.size);
-    CHECK(memcmp(out, expected, strlen(expected)) == 0, "%.*s", (int)server->request.size, out);
+    CHECK(memcmp(out, expected, strlen(expected)) == 0, "%.*s", (int) server->request.size, out);
     free(out);
 }
 
-static void check_requests(void)
-{
+static void check_requests(void) {
     struct made made;
 
     make(&made, "");
     check_written(&made, 1, 0, "gets a ccc eeeeeeeeeeeeeeee\r\n");
     make(&made, "pre:");
-    for (size_t i = 0; i < KEYS; i++)
-        made.asked[i].value.size = 0;
+    for (size_t i = 0; i < KEYS; i++) made.asked[i].value.size = 0;
     made.servers[0].size = 20;
     check_written(&made, 1, 0, "gets pre:a pre:ccc pre:eeeeeeeeeeeeeeee\r\n");
     make(&made, "p");
@@ -95,8 +89,7 @@ static void check_requests(void)
 
 static const uint64_t SEED[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
 
-static int32_t named(struct made *made, const char *name)
-{
+static int32_t named(struct made *made, const char *name) {
     struct gdbx_wire_record record = {.key = 2, .key_size = strlen(name)};
     uint8_t *data = block(2 + record.key_size);
     int32_t at;
@@ -108,8 +101,7 @@ static int32_t named(struct made *made, const char *name)
     return at;
 }
 
-static void check_names(void)
-{
+static void check_names(void) {
     struct made made;
 
     for (int32_t next = GDBX_WIRE_NONE; next < KEYS; next++) {
@@ -156,14 +148,13 @@ struct many {
     int order[MANY];
 };
 
-static void ask_many(struct many *many, int distinct)
-{
+static void ask_many(struct many *many, int distinct) {
     uint16_t place;
 
     memset(many, 0, sizeof *many);
     for (int i = 0; i < MANY; i++) {
-        many->keys[i].size = (size_t)sprintf(many->names[i], "key:%d", i % distinct);
-        many->keys[i].data = (const uint8_t *)many->names[i];
+        many->keys[i].size = (size_t) sprintf(many->names[i], "key:%d", i % distinct);
+        many->keys[i].data = (const uint8_t *) many->names[i];
         many->order[i] = i;
     }
     many->batch.keys = many->keys;
@@ -177,8 +168,7 @@ static void ask_many(struct many *many, int distinct)
 }
 
 /* Read the reply as the kernel does, 64 KiB at a time; returns how many keys had an answer. */
-static size_t answer_many(struct many *many, size_t count)
-{
+static size_t answer_many(struct many *many, size_t count) {
     struct gdbx_wire_server *server = &many->server;
     struct gdbx_wire_record records[32];
     struct gdbx_wire_io io = {.reader = &server->reader};
@@ -187,10 +177,10 @@ static size_t answer_many(struct many *many, size_t count)
     int32_t *table = NULL, result;
 
     for (size_t i = 0; i < count; i++)
-        size += (size_t)sprintf(reply + size, "VALUE %s 0 3\r\nabc\r\n",
-                                many->names[many->order[i]]);
-    size += (size_t)sprintf(reply + size, "END\r\n");
-    io.data = (uint8_t *)reply;
+        size +=
+            (size_t) sprintf(reply + size, "VALUE %s 0 3\r\nabc\r\n", many->names[many->order[i]]);
+    size += (size_t) sprintf(reply + size, "END\r\n");
+    io.data = (uint8_t *) reply;
     io.records = records;
     io.record_capacity = COUNT(records);
     io.take = gdbx_wire_batch_take_values;
@@ -200,8 +190,7 @@ static size_t answer_many(struct many *many, size_t count)
             io.record_count = 0;
             result = gdbx_wire_rescan(&io);
             for (; server->taken != server->next; server->taken = many->asked[server->taken].next) {
-                if (!many->asked[server->taken].value.data)
-                    continue;
+                if (!many->asked[server->taken].value.data) continue;
                 many->asked[server->taken].found = many;
                 answered++;
             }
@@ -228,8 +217,7 @@ static size_t answer_many(struct many *many, size_t count)
 }
 
 /* Whatever the order, a name is compared with a few keys, not with all. */
-static void check_many(void)
-{
+static void check_many(void) {
     struct many *many = block(sizeof *many);
     uint64_t random = 1;
 
@@ -237,8 +225,7 @@ static void check_many(void)
     CHECK(answer_many(many, MANY) == MANY && !many->server.is_mixed, "in order");
     CHECK(many->server.steps == 0, "%zu steps", many->server.steps);
     ask_many(many, MANY);
-    for (int i = 0; i < MANY / 2; i++)
-        many->order[i] = 2 * i + 1;
+    for (int i = 0; i < MANY / 2; i++) many->order[i] = 2 * i + 1;
     CHECK(answer_many(many, MANY / 2) == MANY / 2, "every second");
     CHECK(many->server.steps == MANY / 2 && !many->server.is_mixed, "%zu", many->server.steps);
     for (int how = 0; how < 4; how++) {
@@ -249,7 +236,7 @@ static void check_many(void)
             int other, kept = many->order[i];
 
             random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-            other = (int)((random >> 33) % (uint64_t)(i + 1));
+            other = (int) ((random >> 33) % (uint64_t) (i + 1));
             many->order[i] = many->order[other];
             many->order[other] = kept;
         }
@@ -260,16 +247,13 @@ static void check_many(void)
     free(many);
 }
 
-static void forget_values(struct made *made)
-{
-    for (size_t i = 0; i < KEYS; i++)
-        made->asked[i].value.data = NULL;
+static void forget_values(struct made *made) {
+    for (size_t i = 0; i < KEYS; i++) made->asked[i].value.data = NULL;
 }
 
 /* Show the first server's reader so much of a reply, in a block of that size, and take. */
 static void take(struct made *made, void (*how)(struct gdbx_wire_io *), const char *reply,
-                 size_t size)
-{
+                 size_t size) {
     struct gdbx_wire_io io = {.reader = &made->servers[0].reader, .size = size};
 
     io.data = block(size);
@@ -278,8 +262,7 @@ static void take(struct made *made, void (*how)(struct gdbx_wire_io *), const ch
     for (size_t i = 0; i < KEYS; i++) {
         struct gdbx_text *value = &made->asked[i].value;
 
-        if (value->data == NULL)
-            continue;
+        if (value->data == NULL) continue;
         CHECK(value->data >= io.data && value->data + value->size <= io.data + size, "within");
         made->asked[i].found = made;
         value->data = NULL;
@@ -287,8 +270,7 @@ static void take(struct made *made, void (*how)(struct gdbx_wire_io *), const ch
     free(io.data);
 }
 
-static void check_taken_values(void)
-{
+static void check_taken_values(void) {
     static const char first[] = "VALUE pa 0 3\r\nabc\r\n";
     static const char reply[] = "VALUE pa 0 3\r\nabc\r\nVALUE peeeeeeeeeeeeeeee 4294967295 60\r\n"
                                 "012345678901234567890123456789012345678901234567890123456789\r\n"
@@ -316,8 +298,7 @@ static void check_taken_values(void)
     CHECK(reader->position == sizeof reply - 1, "nothing behind the end");
 }
 
-static void check_taken_lines(void)
-{
+static void check_taken_lines(void) {
     static const char reply[] = "STORED\r\nSTORED\r\nNOT_STORED\r\n";
     struct made made;
     struct gdbx_wire_server *server = &made.servers[0];
@@ -340,8 +321,7 @@ static void check_taken_lines(void)
     CHECK(server->reader.done && server->next == GDBX_WIRE_NONE, "all three");
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     CHECK(argc == 2, "usage: %s FOLDER_OF_VECTORS", argv[0]);
     check_sorted();
     check_requests();
