@@ -252,11 +252,16 @@ IDENTITIES: dict[str, Callable[[Maker], Any]] = {
 }
 
 
-if _kernels.IMPLEMENTATION == "native":  # the compiled kernels' own
-    IDENTITIES["Line"] = lambda made: memcache.Connection(made.pair()).line
-    IDENTITIES["Plan"] = lambda made: _kernels.batch.plan(
-        ["k"], memcache.Crc32().bind(["a:1"]), 1, b""
-    )
+def a_batch() -> Any:
+    batch = _kernels.batch.batch_of_keys(["k"], memcache.Crc32().bind(["a:1"]), 1, b"", False)
+    assert batch is not None
+    return batch
+
+
+# The kernels' own.
+IDENTITIES["Line"] = lambda made: memcache.Connection(made.pair()).line
+IDENTITIES["Batch"] = lambda made: a_batch()
+IDENTITIES["Part"] = lambda made: a_batch().parts()[0]
 
 
 def public_classes() -> dict[type, str]:

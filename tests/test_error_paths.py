@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from godropbox import errors, memcache, net2, resource_pool
 from godropbox._kernels._args import shown
 from godropbox.errors import DropboxError
-from godropbox.memcache._errands import located
 from godropbox.memcache.batches import partial_error
+from godropbox.memcache.steps import located
 
 
 class OddError(Exception):

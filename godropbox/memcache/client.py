@@ -86,10 +86,10 @@ class Client:
         "_operations",
         "_options",
         "_owned",
-        "_sharded",
         "_room",
         "_set",
         "_set_multi",
+        "_sharded",
         "_skips",
         "_told",
     )

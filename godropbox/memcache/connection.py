@@ -128,7 +128,7 @@ class Connection(Peer):
                 self._lock.release()
         # Its number must not become another file's while it is in use: who uses it closes it.
         with suppress(OSError, TypeError):
-            _socket.socket.shutdown(self._channel, _BOTH)
+            _socket.socket.shutdown(self._channel, _BOTH)  # type: ignore[arg-type]  # perhaps
 
     def server(self) -> str:
         """Return the server's address, as far as the channel knows it."""

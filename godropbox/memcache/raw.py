@@ -116,7 +116,10 @@ class RawClient(Operations):
 
 
 class RawAsciiClient(RawClient):
-    """A client that speaks the ASCII protocol over one connection. `prefix` goes before every key."""
+    """A client that speaks the ASCII protocol over one connection.
+
+    `prefix` goes before every key.
+    """
 
     __slots__ = ()
 
@@ -138,7 +141,10 @@ class RawAsciiClient(RawClient):
 
 
 class RawBinaryClient(RawClient):
-    """A client that speaks the binary protocol over one connection. `prefix` goes before every key."""
+    """A client that speaks the binary protocol over one connection.
+
+    `prefix` goes before every key.
+    """
 
     __slots__ = ()
 

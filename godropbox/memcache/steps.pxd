@@ -28,7 +28,6 @@ cdef class OneKey(Visit):
 
     @cython.locals(number=Py_ssize_t, shard=Shard)
     cpdef bint aim(self) except -1
-    @cython.locals(shard=Shard)
     cpdef bint take(self) except -1
 
 
@@ -64,6 +63,9 @@ cdef class ManyKeys:
     cdef list _part_exchanges(self, part, bint whole)
     cdef _collect(self)
     cdef _fail(self, list indices, error)
+    cdef _put(self, visit)
+    cdef _again(self, list moved)
+    cdef _merge(self, after)
 
 
 cdef class Gets(ManyKeys):
@@ -81,6 +83,7 @@ cdef class Mutations(ManyKeys):
     cdef list _things
 
     cdef list _items(self, list indices)
+    cdef _put_at(self, list indices, list outcome)
     cdef _probe(self, part)
     @cython.locals(visit=PartVisit)
     cdef _collect_parts(self)

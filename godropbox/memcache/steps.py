@@ -267,7 +267,7 @@ class OneKey(Visit):
     def take(self) -> bool:
         """Take the answer, or raise; return True if the operation is to go to another shard."""
         outcome = self.outcome
-        shard = self.shard
+        forgives = self._sentinel and self.shard.is_warming_up
         if not isinstance(outcome, Exception):
             self.answer = outcome[0]
         elif isinstance(outcome, LameDuckError):
@@ -277,7 +277,9 @@ class OneKey(Visit):
             if self._rounds == 0:
                 raise LameDuckError(f"the fleet changed {_ROUNDS} times during one operation")
             return self.aim()
-        elif self._sentinel and shard.is_warming_up and isinstance(self.exchanges[0], MutateExchange):
+        elif (
+            self._sentinel and shard.is_warming_up and isinstance(self.exchanges[0], MutateExchange)
+        ):
             self.answer = _failed(self.exchanges[0], outcome)
         else:
             raise outcome
@@ -422,6 +424,18 @@ class ManyKeys:
 
     def _collect(self) -> None:
         """Take what the visits came to."""
+        raise NotImplementedError
+
+    def _put(self, visit: Any) -> None:
+        """Take the answers of one shard's visit."""
+        raise NotImplementedError
+
+    def _again(self, moved: list[int]) -> Any:
+        """Return the operation on the keys at these indices, for the fleet as it is now."""
+        raise NotImplementedError
+
+    def _merge(self, after: Any) -> None:
+        """Take the answers of that operation."""
         raise NotImplementedError
 
     def _fail(self, indices: list[int], error: Any) -> None:
@@ -661,10 +675,13 @@ class Mutations(ManyKeys):
         parts = [things] if whole else mutation_chunks(things, False)
         return [self._make(part) for part in parts]
 
-    def _put(self, visit: Any, indices: Any = None) -> None:
+    def _put(self, visit: Any) -> None:
+        self._put_at(visit.indices, visit.outcome)
+
+    def _put_at(self, indices: list[int], outcome: list[Any]) -> None:
         """Put the answers of one shard where those of its keys belong."""
-        some = visit.outcome[0] if len(visit.outcome) == 1 else [*chain(*visit.outcome)]
-        for index, answer in zip(visit.indices if indices is None else indices, some, strict=True):
+        some = outcome[0] if len(outcome) == 1 else [*chain(*outcome)]
+        for index, answer in zip(indices, some, strict=True):
             self.answers[index] = answer
 
     def _collect(self) -> None:
@@ -701,7 +718,7 @@ class Mutations(ManyKeys):
         for index, (number, text) in refusals.items():
             self.answers[index] = failed_mutate(self._keys[index], *server_error(number, text))
         for visit in cut:
-            self._put(visit, visit.part.indices)
+            self._put_at(visit.part.indices, visit.outcome)
 
     def _listed(self, statuses: bytes, refusals: Any, is_partial: bool) -> list[Any]:
         keys = self._keys
@@ -729,6 +746,10 @@ class Mutations(ManyKeys):
     def _merge(self, after: "Mutations") -> None:
         for index, answer in zip(self._moved, after.answers, strict=True):
             self.answers[index] = answer
+
+
+def _are_stored(answers: list[Any]) -> bool:
+    return all(answer.ok for answer in answers)
 
 
 class Values(Mutations):
@@ -783,7 +804,7 @@ class Values(Mutations):
     def take(self) -> bool:
         """Take what came of the visits; return whether there are more."""
         goes_on = Mutations.take(self)
-        if not goes_on and all([answer.ok for answer in self.answers]):
+        if not goes_on and _are_stored(self.answers):
             self.answers = []
         return goes_on
 
