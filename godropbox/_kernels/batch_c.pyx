@@ -370,6 +370,15 @@ cdef class Batch:
                 (<uint64_t *> cas.data.as_ulonglongs)[i] = one.cas
         return values, flags, cas
 
+    def is_all_stored(self):
+        """Return whether every item was stored."""
+        cdef const char *statuses = PyBytes_AS_STRING(self.statuses)
+        cdef size_t i
+        cdef char any = 0
+        for i in range(self.batch.count):
+            any |= statuses[i]
+        return not any and not self.refusals
+
     def outcomes(self):
         """Return the status of each store in bytes, and the refusals by index: status and words."""
         return self.statuses, self.refusals

@@ -158,6 +158,10 @@ class Batch:
         """Return a list of values, None for a miss, and arrays of flags and tokens."""
         return self.found, self.flags, self.cas
 
+    def is_all_stored(self) -> bool:
+        """Return whether every item was stored."""
+        return not any(self.statuses) and not self.refusals
+
     def outcomes(self) -> tuple[bytes, dict[int, tuple[int, bytes]]]:
         """Return the status of each store in bytes, and the refusals by index: status and words."""
         return bytes(self.statuses), self.refusals

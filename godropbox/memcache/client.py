@@ -453,10 +453,10 @@ class Client:
             seen: GetResponse = self._get(name)
             if seen.error is not None:
                 raise seen.error
-            value = seen._value
-            if value is None or not (value or seen._flags):
+            value = seen.value
+            if value is None or not (value or seen.flags):
                 return False  # there is none, or a lease that nobody has filled yet
-            _check_extensible(verb, key, seen._flags, data)
+            _check_extensible(verb, key, seen.flags, data)
             if not by_token:
                 return self._done(call(name, data)) and self._is_whole(verb, key, name, data)
             response = call(name, data, seen.cas)
@@ -473,8 +473,8 @@ class Client:
         that with `data` in it: it is deleted, as a value that is gone can be made anew.
         """
         seen: GetResponse = self._get(name)
-        value = seen._value
-        if value is None or seen._flags in _EXTENSIBLE:
+        value = seen.value
+        if value is None or seen.flags in _EXTENSIBLE:
             return True
         if not (value.endswith(data) if verb == "append" else value.startswith(data)):
             return True  # it was stored afterwards

@@ -32,14 +32,11 @@ cdef class OneKey(Visit):
 
 
 cdef class ShardVisit(Visit):
-    cdef readonly Py_ssize_t number
-    cdef readonly list indices, keys
-    cdef ManyKeys _many
-
-
-cdef class PartVisit(Visit):
     cdef readonly object part
-    cdef ManyKeys _many
+    cdef readonly list indices, keys
+    cdef ManyKeys many
+
+    cdef list _places(self)
 
 
 cdef class ManyKeys:
@@ -48,33 +45,31 @@ cdef class ManyKeys:
     cdef Protocol _protocol
     cdef Fleet _fleet
     cdef list _failed, _keys, _moved
-    cdef bint _sentinel
+    cdef bint _gets, _sentinel
     cdef int _rounds
 
     cpdef bint take(self) except -1
     cdef _start(self, manager, Protocol protocol, keys, bint sentinel, int rounds)
+    cdef tuple _where(self)
+    @cython.locals(visit=ShardVisit, nowhere=ShardVisit, unmapped=ShardVisit, shards=tuple,
+                   number=Py_ssize_t)
     cdef _aim(self, batch)
-    @cython.locals(visit=PartVisit, shard=Shard)
-    cdef _visit_parts(self, batch)
-    @cython.locals(visit=ShardVisit)
-    cdef _visit_shards(self)
-    cdef bint _has_moved(self, Visit visit, list indices) except -1
-    cdef list _exchanges(self, list keys, list indices, bint whole)
-    cdef list _part_exchanges(self, part, bint whole)
+    cdef _visit(self, ShardVisit visit)
+    @cython.locals(visit=ShardVisit, is_error=bint)
     cdef _collect(self)
-    cdef _fail(self, list indices, error)
-    cdef _put(self, visit)
-    cdef _again(self, list moved)
+    cdef _error_of(self, key, error)
+    cdef list _exchanges(self, list keys, list indices, bint whole)
+    cdef _probe(self, part)
+    cdef _take_batch(self, bint is_partial)
+    cdef _put(self, ShardVisit visit)
+    cdef _fail(self, index, key, error)
+    cdef _again(self, list keys)
     cdef _merge(self, after)
 
 
 cdef class Gets(ManyKeys):
     cdef readonly dict answers, found
     cdef bint _bare
-
-    @cython.locals(visit=PartVisit)
-    cdef _collect_parts(self)
-    cdef _split(self, dict answers)
 
 
 cdef class Mutations(ManyKeys):
@@ -83,11 +78,6 @@ cdef class Mutations(ManyKeys):
     cdef list _things
 
     cdef list _items(self, list indices)
-    cdef _put_at(self, list indices, list outcome)
-    cdef _probe(self, part)
-    @cython.locals(visit=PartVisit)
-    cdef _collect_parts(self)
-    cdef list _listed(self, bytes statuses, dict refusals, bint is_partial)
 
 
 cdef class Values(Mutations):
@@ -96,4 +86,4 @@ cdef class Values(Mutations):
 
 
 @cython.locals(at=Py_ssize_t, number=Py_ssize_t, visit=ShardVisit)
-cpdef list divided(list keys, list numbers, Py_ssize_t shards, step)
+cpdef list divided(list keys, list numbers, Py_ssize_t shards, many)

@@ -16,6 +16,7 @@ from typing import Any
 
 from .._kernels import batch as kernel
 from .._kernels import wire_request
+from .._kernels._args import shown
 from .._kernels._guarded import FIELDS, text_of
 from .._kernels._identity import refuse_copies
 from ..errors import NetworkError, UsageError
@@ -29,7 +30,6 @@ from .errors import (
     UnmappedKeyError,
 )
 from .fleet.manager import ShardManager
-from .fleet.placement import NOT_A_KEY
 from .fleet.shards import Fleet, Shard, ShardState
 from .protocol.ascii import STORE_WORDS
 from .protocol.base import Protocol
@@ -47,7 +47,6 @@ from .protocol.exchange import (
 from .protocol.talk import Talk
 from .responses import (
     CountResponse,
-    GetResponse,
     MetaResponse,
     MutateResponse,
     failed_get,
@@ -277,13 +276,11 @@ class OneKey(Visit):
             if self._rounds == 0:
                 raise LameDuckError(f"the fleet changed {_ROUNDS} times during one operation")
             return self.aim()
-        elif (
-            self._sentinel and shard.is_warming_up and isinstance(self.exchanges[0], MutateExchange)
-        ):
+        elif forgives and isinstance(self.exchanges[0], MutateExchange):
             self.answer = _failed(self.exchanges[0], outcome)
         else:
             raise outcome
-        if self._sentinel and shard.is_warming_up:
+        if forgives:
             self.answer = _forgiven(self.answer)
         return False
 
@@ -292,53 +289,46 @@ class OneKey(Visit):
 
 
 class ShardVisit(Visit):
-    """One shard's keys of a batch, which are at these indices of it."""
+    """One shard's share of `many`: its part of a batch, or else keys at these indices."""
 
-    __slots__ = ("_many", "indices", "keys", "number")
+    __slots__ = ("indices", "keys", "many", "part")
 
-    def __init__(self, number: int, step: Any) -> None:
-        self.number = number
-        self.keys: list[Any] = []
-        self.indices: list[int] = []
-        self._many = step
-        self.handle = None
-        self._start(None, None)
-
-    def _begin(self) -> None:
-        self.exchanges = self._many._exchanges(self.keys, self.indices, self.peer.interleaves)
-
-
-class PartVisit(Visit):
-    """One shard's part of a batch."""
-
-    __slots__ = ("_many", "part")
-
-    def __init__(self, shard: Shard, part: Any, step: Any) -> None:
+    def __init__(self, many: Any, shard: Any, part: Any) -> None:
+        self.many = many
         self.shard = shard
         self.part = part
-        self._many = step
+        self.keys: list[Any] = []
+        self.indices: list[int] = []
         self.handle = None
         self._start(None, None)
 
     def _begin(self) -> None:
-        self.exchanges = self._many._part_exchanges(self.part, self.peer.interleaves)
+        whole = self.peer.interleaves
+        if self.part is not None and (whole or self.many._gets):
+            self.exchanges = [PartExchange(self.part, self.many._probe(self.part))]
+        else:
+            self.exchanges = self.many._exchanges(self.keys, self._places(), whole)
+
+    def _places(self) -> list[int]:
+        if self.part is not None:
+            self.indices = self.part.indices
+        return self.indices
 
 
-def divided(keys: list[Any], numbers: list[Any], shards: int, step: Any) -> list[Any]:
-    """Return a visit for each number that keys have: a shard's id, or a negative number."""
-    visits: list[ShardVisit] = []
-    found: list[ShardVisit | None] = [None] * (shards + 2)  # the first two are for -2 and -1
+def divided(keys: list[Any], numbers: list[Any], shards: int, many: Any) -> list[Any]:
+    """Return visits by number: of each shard, then of NOT_A_KEY and UNMAPPED."""
+    visits: list[Any] = [None] * (shards + 2)  # the last two are NOT_A_KEY, -2, and UNMAPPED, -1
     at = 0
     if not len(keys) == len(numbers):
         raise ValueError(f"places must be {len(keys)}, one a key, got {len(numbers)}")
     for number in numbers:
         if not -2 <= number < shards:
             raise ValueError(f"a shard must be in [-2, {shards}), got {number}")
-        visit = found[number + 2]
+        if number < 0:
+            number += shards + 2
+        visit = visits[number]
         if visit is None:
-            visit = ShardVisit(number, step)
-            found[number + 2] = visit
-            visits.append(visit)
+            visit = visits[number] = ShardVisit(many, None, None)
         visit.keys.append(keys[at])
         visit.indices.append(at)
         at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
@@ -353,6 +343,7 @@ class ManyKeys:
         "_batch",
         "_failed",
         "_fleet",
+        "_gets",
         "_keys",
         "_manager",
         "_moved",
@@ -373,44 +364,104 @@ class ManyKeys:
         self._keys = keys
         self._sentinel = sentinel
         self._rounds = rounds
+        self._gets = False
         self._fleet: Fleet = manager.fleet()
         self._after: Any = None
         self._failed: list[Any] = []  # indices, and the error they have, None where skipped
         self._moved: list[int] = []  # the indices of keys whose server left the fleet meanwhile
         self.visits: list[Any] = []
 
+    def _where(self) -> tuple[Any, int, bytes]:
+        """Return what a batch is told of the fleet: its placement, its shards, and the prefix."""
+        return self._fleet.placement, len(self._fleet.shards), self._protocol.prefix
+
     def _aim(self, batch: Any) -> None:
+        """Choose the shards: of a batch that is sorted, or of keys that need a closer look."""
+        shards = self._fleet.shards
         self._batch = batch
         if batch is not None:
-            self._visit_parts(batch)
-        else:
-            self._visit_shards()
-
-    def _visit_parts(self, batch: Any) -> None:
-        for part in batch.parts():
-            shard = self._fleet.shards[part.shard]
-            if takes(shard, self._sentinel):
-                self.visits.append(PartVisit(shard, part, self))
-            else:
-                self._failed.append((part.indices, None))
-
-    def _visit_shards(self) -> None:
+            for part in batch.parts():
+                self._visit(ShardVisit(self, shards[part.shard], part))
+            return
         # A placement may be anybody's: it gets a list of its own, and so does this of its answer.
         numbers = list(self._fleet.of_many(self._keys.copy()))
-        for visit in divided(self._keys, numbers, len(self._fleet.shards), self):
-            if visit.number == NOT_A_KEY:
-                [exchange] = self._exchanges(visit.keys, visit.indices, True)
-                visit.outcome = [exchange.result()]
-                self._put(visit)
-            elif visit.number < 0:
-                for key, index in zip(visit.keys, visit.indices, strict=True):
-                    self._failed.append(([index], _unmapped(key)))
-            else:
-                visit.shard = self._fleet.shards[visit.number]
-                if takes(visit.shard, self._sentinel):
-                    self.visits.append(visit)
+        visits = divided(self._keys, numbers, len(shards), self)
+        for number in range(len(shards)):
+            visit = visits[number]
+            if visit is not None:
+                visit.shard = shards[number]
+                self._visit(visit)
+        nowhere, unmapped = visits[len(shards)], visits[len(shards) + 1]
+        if nowhere is not None:  # each key has its own error
+            [exchange] = self._exchanges(nowhere.keys, nowhere.indices, True)
+            nowhere.outcome = [exchange.result()]
+            self._put(nowhere)
+        if unmapped is not None:
+            for key, index in zip(unmapped.keys, unmapped.indices, strict=True):
+                self._failed.append(([index], _unmapped(key)))
+
+    def _visit(self, visit: ShardVisit) -> None:
+        if takes(visit.shard, self._sentinel):
+            self.visits.append(visit)
+        else:
+            self._failed.append((visit._places(), None))
+
+    def take(self) -> bool:
+        """Take what came of the visits; return whether there are more."""
+        after = self._after
+        if after is None:
+            self._collect()
+            if self._moved:
+                after = self._after = self._again([self._keys[index] for index in self._moved])
+                if after.visits:
+                    self.visits = after.visits
+                    return True
+        if after is not None:
+            if after.take():
+                self.visits = after.visits
+                return True
+            self._merge(after)
+        self.visits = []  # which lead back here
+        return False
+
+    def _collect(self) -> None:
+        cut: list[Any] = []  # visits with answers of their own
+        for visit in self.visits:
+            outcome = visit.outcome
+            is_error = isinstance(outcome, Exception)
+            if is_error or (visit.part is not None and type(outcome[0]) is tuple):
+                if visit.part is not None and self._gets:
+                    self._batch.condemn(visit.part)
+                indices = visit._places()
+                if not is_error:
+                    self._failed.append((indices, server_error(*outcome[0])))
+                elif (
+                    isinstance(outcome, LameDuckError)
+                    and self._rounds > 1
+                    and self._manager.fleet() is not self._fleet
+                ):
+                    self._moved += indices
                 else:
-                    self._failed.append((visit.indices, None))
+                    self._failed.append((indices, outcome))
+            elif visit.part is None or outcome[0] is not None:
+                cut.append(visit)
+        if self._batch is not None:
+            self._take_batch(bool(cut))
+        for visit in cut:
+            self._put(visit)
+        for indices, error in self._failed:
+            for index in indices:
+                self._fail(index, self._keys[index], error)
+
+    def _error_of(self, key: Any, error: Any) -> Any:
+        """Return the status and the error for a key, None if it was skipped."""
+        try:
+            self._protocol._wire_key(key, self._protocol.prefix)
+        except UsageError as wrong:  # which goes before what its shard did
+            return _FAULTY, wrong
+        if error is None or isinstance(error, tuple):
+            return error
+        return status_of(error), error
 
     # What a kind of operation provides
 
@@ -418,65 +469,29 @@ class ManyKeys:
         """Return the exchanges for some keys: one if it may be `whole`, else one a chunk."""
         raise NotImplementedError
 
-    def _part_exchanges(self, part: Any, whole: bool) -> list[Exchange]:
-        """Return the exchanges for a part of the batch."""
+    def _probe(self, part: Any) -> Any:
+        """Return what a server must know that is sent a part."""
         raise NotImplementedError
 
-    def _collect(self) -> None:
-        """Take what the visits came to."""
+    def _take_batch(self, is_partial: bool) -> None:
+        """Take the answers that the batch has."""
         raise NotImplementedError
 
     def _put(self, visit: Any) -> None:
-        """Take the answers of one shard's visit."""
+        """Take the answers of a visit."""
         raise NotImplementedError
 
-    def _again(self, moved: list[int]) -> Any:
-        """Return the operation on the keys at these indices, for the fleet as it is now."""
+    def _fail(self, index: Any, key: Any, error: Any) -> None:
+        """Give a key an error, or a status and an error; None is skipped."""
+        raise NotImplementedError
+
+    def _again(self, keys: list[Any]) -> Any:
+        """Return the operation on the keys that moved, for the fleet as it is now."""
         raise NotImplementedError
 
     def _merge(self, after: Any) -> None:
         """Take the answers of that operation."""
         raise NotImplementedError
-
-    def _fail(self, indices: list[int], error: Any) -> None:
-        """Give the keys at these indices an error, or a status and an error; None is skipped."""
-        raise NotImplementedError
-
-    def take(self) -> bool:
-        """Take what came of the visits; return whether there are more."""
-        if self._after is None:
-            self._collect()
-            if self._moved:
-                self._after = self._again(self._moved)
-        if self._after is not None:
-            if self._after.visits and self.visits is not self._after.visits:
-                self.visits = self._after.visits
-                return True
-            if self._after.take():
-                self.visits = self._after.visits
-                return True
-            self._merge(self._after)
-        self.visits = []
-        return False
-
-    def _has_moved(self, visit: Visit, indices: list[int]) -> bool:
-        """Return whether a visit found its server gone from the fleet; then its keys go again."""
-        if (
-            not isinstance(visit.outcome, LameDuckError)
-            or self._rounds <= 1
-            or self._manager.fleet() is self._fleet
-        ):
-            return False
-        self._moved += indices
-        return True
-
-    def _wrong_with(self, key: Any) -> UsageError | None:
-        """Return why a key may not be sent, which goes before what its shard did."""
-        try:
-            self._protocol._wire_key(key, self._protocol.prefix)
-        except UsageError as error:
-            return error
-        return None
 
 
 class Gets(ManyKeys):
@@ -499,25 +514,22 @@ class Gets(ManyKeys):
     ) -> None:
         self._start(manager, protocol, keys, sentinel, rounds)
         self._bare = bare
+        self._gets = True
         self.found: dict[Key, bytes] = {}
         self.answers: dict[Key, Any] = {}
-        batch = None
-        if protocol.is_text:
-            fleet = self._fleet
-            shards = len(fleet.shards)
-            batch = kernel.batch_of_keys(keys, fleet.placement, shards, protocol.prefix, bare)
+        batch = kernel.batch_of_keys(keys, *self._where(), bare) if protocol.is_text else None
         if batch is None:
             self.answers = dict.fromkeys(_hashable(keys))
             self._keys = list(self.answers)
         self._aim(batch)
 
-    def _part_exchanges(self, part: Any, whole: bool) -> list[Exchange]:
-        return [PartExchange(part, self._protocol.probe)]
+    def _probe(self, part: Any) -> Any:
+        return self._protocol.probe
 
     def _exchanges(self, keys: list[Any], indices: list[int], whole: bool) -> list[Exchange]:
         protocol = self._protocol
         if not whole:
-            return [protocol.get_multi(part) for part in key_chunks(protocol, keys)]
+            return [protocol.get_multi(chunk) for chunk in key_chunks(protocol, keys)]
         if not protocol.encodes:
             try:
                 request, reply = protocol._gets(keys, protocol.prefix, True)
@@ -533,40 +545,14 @@ class Gets(ManyKeys):
             if answers is not self.answers:
                 self.answers.update(answers)
 
-    def _collect(self) -> None:
-        if self._batch is None:
-            for visit in self.visits:
-                if not isinstance(visit.outcome, Exception):
-                    self._put(visit)
-                elif not self._has_moved(visit, visit.indices):
-                    self._failed.append((visit.indices, visit.outcome))
-        else:
-            self._collect_parts()
-        for indices, error in self._failed:
-            self._fail(indices, error)
-        if self._bare and self._batch is None:
-            answers, self.answers = self.answers, {}
-            self._split(answers)
-
-    def _collect_parts(self) -> None:
-        batch = self._batch
-        for visit in self.visits:
-            outcome = visit.outcome
-            if isinstance(outcome, Exception):
-                batch.condemn(visit.part)
-                indices = visit.part.indices
-                if not self._has_moved(visit, indices):
-                    self._failed.append((indices, outcome))
-            elif outcome[0] is not None:
-                batch.condemn(visit.part)
-                self._failed.append((visit.part.indices, server_error(*outcome[0])))
+    def _take_batch(self, is_partial: bool) -> None:
         if self._bare:
-            self.found, others = batch.values()
+            self.found, others = self._batch.values()
             for key, value, flags in others:
                 self.answers[key] = one_get(key, value, flags, 0)
             return
         keys = self._keys
-        values, flags, cas = batch.answers()
+        values, flags, cas = self._batch.answers()
         self.answers = wire_request.roomy_dict(len(keys))
         fill_gets(self.answers, keys, values, flags, cas)
         if len(self.answers) != len(keys):
@@ -575,40 +561,28 @@ class Gets(ManyKeys):
                 if value is not None:
                     self.answers[key] = one_get(key, value, mark, token)
 
-    def _fail(self, indices: list[int], error: Any) -> None:
-        for index in indices:
-            key = self._keys[index]
-            wrong = self._wrong_with(key)
-            self.found.pop(key, None)
-            if wrong is not None:
-                self.answers[key] = failed_get(key, _FAULTY, wrong)
-            elif error is None:
-                self.answers[key] = skipped_get(key)
-            elif isinstance(error, tuple):
-                self.answers[key] = failed_get(key, *error)
-            else:
-                self.answers[key] = failed_get(key, status_of(error), error)
+    def _fail(self, index: Any, key: Any, error: Any) -> None:
+        failure = self._error_of(key, error)
+        self.found.pop(key, None)
+        self.answers[key] = skipped_get(key) if failure is None else failed_get(key, *failure)
 
-    def _split(self, answers: dict[Key, GetResponse]) -> None:
-        """Put the values without flags into `found`, and what is neither that nor a miss aside."""
-        for key, answer in answers.items():
-            if answer is None:
-                continue  # it goes to another server yet
-            if answer.value and not answer.flags:
-                self.found[key] = answer.value
-            elif answer.value is not None or answer.error is not None or answer.skipped:
-                self.answers[key] = answer
+    def take(self) -> bool:
+        """Take what came of the visits; return whether there are more."""
+        goes_on = ManyKeys.take(self)
+        if not goes_on and self._bare and self._batch is None:
+            answers, self.answers = self.answers, {}
+            for key, answer in answers.items():
+                if answer.value and not answer.flags:
+                    self.found[key] = answer.value
+                elif answer.value is not None or answer.error is not None or answer.skipped:
+                    self.answers[key] = answer
+        return goes_on
 
-    def _again(self, moved: list[int]) -> "Gets":
-        keys = [self._keys[index] for index in moved]
-        for key in keys:
-            self.found.pop(key, None)
-            if self._bare:
-                self.answers.pop(key, None)
-        rounds = self._rounds - 1
-        return Gets(self._manager, self._protocol, keys, self._sentinel, self._bare, rounds)
+    def _again(self, keys: list[Any]) -> Any:
+        bare = self._bare and self._batch is not None
+        return Gets(self._manager, self._protocol, keys, self._sentinel, bare, self._rounds - 1)
 
-    def _merge(self, after: "Gets") -> None:
+    def _merge(self, after: Any) -> None:
         found = {**self.found, **after.found}
         self.found = {key: found[key] for key in self._keys if key in found}
         self.answers.update(after.answers)
@@ -620,7 +594,7 @@ def _hashable(keys: list[Any]) -> list[Any]:
         try:
             hash(key)
         except TypeError:
-            raise InvalidTypeError(f"key must be str or bytes, got {key!r:.200}") from None
+            raise InvalidTypeError(f"key must be str or bytes, got {shown(key)}") from None
     return keys
 
 
@@ -650,106 +624,61 @@ class Mutations(ManyKeys):
         self._start(manager, protocol, keys, sentinel, rounds)
         self._make = make
         self._things: Any = things
-        self.answers: list[Any] = []
         batch = None
         if verb is not None:
-            where = (self._fleet.placement, len(self._fleet.shards), protocol.prefix)
-            batch = kernel.batch_of_items(things, *where, Item, verb, STORE_WORDS)
-        if batch is None:
-            self.answers = [None] * len(things)
+            batch = kernel.batch_of_items(things, *self._where(), Item, verb, STORE_WORDS)
+        self.answers: list[Any] = [None] * len(things)
         self._aim(batch)
 
     def _items(self, indices: list[int]) -> list[Any]:
         return [self._things[index] for index in indices]
-
-    def _part_exchanges(self, part: Any, whole: bool) -> list[Exchange]:
-        if not whole:
-            return self._exchanges([], part.indices, False)
-        return [PartExchange(part, self._probe(part))]
 
     def _probe(self, part: Any) -> Any:
         return self._protocol._store_probe("set", self._items(part.indices))
 
     def _exchanges(self, keys: list[Any], indices: list[int], whole: bool) -> list[Exchange]:
         things = self._items(indices)
-        parts = [things] if whole else mutation_chunks(things, False)
-        return [self._make(part) for part in parts]
+        chunks = [things] if whole else mutation_chunks(things, False)
+        return [self._make(chunk) for chunk in chunks]
 
-    def _put(self, visit: Any) -> None:
-        self._put_at(visit.indices, visit.outcome)
-
-    def _put_at(self, indices: list[int], outcome: list[Any]) -> None:
-        """Put the answers of one shard where those of its keys belong."""
+    def _put(self, visit: ShardVisit) -> None:
+        outcome = visit.outcome
         some = outcome[0] if len(outcome) == 1 else [*chain(*outcome)]
-        for index, answer in zip(indices, some, strict=True):
+        for index, answer in zip(visit.indices, some, strict=True):
             self.answers[index] = answer
 
-    def _collect(self) -> None:
-        if self._batch is not None:
-            self._collect_parts()
-        else:
-            for visit in self.visits:
-                if not isinstance(visit.outcome, Exception):
-                    self._put(visit)
-                elif not self._has_moved(visit, visit.indices):
-                    self._failed.append((visit.indices, visit.outcome))
-        for indices, error in self._failed:
-            self._fail(indices, error)
-        if self._sentinel:
-            for visit in self.visits:
-                if visit.shard.is_warming_up:
-                    for index in visit.indices:
-                        self.answers[index] = _forgiven(self.answers[index])
-
-    def _collect_parts(self) -> None:
-        cut: list[Any] = []  # what went over connections in chunks
-        for visit in self.visits:
-            outcome = visit.outcome
-            if isinstance(outcome, Exception):
-                indices = visit.part.indices
-                if not self._has_moved(visit, indices):
-                    self._failed.append((indices, outcome))
-            elif isinstance(outcome[0], list):
-                cut.append(visit)
-            elif outcome[0] is not None:
-                self._failed.append((visit.part.indices, server_error(*outcome[0])))
+    def _take_batch(self, is_partial: bool) -> None:
         statuses, refusals = self._batch.outcomes()
-        self.answers = self._listed(statuses, refusals, bool(cut or self._moved))
-        for index, (number, text) in refusals.items():
-            self.answers[index] = failed_mutate(self._keys[index], *server_error(number, text))
-        for visit in cut:
-            self._put_at(visit.part.indices, visit.outcome)
-
-    def _listed(self, statuses: bytes, refusals: Any, is_partial: bool) -> list[Any]:
         keys = self._keys
-        answers: list[Any] = list_mutations(keys, statuses, array("Q", bytes(8 * len(keys))))
-        return answers
+        self.answers = list_mutations(keys, statuses, array("Q", bytes(8 * len(keys))))
+        for index, (number, text) in refusals.items():
+            self.answers[index] = failed_mutate(keys[index], *server_error(number, text))
 
-    def _fail(self, indices: list[int], error: Any) -> None:
-        for index in indices:
-            key = self._keys[index]
-            wrong = self._wrong_with(key)
-            if wrong is not None:
-                self.answers[index] = failed_mutate(key, _FAULTY, wrong)
-            elif error is None:
-                self.answers[index] = skipped_mutate(key)
-            elif isinstance(error, tuple):
-                self.answers[index] = failed_mutate(key, *error)
-            else:
-                self.answers[index] = failed_mutate(key, status_of(error), error)
+    def _fail(self, index: Any, key: Any, error: Any) -> None:
+        failure = self._error_of(key, error)
+        self.answers[index] = (
+            skipped_mutate(key) if failure is None else failed_mutate(key, *failure)
+        )
 
-    def _again(self, moved: list[int]) -> "Mutations":
-        args = (self._manager, self._protocol, self._make, self._items(moved))
+    def take(self) -> bool:
+        """Take what came of the visits; return whether there are more."""
+        visits = self.visits if self._sentinel and self._after is None else []
+        goes_on = ManyKeys.take(self)
+        for visit in visits:
+            if visit.shard.is_warming_up:
+                for index in visit.indices:
+                    self.answers[index] = _forgiven(self.answers[index])
+        return goes_on
+
+    def _again(self, keys: list[Any]) -> Any:
+        things, rounds = self._items(self._moved), self._rounds - 1
         of_items = self._keys is not self._things
-        return Mutations(*args, of_items, self._sentinel, None, self._rounds - 1)
+        more = (things, of_items, self._sentinel, None, rounds)
+        return Mutations(self._manager, self._protocol, self._make, *more)
 
-    def _merge(self, after: "Mutations") -> None:
+    def _merge(self, after: Any) -> None:
         for index, answer in zip(self._moved, after.answers, strict=True):
             self.answers[index] = answer
-
-
-def _are_stored(answers: list[Any]) -> bool:
-    return all(answer.ok for answer in answers)
 
 
 class Values(Mutations):
@@ -775,14 +704,11 @@ class Values(Mutations):
         self._values = values
         self._flags = flags
         self._expire = expire
-        self.answers = []
         batch = None
         if protocol.is_text:
-            where = (self._fleet.placement, len(self._fleet.shards), protocol.prefix)
             given = (keys, values, flags, expire)
-            batch = kernel.batch_of_values(*given, *where, b"set ", STORE_WORDS)
-        if batch is None:
-            self.answers = [None] * len(keys)
+            batch = kernel.batch_of_values(*given, *self._where(), b"set ", STORE_WORDS)
+        self.answers = [] if batch is not None else [None] * len(keys)
         self._aim(batch)
 
     def _items(self, indices: list[int]) -> list[Any]:
@@ -795,18 +721,20 @@ class Values(Mutations):
     def _probe(self, part: Any) -> Any:
         return self._protocol._store_probe("set", _NO_TOKENS)
 
-    def _listed(self, statuses: bytes, refusals: Any, is_partial: bool) -> list[Any]:
-        is_whole = not (is_partial or refusals or self._failed)
-        if is_whole and statuses == bytes(len(statuses)):
-            return []
-        return Mutations._listed(self, statuses, refusals, is_partial)
+    def _take_batch(self, is_partial: bool) -> None:
+        if is_partial or self._moved or self._failed or not self._batch.is_all_stored():
+            Mutations._take_batch(self, is_partial)
 
     def take(self) -> bool:
         """Take what came of the visits; return whether there are more."""
         goes_on = Mutations.take(self)
-        if not goes_on and _are_stored(self.answers):
+        if not goes_on and self.answers and _are_stored(self.answers):
             self.answers = []
         return goes_on
+
+
+def _are_stored(answers: list[Any]) -> bool:
+    return all(answer.ok for answer in answers)
 
 
 # All shards

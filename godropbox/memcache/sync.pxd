@@ -15,10 +15,13 @@ cpdef run(manager, list visits, timeout)
                pool=SimpleResourcePool, handle=ManagedHandle)
 cpdef fetched(manager, bytes prefix, key, timeout)
 
-@cython.locals(visit=Visit, connection=Connection)
+@cython.locals(visit=Visit, connection=Connection, ready=list, lines=list)
 cdef _carry(list visits, timeout, double start)
 
 cdef _renew(list visits, double start)
+
+@cython.locals(visit=Visit, connection=Connection)
+cdef tuple _lines(list visits)
 
 @cython.locals(visit=Visit)
 cdef _give_back(list visits)

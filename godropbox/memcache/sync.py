@@ -90,18 +90,16 @@ def _lend(visit: Visit, handle: Any) -> None:
 
 def _carry(visits: list[Any], timeout: Any, start: float) -> None:
     """Carry the visits that have a connection."""
-    ready = [visit for visit in visits if visit.handle is not None]
+    ready, lines = _lines(visits)
     if len(ready) > 1:
-        unfit = transport.unfit([visit.peer._line for visit in ready])
+        unfit = transport.unfit(lines)
         if unfit:
             _renew([ready[index] for index in unfit], start)
-            ready = [visit for visit in ready if visit.handle is not None]
+            ready, lines = _lines(visits)
     while ready:
         seconds = timeout
-        lines = []
         for visit in ready:
             connection: Any = visit.peer
-            lines.append(connection._line)
             own = connection._timeout
             if timeout is None and own is not None and (seconds is None or own < seconds):
                 seconds = own
@@ -115,7 +113,18 @@ def _carry(visits: list[Any], timeout: Any, start: float) -> None:
         if len(ready) > 1 or not visit.is_stale(start):
             return
         _renew(ready, start)
-        ready = [visit] if visit.handle is not None else []
+        ready, lines = _lines(ready)
+
+
+def _lines(visits: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the visits that have a connection, and their lines."""
+    ready, lines = [], []
+    for visit in visits:
+        if visit.handle is not None:
+            connection: Any = visit.peer
+            ready.append(visit)
+            lines.append(connection._line)
+    return ready, lines
 
 
 def _renew(visits: list[Any], start: float) -> None:
