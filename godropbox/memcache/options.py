@@ -121,7 +121,12 @@ def _checked_int(name: str, value: Any) -> None:
 
 def as_seconds(name: str, value: Any) -> float:
     """Return a number of seconds or a ``timedelta`` as a finite number of seconds."""
-    return _as_seconds(name, value, "seconds or a timedelta")
+    try:
+        return float(_as_seconds(name, value, "seconds or a timedelta"))
+    except OverflowError:  # an int past what a float holds
+        raise InvalidArgumentError(
+            f"{name} must be a finite number of seconds, got {shown(value)}"
+        ) from None
 
 
 def _as_seconds(name: str, value: Any, allowed: str) -> float:
