@@ -180,9 +180,7 @@ def test_to_wait_has_an_end(make: Make) -> None:
     first, second = make(), make(sleep=sleep, clock=lambda: now[0])
 
     def load() -> int:
-        with pytest.raises(LeaseTimeoutError, match=r"stored a value of .k. within 3 s"):
-            LeaseTimeoutError, match=r"no lease holder stored a value of 'k' within 3 s"
-        ):
+        with pytest.raises(LeaseTimeoutError, match=r"^no lease holder stored .* 'k' within 3 s$"):
             second.get_or_set("k", never, 60, wait=3)
         assert now[0] == pytest.approx(3)
         with pytest.raises(LeaseTimeoutError, match=r"within 7 s"):
