@@ -4,6 +4,7 @@ This file is compiled as it stands, with ``fresh.pxd`` to say the types, or runs
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from math import log
 from typing import TYPE_CHECKING, Any, Final
@@ -69,15 +70,10 @@ class FreshCacheOnStorage(CacheOnStorage):
 
     def stats(self) -> CacheStats:
         """Return what the layer did."""
-        return CacheStats(
-            hits=self._hits,
-            misses=self._misses,
-            cache_failures=self._cache_failures,
-            doubts=len(self._doubts),
-            waiting=self._flight.followers,
-            refreshes=self._refreshes,
-            refresh_failures=self._refresh_failures,
-        )
+        with cython.critical_section(self):
+            refreshes, failures = self._refreshes, self._refresh_failures
+        stats = CacheOnStorage.stats(self)
+        return replace(stats, refreshes=refreshes, refresh_failures=failures)
 
     # Entries
 

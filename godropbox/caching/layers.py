@@ -136,10 +136,12 @@ class CacheOnStorage:
 
     def stats(self) -> CacheStats:
         """Return what the layer did."""
+        with cython.critical_section(self):
+            hits, misses, failures = self._hits, self._misses, self._cache_failures
         return CacheStats(
-            hits=self._hits,
-            misses=self._misses,
-            cache_failures=self._cache_failures,
+            hits=hits,
+            misses=misses,
+            cache_failures=failures,
             doubts=len(self._doubts),
             waiting=self._flight.followers,
         )

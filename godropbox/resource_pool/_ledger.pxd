@@ -57,4 +57,5 @@ cdef class Ledger:
     @cython.locals(position=Py_ssize_t, entry=Entry)
     cdef list _take_stale(self, double now)
 
+    cdef Py_ssize_t _num_idle(self) except -1
     cdef tuple _retire(self)

@@ -338,6 +338,11 @@ class Ledger:
                     position += 1
         return spare
 
+    def _num_idle(self) -> int:
+        """Return how many entries are idle; the list itself may be replaced at any time."""
+        with cython.critical_section(self):
+            return len(self._idle)
+
     def _retire(self) -> tuple[Waiter | None, list[Entry]]:
         """Lend no more; return whom to wake, and the idle entries."""
         empty: list[Entry] = []

@@ -172,10 +172,10 @@ class _Locations:
         return sum(closed)
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} of {len(self._pools)} locations: "
-            f"{self.num_active} active, {self.num_idle} idle>"
-        )
+        total = self.stats_by_location()
+        active = sum(stats.active for stats in total.values())
+        idle = sum(stats.idle for stats in total.values())
+        return f"<{type(self).__name__} of {len(total)} locations: {active} active, {idle} idle>"
 
 
 class MultiResourcePool(_Locations):

@@ -49,6 +49,10 @@ from ._reaper import Reaper
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import cython  # type: ignore[import-untyped]  # its compiler alone reads this
+else:
+    from . import _uncompiled as cython
+
 __all__ = ["ManagedHandle", "SimpleResourcePool"]
 
 # The innermost frames of a get that are this file's; what is compiled leaves none.
@@ -72,10 +76,17 @@ class ManagedHandle(Slot):
         self._pool = pool
         self._loan: Loan | None = None
 
+    def _held(self) -> Entry | None:
+        """Return the entry, which another thread may be giving back."""
+        if not cython.compiled:
+            return self._entry  # which is one step
+        with cython.critical_section(self._pool):
+            return self._entry
+
     @property
     def handle(self) -> Any:
         """The handle itself; raises ``InactiveHandleError`` when it is no longer on loan."""
-        entry = self._entry
+        entry = self._held()
         if entry is None:
             raise InactiveHandleError(f"the handle to {self.location!r} went back to its pool")
         if self._generation != self._pool._generation:
@@ -87,7 +98,7 @@ class ManagedHandle(Slot):
     @property
     def is_active(self) -> bool:
         """Whether it is on loan still."""
-        return self._entry is not None and self._generation == self._pool._generation
+        return self._held() is not None and self._generation == self._pool._generation
 
     @property
     def location(self) -> Any:
@@ -254,10 +265,12 @@ class SimpleResourcePool(Ledger):
             waiter = waiter.next
 
     def _none_left(self, seconds: float) -> PoolExhaustedError:
-        if self._active < self._max_active:
-            cause = f"{self._opening} handles to {self._location!r} are being opened"
+        with cython.critical_section(self):
+            active, opening = self._active, self._opening
+        if active < self._max_active:
+            cause = f"{opening} handles to {self._location!r} are being opened"
         else:
-            cause = f"{self._active} handles to {self._location!r} are on loan"
+            cause = f"{active} handles to {self._location!r} are on loan"
         if seconds > 0:
             return PoolTimeoutError(f"{cause}, and no turn came within {seconds:g} s")
         return PoolExhaustedError(f"{cause}, which is as many as there may be")
@@ -388,7 +401,7 @@ class SimpleResourcePool(Ledger):
 
     def reap(self) -> int:
         """Close the idle handles whose time is over; return how many those were."""
-        if not self._timed or len(self._idle) == 0:
+        if not self._timed or self._num_idle() == 0:
             return 0
         spare = self._take_stale(self._clock())
         self._close_all(spare)
@@ -422,8 +435,9 @@ class SimpleResourcePool(Ledger):
         return [partial(self._leave_to_parent, entry.raw) for entry in self._start_over()]
 
     def _abandon(self, handle: ManagedHandle) -> None:
-        entry = handle._entry
-        handle._entry = None
+        with cython.critical_section(self):
+            entry = handle._entry
+            handle._entry = None  # the variable still holds it
         if entry is not None:
             try:
                 self._leave_to_parent(entry.raw)
@@ -476,7 +490,7 @@ class SimpleResourcePool(Ledger):
     @property
     def num_idle(self) -> int:
         """How many handles are kept for later."""
-        return len(self._idle)
+        return self._num_idle()
 
     def loans(self) -> list[Loan]:
         """Return who has what, the oldest first; nothing unless the options ask to ``track``."""
@@ -484,28 +498,32 @@ class SimpleResourcePool(Ledger):
 
     def stats(self) -> PoolStats:
         """Return what the pool holds and did."""
-        counts = self._counts
+        with cython.critical_section(self):
+            active, opening, high = self._active, self._opening, self._high
+            idle, waiting = len(self._idle), len(self._waiters)
+            gets, waits, exhausted = self._gets, self._waits, self._exhausted
+            opens, open_failures = self._opens, self._open_failures
+            taken, closes, close_failures, expired, unhealthy, leaked = self._counts
         return PoolStats(
-            active=self._active,
-            idle=len(self._idle),
-            opening=self._opening,
-            waiting=len(self._waiters),
-            high_water=self._high,
-            gets=self._gets + counts[TAKEN],
-            waits=self._waits,
-            exhausted=self._exhausted,
-            opens=self._opens,
-            open_failures=self._open_failures,
-            closes=counts[CLOSED],
-            close_failures=counts[CLOSE_FAILED],
-            expired=counts[EXPIRED],
-            unhealthy=counts[UNHEALTHY],
-            leaked=counts[LEAKED],
+            active=active,
+            idle=idle,
+            opening=opening,
+            waiting=waiting,
+            high_water=high,
+            gets=gets + taken,
+            waits=waits,
+            exhausted=exhausted,
+            opens=opens,
+            open_failures=open_failures,
+            closes=closes,
+            close_failures=close_failures,
+            expired=expired,
+            unhealthy=unhealthy,
+            leaked=leaked,
         )
 
     def __repr__(self) -> str:
-        state = ", lame duck" if self._is_lame else ""
-        return (
-            f"<{type(self).__name__} of {self._location!r}: "
-            f"{self._active} active, {len(self._idle)} idle{state}>"
-        )
+        with cython.critical_section(self):
+            active, idle, is_lame = self._active, len(self._idle), self._is_lame
+        state = ", lame duck" if is_lame else ""
+        return f"<{type(self).__name__} of {self._location!r}: {active} active, {idle} idle{state}>"

@@ -7,7 +7,9 @@ run a signal handler or a finalizer, and with it another operation, in the middl
 
 from typing import Any
 
-__all__ = ["critical_section"]
+__all__ = ["compiled", "critical_section"]
+
+compiled = False
 
 
 def critical_section(pool: Any) -> Any:
