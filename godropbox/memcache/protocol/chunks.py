@@ -9,6 +9,7 @@ then waits for more: with such parts there is nothing to forget.
 from collections.abc import Iterable, Sized
 from typing import Any
 
+from ..keys import by_key
 from ..types import Item, Key
 from .ascii import AsciiProtocol
 from .base import Protocol
@@ -24,7 +25,7 @@ def key_parts(protocol: Protocol, keys: Iterable[Key]) -> list[list[Key]]:
 
     In the ASCII protocol all of them are one request, which is answered when it was read.
     """
-    given = list(dict.fromkeys(keys))
+    given = list(by_key(keys))
     if type(protocol) is AsciiProtocol:
         return [given]
     part: list[Key] = []
