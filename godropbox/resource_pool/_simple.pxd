@@ -1,4 +1,4 @@
-# What the compiler is told about _simple.py.
+# C types of _simple.py.
 
 cimport cython
 
