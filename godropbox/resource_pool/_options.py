@@ -75,11 +75,14 @@ def checked_timeout(name: str, value: Any) -> float:
 
 
 def log(what: str, error: Exception) -> None:
-    """Log a failure that has no caller to go to."""
-    import logging
+    """Log a failure that has no caller to go to; never raise."""
+    try:
+        import logging
 
-    logger = logging.getLogger("godropbox.resource_pool")
-    logger.warning("%s a handle failed: %s", what, brief(error), exc_info=error)
+        logger = logging.getLogger("godropbox.resource_pool")
+        logger.warning("%s a handle failed: %s", what, brief(error), exc_info=error)
+    except Exception:
+        return  # a log handler or filter failed, or the interpreter is exiting
 
 
 def close_handle(handle: Any) -> None:
