@@ -11,6 +11,7 @@ cdef class ManagedHandle(Slot):
     cdef SimpleResourcePool _pool
 
     cdef _begin(self, SimpleResourcePool pool)
+    @cython.final
     cdef Entry _held(self)
 
 
