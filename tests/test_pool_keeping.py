@@ -179,6 +179,23 @@ def test_the_background_thread_ends_with_its_pool() -> None:
     until(lambda: not reapers() - before)
 
 
+def test_a_log_that_fails_fails_no_release() -> None:
+    def fail(record: logging.LogRecord) -> bool:
+        raise RuntimeError("the log is full")
+
+    def close(_: Handle) -> None:
+        raise OSError("stuck")
+
+    logger = logging.getLogger("godropbox.resource_pool")
+    logger.addFilter(fail)
+    try:
+        pool = SimpleResourcePool(options(Opener(), close=close), "bar")
+        pool.get().discard()
+    finally:
+        logger.removeFilter(fail)
+    assert (pool.num_active, pool.stats().close_failures) == (0, 1)
+
+
 def test_a_close_that_fails_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     def close(_: Handle) -> None:
         raise OSError("stuck")

@@ -5,6 +5,7 @@
 
 import os
 import random
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from support.pools import Handle, Opener
 
 import godropbox
 from godropbox.resource_pool import (
+    InactiveHandleError,
     LameDuckError,
     ManagedHandle,
     MultiResourcePool,
@@ -199,3 +201,69 @@ def test_locations_come_and_go_while_handles_are_lent() -> None:
     assert books.wrongs == []
     assert (pool.num_active, pool.num_idle, books.held) == (0, 0, {})
     assert [handle.closes for handle in opener.handles] == [1] * len(opener.handles)
+
+
+@pytest.mark.parametrize("kind", ["simple", "many"])
+def test_what_a_pool_tells_of_itself_is_true_of_one_moment(kind: str) -> None:
+    """One handle is on loan or idle: never both, nor neither, whatever others do meanwhile."""
+    options = PoolOptions(open=Opener(), max_active=1, max_idle_time=1000.0, reap_every=0.0)
+    many = MultiResourcePool(options, ["a"])
+    pool = many.pool("a") if kind == "many" else SimpleResourcePool(options, "a")
+    told: Any = many if kind == "many" else pool
+    pool.get().release()
+    ended = threading.Event()
+
+    wrongs: list[Any] = []
+
+    def lend() -> None:
+        while not ended.is_set():
+            pool.get().release()
+
+    def look() -> None:
+        try:
+            for _ in range(1000):
+                stats, text = told.stats(), repr(told)
+                if (stats.active + stats.idle, stats.high_water) != (1, 1):
+                    wrongs.append(stats)
+                if not re.search("1 active, 0 idle|0 active, 1 idle", text):
+                    wrongs.append(text)
+                if told.reap() or told.num_idle not in (0, 1):
+                    wrongs.append("more than one idle, or one that is old")
+        finally:
+            ended.set()
+
+    threads = [threading.Thread(target=lend), threading.Thread(target=look)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrongs == []
+    pool.enter_lame_duck_mode()
+    assert repr(pool) == "<SimpleResourcePool of 'a': 0 active, 0 idle, lame duck>"
+
+
+def test_a_handle_that_two_threads_give_back_is_given_back_once() -> None:
+    """And what a thread reads of one that another gives back is the handle, or that it is over."""
+    opener = Opener()
+    pool = SimpleResourcePool(PoolOptions(open=opener))
+    for _ in range(100):
+        loan = pool.get()
+        handle = loan.handle
+        began = threading.Barrier(3)
+
+        def end(loan: ManagedHandle = loan, began: threading.Barrier = began) -> None:
+            began.wait(20)
+            loan.release()
+
+        threads = [threading.Thread(target=end) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        began.wait(20)
+        try:
+            assert loan.handle is handle
+        except InactiveHandleError:
+            assert not loan.is_active
+        for thread in threads:
+            thread.join()
+        assert (pool.num_active, pool.num_idle) == (0, 1)
+    assert len(opener.handles) == 1

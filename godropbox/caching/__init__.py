@@ -1,14 +1,14 @@
-"""Storages, and layers of them: caches that never make things worse.
+"""Storages, and layers of storages: caches whose failures fail no read.
 
 - ``Storage``: the protocol that all of them follow.
 - ``DictStorage``, ``LocalStorage``: in this process; ``FunctionStorage``: made of functions;
-  ``MemcacheStorage``: in memcached; ``SqlStorage``: in a table, ``sqlite_pool`` opens one.
-- ``CacheOnStorage``: one storage as the cache of another; ``FreshCacheOnStorage``: one that loads
-  its entries anew before or after their time; ``RateLimitedStorage``: so many callers at once.
-- ``CacheOptions``, ``Freshness``: how these behave; ``CacheStats``: what they did.
-- ``ConsistentCacheOnStorage``: one that is never stale after an acknowledged write, over
-  ``ConsistentServers`` that ``MetaServers`` and ``FleetServers`` are.
-- ``SingleFlight``: one load for all who want the same thing at once.
+  ``MemcacheStorage``: in memcached; ``SqlStorage``: in an SQL table, over ``sqlite_pool``, say.
+- ``CacheOnStorage``: one storage as the cache of another; ``FreshCacheOnStorage``: a cache that
+  reloads entries before or after they expire; ``RateLimitedStorage``: limits concurrent calls.
+- ``CacheOptions``, ``Freshness``: options of these; ``CacheStats``: their statistics.
+- ``ConsistentCacheOnStorage``: a cache that is never stale after an acknowledged write, over
+  ``ConsistentServers``: ``MetaServers`` or ``FleetServers``.
+- ``SingleFlight``: one load for all threads that want the same key at once.
 """
 
 from .consistency.servers import ConsistentServers, FleetServers, MetaServers

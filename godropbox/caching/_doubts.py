@@ -1,4 +1,4 @@
-"""The keys whose entries in a cache may be older than the storage, until they are invalidated."""
+"""Keys in doubt: their entries in the cache may be older than the storage, until invalidated."""
 
 import threading
 from collections.abc import Container, Iterable
@@ -14,14 +14,14 @@ from .storage import PartialFailureError
 
 __all__ = ["Doubts"]
 
-# How many keys are invalidated in one call.
+# The most keys that are invalidated in one call.
 _BATCH: Final = 1000
 
 
 class Doubts:
     """Keeps at most ``options.max_doubts`` keys, and invalidates them when it is asked and due.
 
-    `owed` tells whether there are any; it is all that an operation looks at otherwise.
+    `owed` is whether there are any: all that an operation checks if there are none.
     """
 
     __slots__ = ("__weakref__", "_cache", "_due", "_keys", "_lock", "_options", "_trying", "owed")
@@ -30,14 +30,14 @@ class Doubts:
     def __init__(self, cache: Any, options: CacheOptions) -> None:
         self._cache = cache
         self._options = options
-        self._keys: dict[Any, object] = {}  # with an object for each time that it was added
+        self._keys: dict[Any, object] = {}  # with a new object each time the key is added
         self._due = float("-inf")
         self.owed = False
         self._forked()
         begin_again_in_child(self)
 
     def _forked(self) -> None:
-        """Begin, or begin again in the child of a fork, where nobody else is at it."""
+        """Start without an attempt under way: at first, and in the child of a fork."""
         self._lock = threading.RLock()  # a finalizer can run in any section
         self._trying = False
 
@@ -48,10 +48,10 @@ class Doubts:
         return key in self._keys
 
     def add(self, keys: Iterable[Any], tried: bool, always: bool = False) -> bool:
-        """Keep `keys` in mind, and return whether there is room for all of them.
+        """Remember `keys`; return whether there was room for all of them.
 
-        If it was `tried` in vain to invalidate them, the next try waits its time. With `always`
-        room is made: there is no writer left to be told that there is none.
+        `tried` says that invalidating them has just failed: the next attempt waits. With `always`
+        the limit is ignored, as there is no writer to raise an error to.
         """
         with self._lock:
             if tried:
@@ -65,15 +65,15 @@ class Doubts:
         return True
 
     def all(self) -> dict[Any, object]:
-        """Return what is kept now, for ``settle``."""
+        """Return the present keys, for ``settle``."""
         with self._lock:
             return self._keys.copy()
 
     def settle(self, chosen: dict[Any, object], left: Container[Any] = ()) -> None:
-        """Forget the keys of `chosen` but those that are `left`: nothing old is in the cache.
+        """Forget the keys of `chosen` that are not `left`: the cache holds nothing old of them.
 
-        One that was added again since it was chosen is kept. Those that are left are the last to
-        be chosen again: some the cache may never let go.
+        A key that was added again since it was chosen is kept. Those `left` go to the end, since
+        some may fail for good.
         """
         with self._lock:
             for key, when in chosen.items():
@@ -84,7 +84,7 @@ class Doubts:
             self.owed = bool(self._keys)
 
     def retry(self, now: bool = False) -> Exception | None:
-        """Invalidate some of the keys if that is due, or `now`; return what the cache raised."""
+        """Invalidate some of the keys if that is due, or `now`; return the cache's exception."""
         with self._lock:
             if self._trying or not self._keys:
                 return None
@@ -105,9 +105,9 @@ class Doubts:
         return failure
 
     def invalidate(self, keys: list[Any]) -> tuple[list[Any], Exception | None]:
-        """Take `keys` out of the cache; return those that may still be in, and what was raised.
+        """Delete `keys` from the cache; return those that may remain, and the exception.
 
-        A key that is refused, and that reads refuse too, is none of the cache's keys.
+        A key that deletes and reads refuse cannot be in the cache.
         """
         try:
             if len(keys) == 1:
@@ -120,7 +120,7 @@ class Doubts:
             if len(keys) == 1:
                 refused = issubclass(type(error), REFUSALS) and reads_refuse(self._cache, keys[0])
                 return [] if refused else keys, error
-            # It may be the fault of one of them.
+            # One of them may be at fault.
             single = [self.invalidate([key]) for key in keys]
             return [key for left, _ in single for key in left], error
         except Exception as error:

@@ -1,7 +1,7 @@
-"""What the failures of a cache mean, and telling the log of those that are raised to nobody.
+"""What the failures of a cache mean, and the log of those that no caller sees.
 
-Only the package's own argument errors can mean that a cache takes no such key or value. Any other
-exception, a ``ValueError`` or ``TypeError`` too, means that nobody knows what the cache did.
+Only the package's own argument errors can mean that a cache refuses a key or a value. After any
+other exception, even a ``ValueError`` or ``TypeError``, the state of the cache is unknown.
 """
 
 import logging
@@ -17,12 +17,12 @@ __all__ = ["REFUSALS", "Told", "failed_keys", "found_keys", "is_mistake", "reads
 REFUSALS: Final = (InvalidArgumentError, InvalidTypeError)
 
 _LOG: Final = logging.getLogger("godropbox.caching")
-# How many kinds of failures a layer tells of.
+# How many kinds of failures a layer logs.
 _KINDS: Final = 100
 
 
 class Told:
-    """Tells the log of the first failure of each kind: an operation and a class of exceptions."""
+    """Logs the first failure of each kind: an operation and a class of exceptions."""
 
     __slots__ = ("_kinds",)
 
@@ -30,7 +30,7 @@ class Told:
         self._kinds: set[tuple[str, str]] = set()
 
     def tell(self, who: object, operation: str, error: BaseException) -> None:
-        """Log the failure of an `operation` of `who`, unless it is one of a kind already told."""
+        """Log the failure of an `operation` of `who`, unless its kind was logged before."""
         try:
             kind = (operation, kind_of(error))
             if kind in self._kinds or len(self._kinds) >= _KINDS:
@@ -39,24 +39,24 @@ class Told:
             message = "%s: %s failed, which is logged once: %s: %s"
             _LOG.warning(message, brief(who), *kind, text_of(error), exc_info=error)
         except Exception:
-            return  # a handler of the log's that fails, and no read may fail for it
+            return  # a log handler failed, which must fail no read
 
 
 def is_mistake(error: BaseException, values: Iterable[Any] = ()) -> bool:
-    """Tell whether an error says that the cache takes no key, or none of `values`, of this type.
+    """Return whether the cache refuses all keys, or all of `values`, because of their type.
 
-    That is a missing ``key_of`` or a missing serializer. What a serializer says of one value is
-    the error's cause; and None may be one value among others that are taken.
+    Then a ``key_of`` or a serializer is missing. A serializer's complaint about one value is the
+    error's cause; and None may be one value among others that are accepted.
     """
     return (
-        issubclass(type(error), InvalidTypeError)  # isinstance() would ask an odd error, and fail
+        issubclass(type(error), InvalidTypeError)  # isinstance() could run the error's code
         and linked(error)[0] is None
         and not any(value is None for value in values)
     )
 
 
 def reads_refuse(cache: Any, key: Any) -> bool:
-    """Tell whether reads refuse `key`, so that nothing old can be read under it."""
+    """Return whether reads refuse `key`, so that no old value can be read under it."""
     for read, given in ((cache.get, (key, MISSING)), (cache.get_multi, ([key],))):
         try:
             read(*given)
@@ -69,7 +69,7 @@ def reads_refuse(cache: Any, key: Any) -> bool:
 
 
 def failed_keys(error: PartialFailureError, keys: list[Any]) -> list[Any]:
-    """Return those of `keys` that failed: all of them, where the error names none, or others."""
+    """Return which of `keys` failed: all of them, if the error names none, or other keys."""
     try:
         failed = set(error.keys)
         if failed and failed.issubset(keys):
@@ -80,7 +80,7 @@ def failed_keys(error: PartialFailureError, keys: list[Any]) -> list[Any]:
 
 
 def found_keys(error: PartialFailureError, keys: list[Any]) -> dict[Any, Any]:
-    """Return what a read found of `keys` all the same."""
+    """Return the values of `keys` that a failed read found."""
     try:
         found: Mapping[Any, Any] = error.found
         return {key: found[key] for key in keys if key in found}

@@ -1,6 +1,6 @@
-"""What stands for Cython where a module of this package runs as it is written.
+"""Stand-ins for Cython where a module of this package runs uncompiled.
 
-Compiled, a critical section costs nothing under the interpreter lock and is the object's own lock
+Compiled, a critical section costs nothing under the interpreter lock, and is the object's own lock
 without one. Uncompiled it is a lock that a thread may take twice, since a finalizer or a signal
 handler can run another operation in the middle of any section.
 """

@@ -2,7 +2,7 @@
 
 A read that starts after a write was acknowledged returns that write's value or a later one,
 whatever is evicted, restarted, cut off or killed meanwhile; docs/consistency.md has the protocol,
-the assumptions and the price. The steps are in ``consistency.protocol``; here they are run, those
+the assumptions and the costs. The steps are in ``consistency.protocol``; they are run here, those
 of many keys side by side, against servers (``consistency.servers``) and a storage.
 """
 
@@ -48,13 +48,13 @@ K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
 
-_MONTH: Final = 30 * 24 * 60 * 60  # memcached takes more seconds than that for a Unix time
+_MONTH: Final = 30 * 24 * 60 * 60  # more seconds are a Unix time to memcached
 
 
 class WriteRefused(DropboxError):  # noqa: N818  # it says what happened, as CommitUncertain does
-    """The write did not take place: a server that must know of it could not be told in time.
+    """The write did not take place: a server that must know of it did not confirm in time.
 
-    The storage was not touched; `keys` are those written. Try again, perhaps later.
+    The storage was not touched; `keys` are those of the write. Try again, perhaps later.
     """
 
     def __init__(self, message: str, /, keys: Iterable[Any] = (), **more: Any) -> None:
@@ -62,13 +62,13 @@ class WriteRefused(DropboxError):  # noqa: N818  # it says what happened, as Com
         self.keys = list(keys)
 
 
-class CommitUncertain(DropboxError):  # noqa: N818  # it is no error, but the truth
+class CommitUncertain(DropboxError):  # noqa: N818  # a state, not an error
     """The write is not acknowledged, and may have taken place; `keys` are those in doubt.
 
     `committed` is None if the storage did not say whether it was written: no reader fills the
-    cache until the sentinels expire, and whoever reads the storage after that knows. It is True
-    if the storage was written, but a cache server could not be told so: until that server loses
-    the entry, an old value may be read there. Write again, or ``invalidate``.
+    cache until the sentinels expire; read the storage after that to find out. It is True if the
+    storage was written but a cache server did not confirm: until that server loses the entry, an
+    old value may be read there. Write again, or ``invalidate``.
     """
 
     def __init__(
@@ -88,17 +88,17 @@ class CommitUncertain(DropboxError):  # noqa: N818  # it is no error, but the tr
 class ConsistencyOptions:
     """How a ``ConsistentCacheOnStorage`` works.
 
-    - `value_life`, `lease_life`, `sentinel_life`: whole seconds in [1, 30 days] that an entry of
-      that kind may stay; a `value_life` of 0 is for ever.
-    - `storage_limit`: seconds within which a write of the storage takes effect or never will,
-      which is the storage's to keep; a write is begun only while the sentinel has that much left.
-    - `clock_drift`: by how much of a second per second the clocks of clients and servers differ.
-    - `settle_limit`: seconds for which a server that does not answer is asked again.
-    - `keep_written`: whether the value of a write may stay in the cache.
-    - `cache_key`: makes the key in the cache of a key of the storage.
+    - `value_life`, `lease_life`, `sentinel_life`: the time to live of an entry of that kind, in
+      whole seconds in [1, 30 days]; a `value_life` of 0 is without limit.
+    - `storage_limit`: seconds within which a write of the storage takes effect or never will; the
+      storage must ensure that. A write begins only while its sentinel has that much time left.
+    - `clock_drift`: how much the clocks of clients and servers may differ, in seconds per second.
+    - `settle_limit`: seconds for which a server that does not reply is asked again.
+    - `keep_written`: whether a written value may stay in the cache.
+    - `cache_key`: maps a key of the storage to a key of the cache.
     - `encode`, `decode`: values to bytes and back.
-    - `not_committed`: exceptions of the storage that say for certain that nothing was written,
-      nor ever will be. Any other leaves that open.
+    - `not_committed`: exceptions of the storage after which certainly nothing was written, nor ever
+      will be. After any other exception that is unknown.
     """
 
     value_life: int = 0
@@ -132,22 +132,22 @@ class ConsistencyOptions:
 
     @property
     def shielded(self) -> float:
-        """Seconds for which a sentinel is sure to stay, if it is not lost.
+        """Seconds for which a sentinel certainly stays, if it is not lost.
 
-        memcached's clock ticks once a second, so that an entry may go up to one second early.
+        memcached's clock ticks once a second, so an entry may expire up to one second early.
         """
         return (self.sentinel_life - 1) * (1 - self.clock_drift)
 
 
 @dataclass(frozen=True, slots=True)
 class ConsistencyStatistics:
-    """What a cache has done so far: how many keys were read and written, and how that went.
+    """Counts of the keys that were read and written, by outcome.
 
-    Reads are `hits`, or of the storage: `fills`, `fills_lost` (the lease was lost, or there was
-    nothing to fill with), `shielded` (a write was under way, or another reader had the lease) and
-    `failed_looks` (the cache failed). Writes are `acknowledged`, `refused`, `aborted` by the
-    storage, `unknown` (the storage did not say) or `unsettled` (a server could not be told);
-    `sentinels_lost` counts those that were gone when their write was done.
+    Reads are `hits`, or reads of the storage: `fills`, `fills_lost` (the lease was lost, or the key
+    is missing in the storage), `shielded` (a write was under way, or another reader had the lease)
+    and `failed_looks` (the cache failed). Writes are `acknowledged`, `refused`, `aborted` by the
+    storage, `unknown` (the storage did not say) or `unsettled` (a server did not confirm);
+    `sentinels_lost` counts sentinels that were gone when their write was done.
     """
 
     hits: int = 0
@@ -175,12 +175,12 @@ _OF_READS: Final = {
 class ConsistentCacheOnStorage(Generic[K, V]):
     """A storage with a cache over it that is never stale after an acknowledged write.
 
-    `cache` are the servers, which nobody else writes the same keys to. `storage` must show a write
-    to every read that begins after the write returned: a replica that lags does not. `clock`,
-    `wall_clock`, `pause` and `random` are for tests. Threads may share it.
+    `cache` are the servers, to which nobody else writes the same keys. `storage` must show a write
+    to every read that begins after the write returned: a lagging replica does not. Threads may
+    share it. `clock`, `wall_clock`, `pause` and `random` are replaced in tests.
 
     A write that returns is acknowledged. Otherwise it raises ``WriteRefused`` (nothing was done),
-    ``CommitUncertain``, or what `options` know as ``not_committed``, as the storage raised it.
+    ``CommitUncertain``, or one of ``options.not_committed``, as the storage raised it.
     """
 
     __reduce_ex__ = refuse_copies
@@ -217,11 +217,11 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         begin_again_in_child(self)
 
     def _forked(self) -> None:
-        """Begin, or begin again in the child of a fork, where no other thread is left."""
+        """Make the lock: at first, and in the child of a fork."""
         self._lock = threading.Lock()
 
     def statistics(self) -> ConsistencyStatistics:
-        """Return what was done so far."""
+        """Return the counts so far."""
         with self._lock:
             return ConsistencyStatistics(**self._counts)
 
@@ -232,12 +232,12 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     @overload
     def get(self, key: K, default: D) -> V | D: ...
     def get(self, key: K, default: Any = None) -> Any:
-        """Return the value of `key`, or `default` if the storage has none."""
+        """Return the value of `key`, or `default` if the storage lacks it."""
         value = self._read([key])[key]
         return default if value is MISSING else value
 
     def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
-        """Return the values of those of `keys` that are there, by key.
+        """Return the values of `keys` by key; missing keys are left out.
 
         All hits of a server take one round trip, and all misses one read of the storage.
         """
@@ -283,43 +283,43 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     # Writing
 
     def set(self, key: K, value: V) -> None:
-        """Write `value` under `key`; once this returns, no read returns anything older."""
+        """Store `value` under `key`; once this returns, no read returns anything older."""
         self._write({key: self._kept(value)}, lambda: self._storage.set(key, value))
 
     def set_multi(self, items: Mapping[K, V]) -> None:
-        """Write all of `items`, or, if one of them cannot be told to its server, none."""
+        """Store all of `items`, or none if a server of one of them does not confirm."""
         given = dict(items)
         kept = {key: self._kept(value) for key, value in given.items()}
         self._write(kept, lambda: self._storage.set_multi(given))
 
     def delete(self, key: K) -> None:
-        """Delete `key`; once this returns, no read returns what was there."""
+        """Delete `key`; once this returns, no read returns the old value."""
         self._write({key: None}, lambda: self._storage.delete(key))
 
     def delete_multi(self, keys: Iterable[K]) -> None:
-        """Delete all of `keys`, or, if one of them cannot be told to its server, none."""
+        """Delete all of `keys`, or none if a server of one of them does not confirm."""
         given = list(dict.fromkeys(keys))
         self._write(dict.fromkeys(given), lambda: self._storage.delete_multi(given))
 
     def invalidate(self, key: K) -> None:
-        """Have reads that start from now on return what the storage has now, or later.
+        """Make later reads return the storage's present value, or a later one.
 
-        For what was written past this cache, and after ``CommitUncertain``. Raises
-        ``CommitUncertain`` itself if that cannot be had.
+        Call it after a write that bypassed this cache, and after ``CommitUncertain``. Raises
+        ``CommitUncertain`` itself if a server does not confirm.
         """
         self.invalidate_multi([key])
 
     def invalidate_multi(self, keys: Iterable[K]) -> None:
         """Invalidate all of `keys`."""
         steps = {key: protocol.erase() for key in keys}
-        results = self._run(steps, lambda keys: {})  # these steps want nothing of it
+        results = self._run(steps, lambda keys: {})  # these steps need no storage
         self._raise_unsettled(results)
 
     def flush(self) -> None:
-        """Have nothing in the storage, and nothing in the cache.
+        """Delete everything from the storage and the cache.
 
-        A sentinel that is flushed away costs its writer an invalidation. Raises
-        ``CommitUncertain`` if the storage fails, or a server does not say that it was flushed.
+        A writer whose sentinel is flushed has to invalidate. Raises ``CommitUncertain`` if the
+        storage fails, or a server does not confirm.
         """
         try:
             done: Any = self._storage.flush()  # type: ignore[func-returns-value]
@@ -332,7 +332,7 @@ class ConsistentCacheOnStorage(Generic[K, V]):
                 raise CommitUncertain("a server did not say that it was flushed", (), True)
 
     def _kept(self, value: V) -> Value | None:
-        """Return the entry that may stay in the cache; raises what ``encode`` raises."""
+        """Return the entry that may stay in the cache, or None; raises what ``encode`` raises."""
         data = self._options.encode(value)
         if not isinstance(data, bytes):
             raise TypeError(f"encode must return bytes, got {data!r:.80}")
@@ -362,7 +362,7 @@ class ConsistentCacheOnStorage(Generic[K, V]):
                 else:
                     try:
                         refuse_unrun("the storage's write", done)
-                    except TypeError as error:  # nobody has run it, nor will
+                    except TypeError as error:  # it has not run, and never will
                         errors.append(error)
                         outcome = ABORTED
             return dict.fromkeys(waiting, outcome)
@@ -385,23 +385,24 @@ class ConsistentCacheOnStorage(Generic[K, V]):
             raise errors[0]
         if by[Settled.REFUSED]:
             raise WriteRefused(
-                f"a server could not be told of a write of {by[Settled.REFUSED]!r:.200}", results
+                f"a server did not confirm a write of {by[Settled.REFUSED]!r:.200}", results
             )
         if by[Settled.ABORTED]:
             raise WriteRefused(
-                f"it took too long to tell of a write of {by[Settled.ABORTED]!r:.200}", results
+                f"the servers took too long to confirm a write of {by[Settled.ABORTED]!r:.200}",
+                results,
             )
 
     def _raise_unsettled(self, results: Mapping[K, Any]) -> None:
         keys = _keys(results, Settled.UNSETTLED)
         if keys:
             raise CommitUncertain(
-                f"the storage was written, but a server could not be told so: {keys!r:.200}",
+                f"the storage was written, but a server did not confirm: {keys!r:.200}",
                 keys,
                 True,
             )
 
-    # What the steps are run against
+    # The servers and the storage, for the steps
 
     def _run(
         self, steps: Mapping[K, protocol.Steps], storage: Callable[[list[K]], Mapping[K, Any]]
@@ -421,7 +422,7 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         return Patience(self._options.settle_limit, self._clock, self._pause)
 
     def _ask(self, asked: Sequence[tuple[K, protocol.CacheStep]]) -> list[Any]:
-        """Run steps against the servers, where a value is bytes."""
+        """Run steps against the servers, whose values are bytes."""
         answers = self._servers.run([self._request(key, step) for key, step in asked])
         return [self._decoded(answer) for answer in answers]
 
@@ -433,7 +434,7 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         return Request(self._cache_key(key), step, self._lives[type(step.entry)])
 
     def _decoded(self, answer: Any) -> Any:
-        """Return what a step came to, with its value decoded; what cannot be is FOREIGN."""
+        """Return the outcome of a step with its value decoded; FOREIGN if that fails."""
         if type(answer) is not Seen or type(answer.entry) is not Value:
             return answer
         try:

@@ -1,4 +1,4 @@
-# What the compiler is told about flight.py.
+# C types of flight.py.
 
 cimport cython
 

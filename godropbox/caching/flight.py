@@ -1,9 +1,10 @@
-"""Single-flight: of the threads that want the same thing at once, one gets it for all of them.
+"""Single-flight: if several threads want the same key at once, one loads it for all.
 
-The first to ask for a key leads: it runs its load. Those who ask while it runs follow: they wait
-and share what comes of it. Nothing is kept once a load is over; that is what caches are for.
+The first caller of a key is the leader and runs its load. Callers that come while it runs are
+followers: they wait and share the outcome. Nothing is kept after the load; that is what caches are
+for.
 
-This file is compiled as it stands, with ``flight.pxd`` to say the types, or runs as it is.
+Compiled as it stands, with its types in ``flight.pxd``, or run as it is.
 """
 
 import threading
@@ -19,21 +20,21 @@ from .storage import MISSING
 
 __all__ = ["Flight", "Lead", "SingleFlight"]
 
-# What became of a load.
+# The states of a load.
 _FLYING: Final = 0
 _LANDED: Final = 1
 _FAILED: Final = 2
 _ABANDONED: Final = 3
 
-# Under another name, since the compiler tests and converts a plain float before we see it.
+# An alias: the compiler tests and converts an argument annotated as a plain float.
 _Float = float
 
 
 class Flight:
-    """A load of one key: who leads it, and in the end what came of it.
+    """A load of one key: its leader, its state, and in the end its outcome.
 
-    One that nobody leads yet is for the next who wants it. What is abandoned has an heir, for
-    those who waited.
+    One without a leader goes to the next caller that wants the key. One that is abandoned has an
+    heir, another flight for its followers.
     """
 
     __slots__ = ("done", "forgotten", "heir", "key", "leader", "outcome", "state")
@@ -45,15 +46,15 @@ class Flight:
         self.heir: Flight | None = None
         self.state: int = _FLYING
         self.outcome: Any = None  # the value, or the exception
-        self.done: Any = None  # an event, once there is a follower
+        self.done: Any = None  # an event, as soon as there is a follower
         self.forgotten = False  # whether the key was written since
 
 
 class Lead:
-    """The flights that one caller leads; when it goes away, so do they.
+    """The flights that one caller leads.
 
-    However the caller comes to its end, an exception in the very code that cleans up included,
-    this object is freed, and flights that are not settled by then are abandoned.
+    However the caller ends, even by an exception in its clean-up, this object is freed, and flights
+    that are not settled by then are abandoned.
     """
 
     __slots__ = ("_table", "flights", "leader")
@@ -66,18 +67,17 @@ class Lead:
 
     @property
     def keys(self) -> list[Any]:
-        """The keys to load, in the order in which they were asked for."""
+        """The keys to load, in the order of the request."""
         return [flight.key for flight in self.flights]
 
     def forgotten(self) -> list[Any]:
-        """Return those of the keys that were written since the flights began."""
+        """Return the keys that were written since the flights began."""
         return [flight.key for flight in self.flights if flight.forgotten]
 
     def begin(self) -> list[Any]:
-        """Take up flights that were claimed; return the keys that are still to be loaded.
+        """Lead the flights that were claimed; return the keys to load.
 
-        Those that were written since, or are being loaded by another who wanted them sooner, are
-        left out.
+        Keys that were written since, or that another caller loads already, are left out.
         """
         me = threading.get_ident()
         with self._table._lock:
@@ -91,17 +91,17 @@ class Lead:
         return self.keys
 
     def fly(self, load: Callable[["Lead"], Mapping[Any, Any]]) -> Mapping[Any, Any]:
-        """Load the keys, and settle the flights by what comes of it; raises what `load` raises."""
+        """Load the keys and settle the flights by the outcome; raises what `load` raises."""
         try:
             found = load(self)
         except BaseException as error:
-            # A batch that fails says nothing about any one of its keys.
+            # A failed batch says nothing about a single key.
             is_verdict = len(self.flights) == 1 and not self._table._is_cancellation(error)
             if not is_verdict:
                 self._table._settle(self, _ABANDONED, None)
             elif self._table._close(self):
-                # Followers copy a copy: where `error` goes from here, it is given notes and fields
-                # that are the leader's. No variable holds it, as its traceback holds this frame.
+                # Followers copy this copy, without the notes and fields that `error` is given on
+                # its way through the leader. No variable holds it: its traceback holds this frame.
                 self._table._settle(self, _FAILED, own_copy(error))
             else:
                 self._table._settle(self, _FAILED, None)
@@ -110,7 +110,7 @@ class Lead:
         return found
 
     def drop(self) -> None:
-        """Give up the flights that are not settled, for whoever wants them."""
+        """Abandon the flights that are not settled."""
         self._table._settle(self, _ABANDONED, None)
 
     def __del__(self) -> None:
@@ -118,32 +118,32 @@ class Lead:
 
 
 class SingleFlight:
-    """Runs one load for a key at a time, and gives its outcome to everyone who asked meanwhile.
+    """Runs one load of a key at a time, and shares its outcome with all callers meanwhile.
 
-    What a follower gets, by what became of the leader:
+    What a follower gets depends on the leader:
 
     - It returned: the same value.
-    - Its load of one key raised an ``Exception``: a copy of that (the same class, arguments,
-      attributes and cause, with notes and fields of its own), or the exception itself where it
-      cannot be copied. So a load that fails is run once for all who asked while it ran.
-    - Its load of several keys raised: another load, of what the follower asked for. A batch can
-      fail for the sake of a key that the follower does not want.
-    - It was cancelled: a ``BaseException`` that is no ``Exception`` (``KeyboardInterrupt``,
-      ``SystemExit``, a greenlet's kill, ``gevent.Timeout``, asyncio's ``CancelledError``), the
-      ``CancelledError`` of ``concurrent.futures``, or one of the classes in `cancellations`:
-      another load, led by one of the followers and followed by the others.
-    - It ended in some other way, without a word: the same, as soon as its frame is gone.
-    - It does not end: the same after `patience` seconds, if given; without, followers wait.
-    - It is the follower itself, or waits for the follower, at however many removes: another load
-      at once, by the follower, since waiting would be for ever.
-    - It is in the process that forked this one: no flight is known in the child.
+    - Its load of one key raised an ``Exception``: a copy of it (the same class, arguments,
+      attributes and cause, with notes and fields of its own), or the exception itself if it cannot
+      be copied. So a failing load runs once for all callers that came while it ran.
+    - Its load of several keys raised: another load, of the follower's keys. A batch can fail
+      because of a key that the follower does not want.
+    - It was cancelled, by a ``BaseException`` other than an ``Exception`` (``KeyboardInterrupt``,
+      ``SystemExit``, a greenlet's kill, ``gevent.Timeout``, asyncio's ``CancelledError``), by the
+      ``CancelledError`` of ``concurrent.futures``, or by a class in `cancellations`: another load,
+      led by one of the followers and followed by the others.
+    - It vanished without an exception: the same, as soon as its frame is freed.
+    - It does not end: the same after `patience` seconds, if given; otherwise followers wait.
+    - It is the follower itself, or waits for the follower, directly or through others: another load
+      at once, by the follower, since it would wait for itself.
+    - It is in the parent of a fork: the child starts without flights.
 
-    A load that returns a coroutine, another awaitable or a generator raises a ``TypeError``: the
-    followers would share what can be run once, and nobody has run it.
+    A load that returns a coroutine, another awaitable or a generator raises a ``TypeError``: it has
+    not run, and the followers would share what can run only once.
 
-    The leader itself gets what its load returns or raises. A follower that is cancelled leaves,
-    and nobody else is any the wiser. Threads and, where gevent has patched ``threading``,
-    greenlets may share one of these; greenlets of a thread that is not patched never wait.
+    The leader gets what its load returns or raises. A follower that is cancelled leaves without any
+    effect on the others. Threads may share one of these and, if gevent has patched ``threading``,
+    greenlets; greenlets of an unpatched thread never wait.
     """
 
     __slots__ = (
@@ -167,7 +167,7 @@ class SingleFlight:
             require_number("patience", patience, "over 0 seconds or None")
             if not patience > 0:
                 raise ValueError(f"patience must be over 0 seconds or None, got {shown(patience)}")
-        # What is longer than any wait can be is for ever.
+        # Longer than any wait can be is without limit.
         is_short = patience is not None and patience <= threading.TIMEOUT_MAX
         self._patience = patience if is_short else None
         self._cancellations = cancellations
@@ -175,31 +175,31 @@ class SingleFlight:
         begin_again_in_child(self)
 
     def _forked(self) -> None:
-        """Begin, or begin again in the child of a fork, where no leader is left."""
-        # A thread may take it twice: a finalizer or a signal handler can run in any section.
+        """Start without flights: at first, and in the child of a fork, which has no leaders."""
+        # Reentrant: a finalizer or a signal handler can run in any section.
         self._lock = threading.RLock()
         self._flights: dict[Any, Flight] = {}
         self._waits: dict[int | None, Flight] = {}
         self._ended: int = 0
 
     def run(self, key: Any, load: Callable[[], Any]) -> Any:
-        """Return what ``load()`` returns, or what it returned to the caller who led.
+        """Return what ``load()`` returns, or what the leader's load returned.
 
-        A key that is part of somebody's ``run_multi``, and was not found there, is ``MISSING``.
+        If the leader's is a ``run_multi`` that did not find the key, it is ``MISSING``.
         """
         return self._fly([key], lambda lead: {key: _loaded(load())}).get(key, MISSING)
 
     def run_multi(
         self, keys: Iterable[Any], load: Callable[[list[Any]], Mapping[Any, Any]]
     ) -> dict[Any, Any]:
-        """Return by key what was loaded: by ``load(some)`` those that nobody else is loading.
+        """Return the loaded values by key; ``load(some)`` loads those that nobody else loads.
 
-        The own keys are loaded in one call, before the others' are waited for.
+        It loads them in one call, before the outcomes of other callers' loads are waited for.
         """
         return self._fly(list(dict.fromkeys(keys)), lambda lead: _all_loaded(load(lead.keys)))
 
     def forget(self, keys: Iterable[Any]) -> None:
-        """Have whoever asks for `keys` from now on wait for no load that began before."""
+        """Let no later caller of `keys` follow a load that began before."""
         with self._lock:
             for key in keys:
                 flight = self._flights.pop(key, None)
@@ -207,13 +207,13 @@ class SingleFlight:
                     flight.forgotten = True
 
     def forget_all(self) -> None:
-        """Do so with every key."""
+        """Forget every key."""
         self.forget(list(self._flights))
 
     def claim(self, keys: list[Any]) -> Lead:
-        """Return the lead of those of `keys` that nobody is loading, to be begun later or never.
+        """Return a lead of those of `keys` that nobody loads, to begin later or never.
 
-        Nobody waits for it until ``begin``: who wants a key before that loads it himself.
+        Nobody waits for it before ``begin``: another caller of a key loads it itself.
         """
         lead = Lead(self, None)
         self._board(keys, lead, [])
@@ -221,14 +221,14 @@ class SingleFlight:
 
     @property
     def followers(self) -> int:
-        """How many callers are waiting for another's load."""
+        """How many callers wait for another's load."""
         return len(self._waits)
 
     # The table
 
     def _fly(self, keys: list[Any], load: Callable[[Lead], Mapping[Any, Any]]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
-        passed: list[Flight] = []  # those not to be waited for
+        passed: list[Flight] = []  # not to be waited for
         me = threading.get_ident()
         lead = Lead(self, me)
         others = self._board(keys, lead, passed)
@@ -242,7 +242,7 @@ class SingleFlight:
             later: list[Flight] = []
             for flight in others:
                 if flight.state == _FLYING and (keys or lead.flights):
-                    later.append(flight)  # what there is to load comes before waiting
+                    later.append(flight)  # load before waiting
                 elif not self._wait(flight):
                     passed.append(flight)
                     keys.append(flight.key)
@@ -257,14 +257,14 @@ class SingleFlight:
             others = later + self._board(keys, lead, passed)
 
     def _board(self, keys: list[Any], lead: Lead, passed: list[Any]) -> list[Flight]:
-        """Give to `lead` the flights of `keys` that nobody leads; return the others."""
+        """Add to `lead` the flights of `keys` without a leader; return the others."""
         others: list[Flight] = []
         with self._lock:
             for key in keys:
                 flight = self._flights.get(key)
                 if flight is None or flight in passed:
                     if flight is not None:
-                        flight.forgotten = True  # as a write could no longer tell it
+                        flight.forgotten = True  # a later write could no longer mark it
                     flight = Flight(key, lead.leader)
                     self._flights[key] = flight
                     lead.flights.append(flight)
@@ -273,7 +273,7 @@ class SingleFlight:
         return others
 
     def _join(self, flight: Flight, lead: Lead, others: list[Any]) -> None:
-        """Lead a flight that nobody leads; else be one of those who wait for it."""
+        """Lead a flight that has no leader, or follow it."""
         if flight.leader is None and flight.state == _FLYING:
             flight.leader = lead.leader
             lead.flights.append(flight)
@@ -283,7 +283,7 @@ class SingleFlight:
             others.append(flight)
 
     def _inherit(self, flight: Flight, lead: Lead) -> Flight | None:
-        """Lead the heir of a flight that was abandoned, or return it if it is led already."""
+        """Lead the heir of an abandoned flight, or return it if it has a leader."""
         others: list[Flight] = []
         with self._lock:
             assert flight.heir is not None  # it had followers
@@ -291,7 +291,7 @@ class SingleFlight:
         return others[0] if others else None
 
     def _wait(self, flight: Flight) -> bool:
-        """Wait for a flight to end; return False if that would be, or has been, too long."""
+        """Wait for a flight to end; return False if it would never end, or did not in time."""
         me = threading.get_ident()
         with self._lock:
             if flight.state != _FLYING:
@@ -307,7 +307,7 @@ class SingleFlight:
         return ended
 
     def _waits_for(self, flight: Flight, me: Any) -> bool:
-        """Tell whether the leader of `flight` is thread `me`, or waits for it in the end."""
+        """Return whether the leader of `flight` is thread `me`, or waits for it indirectly."""
         there: Flight | None = flight
         seen = 0
         while there is not None and there.state == _FLYING and seen <= len(self._waits):
@@ -318,15 +318,15 @@ class SingleFlight:
         return False
 
     def _is_cancellation(self, error: Any) -> bool:
-        kind = type(error)  # isinstance() would ask the error itself, which may raise
+        kind = type(error)  # isinstance() would run the error's own code, which may raise
         if not issubclass(kind, Exception) or issubclass(kind, self._cancellations):
             return True
-        from concurrent.futures import CancelledError  # here, so that importing this does not
+        from concurrent.futures import CancelledError  # imported late, as it is slow
 
         return issubclass(kind, CancelledError)
 
     def _close(self, lead: Lead) -> bool:
-        """Let nobody else follow the flights of a lead; tell whether anybody does."""
+        """Close the flights of a lead to new followers; return whether there are any."""
         is_followed = False
         with self._lock:
             for flight in lead.flights:
@@ -337,7 +337,7 @@ class SingleFlight:
         return is_followed
 
     def _settle(self, lead: Lead, state: Any, outcome: Any) -> None:
-        """Put down what became of those flights of a lead that are not settled yet."""
+        """Record the outcome of those flights of a lead that are not settled."""
         with self._lock:
             for flight in lead.flights:
                 if flight.state != _FLYING or flight.leader != lead.leader:
@@ -345,11 +345,11 @@ class SingleFlight:
                 flight.outcome = outcome.get(flight.key, MISSING) if state == _LANDED else outcome
                 flight.state = state
                 self._leave(flight)
-            # An exception holds the frame that holds the lead: let that be no circle.
+            # An exception holds the frame that holds the lead: break the cycle.
             lead.flights = []
 
     def _leave(self, flight: Flight) -> None:
-        """Take a flight that is settled out of the table, and tell its followers."""
+        """Remove a settled flight from the table, and wake its followers."""
         self._ended += 1
         is_there = self._flights.get(flight.key) is flight
         if is_there:

@@ -1,4 +1,4 @@
-# What the compiler is told about fresh.py.
+# C types of fresh.py.
 
 cimport cython
 

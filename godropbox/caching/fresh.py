@@ -1,9 +1,10 @@
-"""A cache that knows how fresh its entries are: loads them early, serves them late, for a while.
+"""A cache that knows how fresh its entries are: reloads them early, and returns them stale.
 
-This file is compiled as it stands, with ``fresh.pxd`` to say the types, or runs as it is.
+Compiled as it stands, with its types in ``fresh.pxd``, or run as it is.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from math import log
 from typing import TYPE_CHECKING, Any, Final
@@ -21,34 +22,33 @@ else:
 
 __all__ = ["FreshCacheOnStorage"]
 
-# What an entry begins with, so that another's value is not taken for one. An entry is a tuple, as
-# every serialiser knows it (or makes a list of it): the mark, until when it is fresh, how long it
-# took to load, and the value, if it is not there that the key is not.
+# The start of an entry, to tell it from other values. An entry is a tuple, which every serialiser
+# knows (or makes a list of): the mark, until when it is fresh, how long loading took, and the
+# value; without a value, the key is missing in the storage.
 _MARK: Final = "godropbox.fresh.1"
-# Log of the smallest random number that there is, and a little more.
+# A little more than the negative log of the smallest random number.
 _MOST: Final = 37.0
 
-# No time in seconds is as far from now as that.
+# More seconds than any time is from now.
 _FAR: Final = 1 << 53
 
-# What an entry is good for: nothing, to be returned, to be returned and loaded anew.
+# The state of an entry: useless, to be returned, to be returned and reloaded.
 _DEAD: Final = 0
 _FRESH: Final = 1
 _DUE: Final = 2
 
 
 class FreshCacheOnStorage(CacheOnStorage):
-    """A ``CacheOnStorage`` whose entries say until when they are good, as `freshness` has it.
+    """A ``CacheOnStorage`` whose entries expire and are reloaded as `freshness` says.
 
-    A read of an entry whose time is not over returns it; one that is found due early, or that is
-    over by less than ``freshness.stale``, is returned too, and loaded anew by one thread at a
-    time. If that fails the entry stays, and the failure is counted. Everything older is as if it
-    were not there, however long the cache keeps it; let it keep entries for ``ttl + stale``, or
-    they are gone before. A batch loads what is missing in one call of the storage and what is due
-    in another.
+    A fresh entry is returned. One that is due early, or expired by less than ``freshness.stale``,
+    is returned, too, and reloaded by one thread at a time. If that fails the entry stays, and the
+    failure is counted. Older entries are misses, however long the cache keeps them; let it keep
+    entries for at least ``ttl + stale``. A batch loads missing keys in one call of the storage, and
+    reloads those that are due in another.
 
-    The cache holds entries, not values, so that it can be no other layer's cache; what is in it
-    that is no entry is a miss. All processes that share it should have clocks that agree.
+    The cache holds entries, not values, so it cannot be another layer's cache, too; anything else
+    in it is a miss. The clocks of all processes that share it should agree.
     """
 
     __slots__ = ("_freshness", "_refresh_failures", "_refreshes", "_seconds")
@@ -68,28 +68,23 @@ class FreshCacheOnStorage(CacheOnStorage):
         self._refresh_failures = 0
 
     def stats(self) -> CacheStats:
-        """Return what the layer did."""
-        return CacheStats(
-            hits=self._hits,
-            misses=self._misses,
-            cache_failures=self._cache_failures,
-            doubts=len(self._doubts),
-            waiting=self._flight.followers,
-            refreshes=self._refreshes,
-            refresh_failures=self._refresh_failures,
-        )
+        """Return the layer's statistics."""
+        with cython.critical_section(self):
+            refreshes, failures = self._refreshes, self._refresh_failures
+        stats = CacheOnStorage.stats(self)
+        return replace(stats, refreshes=refreshes, refresh_failures=failures)
 
     # Entries
 
     def _judge(self, held: Any) -> int:
-        """Tell what something out of the cache is good for now."""
+        """Return the present state of what the cache returned."""
         size = len(held) if type(held) is tuple or type(held) is list else 0
         if not 3 <= size <= 4:
             return _DEAD
         mark, until, took = held[0], held[1], held[2]
         if mark is not _MARK and (type(mark) is not str or mark != _MARK):
             return _DEAD
-        # Most often they are floats, and there is nothing to ask.
+        # Mostly they are floats, which need no further check.
         if type(until) is not float and not _is_time(until):
             return _DEAD
         if type(took) is not float and not _is_time(took):
@@ -113,7 +108,7 @@ class FreshCacheOnStorage(CacheOnStorage):
         with cython.critical_section(self):
             if seconds > 0:
                 self._seconds = seconds
-            seconds = self._seconds  # for what was written, what it took to load the last time
+            seconds = self._seconds  # a written value gets the duration of the last load
         entries: dict[Any, Any] = {}
         for key in keys:
             if key in values:
@@ -129,7 +124,7 @@ class FreshCacheOnStorage(CacheOnStorage):
         """Return the value of `key`, or `default` if there is none."""
         ended = self._flight._ended
         barred: Container[Any] | None = ()
-        # In this order: what is being put is in doubt before it no longer is.
+        # In this order: a key is marked as in doubt before it is unmarked as being filled.
         if not (self._filling and key in self._filling) and (
             not self._doubts.owed or not self._doubted([key])
         ):
@@ -151,7 +146,7 @@ class FreshCacheOnStorage(CacheOnStorage):
         return self._missed([key], ended, barred, True).get(key, default)
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         wanted = list(dict.fromkeys(keys))
         ended = self._flight._ended
         held, barred = self._cached(wanted)
@@ -171,8 +166,8 @@ class FreshCacheOnStorage(CacheOnStorage):
             known.update(self._refresh(due))
         return {key: known[key] for key in wanted if known.get(key, MISSING) is not MISSING}
 
-    def _again(self, keys: list[Any]) -> dict[Any, Any]:
-        found = CacheOnStorage._again(self, keys)
+    def _look_again(self, keys: list[Any]) -> dict[Any, Any]:
+        found = CacheOnStorage._look_again(self, keys)
         return {
             key: entry[3] if len(entry) == 4 else MISSING
             for key, entry in found.items()
@@ -182,7 +177,7 @@ class FreshCacheOnStorage(CacheOnStorage):
     # Refreshing
 
     def _refresh(self, keys: list[Any]) -> dict[Any, Any]:
-        """Load those of `keys` anew that nobody is loading; return what came of it by now."""
+        """Reload those of `keys` that nobody is loading; return what was loaded by now."""
         lead = self._flight.claim(keys)
         if not lead.keys:
             return {}
@@ -192,7 +187,7 @@ class FreshCacheOnStorage(CacheOnStorage):
         try:
             background(partial(self._renew, lead))
         except Exception as error:
-            lead.drop()  # now: whoever keeps the error keeps this frame, and the lead with it
+            lead.drop()  # now, since the error's traceback keeps this frame and the lead alive
             self._told.tell(self, "background", error)
             self._renewed(0, len(keys))
         return {}
@@ -204,14 +199,14 @@ class FreshCacheOnStorage(CacheOnStorage):
         try:
             found = lead.fly(self._reload)
         except Exception as error:
-            self._told.tell(self, "loading anew", error)
+            self._told.tell(self, "reloading", error)
             self._renewed(0, len(keys))
             return {}
         self._renewed(len(keys), 0)
         return {key: found.get(key, MISSING) for key in keys}
 
     def _reload(self, lead: Lead) -> Mapping[Any, Any]:
-        """Read the keys of a lead from the storage, and put them in the place of what is there."""
+        """Read the keys of a lead from the storage, and replace their entries."""
         keys = lead.keys
         loaded: Mapping[Any, Any] = self._load(self._flight._ended, (), len(keys) == 1, lead)
         gone = [key for key in keys if key not in loaded]
@@ -230,7 +225,7 @@ class FreshCacheOnStorage(CacheOnStorage):
 
 
 def _is_time(value: Any) -> bool:
-    """Tell whether that is a number of seconds, as one of an entry's must be."""
+    """Return whether `value` is a number of seconds, as an entry must have."""
     if isinstance(value, float):
         return True
     return isinstance(value, int) and -_FAR < value < _FAR

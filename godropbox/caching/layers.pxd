@@ -1,4 +1,4 @@
-# What the compiler is told about layers.py.
+# C types of layers.py.
 
 cimport cython
 

@@ -1,6 +1,6 @@
-"""A cache over a storage, which is a storage again: any number of them makes any number of tiers.
+"""A cache over a storage, which is a storage itself: stack them to make tiers.
 
-This file is compiled as it stands, with ``layers.pxd`` to say the types, or runs as it is.
+Compiled as it stands, with its types in ``layers.pxd``, or run as it is.
 """
 
 import threading
@@ -27,39 +27,37 @@ __all__ = ["CacheOnStorage"]
 
 _METHODS: Final = ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush")
 _UNTAKEN: Final = (
-    "nothing of this type has been taken by the cache so far: "
-    "does it lack a key_of, or a serializer?"
+    "the cache has not yet accepted anything of this type: does it lack a key_of, or a serializer?"
 )
 
 
 class CacheOnStorage:
     """Reads through `cache` and writes through it to `storage`; both are storages.
 
-    Reads. What the cache has is returned. The rest is read from the storage, all of it in one
-    call, and put into the cache; of threads that miss the same key at once, one reads it for all
-    (``SingleFlight`` says what the others get). A key that is not in the storage is not cached. A
-    cache that fails is counted and done without: the storage is read and the cache is not filled.
-    What the storage raises comes out.
+    Reads. Hits of the cache are returned. The other keys are read from the storage in one call, and
+    stored in the cache; if several threads miss the same key at once, one reads it for all (see
+    ``SingleFlight``). A key that the storage lacks is not cached. If the cache fails, the storage
+    is read and the cache is not filled. Exceptions of the storage come out.
 
-    Failures of the cache are counted, the first of each kind is logged (``godropbox.caching``).
-    While the cache has never taken anything, an ``InvalidTypeError`` of it is a mistake for every
-    key, and raised: keys that need a ``key_of``, values that need a serializer.
+    Failures of the cache are counted, and the first of each kind is logged (``godropbox.caching``).
+    As long as the cache has never accepted anything, its ``InvalidTypeError`` is a mistake for all
+    keys, and raised: keys that need a ``key_of``, values that need a serializer.
 
-    Writes. The storage is written first; what it raises comes out, and since nobody knows then
-    what it holds, the keys are in doubt. After that the cache is updated, or invalidated as the
-    options say. If updating fails it is invalidated; if that fails too, the keys are in doubt.
+    Writes. The storage is written first. If it raises, the exception comes out and the keys are in
+    doubt, as it is unknown what was written. Then the cache is updated, or invalidated if the
+    options say so. If updating fails it is invalidated; if that fails too, the keys are in doubt.
 
-    Doubt. The cache may hold something older than the storage. This layer reads such a key from
-    the storage alone and tries to invalidate it before every other operation, but no more often
-    than ``options.retry_after``, until that succeeds. Nobody else knows: another process can read
-    the old entry until then, and if this process ends before, for as long as the cache keeps it.
+    Doubt. The cache may hold an older value than the storage. This layer reads such a key from the
+    storage only. Before every other operation, but no more often than ``options.retry_after``, it
+    tries to invalidate the key, until that succeeds. Other processes do not know: they can read the
+    old entry until then or, if this process ends before that, for as long as the cache keeps it.
 
-    This layer is not consistent. A reader misses, reads the storage, and is held up; a writer
-    writes and updates the cache; the reader puts what it read, the old value, into the cache.
-    Where both go through this one object the reader finds out and invalidates the entry, and
-    whoever reads meanwhile goes past the cache. Where they are two processes it stays for as long
-    as the cache keeps it, so give the cache a time to live. Likewise two writers can write the
-    storage in one order and the cache in the other, which ``on_write="invalidate"`` prevents.
+    This layer is not consistent. A reader misses, reads the storage, and is delayed; a writer
+    writes and updates the cache; the reader stores the old value in the cache. If both use this
+    object, the reader notices and invalidates the entry, and other reads bypass the cache
+    meanwhile. Between two processes the old value stays for as long as the cache keeps it, so give
+    the cache a time to live. Two writers can also write the storage in one order and the cache in
+    the other, which ``on_write="invalidate"`` prevents.
     """
 
     __slots__ = (
@@ -92,16 +90,16 @@ class CacheOnStorage:
         self._hits = 0
         self._misses = 0
         self._cache_failures = 0
-        self._stored = False  # whether the cache ever took a value
+        self._stored = False  # whether the cache ever accepted a value
         self._told = Told()
         self._forked()
         begin_again_in_child(self)
 
     def _forked(self) -> None:
-        """Begin, or begin again in the child of a fork, where no other thread is left."""
+        """Start without loads under way: at first, and in the child of a fork."""
         self._lock = threading.RLock()
-        # How many loads are putting a key into the cache now. What they put may be older than a
-        # write that was acknowledged meanwhile, so reads go past the cache.
+        # How many loads are storing each key in the cache now. Their values may be older than a
+        # write that was acknowledged meanwhile, so reads bypass the cache.
         self._filling: dict[Any, int] = {}
 
     @property
@@ -111,7 +109,7 @@ class CacheOnStorage:
 
     @property
     def storage(self) -> Any:
-        """The storage under it."""
+        """The storage below the cache."""
         return self._storage
 
     # Counting
@@ -128,18 +126,20 @@ class CacheOnStorage:
         self._options.on_cache_failure(operation, error)
 
     def _is_mistake(self, error: Any, values: Iterable[Any] = ()) -> bool:
-        """Tell whether an error of the cache is a mistake for every key, as far as is known."""
+        """Return whether an error of the cache is a mistake for all keys, as far as is known."""
         if self._hits or self._stored or not is_mistake(error, values):
             return False
         add_note(error, _UNTAKEN)
         return True
 
     def stats(self) -> CacheStats:
-        """Return what the layer did."""
+        """Return the layer's statistics."""
+        with cython.critical_section(self):
+            hits, misses, failures = self._hits, self._misses, self._cache_failures
         return CacheStats(
-            hits=self._hits,
-            misses=self._misses,
-            cache_failures=self._cache_failures,
+            hits=hits,
+            misses=misses,
+            cache_failures=failures,
             doubts=len(self._doubts),
             waiting=self._flight.followers,
         )
@@ -150,7 +150,7 @@ class CacheOnStorage:
         """Return the value of `key`, or `default` if there is none."""
         ended = self._flight._ended
         barred: Container[Any] | None = ()
-        # In this order: what is being put is in doubt before it no longer is.
+        # In this order: a key is marked as in doubt before it is unmarked as being filled.
         if not (self._filling and key in self._filling) and (
             not self._doubts.owed or not self._doubted([key])
         ):
@@ -168,14 +168,14 @@ class CacheOnStorage:
         return self._missed([key], ended, barred, True).get(key, default)
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         wanted = list(keys)
         ended = self._flight._ended
         found, barred = self._cached(wanted)
         self._count(len(found), 0)
         if list(found) == wanted:
             return found
-        # Some caches give more than they were asked for.
+        # Some caches return other keys, too.
         found = {key: found[key] for key in wanted if key in found}
         missing = [key for key in dict.fromkeys(wanted) if key not in found]
         if missing:
@@ -183,7 +183,7 @@ class CacheOnStorage:
         return found
 
     def _cached(self, wanted: list[Any]) -> tuple[dict[Any, Any], Container[Any] | None]:
-        """Return what the cache has, and the keys not to put into it; None for all of them."""
+        """Return the hits, and the keys that must not be stored in the cache; None for all."""
         filling = {key for key in wanted if key in self._filling} if self._filling else ()
         doubted = self._doubted(wanted) if self._doubts.owed else ()
         asked = wanted
@@ -204,7 +204,7 @@ class CacheOnStorage:
     def _missed(
         self, keys: list[Any], ended: Any, barred: Container[Any] | None, single: bool
     ) -> dict[Any, Any]:
-        """Return what the storage has of `keys`, that the cache had not after `ended` was read."""
+        """Load `keys`, which the cache lacked after `ended` was read; return what was found."""
         self._count(0, len(keys))
         load = partial(self._load, ended, barred, single)
         return self._flight._fly(keys, load)
@@ -212,17 +212,17 @@ class CacheOnStorage:
     def _load(
         self, ended: Any, barred: Container[Any] | None, single: bool, lead: Lead
     ) -> dict[Any, Any]:
-        """Read the keys of a lead from the storage, and put into the cache what is not `barred`."""
+        """Read the keys of a lead from the storage; store those not `barred` in the cache."""
         keys = lead.keys
         found: dict[Any, Any] = {}
         if barred is not None and self._flight._ended != ended:
-            # Another's load ended after this caller looked into the cache: it may be in there now.
+            # Another load ended after this caller looked into the cache: look again.
             sure = [
                 key
                 for key in keys
                 if key not in self._filling and key not in self._doubts and key not in barred
             ]
-            found = self._again(sure)
+            found = self._look_again(sure)
             keys = [key for key in keys if key not in found]
             found = {key: value for key, value in found.items() if value is not MISSING}
         if keys:
@@ -244,7 +244,7 @@ class CacheOnStorage:
                         if kind not in PLAIN:
                             refuse_unrun_values("storage.get_multi", loaded.values())
                             break
-                # A key that was not asked for has no flight that a write of it could tell.
+                # A key that was not requested has no flight for a write to mark.
                 loaded = {key: loaded[key] for key in keys if key in loaded}
             if barred is not None:
                 entries = self._entries(keys, loaded, self._options.clock() - began)
@@ -252,8 +252,8 @@ class CacheOnStorage:
             found.update(loaded)
         return found
 
-    def _again(self, keys: list[Any]) -> dict[Any, Any]:
-        """Return what the cache has of `keys` by now; MISSING for what it knows is not there."""
+    def _look_again(self, keys: list[Any]) -> dict[Any, Any]:
+        """Return the present hits of `keys`; MISSING for a key known to be missing."""
         try:
             found: dict[Any, Any] = self._cache.get_multi(keys) if keys else {}
             return found if type(found) is dict else dict(found)
@@ -262,7 +262,7 @@ class CacheOnStorage:
             return {}
 
     def _fill(self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]) -> None:
-        """Put `entries` into the cache, but what was written since the lead began to load."""
+        """Store `entries` in the cache, except keys written since the lead began to load."""
         keys = list(entries)
         self._mark(keys, 1)
         try:
@@ -273,7 +273,7 @@ class CacheOnStorage:
             self._retry(True)
 
     def _mark(self, keys: list[Any], more: Any) -> None:
-        """Count loads that begin, or end, to put `keys` into the cache."""
+        """Count a load that begins or ends storing `keys` in the cache."""
         with self._lock:
             for key in keys:
                 count = self._filling.get(key, 0) + more
@@ -285,7 +285,7 @@ class CacheOnStorage:
     def _put_unwritten(
         self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]
     ) -> list[Any]:
-        """Do what ``_fill`` does; return what was written meanwhile, which is in doubt then."""
+        """Do what ``_fill`` does; return the keys written meanwhile, which are now in doubt."""
         before = lead.forgotten()
         if barred or before or self._doubts.owed:
             entries = {
@@ -302,7 +302,7 @@ class CacheOnStorage:
             if self._is_mistake(error, entries.values()):
                 raise
         finally:
-            # What is written meanwhile may be in the cache before what is put there now.
+            # A key written meanwhile may have been overwritten in the cache just now.
             written = [key for key in lead.forgotten() if key in entries]
             if written:
                 self._doubts.add(written, False, True)
@@ -311,7 +311,7 @@ class CacheOnStorage:
     def _entries(
         self, keys: list[Any], values: Mapping[Any, Any], seconds: float
     ) -> Mapping[Any, Any]:
-        """Return what to put into the cache for `values`, which is all that there is of `keys`."""
+        """Return what the cache is to hold for `values`, all that was found of `keys`."""
         return values
 
     def _put(self, entries: Mapping[Any, Any]) -> None:
@@ -328,7 +328,7 @@ class CacheOnStorage:
     # Doubt
 
     def _doubted(self, keys: list[Any]) -> set[Any]:
-        """Try to invalidate what is in doubt, if due; return those of `keys` that still are."""
+        """Try to invalidate keys in doubt, if due; return those of `keys` still in doubt."""
         self._retry(False)
         return {key for key in keys if key in self._doubts}
 
@@ -340,74 +340,74 @@ class CacheOnStorage:
     # Writing
 
     def set(self, key: Any, value: Any) -> None:
-        """Keep `value` under `key`, in the storage and in the cache."""
+        """Store `value` under `key`, in the storage and in the cache."""
         keys = [key]
         try:
             done = self._storage.set(key, value)
             if done is not None:
                 refuse_unrun("storage.set", done)
-            failed = self._tell(keys, {key: value})
+            failed = self._update(keys, {key: value})
         except BaseException as error:
-            self._lost(keys, error)
+            self._note_failure(keys, error)
             raise
         if failed is not None:
-            self._answer(*failed)
+            self._end_write(*failed)
         elif self._doubts.owed:
             self._retry(False)
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
-        """Keep every value of `items` under its key, in the storage and in the cache."""
+        """Store the values of `items` by key, in the storage and in the cache."""
         keys = list(items)
         try:
             done = self._storage.set_multi(items)
             if done is not None:
                 refuse_unrun("storage.set_multi", done)
-            failed = self._tell(keys, items)
+            failed = self._update(keys, items)
         except BaseException as error:
-            self._lost(keys, error)
+            self._note_failure(keys, error)
             raise
         if failed is not None:
-            self._answer(*failed)
+            self._end_write(*failed)
         elif self._doubts.owed:
             self._retry(False)
 
     def delete(self, key: Any) -> None:
-        """Have nothing under `key`, in the storage nor in the cache."""
+        """Delete `key` from the storage and the cache; a missing key is ignored."""
         keys = [key]
         try:
             done = self._storage.delete(key)
             if done is not None:
                 refuse_unrun("storage.delete", done)
-            failed = self._tell(keys, None)
+            failed = self._update(keys, None)
         except BaseException as error:
-            self._lost(keys, error)
+            self._note_failure(keys, error)
             raise
         if failed is not None:
-            self._answer(*failed)
+            self._end_write(*failed)
         elif self._doubts.owed:
             self._retry(False)
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
-        """Have nothing under any of `keys`, in the storage nor in the cache."""
+        """Delete `keys` from the storage and the cache; missing keys are ignored."""
         keys = list(keys)
         try:
             done = self._storage.delete_multi(keys)
             if done is not None:
                 refuse_unrun("storage.delete_multi", done)
-            failed = self._tell(keys, None)
+            failed = self._update(keys, None)
         except BaseException as error:
-            self._lost(keys, error)
+            self._note_failure(keys, error)
             raise
         if failed is not None:
-            self._answer(*failed)
+            self._end_write(*failed)
         elif self._doubts.owed:
             self._retry(False)
 
     def flush(self) -> None:
-        """Have nothing at all, in the storage nor in the cache.
+        """Delete everything from the storage and the cache.
 
-        If the cache cannot be flushed, ``StaleCacheError``: no layer can keep every key in mind.
-        Nor can it if the storage fails; the cache is flushed then, too.
+        Raises ``StaleCacheError`` if the cache cannot be flushed, since a layer cannot remember all
+        keys. If the storage fails, the cache is flushed all the same.
         """
         doubts = self._doubts.all()
         try:
@@ -429,24 +429,24 @@ class CacheOnStorage:
         except Exception as error:
             self._failed("flush", error)
             return error
-        self._flight.forget_all()  # that found an old value in the cache meanwhile
+        self._flight.forget_all()  # loads that found an old value in the cache meanwhile
         return None
 
-    def _tell(
+    def _update(
         self, keys: list[Any], items: Mapping[Any, Any] | None
     ) -> tuple[list[Any], Exception | None, Exception | None] | None:
-        """Have the cache know of a write; return None, or the keys of which it may not, and why.
+        """Apply a write to the cache; return None, or the keys for which that failed, and why.
 
-        The third is what is a mistake for every key, and to be raised in any case.
+        The third is a mistake for all keys, which is raised in any case.
         """
         self._flight.forget(keys)
-        untold = self._tell_cache(keys, items)
+        failed = self._update_cache(keys, items)
         if self._flight._flights:
-            # One that began meanwhile may have found the old value in the cache.
+            # A load that began meanwhile may have found the old value in the cache.
             self._flight.forget(keys)
-        return untold
+        return failed
 
-    def _tell_cache(
+    def _update_cache(
         self, keys: list[Any], items: Mapping[Any, Any] | None
     ) -> tuple[list[Any], Exception | None, Exception | None] | None:
         mistake: Exception | None = None
@@ -470,18 +470,18 @@ class CacheOnStorage:
                 mistake = failure
         return (left, failure, mistake) if left or mistake is not None else None
 
-    def _lost(self, keys: list[Any], error: BaseException) -> None:
-        """Note that a write of `keys` ended with `error`, and nobody knows what it did."""
+    def _note_failure(self, keys: list[Any], error: BaseException) -> None:
+        """Note that a write of `keys` ended with `error`: what it did is unknown."""
         self._flight.forget(keys)
         if not self._doubts.add(keys, False):
             add_note(error, "the cache may hold old values of the keys that were written")
             if type(error) is PartialFailureError:
-                error.keys = keys  # for whoever has this layer as a cache
+                error.keys = keys  # for a layer that uses this one as its cache
 
-    def _answer(
+    def _end_write(
         self, left: list[Any], failure: Exception | None, mistake: Exception | None
     ) -> None:
-        """End a write that the storage took; of the keys `left` the cache may not know it."""
+        """End a write of the storage; the cache may still hold old values of the keys `left`."""
         if left:
             kept = self._doubts.add(left, True)
             if not kept or self._options.on_doubt == "raise":

@@ -1,4 +1,4 @@
-"""A storage that is asked by no more than so many callers at once."""
+"""A storage that limits how many operations run at once."""
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,15 +16,15 @@ __all__ = ["RateLimitedStorage"]
 
 
 class RateLimitedStorage:
-    """Lets at most `max_concurrency` operations at once through to `storage`.
+    """Runs at most `max_concurrency` operations of `storage` at once.
 
-    An operation is one call, on however many keys. The others wait for their turn, for at most
-    `timeout` seconds each (None: for ever), and then raise ``StorageBusyError``, having done
-    nothing. An operation that ends in any way at all gives up its place. An async storage, whose
-    operations end before they are carried out, is refused with a ``TypeError``.
+    An operation is one call, on any number of keys. The others wait for their turn, for at most
+    `timeout` seconds each (None: no limit), and then raise ``StorageBusyError`` without doing
+    anything. An async storage, whose calls return before they are done, is refused with a
+    ``TypeError``.
     """
 
-    __slots__ = ("__weakref__", "_limit", "_places", "_storage", "_timeout")
+    __slots__ = ("__weakref__", "_limit", "_storage", "_timeout", "_turns")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, storage: Any, max_concurrency: int, *, timeout: float | None = None) -> None:
@@ -43,26 +43,26 @@ class RateLimitedStorage:
         begin_again_in_child(self)
 
     def _forked(self) -> None:
-        """Begin, or begin again in the child of a fork, where nobody else has a turn."""
-        self._places = threading.BoundedSemaphore(self._limit)
+        """Start without turns taken: at first, and in the child of a fork."""
+        self._turns = threading.BoundedSemaphore(self._limit)
 
     @property
     def storage(self) -> Any:
-        """The storage that is limited."""
+        """The limited storage."""
         return self._storage
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        places = self._places  # those of a parent, if the operation forks
-        if not places.acquire(timeout=self._timeout):
+        turns = self._turns  # the parent's, if the operation forks
+        if not turns.acquire(timeout=self._timeout):
             raise StorageBusyError(
-                f"{self._limit} operations are going on, which is as many as there may be, "
+                f"{self._limit} operations are running, the most that max_concurrency allows, "
                 f"and no turn came within {self._timeout:g} s"
             )
         try:
             yield
         finally:
-            places.release()
+            turns.release()
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
@@ -73,7 +73,7 @@ class RateLimitedStorage:
             return value
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         with self._turn():
             found: dict[Any, Any] = self._storage.get_multi(keys)
             refuse_unrun("storage.get_multi", found)
@@ -81,27 +81,27 @@ class RateLimitedStorage:
             return found
 
     def set(self, key: Any, value: Any) -> None:
-        """Keep `value` under `key`, in place of what is there."""
+        """Store `value` under `key`."""
         with self._turn():
             refuse_unrun("storage.set", self._storage.set(key, value))
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
-        """Keep every value of `items` under its key."""
+        """Store the values of `items` by key."""
         with self._turn():
             refuse_unrun("storage.set_multi", self._storage.set_multi(items))
 
     def delete(self, key: Any) -> None:
-        """Have nothing under `key`; a key that is not there is no error."""
+        """Delete `key`; a missing key is ignored."""
         with self._turn():
             refuse_unrun("storage.delete", self._storage.delete(key))
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
-        """Have nothing under any of `keys`."""
+        """Delete `keys`; missing keys are ignored."""
         with self._turn():
             refuse_unrun("storage.delete_multi", self._storage.delete_multi(keys))
 
     def flush(self) -> None:
-        """Have nothing at all."""
+        """Delete everything."""
         with self._turn():
             refuse_unrun("storage.flush", self._storage.flush())
 

@@ -1,4 +1,4 @@
-# What the compiler is told about local.py.
+# C types of local.py.
 
 cimport cython
 

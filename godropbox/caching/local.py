@@ -1,10 +1,10 @@
-"""A storage in this process: bounded, least recently used out first, with a time to live.
+"""A storage in this process: bounded, with least-recently-used eviction and a time to live.
 
-No lock is held while a key is hashed or compared, or a key or a value is let go: any of these can
-be code of the user's that uses the storage, or waits for a thread that does. Keys are looked up in
-a plain dict, which allows for that; the order of use is kept apart from it, and touches no key.
+No lock is held while a key is hashed or compared, or a key or a value is freed: each can run the
+caller's code, which may use the storage, or wait for a thread that does. Keys are looked up in a
+plain dict, which allows that; the order of use is kept separately and touches no key.
 
-This file is compiled as it stands, with ``local.pxd`` to say the types, or runs as it is.
+Compiled as it stands, with its types in ``local.pxd``, or run as it is.
 """
 
 from collections import OrderedDict
@@ -25,13 +25,13 @@ else:
 
 __all__ = ["Held", "LocalStorage", "Node", "RecentMap"]
 
-# Under other names, since the compiler tests and converts a plain int or float before we see it.
+# Aliases: the compiler tests and converts an argument annotated as a plain int or float.
 _Int = int
 _Float = float
 
 
 class Held:
-    """A value, and when its time is over by the storage's clock."""
+    """A value, and when it expires by the storage's clock."""
 
     __slots__ = ("deadline", "value")
 
@@ -41,31 +41,31 @@ class Held:
 
 
 class Node:
-    """An entry: its key, its value, and its place in the order of use."""
+    """An entry: its key, its value, and its neighbours in the order of use."""
 
     __slots__ = ("key", "newer", "older", "serial", "value")
     __reduce_ex__ = refuse_copies
 
     def _begin(self, key: Any, value: Any, serial: Any) -> None:
-        """Be an entry: an ``__init__`` would take as long as a whole hit."""
+        """Initialise an entry: an ``__init__`` would take as long as a whole hit."""
         self.key = key
         self.value = value
-        self.serial = serial  # its name in the order, where that is a dict
-        # Its neighbours in the order, where that is linked; None while it is not in it.
+        self.serial = serial  # its key in the order, uncompiled
+        # Its neighbours in the order, compiled; None while it is not in the order.
         self.older: Any = None
         self.newer: Any = None
 
 
 class RecentMap:
-    """A map of at most `maxsize` values: what was not used for longest goes first.
+    """A map of at most `maxsize` values that evicts the least recently used one.
 
-    The entries are in a dict by their keys, and in an order of use, the oldest first. A thread that
-    comes between another's two steps can leave an entry in the order that is no longer in the dict;
-    it goes when its turn comes. None is ever in the dict and for good out of the order.
+    The entries are in a dict by key, and in an order of use, the oldest first. A thread that runs
+    between another's two steps can leave an entry in the order that is no longer in the dict; it is
+    evicted in its turn. No entry stays in the dict without being in the order.
 
-    Compiled, the order is linked through the entries, and changed in critical sections in which
-    nothing is made or let go, so that no other code can run. Uncompiled it is an ordered dict by
-    number, each of whose methods is one step.
+    Compiled, the order is a list linked through the entries, and changed in critical sections in
+    which nothing is allocated or freed, so that no other code can run. Uncompiled it is an ordered
+    dict by serial number, each of whose methods is one step.
     """
 
     __slots__ = ("_ends", "_maxsize", "_nodes", "_order", "_serials", "_size")
@@ -87,21 +87,21 @@ class RecentMap:
 
     def __del__(self) -> None:
         if cython.compiled:
-            # Or only the garbage collector could free them, and the ends, which are linked too.
+            # Links are cycles, which only the garbage collector could free.
             self._unlink_all()
             self._ends.older = self._ends.newer = None
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """Return the value of `key`, which is then the last to go, or `default`."""
+        """Return the value of `key` and make it the newest, or return `default`."""
         found = self._nodes.get(key)
         if found is None:
             return default
         node: Node = found
         if not cython.compiled:
-            try:  # noqa: SIM105  # which would take longer
+            try:  # noqa: SIM105  # suppress() is slower
                 self._order.move_to_end(node.serial)
             except KeyError:
-                pass  # it was let go just now
+                pass  # it was evicted just now
             return node.value
         with cython.critical_section(self):
             value = node.value
@@ -111,7 +111,7 @@ class RecentMap:
         return value
 
     def insert(self, key: Any, value: Any) -> None:
-        """Keep `value` under `key`, and let what was not used for longest go if it is too much."""
+        """Store `value` under `key`, and evict the oldest entry if there are too many."""
         nodes = self._nodes
         found = nodes.get(key)
         if found is None:
@@ -119,14 +119,14 @@ class RecentMap:
             new._begin(key, value, None if cython.compiled else next(self._serials))
             found = nodes.setdefault(key, new)
         node: Node = found
-        replaced = node.value  # let go at the end of all
+        replaced = node.value  # freed at the very end
         if not cython.compiled:
             node.value = value
             self._order[node.serial] = node
-            try:  # noqa: SIM105  # which would take longer
+            try:  # noqa: SIM105  # suppress() is slower
                 self._order.move_to_end(node.serial)
             except KeyError:
-                pass  # another thread let it go, or cleared the map
+                pass  # another thread evicted it, or cleared the map
         else:
             with cython.critical_section(self):
                 replaced = node.value
@@ -142,11 +142,11 @@ class RecentMap:
         del replaced
 
     def _surplus(self) -> Any:
-        """Take the oldest entry out of the order, if there are too many; return it or None."""
+        """Remove the oldest entry from the order if there are too many; return it or None."""
         oldest: Node | None = None
         if not cython.compiled:
             if len(self._order) > self._maxsize:
-                try:  # noqa: SIM105  # which would take longer
+                try:  # noqa: SIM105  # suppress() is slower
                     oldest = self._order.popitem(last=False)[1]
                 except KeyError:
                     pass  # another thread cleared the map
@@ -158,11 +158,11 @@ class RecentMap:
         return oldest
 
     def _forget(self, node: Node) -> None:
-        """Take out of the dict an entry that is out of the order."""
+        """Remove from the dict an entry that was removed from the order."""
         try:
             if self._nodes.get(node.key) is node:
                 self._nodes.pop(node.key, None)
-        except BaseException:  # of the key's own
+        except BaseException:  # of the key's own code
             self._put_back(node)
             raise
 
@@ -175,10 +175,10 @@ class RecentMap:
                 self._link(node)
 
     def pop(self, key: Any, default: Any = None) -> Any:
-        """Take `key` out and return its value, or `default`."""
+        """Remove `key` and return its value, or `default`."""
         found = self._nodes.pop(key, None)
         if found is None:
-            hash(key)  # which an empty dict does not try
+            hash(key)  # raises for an unhashable key, as an empty dict does not
             return default
         node: Node = found
         if not cython.compiled:
@@ -191,11 +191,11 @@ class RecentMap:
         return value
 
     def clear(self) -> None:
-        """Take everything out."""
+        """Remove everything."""
         if cython.compiled:
             gone = self._unlink_all()
         else:
-            # Held until all is out, lest the dict lets one go in the middle.
+            # Held until the dict is empty, lest an entry is freed in between.
             gone = list(self._order.values())
             self._order.clear()
         self._nodes.clear()
@@ -204,7 +204,7 @@ class RecentMap:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    # The linked order, in critical sections alone
+    # The linked order: call these in critical sections
 
     def _link(self, node: Node) -> None:
         ends = self._ends
@@ -225,7 +225,7 @@ class RecentMap:
         self._size -= 1
 
     def _unlink_all(self) -> list[Any]:
-        """Empty the order; return what was in it, to be let go when that can do no harm."""
+        """Empty the order; return its entries, for the caller to free outside the section."""
         gone: list[Any] = []
         with cython.critical_section(self):
             while self._size:
@@ -238,10 +238,10 @@ class RecentMap:
 class LocalStorage:
     """Keeps at most `maxsize` values, each for at most `ttl` seconds (None: until it is evicted).
 
-    Each value lives for `ttl` less a random part of it of up to `jitter` (0 to 1), so that what
-    was kept together is not gone together. A value whose time is over is not returned; its place
-    is used again when its key is set or its turn to be evicted comes. Values are kept as they are,
-    not copied: who changes one changes it for all.
+    Each value lives for `ttl` less a random part of it up to `jitter` (0 to 1), so that values
+    stored together do not expire together. An expired value is not returned; it is freed when its
+    key is set or it is evicted. Values are not copied: a caller that changes one changes it for
+    all.
 
     Threads may share it; a key's ``__hash__`` and ``__eq__`` and a value's ``__del__`` may use it.
     `clock` and `random` are replaced in tests.
@@ -288,7 +288,7 @@ class LocalStorage:
 
     @property
     def maxsize(self) -> int:
-        """How many values are kept at most."""
+        """The most values that are kept."""
         return self._maxsize
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -302,11 +302,11 @@ class LocalStorage:
         return held.value if self._clock() < held.deadline else default
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         found = {}
         now = self._clock() if self._timed else 0.0
         for key in keys:
-            value = self._map.get(key, self)  # which nobody keeps in itself
+            value = self._map.get(key, self)  # which is not a value in itself
             if value is self:
                 continue
             if self._timed:
@@ -318,18 +318,18 @@ class LocalStorage:
         return found
 
     def _kept(self, value: Any) -> Any:
-        """Return a value as it is put into the map."""
+        """Return a value as the map holds it."""
         if not self._timed:
             return value
         life = self._ttl * (1.0 - self._jitter * self._random())
         return Held(value, self._clock() + life)
 
     def set(self, key: Any, value: Any) -> None:
-        """Keep `value` under `key`, in place of what is there."""
+        """Store `value` under `key`."""
         self._map.insert(key, self._kept(value))
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
-        """Keep every value of `items` under its key."""
+        """Store the values of `items` by key."""
         for key, value in items.items():
             self._map.insert(key, self._kept(value))
 

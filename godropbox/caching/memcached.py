@@ -14,17 +14,17 @@ __all__ = ["CacheClient", "MemcacheStorage"]
 
 
 class CacheClient(Protocol):
-    """What is asked of a client. `expire` is in seconds, 0 for never.
+    """The methods that a client needs. `expire` is in seconds, 0 for never.
 
-    Failures raise, or come back as the keys that failed. What ``get_many`` raises may have a dict
-    `found` of what it found all the same, and a dict `errors` of the keys that failed.
+    Failures raise, or are returned as the keys that failed. An exception of ``get_many`` may have a
+    dict `found` of the values that were found, and a dict `errors` of the keys that failed.
     """
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
 
     def get_many(self, keys: Any) -> dict[Any, Any]:
-        """Return by key the values that are there."""
+        """Return the values by key; missing keys are left out."""
         ...
 
     def set(self, key: Any, value: Any, expire: int = 0) -> object:
@@ -35,7 +35,7 @@ class CacheClient(Protocol):
         ...
 
     def delete_many(self, keys: Any) -> list[Any]:
-        """Delete `keys`; return the keys that failed. One that is not there is no failure."""
+        """Delete `keys`; return the keys that failed. A missing key is not a failure."""
         ...
 
     def flush_all(self) -> object:
@@ -43,14 +43,14 @@ class CacheClient(Protocol):
 
 
 class MemcacheStorage:
-    """Keeps values in memcached by `client`, each for at most `ttl` seconds (None: no limit).
+    """Keeps values in memcached through `client`, each for at most `ttl` seconds (None: no limit).
 
-    Each call's values live for `ttl` less a random part of it of up to `jitter` (0 to 1), in whole
-    seconds and for one at least, so that what was kept together is not gone together. Keys are
-    those of the client; `key_of` makes them of keys that are something else, and must not make one
-    of two. What a value may be is the client's matter, too. What the client raises comes out;
-    where only some of the keys failed, ``PartialFailureError`` has them. That a server takes no
-    writes now counts as a failure. `random` is replaced in tests.
+    The values of one call live for `ttl` less a random part of it up to `jitter` (0 to 1), in whole
+    seconds and at least one, so that entries stored together do not expire together. Keys and
+    values are those of the client; `key_of` makes the client's keys from others, and must not map
+    two keys to one. The client's exceptions come out; if only some keys failed,
+    ``PartialFailureError`` names them. A server that takes no writes now counts as a failure.
+    `random` is replaced in tests.
     """
 
     __slots__ = ("_client", "_jitter", "_key_of", "_random", "_ttl")
@@ -87,7 +87,7 @@ class MemcacheStorage:
         return self._client
 
     def _expire(self) -> int:
-        """Return the expiry of values that are stored now."""
+        """Return the expiry for values that are stored now."""
         if self._ttl is None:
             return 0
         return max(round(self._ttl * (1 - self._jitter * self._random())), 1)
@@ -100,9 +100,9 @@ class MemcacheStorage:
         return value
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         if type(keys) is not list:
-            keys = list(keys)  # to be named if some fail
+            keys = list(keys)  # named if some fail
         names: Mapping[Any, Any] | None = None
         try:
             if self._key_of is None:
@@ -122,12 +122,12 @@ class MemcacheStorage:
         return {names[name]: value for name, value in values.items()}
 
     def _names(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the keys by what the client calls them."""
+        """Return the keys by the client's names for them."""
         of = self._key_of
         return {key if of is None else of(key): key for key in keys}
 
     def set(self, key: Any, value: Any) -> None:
-        """Keep `value` under `key`, in place of what is there."""
+        """Store `value` under `key`."""
         name = key if self._key_of is None else self._key_of(key)
         done = self._client.set(name, value, self._expire())
         if done is not True:
@@ -136,7 +136,7 @@ class MemcacheStorage:
             raise self._partial("set", [name], {name: key})
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
-        """Keep every value of `items` under its key."""
+        """Store the values of `items` by key."""
         names = self._names(items)
         named = {name: items[key] for name, key in names.items()}
         failed = self._client.set_many(named, self._expire())
@@ -145,11 +145,11 @@ class MemcacheStorage:
             raise self._partial("set", failed, names)
 
     def delete(self, key: Any) -> None:
-        """Have nothing under `key`; a key that is not there is no error."""
-        self.delete_multi([key])  # whose answer tells what is not there from what was not done
+        """Delete `key`; a missing key is ignored."""
+        self.delete_multi([key])  # which tells a missing key from a failure
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
-        """Have nothing under any of `keys`."""
+        """Delete `keys`; missing keys are ignored."""
         names = self._names(keys)
         failed = self._client.delete_many(list(names))
         refuse_unrun("client.delete_many", failed)
@@ -164,7 +164,7 @@ class MemcacheStorage:
         return PartialFailureError(message, keys, cause=cause)
 
     def flush(self) -> None:
-        """Delete everything on all the servers, whoever put it there."""
+        """Delete everything on all servers, other users' entries included."""
         refuse_unrun("client.flush_all", self._client.flush_all())
 
     def __repr__(self) -> str:
@@ -175,7 +175,7 @@ class MemcacheStorage:
 def _read_partly(
     error: Exception, keys: Iterable[Any], names: Mapping[Any, Any] | None
 ) -> Exception | None:
-    """Return what tells of the keys that a client found all the same; None if it tells of none."""
+    """Return a ``PartialFailureError`` with the values in `error`; None if it has none."""
     found, failed = getattr(error, "found", None), getattr(error, "errors", None)
     if not isinstance(found, Mapping) or not isinstance(failed, Mapping):
         return None
@@ -183,6 +183,6 @@ def _read_partly(
         known = {key: key for key in keys} if names is None else names
         values = {known[name]: value for name, value in found.items()}
         lost = [known[name] for name in failed]
-    except (KeyError, TypeError):  # of other keys than those that were asked for
+    except (KeyError, TypeError):  # for keys that were not requested
         return None
     return PartialFailureError(f"{len(lost)} keys could not be read", lost, values, cause=error)

@@ -1,4 +1,4 @@
-"""What goes into a layer and what it tells: options, freshness, statistics."""
+"""Options and statistics of layers."""
 
 import math
 from collections.abc import Callable
@@ -13,13 +13,13 @@ __all__ = ["CacheOptions", "CacheStats", "Freshness", "require_number", "require
 
 
 def require_number(name: str, value: object, allowed: str) -> None:
-    """Raise a ``TypeError`` that says what is `allowed` if `value` is no int and no float."""
+    """Raise a ``TypeError`` that says what is `allowed` unless `value` is an int or a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be {allowed}, got {shown(value)}")
 
 
 def _seconds(name: str, value: Any, least: str) -> None:
-    """Raise unless `value` is a finite number, of at least 0 or over 0."""
+    """Raise unless `value` is a finite number: at least 0, or over 0."""
     require_number(name, value, "a number of seconds")
     is_allowed = value >= 0 if least == "at least" else value > 0
     if not is_allowed or (isinstance(value, float) and math.isinf(value)):
@@ -28,34 +28,34 @@ def _seconds(name: str, value: Any, least: str) -> None:
 
 
 def require_plausible(name: str, seconds: float) -> None:
-    """Raise if a finite number of seconds must be an absolute time, taken for a duration."""
+    """Raise if a finite number of seconds is so large that it must be a Unix time."""
     if 10**9 <= seconds < math.inf:
         raise ValueError(
             f"{name} must be under 10**9 seconds (31 years), got {shown(seconds)}: "
-            "it counts from now, and is no Unix time"
+            "it counts from now and is not a Unix time"
         )
 
 
 def _ignore(operation: str, error: Exception) -> None:
-    """Do nothing: the failure is counted."""
+    """Do nothing: the failure is counted anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheOptions:
     """How a cache behaves over a storage. Times are seconds.
 
-    - `on_write`: ``"update"`` puts what was written into the cache, ``"invalidate"`` takes the key
-      out of it.
-    - `on_doubt`: what a write does that the storage took, but after which the cache could be
-      neither updated nor invalidated. ``"remember"``: it succeeds; this layer keeps the key in
-      mind, reads past the cache for it, and goes on trying to invalidate it. ``"raise"``: the same,
-      and the write raises ``StaleCacheError``.
-    - `max_doubts`: how many such keys are kept in mind; a write past that raises
+    - `on_write`: ``"update"`` stores a written value in the cache, ``"invalidate"`` deletes its key
+      from the cache.
+    - `on_doubt`: what to do if the storage was written and the cache could be neither updated nor
+      invalidated. ``"remember"``: the write succeeds; this layer remembers the key, reads it from
+      the storage, and keeps trying to invalidate it. ``"raise"``: the same, and the write raises
+      ``StaleCacheError``.
+    - `max_doubts`: how many such keys are remembered; beyond that a write raises
       ``StaleCacheError`` in any case.
-    - `retry_after`: how long to wait between two tries to invalidate them.
+    - `retry_after`: how long to wait between attempts to invalidate them.
     - `patience`, `cancellations`: those of ``SingleFlight``.
     - `on_cache_failure`: called as ``on_cache_failure(operation, error)``, with the name of the
-      cache's method and what it raised; whatever this function raises comes out.
+      cache's method and its exception; an exception of this function comes out.
     - `clock` is replaced in tests.
     """
 
@@ -81,13 +81,13 @@ class CacheOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
-    """What a layer did since it was made, and how it stands now.
+    """Counts since a layer was made, and its present state.
 
-    `hits` and `misses` count keys, `cache_failures` calls of the cache that raised. `doubts` are
-    the keys now whose entries in the cache may be older than the storage, because a write could
-    not reach the cache, and `waiting` the callers now who wait for what another is loading.
-    `refreshes` and `refresh_failures` count the keys that a ``FreshCacheOnStorage`` loaded,
-    or tried to, while it had a value.
+    `hits` and `misses` count keys, `cache_failures` calls of the cache that raised. `doubts` is how
+    many keys may be older in the cache than in the storage at present, because a write could not
+    reach the cache; `waiting` is how many callers wait for another's load at present. `refreshes`
+    and `refresh_failures` count the keys that a ``FreshCacheOnStorage`` reloaded, or failed to,
+    while it had a value.
     """
 
     hits: int
@@ -101,21 +101,21 @@ class CacheStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """How long an entry is good for, and when it is loaded anew. Times are seconds.
+    """How long an entry may be used, and when it is reloaded. Times are seconds.
 
-    - `ttl`: an entry is fresh for so long, less a random part of it of up to `jitter` (0 to 1).
-    - `beta`: how eagerly a fresh entry is loaded before its time is over, so that a hot key does
-      not expire under everybody at once; 0 for never. A read does it with a probability that rises
-      towards the end, the sooner the longer loading takes: XFetch, of Vattani, Chierichetti and
-      Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015, section 4.
-    - `stale`: for so long after its time is over an entry is still returned, while it is loaded
-      anew, and if that fails. After that it is not.
-    - `negative_ttl`: that a key is not in the storage is remembered for so long; 0 for not at all.
+    - `ttl`: an entry is fresh for so long, less a random part of it up to `jitter` (0 to 1).
+    - `beta`: how eagerly a fresh entry is reloaded before it expires, so that a hot key does not
+      expire for all callers at once; 0 for never. A read does so with a probability that rises
+      towards the end, and the earlier the longer loading takes: XFetch, of Vattani, Chierichetti
+      and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015, section 4.
+    - `stale`: an expired entry is still returned for so long, while it is reloaded, and if that
+      fails.
+    - `negative_ttl`: a key that is missing in the storage is remembered for so long; 0 for never.
     - `background`: called with a function to run soon in another thread, such as an executor's
-      ``submit``; there entries are then loaded anew. Without it the read that finds that an entry
-      should be loaded does it before it returns, and the others return at once.
-    - `clock` tells the time to all processes that share the cache; it and `random` are replaced
-      in tests.
+      ``submit``; entries are reloaded there. Without it the read that finds an entry due reloads it
+      before it returns, and the others return at once.
+    - `clock` must agree in all processes that share the cache; it and `random` are replaced in
+      tests.
     """
 
     ttl: float

@@ -18,9 +18,9 @@ __all__ = ["SqlStorage", "sqlite_pool"]
 
 
 _NUMBERS: Final = (int, float, Decimal)
-# Keys that are sent as they are; of others, an Enum may stand for None.
+# Types of keys that are sent as they are; an Enum, for one, may stand for None.
 _EXACT: Final = frozenset([str, bytes, int])
-# Of what some drivers make bytes.
+# What some drivers return for bytes.
 _BUFFERS: Final = frozenset([bytearray, memoryview])
 
 
@@ -28,37 +28,37 @@ def sqlite_pool(path: str, *, timeout: float = 5.0, **options: Any) -> SimpleRes
     """Return a pool of connections to the SQLite database in the file `path`.
 
     `timeout` is how many seconds a statement waits for another connection's lock; `options` are
-    those of ``PoolOptions``. A database in memory is one connection's own, and so no pool's.
+    those of ``PoolOptions``. A database in memory belongs to one connection and cannot be pooled.
     """
     if not path or path == ":memory:":
-        raise ValueError(f"path must be a file's, got {shown(path)}")
+        raise ValueError(f"path must name a file, got {shown(path)}")
 
     def connect(location: str) -> sqlite3.Connection:
-        # One thread at a time has a connection on loan, but not the same one every time.
+        # One thread at a time uses a connection, but not always the same thread.
         return sqlite3.connect(location, timeout=timeout, check_same_thread=False)
 
     return SimpleResourcePool(PoolOptions(open=connect, **options), path)
 
 
 class SqlStorage:
-    """Keeps values in `table`, whose column `key` is unique and whose column `value` has the rest.
+    """Keeps values in `table`, in a unique column `key` and a column `value`.
 
-    `table` is a ``sqlbuilder.Table`` and the columns are named; they have to be all that a row
-    needs. `pool` lends DB-API connections; with `dialect` and `paramstyle` left alone they are
-    SQLite's, as ``sqlite_pool`` makes them, and for MySQL or MariaDB ``"mysql"`` and ``"format"``.
-    `database` is the name that the table's is qualified with. `encode` makes what is put into the
-    database of a value, `decode` the value again.
+    `table` is a ``sqlbuilder.Table``; the two columns are given by name and must be enough to
+    insert a row. `pool` lends DB-API connections: SQLite's by default, as ``sqlite_pool`` makes
+    them; for MySQL or MariaDB give `dialect` ``"mysql"`` and `paramstyle` ``"format"``. `database`
+    qualifies the table's name. `encode` makes a value into what the column holds, `decode` makes it
+    a value again.
 
-    Every operation is a transaction, reads as well, since one that stays open would show the next
-    reader of its connection the past; with `autocommit` the connections see to that, and a write of
-    more than `batch` keys is several. What the driver raises comes out as the cause of a
-    ``StorageError``, and its connection is closed.
+    Every operation is a transaction, reads included: one that stayed open would show the next
+    reader of its connection old data. With `autocommit` the connections commit, and a write of more
+    than `batch` keys is several transactions. The driver's exceptions are the cause of a
+    ``StorageError``, and the connection is closed.
 
     A key is what the column makes of it: an Enum's value, a UUID's text, an int's digits in a
-    column of text. None is no key and raises ``ValueError``. A row whose key is another text than
-    the one sent, which only the database takes for equal, is not found: let the column compare as
-    Python does (in MySQL ``utf8mb4_bin``). Where several rows may be the one of a key, and none of
-    them certainly is, ``get`` and ``get_multi`` raise ``StorageError``.
+    column of text. None is not a key and raises ``ValueError``. A row is not found if its key
+    equals the one sent for the database alone, and not in Python: use a column that compares as
+    Python does (in MySQL ``utf8mb4_bin``). If several rows could be that of a key, and none
+    certainly is, ``get`` and ``get_multi`` raise ``StorageError``.
     """
 
     __slots__ = (
@@ -98,7 +98,7 @@ class SqlStorage:
         self._batch = batch
         self._encode = encode
         self._decode = decode
-        self._text(self._select([]))  # so that what the dialect refuses is refused here
+        self._text(self._select([]))  # raises here what the dialect refuses
 
     def _select(self, keys: list[Any]) -> Any:
         column, value = self._columns
@@ -111,7 +111,7 @@ class SqlStorage:
         return bound
 
     def _batches(self, keys: Iterable[Any]) -> list[list[Any]]:
-        """Return the keys, each once, so many at a time as one statement takes."""
+        """Return the keys, without repeats, in batches for one statement each."""
         once = list(dict.fromkeys(keys))
         if not _EXACT.issuperset(map(type, once)):
             for key in once:
@@ -120,8 +120,8 @@ class SqlStorage:
         return [once[start : start + self._batch] for start in range(0, len(once), self._batch)]
 
     def _run(self, statements: Iterable[Any], reads: bool = False) -> list[tuple[Any, Any]]:
-        """Execute statements in one transaction; return the rows of them if there are any."""
-        texts = [self._text(statement) for statement in statements]  # raises what callers did wrong
+        """Execute statements in one transaction; return their rows, if any."""
+        texts = [self._text(statement) for statement in statements]  # raises for a caller's mistake
         rows: list[tuple[Any, Any]] = []
         if not texts:
             return rows
@@ -154,7 +154,7 @@ class SqlStorage:
         return found[key] if self._decode is None else self._decode(found[key])
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         asked = list(dict.fromkeys(keys))
         found = self._found(asked, self._rows(asked))
         decode = self._decode
@@ -163,19 +163,19 @@ class SqlStorage:
         return {key: decode(value) for key, value in found.items()}
 
     def _rows(self, keys: Iterable[Any]) -> list[tuple[Any, Any]]:
-        """Return the rows of `keys`: what each reads back as, and what is kept under it."""
+        """Return the rows of `keys`: each key as it reads back, and its value."""
         rows = self._run((self._select(batch) for batch in self._batches(keys)), reads=True)
         if _BUFFERS.isdisjoint(type(read) for read, _ in rows):
             return rows
         return [(bytes(read) if type(read) in _BUFFERS else read, value) for read, value in rows]
 
     def _found(self, keys: list[Any], rows: list[tuple[Any, Any]]) -> dict[Any, Any]:
-        """Return by key what the rows that were selected for `keys` hold."""
+        """Return the values by key from the rows that were selected for `keys`."""
         asked = set(keys)
         found = {read: value for read, value in rows if read in asked}
         if not rows or len(found) == len(keys):
             return found
-        # What is sent and read as the same exact type reads back as it is, or is another's.
+        # A key that is sent and read as the same exact type reads back as it is.
         kinds = {type(read) for read, _ in rows}
         same = kinds if len(kinds) == 1 and kinds <= _EXACT else ()
         odd = [key for key in keys if type(key) not in same and key not in found]
@@ -197,7 +197,7 @@ class SqlStorage:
                 continue
             may_be = [read for read in rest if _may_be(sent[key], read)]
             if len(keys) > 1:
-                if may_be or _text_of(sent[key]) in taken:  # it may have the row of another key
+                if may_be or _text_of(sent[key]) in taken:  # its row may have gone to another key
                     found.update(self._found([key], self._rows([key])))
             elif len(may_be) == 1:
                 found[key] = by_read[may_be[0]]
@@ -210,17 +210,17 @@ class SqlStorage:
         return found
 
     def _sent(self, key: Any) -> Any:
-        """Return what a driver is given for a key."""
+        """Return a key as the driver is given it."""
         parameters = self._text(self._select([key]))[1]
         (sent,) = parameters.values() if isinstance(parameters, Mapping) else parameters
         return sent
 
     def set(self, key: Any, value: Any) -> None:
-        """Keep `value` under `key`, in place of what is there."""
+        """Store `value` under `key`."""
         self.set_multi({key: value})
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
-        """Keep every value of `items` under its key."""
+        """Store the values of `items` by key."""
         column, value = self._columns
         upsert = (
             self._table.insert(column, value)
@@ -235,11 +235,11 @@ class SqlStorage:
         self._run(upsert.rows(some) for some in rows)
 
     def delete(self, key: Any) -> None:
-        """Have nothing under `key`; a key that is not there is no error."""
+        """Delete `key`; a missing key is ignored."""
         self.delete_multi([key])
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
-        """Have nothing under any of `keys`."""
+        """Delete `keys`; missing keys are ignored."""
         column = self._columns[0]
         self._run(self._table.delete().where(column.in_(batch)) for batch in self._batches(keys))
 
@@ -252,19 +252,19 @@ class SqlStorage:
 
 
 def _text_of(key: Any) -> Any:
-    """Return the text that a column of text keeps a key as; of bytes themselves."""
+    """Return a key as a column of text holds it; bytes as they are."""
     if isinstance(key, bytes):
         return key
     return str(int(key) if isinstance(key, bool) else key)
 
 
 def _may_be(sent: Any, read: Any) -> bool:
-    """Tell whether the key that was sent may read back as that."""
+    """Return whether the key that was sent may read back as `read`."""
     if any(isinstance(sent, kind) and isinstance(read, kind) for kind in (str, bytes, int)):
         return False
     if not isinstance(sent, _NUMBERS) and not isinstance(read, _NUMBERS):
         return True
-    # MySQL takes every text that is no number for 0, and compares the others as floats.
+    # MySQL takes text that is not a number for 0, and compares numbers in text as floats.
     number = float if isinstance(sent, float) or isinstance(read, float) else Decimal
     try:
         first, second = (

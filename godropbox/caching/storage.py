@@ -1,12 +1,12 @@
-"""What a storage is, the errors of all of them, and the two that need nothing else.
+"""The storage protocol, the errors of all storages, and the two simplest storages.
 
-- ``Storage``: the protocol. Everything in this package that keeps values follows it, layers too,
-  so that they can be put one on another in any number.
+- ``Storage``: the protocol. Everything in this package that keeps values follows it, layers
+  included, so that they can be stacked.
 - ``DictStorage``: a dict, for tests and examples.
-- ``FunctionStorage``: a storage made of whatever functions there are.
+- ``FunctionStorage``: a storage made of functions.
 
-Results go by key, and a key that is not there is absent: never None in its place. Storages are
-shared by threads. What fails raises.
+Results go by key, and a missing key is left out, never None. Threads share storages. Failures
+raise.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +35,7 @@ D = TypeVar("D")
 
 
 class Missing:
-    """The class of ``MISSING``, which has a repr that can be read and no other value."""
+    """The class of ``MISSING``, its only value, for a readable repr."""
 
     __slots__ = ()
 
@@ -46,12 +46,12 @@ class Missing:
         return "MISSING"
 
 
-# A default that no storage holds, so that a stored None is told from a key that is not there.
+# A default that no storage holds, to tell a stored None from a missing key.
 MISSING: Final[Any] = Missing()
 
 
 class StorageError(DropboxError):
-    """A storage failed; ``__cause__`` is what went wrong below it, if it was not itself."""
+    """A storage failed; ``__cause__`` is the failure below it, if there is one."""
 
 
 class UnsupportedOperationError(StorageError, UsageError):
@@ -59,13 +59,13 @@ class UnsupportedOperationError(StorageError, UsageError):
 
 
 class StorageBusyError(StorageError, UsageError):
-    """As many operations as are allowed at once went on for as long as one may wait."""
+    """No turn came within the timeout: as many operations as allowed were running."""
 
 
 class PartialFailureError(StorageError):
-    """An operation on many keys failed for `keys`, and was done for the others.
+    """An operation on many keys failed for `keys` and succeeded for the others.
 
-    Of a read `found` is what it found of the others.
+    After a read `found` has the values of the others.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class PartialFailureError(StorageError):
 class StaleCacheError(StorageError):
     """The storage was written, but the cache over it may still hold old values of `keys`.
 
-    `keys` is empty where it may be any key: after a flush.
+    `keys` is empty after a flush, when it may be any key.
     """
 
     def __init__(self, message: str, /, keys: Iterable[Any] = (), **more: Any) -> None:
@@ -93,7 +93,7 @@ class StaleCacheError(StorageError):
 
 
 class Storage(Protocol[K, V]):
-    """Keeps values by key, in a process, in a server, or over another storage."""
+    """Keeps values by key: in a process, in a server, or over another storage."""
 
     @overload
     def get(self, key: K) -> V | None: ...
@@ -103,29 +103,29 @@ class Storage(Protocol[K, V]):
         """Return the value of `key`, or `default` if there is none."""
 
     def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         ...
 
     def set(self, key: K, value: V) -> None:
-        """Keep `value` under `key`, in place of what is there."""
+        """Store `value` under `key`."""
 
     def set_multi(self, items: Mapping[K, V]) -> None:
-        """Keep every value of `items` under its key."""
+        """Store the values of `items` by key."""
 
     def delete(self, key: K) -> None:
-        """Have nothing under `key`; a key that is not there is no error."""
+        """Delete `key`; a missing key is ignored."""
 
     def delete_multi(self, keys: Iterable[K]) -> None:
-        """Have nothing under any of `keys`."""
+        """Delete `keys`; missing keys are ignored."""
 
     def flush(self) -> None:
-        """Have nothing at all."""
+        """Delete everything."""
 
 
 class DictStorage(Generic[K, V]):
     """A dict with the methods of a storage: unbounded, for tests and examples.
 
-    `data` is the dict itself, to look into or to begin with.
+    `data` is the dict itself: give one to start with, or look into it.
     """
 
     __slots__ = ("data",)
@@ -139,29 +139,29 @@ class DictStorage(Generic[K, V]):
         return self.data.get(key, default)
 
     def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         found = ((key, self.data.get(key, MISSING)) for key in keys)
         return {key: value for key, value in found if value is not MISSING}
 
     def set(self, key: K, value: V) -> None:
-        """Keep `value` under `key`, in place of what is there."""
+        """Store `value` under `key`."""
         self.data[key] = value
 
     def set_multi(self, items: Mapping[K, V]) -> None:
-        """Keep every value of `items` under its key."""
+        """Store the values of `items` by key."""
         self.data.update(items)
 
     def delete(self, key: K) -> None:
-        """Have nothing under `key`; a key that is not there is no error."""
+        """Delete `key`; a missing key is ignored."""
         self.data.pop(key, None)
 
     def delete_multi(self, keys: Iterable[K]) -> None:
-        """Have nothing under any of `keys`."""
+        """Delete `keys`; missing keys are ignored."""
         for key in keys:
             self.data.pop(key, None)
 
     def flush(self) -> None:
-        """Have nothing at all."""
+        """Delete everything."""
         self.data.clear()
 
     def __repr__(self) -> str:
@@ -171,14 +171,14 @@ class DictStorage(Generic[K, V]):
 class FunctionStorage(Generic[K, V]):
     """A storage made of functions: any of them, each with the signature of its method.
 
-    `get` is called as ``get(key, default)``. Where one of a pair is not given, the other stands in
-    for it: ``get_multi([key])`` for a get, a ``get`` for each key for a get of many, and likewise
-    for set and delete. Where both are missing the operation raises
-    ``UnsupportedOperationError``; so does ``flush`` without a function.
+    `get` is called as ``get(key, default)``. If one function of a pair is missing, the other stands
+    in for it: ``get_multi([key])`` for a get, a ``get`` of each key for a get of many; the same for
+    set and delete. Without both, the operation raises ``UnsupportedOperationError``, as ``flush``
+    does without a function.
 
-    A set or delete of many that is made of single ones ends at the first that fails; those before
-    it are done. Nothing is locked: several threads may be in the functions at once.
-    One that is async, or returns a generator, is refused with a ``TypeError``.
+    A set or delete of many that is made of single calls ends at the first failure; the calls before
+    it are done. Nothing is locked: several threads may be in the functions at once. A function that
+    is async, or returns a generator, is refused with a ``TypeError``.
     """
 
     __slots__ = ("_functions", "_name")
@@ -234,7 +234,7 @@ class FunctionStorage(Generic[K, V]):
         return found.get(key, default)
 
     def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
-        """Return the values of those of `keys` that are there, by key."""
+        """Return the values of `keys` by key; missing keys are left out."""
         multi, single = self._either("get_multi", "get")
         if multi is not None:
             found = multi(list(keys))
@@ -247,7 +247,7 @@ class FunctionStorage(Generic[K, V]):
         return values
 
     def set(self, key: K, value: V) -> None:
-        """Keep `value` under `key`, in place of what is there."""
+        """Store `value` under `key`."""
         single, multi = self._either("set", "set_multi")
         if single is None:
             refuse_unrun("set_multi", multi({key: value}))
@@ -255,7 +255,7 @@ class FunctionStorage(Generic[K, V]):
             refuse_unrun("set", single(key, value))
 
     def set_multi(self, items: Mapping[K, V]) -> None:
-        """Keep every value of `items` under its key."""
+        """Store the values of `items` by key."""
         multi, single = self._either("set_multi", "set")
         if multi is not None:
             refuse_unrun("set_multi", multi(items))
@@ -264,7 +264,7 @@ class FunctionStorage(Generic[K, V]):
             refuse_unrun("set", single(key, value))
 
     def delete(self, key: K) -> None:
-        """Have nothing under `key`; a key that is not there is no error."""
+        """Delete `key`; a missing key is ignored."""
         single, multi = self._either("delete", "delete_multi")
         if single is None:
             refuse_unrun("delete_multi", multi([key]))
@@ -272,7 +272,7 @@ class FunctionStorage(Generic[K, V]):
             refuse_unrun("delete", single(key))
 
     def delete_multi(self, keys: Iterable[K]) -> None:
-        """Have nothing under any of `keys`."""
+        """Delete `keys`; missing keys are ignored."""
         multi, single = self._either("delete_multi", "delete")
         if multi is not None:
             refuse_unrun("delete_multi", multi(list(keys)))
@@ -281,7 +281,7 @@ class FunctionStorage(Generic[K, V]):
             refuse_unrun("delete", single(key))
 
     def flush(self) -> None:
-        """Have nothing at all."""
+        """Delete everything."""
         function = self._functions["flush"]
         if function is None:
             raise UnsupportedOperationError(f"storage {self._name!r} has no function for flush")

@@ -1,12 +1,13 @@
-"""``get_or_set``: one load per key among all processes, with the leases of the meta protocol.
+"""One load among all processes: get a value, load it, or wait for the caller that loads it.
 
-Of all clients that miss a key, memcached gives one the lease (flag W) and stores an empty item in
-its place; the others see that the lease is taken (flag Z) and poll. The winner stores its value
-with the CAS token of the empty item, so a delete or write during the load is not overwritten. If
-the load fails, the lease is released at once; if the process dies, the lease expires.
+The meta protocol's leases (doc/protocol.txt of memcached 1.6, flags N, R, W and Z): of the callers
+that miss a key one wins (W) and leaves an empty item, at which the others see that the lease is
+taken (Z). The winner stores by that item's token, so that a delete or a later write in between is
+not overwritten. If its load fails, the lease is released at once; if it dies, when the lease ends.
 
-An empty item without flags is an unfilled lease; ``codec`` gives b"" a flag. Source:
-doc/protocol.txt of memcached 1.6, flags N, R, W and Z. No I/O.
+An empty item without flags is such a lease if it is taken; ``codec`` gives b"" a flag. One that
+nobody has taken was stored by another client, and is a miss: it is marked stale (I), and the
+next get wins it. No I/O of its own.
 """
 
 import math
@@ -37,7 +38,7 @@ _MOST: Final = 60 * 60 * 24 * 30 - 1
 
 
 class LeaseTimeoutError(DeadlineExceededError):
-    """No other client stored a value within the `wait` of ``get_or_set``."""
+    """No holder of the lease on a key stored a value before the wait was over."""
 
 
 class Leases:
@@ -78,13 +79,14 @@ class Leases:
     def _limits(
         self, expire: Expiry, stale: Expiry, lease: float, wait: float | None
     ) -> "tuple[Callable[[], int], int, int, float]":
-        """Return a function for the item's expiry, and the seconds of stale, lease and wait."""
+        """Return a function for the item's expiry, the seconds of stale and lease, the wait."""
         old = as_seconds("stale", stale)
         if not 0 <= old <= _MOST:
             raise InvalidArgumentError(f"stale must be in [0, {_MOST}] seconds, got {stale!r}")
-        if not 0 < as_seconds("lease_time", lease) <= _MOST:
+        own = as_seconds("lease_time", lease)
+        if not 0 < own <= _MOST:
             raise InvalidArgumentError(f"lease_time must be in (0, {_MOST}] seconds, got {lease!r}")
-        patience = lease + 2 if wait is None else as_seconds("wait", wait)
+        patience = own + 2 if wait is None else as_seconds("wait", wait)
         if patience < 0:
             raise InvalidArgumentError(f"wait must be at least 0 seconds, got {wait!r}")
         clock = self._options.wall_clock
@@ -93,8 +95,8 @@ class Leases:
             raise InvalidArgumentError(f"stale needs an expire above 0, got {expire!r}")
         # Evaluated when the value is stored: the load may take long.
         until = partial(as_expiry, expire, clock, old)
-        # The server counts whole seconds, and the first one may be almost over.
-        return until, math.ceil(old), math.ceil(lease) + 1, patience
+        # The server counts whole seconds, and the first of them may be nearly over.
+        return until, math.ceil(old), math.ceil(own) + 1, patience
 
     def _observed(self, turn: "_Turn") -> Any:
         started, begun = time_ns(), perf_counter()
@@ -112,10 +114,10 @@ class Leases:
             )
             tell(self._options.hooks, event)
 
-    # Requests
+    # Operations
 
     def look(self, key: Key, lease: int, stale: int) -> MetaResponse:
-        """Get the item; on a miss, or if it expires within `stale` seconds, try for its lease."""
+        """Get the item, or a lease on it if it is missing or about to expire."""
         options: dict[str, Any] = {"lease": lease, "recache": stale or None, "details": True}
         if self._raw is not None:
             response: MetaResponse = self._raw.meta_get(key, **options)
@@ -123,15 +125,15 @@ class Leases:
             response = self._run(key, lambda protocol, key: protocol.meta_get(key, **options))
         return response
 
-    def drop(self, key: Key, token: int, stale: bool) -> Any:
-        """Delete the item if it has this CAS token; with `stale`, mark it stale instead."""
-        options: dict[str, Any] = {"cas": token, "stale": stale}
+    def drop(self, key: Key, token: int, stale: bool, expire: int | None = None) -> Any:
+        """Delete the item with this token; with `stale` mark it stale, and give it `expire`."""
+        options: dict[str, Any] = {"cas": token, "stale": stale, "expire": expire}
         if self._raw is not None:
             return self._raw.meta_delete(key, **options)
         return self._run(key, lambda protocol, key: protocol.meta_delete(key, **options))
 
     def reopen(self, key: Key, response: MetaResponse) -> Any:
-        """Keep the item, but let the next client that reads it win the lease."""
+        """Leave the item as it was, so that the next caller that looks wins it."""
         if response.stale:
             return self.drop(key, response.cas, True)
         left = 0 if response.ttl == -1 else max(response.ttl or 0, 1)
@@ -140,7 +142,7 @@ class Leases:
 
 
 class _Turn:
-    """State of one call of ``get_or_set``."""
+    """One call of ``get_or_set``: it returns a value or raises."""
 
     __reduce_ex__ = refuse_copies
 
@@ -164,48 +166,81 @@ class _Turn:
         clock, options = self._options.clock, self._options
         begun = clock()
         pause = _FIRST_PAUSE
+        claimed: int | None = None
         while True:
             try:
                 response = self._leases.look(self.key, self._lease, self._stale)
                 if response.error is not None:
                     raise response.error
+                is_settled = not self._is_taken(response)
+                if self._is_unclaimed(response) and response.cas != claimed:
+                    claimed = response.cas
+                    if self._claim(claimed):
+                        continue
+                    is_settled = True
             except FAILURES:
                 if not self._forgives:
                     raise
                 self.outcome = "loaded"
                 return self._value()
-            if not self._is_taken(response):
+            if is_settled:
                 return self._settled(response)
             left = self._wait - (clock() - begun)
             if left <= 0:
                 raise LeaseTimeoutError(
-                    f"no other client stored a value for {self.key!r} within {self._wait:g} s",
+                    f"no lease holder stored a value of {self.key!r} within {self._wait:g} s",
                     key=self.key,
                 )
             self.outcome = "waited"
             options.sleep(min(pause * (0.5 + options.random() / 2), left))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
+    def _is_unclaimed(self, response: MetaResponse) -> bool:
+        """Return whether an item is empty and not a lease: another client stored it.
+
+        Its time to live tells nothing, as any client may set one; a lease is always taken.
+        """
+        if not response.found or response.won or response.taken:
+            return False
+        return not (response.value or response.flags)
+
+    def _claim(self, token: int) -> bool:
+        """Turn the item with this token into a lease; return False if the server cannot.
+
+        The next caller that looks wins it; if that dies, it expires as a lease does. If the item
+        has changed meanwhile it is left alone.
+        """
+        try:
+            failure = self._leases.drop(self.key, token, True, self._lease).error
+        except NotSupportedError as error:
+            failure = error
+        if failure is None:
+            return True
+        if issubclass(type(failure), NotSupportedError):  # before memcached 1.6.13
+            return False
+        raise failure
+
     def _is_taken(self, response: MetaResponse) -> bool:
-        """Return whether another client is loading and no old value may be returned meanwhile."""
+        """Return whether another caller loads the value, with none to return meanwhile."""
         if not response.found or response.won:
             return False
         marked = response.stale and not self._stale
         return marked or not (response.value or response.flags)
 
     def _settled(self, response: MetaResponse) -> Any:
-        """Return the value in the response, or load it."""
-        if not response.found or response.won or response.value is None:
+        """Return the value in the cache, or load it."""
+        data, flags = response.value or b"", response.flags
+        if not response.found or response.won or not (data or flags):
             return self._loaded(response)
         try:
-            return self._leases._codec.decode(self.key, response.value, response.flags)
+            return self._leases._codec.decode(self.key, data, flags)
         except UnreadableValueError:
             if self._options.unreadable == "raise":
                 raise
         return self._loaded(response)
 
     def _value(self) -> Any:
-        """Call the caller's function; refuse a coroutine or generator."""
+        """Return the value that the caller's function loads."""
         value = self._load()
         refuse_unrun("load", value)
         return value
@@ -218,11 +253,11 @@ class _Turn:
         except BaseException as error:
             self._release(response, error)
             raise
-        if not response.found:  # skipped: the key's shard does not serve now
+        if not response.found:  # the key's shard takes no reads now
             return value
         try:
             item = Item(self.key, data, flags, response.cas, self._until())
-            # Another client's store or delete in the meantime is no error.
+            # It is not an error if another client stored or deleted the item meanwhile.
             failure = self._leases._cas(item).error
             if failure is not None:
                 self._release(response, failure)
@@ -233,7 +268,7 @@ class _Turn:
         return value
 
     def _release(self, response: MetaResponse, error: BaseException) -> None:
-        """Release the lease to another client; add a note to `error` if that fails."""
+        """Release the lease for another caller; a failure to do so is a note on `error`."""
         if not (response.found and response.won):
             return
         try:
@@ -241,7 +276,7 @@ class _Turn:
                 failed = self._leases.reopen(self.key, response).error
             else:
                 failed = self._leases.drop(self.key, response.cas, False).error
-        except Exception as raised:  # `error` is raised, whatever happens here
+        except Exception as raised:  # of any kind: `error` is what is raised
             failed = raised
         if failed is not None:
             why = text_of(failed)

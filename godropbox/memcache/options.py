@@ -120,8 +120,13 @@ def _checked_int(name: str, value: Any) -> None:
 
 
 def as_seconds(name: str, value: Any) -> float:
-    """Convert seconds or a ``timedelta`` to a finite number of seconds."""
-    return _as_seconds(name, value, "seconds or a timedelta")
+    """Return a number of seconds or a ``timedelta`` as a finite number of seconds."""
+    try:
+        return float(_as_seconds(name, value, "seconds or a timedelta"))
+    except OverflowError:  # an int past what a float holds
+        raise InvalidArgumentError(
+            f"{name} must be a finite number of seconds, got {shown(value)}"
+        ) from None
 
 
 def _as_seconds(name: str, value: Any, allowed: str) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .._forks import begin_again_in_child
 from .._kernels._identity import refuse_copies
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
+from .keys import by_key
 from .protocol.base import expiry, ranged
 from .protocol.meta import MetaProtocol
 from .responses import (
@@ -161,9 +162,9 @@ class MockClient:
         return self._get(key, expiry(expire))
 
     def get_multi(self, keys: Iterable[Key]) -> Mapping[Key, GetResponse]:
-        """Get many items; return a response for every key."""
-        found: dict[Key, GetResponse] = {}
-        for key in keys:
+        """Get many items: an answer for every key, under the key as it was given."""
+        found: dict[Key, GetResponse] = by_key(keys)
+        for key in found:
             try:
                 found[key] = self.get(key)
             except (InvalidArgumentError, InvalidTypeError) as error:

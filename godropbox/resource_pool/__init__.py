@@ -1,13 +1,13 @@
-"""Pools of handles that are dear to open: who may have one, who waits, what is closed and when.
+"""Pools of handles that are expensive to open: limits, waiting, checks and lifetimes.
 
 - ``SimpleResourcePool``: handles to one location.
-- ``MultiResourcePool``: many locations, each on its own.
-- ``RoundRobinResourcePool``: many locations of which any will do.
+- ``MultiResourcePool``: many locations, each with its own pool.
+- ``RoundRobinResourcePool``: many interchangeable locations.
 - ``PoolOptions``: the limits, and how to open, check and close; ``ManagedHandle``: a handle on
-  loan; ``PoolStats``, ``Loan``: what a pool tells about itself.
+  loan; ``PoolStats``, ``Loan``: the state of a pool.
 
-Nothing here knows what a handle is. Opening, checking and closing are the caller's functions and
-run outside every lock; the clock is the caller's too, if he likes.
+Nothing here knows what a handle is. The functions that open, check and close are the caller's and
+run outside every lock; the clock can be the caller's, too.
 """
 
 from ._many import MultiResourcePool, RoundRobinResourcePool

@@ -1,4 +1,4 @@
-# What the compiler is told about _ledger.py.
+# C types of _ledger.py.
 
 cimport cython
 
@@ -18,7 +18,7 @@ cdef class Waiter:
     cdef readonly object lock
     cdef readonly Waiter next
     cdef readonly Slot slot
-    cdef readonly int told
+    cdef readonly int decision
 
 
 cdef class Ledger:
@@ -46,7 +46,7 @@ cdef class Ledger:
     cdef int _quit(self, Waiter waiter) except -1
 
     cdef Waiter _opened(self, Slot slot, Entry entry)
-    cdef _count(self, object what)
+    cdef _count(self, object index)
 
     @cython.locals(granted=Waiter, surplus=Entry, entry=Entry)
     cdef tuple _give_back(self, Slot slot, double now)
@@ -57,4 +57,5 @@ cdef class Ledger:
     @cython.locals(position=Py_ssize_t, entry=Entry)
     cdef list _take_stale(self, double now)
 
+    cdef Py_ssize_t _num_idle(self) except -1
     cdef tuple _retire(self)

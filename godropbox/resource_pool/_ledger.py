@@ -1,12 +1,11 @@
-"""The decisions of a pool, and nothing else: who gets what, who waits, what is to be closed.
+"""The decisions of a pool, without I/O: which get takes what, which waits, what to close.
 
-This file is compiled as it stands, with ``_ledger.pxd`` to say the types, or runs as it is. What
-is decided in one critical section is one step to every other thread. In a section nothing is
-called that runs Python code, waits, or frees an object, and nothing at all is called between two
-steps that belong together: so it is one step under an interpreter lock as without one, and to
-a signal handler where it is uncompiled.
+Compiled as it stands, with its types in ``_ledger.pxd``, or run as it is. Each critical section is
+one step to every other thread. In a section nothing is called that runs Python code, waits, or
+frees an object, and nothing at all is called between two changes that belong together: so it is
+one step with an interpreter lock, without one, and, uncompiled, to a signal handler.
 
-Times come in as arguments. What has to be done, such as closing or waking, is returned.
+Times are arguments. Work to be done, such as closing or waking, is returned.
 """
 
 import math
@@ -18,7 +17,7 @@ from .._kernels._identity import refuse_copies
 from ._options import PoolOptions, checked_timeout
 
 if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # its compiler alone reads this; a program needs no Cython
+    import cython  # type: ignore[import-untyped]  # for Cython's compiler alone: not needed to run
 else:
     from . import _uncompiled as cython
 
@@ -39,13 +38,13 @@ __all__ = [
     "Waiter",
 ]
 
-# What a waiter was told.
+# The decisions on a waiter.
 WAIT: Final = 0
 TAKE: Final = 1
 OPEN: Final = 2
 LEAVE: Final = 3
 
-# What is counted by ``_count``.
+# The indices of ``_counts``.
 TAKEN: Final = 0
 CLOSED: Final = 1
 CLOSE_FAILED: Final = 2
@@ -55,7 +54,10 @@ LEAKED: Final = 5
 
 
 class Entry:
-    """A handle that is open: until when it may be lent without a look, and until when at all."""
+    """An open handle: until `fresh` it may be lent unchecked, from `stale` on it is not lent.
+
+    It is idle for too long from `stale` on, and too old from `expires` on.
+    """
 
     __slots__ = ("expires", "fresh", "raw", "stale")
     __reduce_ex__ = refuse_copies
@@ -68,9 +70,9 @@ class Entry:
 
 
 class Slot:
-    """A place among the active: with an entry on loan, with the leave to open one, or with none.
+    """One of the active: it holds an entry on loan, or the permission to open one.
 
-    It is empty before and after. `generation` tells which side of a fork it is of.
+    It is empty before and afterwards. `generation` tells the two sides of a fork apart.
     """
 
     __slots__ = ("_entry", "_generation", "_may_open")
@@ -83,22 +85,22 @@ class Slot:
 
 
 class Waiter:
-    """A get in the line, what it was told, and the lock it sleeps on."""
+    """A get in the line: the decision on it, and the lock it sleeps on."""
 
-    __slots__ = ("lock", "next", "slot", "told")
+    __slots__ = ("decision", "lock", "next", "slot")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
-        self.told = WAIT
+        self.decision = WAIT
         self.next: Waiter | None = None
-        # Taken before anyone else sees it; who wakes the waiter releases it.
+        # Acquired before another thread sees it, and released to wake the waiter.
         self.lock: Any = threading.Lock()
         self.lock.acquire()
 
 
 class Ledger:
-    """Counts, the idle entries (the one released last at the end), and the line of waiters."""
+    """The counts, the idle entries (the one released last at the end), and the line of waiters."""
 
     __slots__ = (
         "_active",
@@ -134,7 +136,7 @@ class Ledger:
         self._idle_time = checked_timeout("max_idle_time", options.max_idle_time)
         self._check_after = math.inf if options.check is None else float(options.check_after)
         lifetime = checked_timeout("max_lifetime", options.max_lifetime)
-        # Without any of the times no clock need be read.
+        # Without any of these times the clock is not read.
         self._timed = self._idle_time < math.inf or lifetime < math.inf or options.check is not None
         self._is_lame = False
         self._generation = 0
@@ -153,7 +155,7 @@ class Ledger:
         self._waiters: list[Waiter] = []
 
     def _start_over(self) -> list[Entry]:
-        """Forget everything, in the child of a fork; return what was idle."""
+        """Forget everything, in the child of a fork; return the entries that were idle."""
         inherited = self._idle
         self._generation += 1
         self._clear()
@@ -162,12 +164,12 @@ class Ledger:
     # Taking
 
     def _take_idle(self, slot: Slot, now: float) -> bool:
-        """Put into `slot` the idle entry that is next, if that needs neither a wait nor a look."""
+        """Move the next idle entry into `slot`, if it needs neither a wait nor a check."""
         with cython.critical_section(self):
             idle = self._idle
             count = len(idle)
-            # This overtakes nobody: whoever waits does so for a place, or with nothing idle,
-            # because ``_serve`` runs in every section that gives up the one or adds the other.
+            # This overtakes no waiter: one waits only while all slots are taken or nothing is idle,
+            # because ``_serve`` runs in every section that frees a slot or adds an idle entry.
             if count == 0 or self._active >= self._max_active:
                 return False
             position = count - 1 if self._is_lifo else 0
@@ -183,27 +185,27 @@ class Ledger:
         return True
 
     def _join(self, waiter: Waiter, is_willing: bool) -> Waiter | None:
-        """Put a waiter at the end of the line; return those to wake.
+        """Put a waiter at the end of the line; return the waiters to wake.
 
-        One whose slot holds an entry had its turn: it gives up that entry, which turned out to be
-        of no use, and stands first. `is_willing` says whether it will wait.
+        A waiter whose slot holds an entry has had its turn: it gives up that entry, which failed
+        its check, and goes to the front. `is_willing` says whether it will wait.
         """
         with cython.critical_section(self):
             if waiter.slot._entry is not None:
-                waiter.slot._entry = None  # the caller still holds it
+                waiter.slot._entry = None  # not freed here: the caller holds it
                 self._active -= 1
                 self._waiters.insert(0, waiter)
             else:
                 self._waiters.append(waiter)
             granted = self._serve()
-            if is_willing and waiter.told == WAIT:
+            if is_willing and waiter.decision == WAIT:
                 self._waits += 1
         return granted
 
     def _serve(self) -> Waiter | None:
-        """Tell those first in line what they may do; return them, chained, to wake.
+        """Decide on the first waiters in the line; return them, chained, to wake.
 
-        Only in a critical section, and after anything that they could have waited for.
+        Call it in a critical section, after any change that a waiter could be waiting for.
         """
         first: Waiter | None = None
         last: Waiter | None = None
@@ -212,25 +214,25 @@ class Ledger:
             slot = waiter.slot
             count = len(self._idle)
             if self._is_lame:
-                waiter.told = LEAVE
+                waiter.decision = LEAVE
             elif self._active >= self._max_active:
                 break
             elif count > 0:
                 position = count - 1 if self._is_lifo else 0
                 slot._entry = self._idle[position]
                 del self._idle[position]
-                waiter.told = TAKE
+                waiter.decision = TAKE
                 self._active += 1
             elif self._opening < self._max_opens:
                 slot._may_open = True
-                waiter.told = OPEN
+                waiter.decision = OPEN
                 self._active += 1
                 self._opening += 1
             else:
                 break
             if self._active > self._high:
                 self._high = self._active
-            del self._waiters[0]  # the chain or the caller still holds it
+            del self._waiters[0]  # not freed here: the chain or the caller holds it
             if last is None:
                 first = waiter
             else:
@@ -239,9 +241,9 @@ class Ledger:
         return first
 
     def _quit(self, waiter: Waiter) -> int:
-        """Take a waiter out of the line, if it is there still; return what it was told."""
+        """Remove a waiter from the line, if it is still there; return the decision on it."""
         with cython.critical_section(self):
-            if waiter.told == WAIT:
+            if waiter.decision == WAIT:
                 position = 0
                 while position < len(self._waiters):
                     if self._waiters[position] is waiter:
@@ -249,12 +251,12 @@ class Ledger:
                         self._exhausted += 1
                         break
                     position += 1
-            return waiter.told
+            return waiter.decision
 
     def _opened(self, slot: Slot, entry: Entry | None) -> Waiter | None:
-        """End the opening that `slot` had leave for; return those to wake.
+        """End the opening that `slot` had permission for; return the waiters to wake.
 
-        With no entry it failed. A pool that was retired meanwhile does not put it into the slot.
+        None for `entry` is a failure. If the pool was retired meanwhile, the slot stays empty.
         """
         with cython.critical_section(self):
             slot._may_open = False
@@ -270,15 +272,15 @@ class Ledger:
                 self._gets += 1
             return self._serve()
 
-    def _count(self, what: Any) -> None:
-        """Count one of what `what` says, an index above."""
+    def _count(self, index: Any) -> None:
+        """Add one to a count; `index` is one of the constants above."""
         with cython.critical_section(self):
-            self._counts[what] += 1
+            self._counts[index] += 1
 
     # Giving back
 
     def _give_back(self, slot: Slot, now: float) -> tuple[Waiter | None, Entry | None] | None:
-        """Keep what a slot holds; return whom to wake and what to close, None for neither."""
+        """Make a slot's entry idle; return the waiters to wake and the entry to close, if any."""
         granted: Waiter | None = None
         surplus: Entry | None = None
         with cython.critical_section(self):
@@ -306,7 +308,7 @@ class Ledger:
         return granted, surplus
 
     def _vacate(self, slot: Slot) -> tuple[Waiter | None, Entry | None]:
-        """Free a slot's place; return whom to wake, and what it held or None if it was free."""
+        """Empty a slot; return the waiters to wake, and the entry that it held, if any."""
         granted: Waiter | None = None
         entry: Entry | None = None
         with cython.critical_section(self):
@@ -324,7 +326,7 @@ class Ledger:
     # Keeping
 
     def _take_stale(self, now: float) -> list[Entry]:
-        """Take out the idle entries whose time is over."""
+        """Remove and return the idle entries whose time is over."""
         spare: list[Entry] = []
         with cython.critical_section(self):
             position = 0
@@ -338,8 +340,13 @@ class Ledger:
                     position += 1
         return spare
 
+    def _num_idle(self) -> int:
+        """Return how many entries are idle. The list can be replaced outside of a section."""
+        with cython.critical_section(self):
+            return len(self._idle)
+
     def _retire(self) -> tuple[Waiter | None, list[Entry]]:
-        """Lend no more; return whom to wake, and the idle entries."""
+        """Stop lending; return the waiters to wake, and the idle entries."""
         empty: list[Entry] = []
         with cython.critical_section(self):
             self._is_lame = True

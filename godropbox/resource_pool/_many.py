@@ -1,7 +1,7 @@
 """Pools of many locations, each with a simple pool of its own.
 
-Which locations there are is a mapping that is replaced and never changed: a get that runs while
-some are added or removed sees all of the change or nothing of it.
+The mapping of locations is replaced and never changed: a get that runs while some are added or
+removed sees the whole change or none of it.
 """
 
 import itertools
@@ -35,7 +35,7 @@ __all__ = ["MultiResourcePool", "RoundRobinResourcePool"]
 
 
 class _Locations:
-    """What both pools are: locations, and what is asked of each of them or of all."""
+    """The base of both pools: the locations, and the operations on all of them."""
 
     __reduce_ex__ = refuse_copies
 
@@ -57,22 +57,22 @@ class _Locations:
     # The locations
 
     def locations(self) -> list[Any]:
-        """Return the locations, in the order in which they came."""
+        """Return the locations, in the order in which they were added."""
         return list(self._pools)
 
     def register(self, location: Any) -> bool:
-        """Add a location; return False if it was there. Raises ``LameDuckError``."""
+        """Add a location; return False if it exists already. Raises ``LameDuckError``."""
         return self._change(add=[location])
 
     def unregister(self, location: Any) -> bool:
-        """Remove a location and retire its pool; return False if it was not there.
+        """Remove a location and retire its pool; return False if there is none.
 
-        Handles on loan stay good, and are closed when they come back.
+        Handles on loan stay usable, and are closed when they are given back.
         """
         return self._change(remove=[location])
 
     def set_locations(self, locations: Iterable[Any]) -> None:
-        """Have these locations and no others, in one step; those that stay keep their handles."""
+        """Replace the locations in one step; those that stay keep their handles."""
         wanted = list(locations)
         self._change(add=wanted, keep=wanted)
 
@@ -82,7 +82,7 @@ class _Locations:
         with self._lock:
             old = self._pools
             if self._is_lame and add:
-                raise LameDuckError("the pool was retired, and takes no locations")
+                raise LameDuckError("the pool was retired and takes no locations")
             gone = set(remove) if keep is None else set(old) - set(keep)
             pools = {each: pool for each, pool in old.items() if each not in gone}
             for location in add:
@@ -107,7 +107,7 @@ class _Locations:
         return pool
 
     def enter_lame_duck_mode(self) -> None:
-        """Retire every location's pool, and take no locations any more."""
+        """Retire every location's pool, and take no more locations."""
         with self._lock:
             self._is_lame = True
         self._reaper.stop()
@@ -116,11 +116,11 @@ class _Locations:
     # Giving back
 
     def release(self, handle: ManagedHandle) -> None:
-        """Give a handle back to its location's pool, were that removed or not."""
+        """Give a handle back to the pool of its location, which may have been removed."""
         self._own(handle).release()
 
     def discard(self, handle: ManagedHandle) -> None:
-        """Have a handle closed."""
+        """Close a handle."""
         self._own(handle).discard()
 
     def _own(self, handle: Any) -> ManagedHandle:
@@ -131,7 +131,7 @@ class _Locations:
             raise ForeignHandleError(f"{handle!r} belongs to another pool")
         return handle
 
-    # Telling, and keeping
+    # State, and keeping
 
     @property
     def is_lame_duck(self) -> bool:
@@ -140,29 +140,29 @@ class _Locations:
 
     @property
     def num_active(self) -> int:
-        """How many handles are on loan or being opened, in all."""
+        """How many handles are on loan or being opened, over all locations."""
         return sum(pool.num_active for pool in self._pools.values())
 
     @property
     def num_idle(self) -> int:
-        """How many handles are kept for later, in all."""
+        """How many handles are idle, over all locations."""
         return sum(pool.num_idle for pool in self._pools.values())
 
     def stats(self) -> PoolStats:
-        """Return the sums over the locations there are; of ``high_water`` the highest."""
+        """Return the sums over the present locations, and the highest ``high_water``."""
         return PoolStats.total([pool.stats() for pool in self._pools.values()])
 
     def stats_by_location(self) -> dict[Any, PoolStats]:
-        """Return what each location's pool holds and did."""
+        """Return the state and counts of each location's pool."""
         return {location: pool.stats() for location, pool in self._pools.items()}
 
     def loans(self) -> list[Loan]:
-        """Return who has what, the oldest first; nothing unless the options ask to ``track``."""
+        """Return the handles on loan, the oldest first; empty without the option ``track``."""
         found = [loan for pool in self._pools.values() for loan in pool.loans()]
         return sorted(found, key=lambda loan: loan.since)
 
     def reap(self) -> int:
-        """Close the idle handles whose time is over; return how many those were."""
+        """Close the idle handles whose time is over; return how many."""
         closed: list[int] = []
 
         def reap(pool: SimpleResourcePool) -> None:
@@ -172,37 +172,37 @@ class _Locations:
         return sum(closed)
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} of {len(self._pools)} locations: "
-            f"{self.num_active} active, {self.num_idle} idle>"
-        )
+        total = self.stats_by_location()
+        active = sum(stats.active for stats in total.values())
+        idle = sum(stats.idle for stats in total.values())
+        return f"<{type(self).__name__} of {len(total)} locations: {active} active, {idle} idle>"
 
 
 class MultiResourcePool(_Locations):
-    """Lends handles to the location asked for; each has limits, a line and statistics of its own.
+    """Lends handles to a given location; each has limits, a line and statistics of its own.
 
-    `locations` are what there is at first; they can be anything hashable.
+    `locations` are the initial ones; they can be anything hashable.
     """
 
     def get(self, location: Any, timeout: Timeout = UNSET) -> ManagedHandle:
         """Return a handle to `location`, as ``SimpleResourcePool.get`` does.
 
-        Raises ``UnknownLocationError`` besides.
+        Raises ``UnknownLocationError``, too.
         """
         return self.pool(location).get(timeout)
 
     def get_idle(self, location: Any) -> ManagedHandle | None:
-        """Return an idle handle, if one can be had with no wait, no check and no opening."""
+        """Return an idle handle that needs no wait, no check and no opening, or None."""
         return self.pool(location).get_idle()
 
     def get_many(
         self, locations: Iterable[Any], timeout: Timeout = UNSET
     ) -> dict[Any, ManagedHandle | DropboxError]:
-        """Return for each location a handle, or the error that there is instead of it.
+        """Return a handle or a ``DropboxError`` for each location.
 
-        `timeout` is for all the waits together. Locations are taken in the order in which they
-        were registered, whatever the order asked: so gets of many never wait for each other in
-        a circle. What is no ``DropboxError`` is raised, with all handles given back.
+        `timeout` covers all waits together. Handles are taken in the order in which the locations
+        were registered, not in that of `locations`, so that two of these gets never wait for each
+        other in a circle. Any other exception is raised, after all handles were given back.
         """
         pools = self._pools
         wanted = dict.fromkeys(locations)
@@ -227,10 +227,10 @@ class MultiResourcePool(_Locations):
 
 
 class RoundRobinResourcePool(_Locations):
-    """Lends handles to the locations in turn, for when any of them will do.
+    """Lends handles to interchangeable locations, in turn.
 
-    The turn is a random order that changes when the locations do, so that processes differ.
-    `pools` are made by the caller, by location, and are used beside those of `locations`.
+    The order is random and drawn again when the locations change, so that processes differ.
+    `pools` are pools of the caller, by location, that are used beside those of `locations`.
     """
 
     def __init__(
@@ -260,12 +260,12 @@ class RoundRobinResourcePool(_Locations):
         self._order = tuple(sorted(pools.values(), key=lambda _: draw()))
 
     def get(self, timeout: Timeout = UNSET) -> ManagedHandle:
-        """Return a handle to the location whose turn it is.
+        """Return a handle to the next location.
 
-        A location that gives none at once, or that fails, is passed over; if all did, one that
-        only had none left is waited for. Raises ``UnknownLocationError`` where there are no
-        locations, ``LameDuckError``, ``PoolExhaustedError``, ``PoolTimeoutError``, or
-        ``OpenError`` if any failed, with what each said as an ``ExceptionGroup`` in ``__cause__``.
+        A location that fails, or has no free handle, is skipped; if all are, wait for one that was
+        only exhausted. Raises ``UnknownLocationError`` if there are no locations,
+        ``LameDuckError``, ``PoolExhaustedError``, ``PoolTimeoutError``, or ``OpenError`` if any
+        failed, with an ``ExceptionGroup`` of all the errors as ``__cause__``.
         """
         seconds = checked_timeout("timeout", self._options.timeout if timeout is UNSET else timeout)
         order = self._order
@@ -283,7 +283,7 @@ class RoundRobinResourcePool(_Locations):
                 errors.append(error)
             except DropboxError as error:
                 errors.append(error)
-            next(self._turn)  # whoever comes next does not start at the same neighbour
+            next(self._turn)  # so that the next get does not start at the same neighbour
         if exhausted is not None and seconds > 0:
             return exhausted.get(seconds)
         raise _none_of(errors)

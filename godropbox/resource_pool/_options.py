@@ -1,4 +1,4 @@
-"""What goes into a pool and what comes out, besides handles: options, errors, statistics."""
+"""Options, errors and statistics of pools."""
 
 import math
 import random
@@ -28,43 +28,43 @@ __all__ = [
     "log",
 ]
 
-# Seconds, None for ever.
+# Seconds; None is no limit.
 Timeout = float | None
 
-# No timeout was given, so that the options' holds; None is a timeout.
+# The default of a timeout, which stands for that of the options; None is a timeout.
 UNSET: Final[Any] = object()
 
 
 class PoolExhaustedError(UsageError):
-    """All the handles that the options allow are on loan, or being opened."""
+    """All handles that the options allow are on loan or being opened."""
 
 
 class PoolTimeoutError(PoolExhaustedError):
-    """They still were when the time to wait was over."""
+    """No handle became free before the timeout."""
 
 
 class LameDuckError(UsageError):
-    """The pool was retired, and lends no more."""
+    """The pool was retired and lends no more handles."""
 
 
 class UnknownLocationError(UsageError):
-    """The pool has no such location, or no location at all."""
+    """The pool has no such location, or no locations at all."""
 
 
 class ForeignHandleError(UsageError):
-    """The handle is another pool's."""
+    """The handle belongs to another pool."""
 
 
 class InactiveHandleError(UsageError):
-    """The handle went back to its pool, or belongs to the process that forked this one."""
+    """The handle was given back, or belongs to the process that forked this one."""
 
 
 class OpenError(NetworkError):
-    """Opening failed; ``__cause__`` is what went wrong."""
+    """Opening a handle failed; ``__cause__`` is the reason."""
 
 
 def checked_timeout(name: str, value: Any) -> float:
-    """Return `value` as seconds of at least 0, None as infinity."""
+    """Return `value` as seconds, at least 0; None is infinity."""
     if value is None:
         return math.inf
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -75,11 +75,14 @@ def checked_timeout(name: str, value: Any) -> float:
 
 
 def log(what: str, error: Exception) -> None:
-    """Tell the log of a failure that no caller is there to be told of."""
-    import logging
+    """Log a failure that has no caller to go to; never raise."""
+    try:
+        import logging
 
-    logger = logging.getLogger("godropbox.resource_pool")
-    logger.warning("%s a handle failed: %s", what, brief(error), exc_info=error)
+        logger = logging.getLogger("godropbox.resource_pool")
+        logger.warning("%s a handle failed: %s", what, brief(error), exc_info=error)
+    except Exception:
+        return  # a log handler or filter failed, or the interpreter is exiting
 
 
 def close_handle(handle: Any) -> None:
@@ -89,36 +92,36 @@ def close_handle(handle: Any) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
-    """How a pool opens, keeps and closes handles. Times are seconds; the limits are per location.
+    """How a pool opens, keeps and closes handles. Times are seconds; limits are per location.
 
-    The functions, which several threads may call at once:
+    Functions, which several threads may call at once:
 
-    - `open`: takes the location and returns a handle.
-    - `close`: takes a handle that is no longer wanted; the default calls its ``close``. What it
-      raises is counted and logged (``godropbox.resource_pool``).
-    - `check`: takes an idle handle that is about to be lent; false, or an exception, has it closed
-      and another one taken. Asked only of handles that were idle for `check_after` or longer.
-    - `abandon`: takes a handle that the parent of a forked process owns, in the child: it may free
-      what the child holds of it, and must not disturb the parent. None leaves such handles alone,
-      and so does an exception, which is reported when all else has begun again in the child
-      (``sys.unraisablehook``), or logged where the handle comes back later.
+    - `open`: takes a location and returns a handle.
+    - `close`: closes a handle; the default calls its ``close``. Exceptions are counted and logged
+      (``godropbox.resource_pool``).
+    - `check`: takes an idle handle that is about to be lent. If it returns false or raises, the
+      handle is closed and the next one is taken. Called only for handles that were idle for
+      `check_after` or longer.
+    - `abandon`: takes a handle of the parent, in the child of a fork. It may free the child's copy
+      and must not disturb the parent. None leaves such handles alone, and so does an exception,
+      which is reported through ``sys.unraisablehook`` once the child is ready, or logged if the
+      handle is given back later.
 
-    The limits; None is none:
+    Limits; None is no limit:
 
-    - `max_active`: handles on loan or being opened. `max_idle`: handles kept for later.
+    - `max_active`: handles on loan or being opened. `max_idle`: idle handles.
     - `max_opens`: calls of `open` at a time.
-    - `timeout`: how long a get waits for its turn: 0 fails at once, None waits for ever.
-    - `max_idle_time`: a handle idle for so long is closed. `max_lifetime`: so is one that was
-      opened so long ago, less a random part of it up to `lifetime_jitter` (0 to 1), so that
+    - `timeout`: how long a get waits for its turn: 0 fails at once, None waits without limit.
+    - `max_idle_time`: close a handle that was idle for so long. `max_lifetime`: close a handle that
+      was opened so long ago, less a random part of that up to `lifetime_jitter` (0 to 1), so that
       handles opened together are not closed together.
     - `reap_every`: how often a background thread looks for idle handles to close; None is half of
       the shorter of the two times above, 0 starts no thread and leaves it to ``reap``.
 
-    `reuse` says which idle handle is lent next: ``"lifo"`` the one released last, so that those
-    that are not needed grow old; ``"fifo"`` the one released first, so that all are used alike.
-    `track` remembers the stack of every get, for ``loans`` and for the warning about a handle that
-    was never given back; that costs about a microsecond. `clock` and `random` are replaced in
-    tests.
+    `reuse` selects the idle handle that is lent next: ``"lifo"`` the one released last, so that
+    surplus handles grow old; ``"fifo"`` the one released first, so that all are used equally.
+    `track` records the stack of every get, for ``loans`` and for the warning about a handle that
+    was never given back; it costs about a microsecond. `clock` and `random` are replaced in tests.
     """
 
     open: Callable[[Any], Any]
@@ -153,7 +156,7 @@ class PoolOptions:
 
     @property
     def reap_interval(self) -> float:
-        """Seconds between two looks of the background thread, 0 where there is none."""
+        """Seconds between two runs of the background thread; 0 if there is none."""
         if self.reap_every is not None:
             return float(self.reap_every)
         times = [t for t in (self.max_idle_time, self.max_lifetime) if t is not None]
@@ -162,13 +165,13 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStats:
-    """What a pool holds now, and what it did since it was made.
+    """The state of a pool, and counts since it was made.
 
-    `active` counts the handles on loan and those being opened (`opening`); `idle` those kept;
-    `waiting` the gets that wait for their turn; `high_water` is the most that ever were active.
-    Then the counts: `gets` that gave a handle, `waits` for a turn, `exhausted` gets that gave up,
-    `opens` and `open_failures`, `closes` and `close_failures`, handles that were `expired` or
-    `unhealthy` when looked at, and handles that were `leaked`: collected as garbage on loan.
+    State: `active` handles are on loan or being opened (`opening`), `idle` ones are kept for
+    later; `waiting` gets wait for their turn; `high_water` is the highest `active` so far.
+    Counts: `gets` that returned a handle, `waits` for a turn, `exhausted` gets that gave up,
+    `opens` and `open_failures`, `closes` and `close_failures`, handles found `expired` or
+    `unhealthy`, and handles `leaked`: garbage-collected while on loan.
     """
 
     active: int
@@ -189,14 +192,14 @@ class PoolStats:
 
     @classmethod
     def total(cls, stats: "list[PoolStats]") -> "PoolStats":
-        """Return the sums, and of the high water marks the highest, as no sum ever was."""
+        """Return the sums, and the highest high water mark: marks of different times do not add."""
         sums = {f.name: sum(getattr(each, f.name) for each in stats) for f in fields(cls)}
         return cls(**sums | {"high_water": max((each.high_water for each in stats), default=0)})
 
 
 @dataclass(frozen=True, slots=True)
 class Loan:
-    """A handle on loan: its location, since when by the pool's clock, and who took it."""
+    """A handle on loan: its location, the time of the get by the pool's clock, and its stack."""
 
     location: Any
     since: float

@@ -1,4 +1,4 @@
-"""The background thread that has a pool close what it kept for too long."""
+"""The background thread that closes handles which were idle for too long."""
 
 import threading
 import weakref
@@ -14,7 +14,7 @@ __all__ = ["Reaper"]
 class Reaper:
     """Calls ``pool.reap()`` every `interval` seconds, from the first ``start`` to ``stop``.
 
-    It keeps no pool alive: the thread ends when the pool is gone.
+    It does not keep the pool alive: the thread ends when the pool is gone.
     """
 
     __reduce_ex__ = refuse_copies
@@ -29,11 +29,11 @@ class Reaper:
         self._stopped = stopped
         # The callback must not hold the reaper, which the pool holds.
         self._pool = weakref.ref(pool, lambda _: stopped.set())
-        # Whoever pops the ticket starts the thread; no lock, as a fork could leave it locked.
+        # The caller that pops the ticket starts the thread. A fork could leave a lock locked.
         self._ticket = [True] if self._interval else []
 
     def start(self) -> None:
-        """Have the thread run, unless it does, or did, or there is to be none."""
+        """Start the thread, unless it was started before or the interval is 0."""
         try:
             self._ticket.pop()
         except IndexError:
@@ -47,17 +47,17 @@ class Reaper:
         try:
             thread.start()
         except RuntimeError:
-            # No threads to be had, or the interpreter is ending: a pool can do without.
+            # No more threads, or the interpreter is exiting: a pool works without one.
             self._ticket.append(True)
 
     def stop(self) -> None:
-        """Have the thread end soon."""
+        """Tell the thread to end."""
         self._stopped.set()
 
     def _forked(self) -> None:
-        """In the child of a fork, where the thread is not: have the next ``start`` start it.
+        """Let the next ``start`` start the thread, in the child of a fork, which has none.
 
-        The event is made anew, because its lock may have been held when the process forked.
+        The event is replaced, because its lock may have been held when the process forked.
         """
         pool = self._pool()
         if pool is not None and not self._stopped.is_set():
@@ -71,6 +71,6 @@ def _run(reference: Any, stopped: threading.Event, interval: float) -> None:
             return
         try:
             pool.reap()
-        except Exception as error:  # else the thread would end, and nothing be closed any more
+        except Exception as error:  # which would end the thread
             log("reaping", error)
         del pool

@@ -1,4 +1,4 @@
-# What the compiler is told about _simple.py.
+# C types of _simple.py.
 
 cimport cython
 
@@ -11,6 +11,8 @@ cdef class ManagedHandle(Slot):
     cdef SimpleResourcePool _pool
 
     cdef _begin(self, SimpleResourcePool pool)
+    @cython.final
+    cdef Entry _held(self)
 
 
 cdef class SimpleResourcePool(Ledger):

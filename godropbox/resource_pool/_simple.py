@@ -1,7 +1,7 @@
 """The pool of handles to one location: opens, checks and closes as the ledger decides.
 
-This file is compiled as it stands, with ``_simple.pxd`` to say the types, or runs as it is. All
-that can block or run other people's code is here, outside every critical section.
+Compiled as it stands, with its types in ``_simple.pxd``, or run as it is. Everything that can block
+or run the caller's code is here, outside every critical section.
 """
 
 import math
@@ -49,35 +49,46 @@ from ._reaper import Reaper
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import cython  # type: ignore[import-untyped]  # its compiler alone reads this
+else:
+    from . import _uncompiled as cython
+
 __all__ = ["ManagedHandle", "SimpleResourcePool"]
 
-# The innermost frames of a get that are this file's; what is compiled leaves none.
+# How many of the innermost frames of a get belong to this file; compiled code has no frames.
 _OWN_FRAMES: Final = 2 if IMPLEMENTATION == "pure" else 0
 
 
 class ManagedHandle(Slot):
-    """A handle on loan from a pool, until it is released, discarded or detached, whichever first.
+    """A handle on loan from a pool, until it is released, discarded or detached.
 
-    As a context manager it gives itself, is released at the end, and is discarded if anything at
-    all is raised in between, as its state is then unknown. Pools make these.
+    Use it as a context manager: it is released at the end, and discarded if anything is raised in
+    the block, since its state is then unknown. Pools make these.
     """
 
     __slots__ = ("__weakref__", "_loan", "_pool")
 
     def _begin(self, pool: "SimpleResourcePool") -> None:
-        """Be a pool's, and hold nothing yet: an ``__init__`` would take a third of a whole get."""
+        """Initialise an empty handle: an ``__init__`` would take a third of a whole get."""
         self._entry = None
         self._may_open = False
         self._generation = pool._generation
         self._pool = pool
         self._loan: Loan | None = None
 
+    def _held(self) -> Entry | None:
+        """Return the entry, which another thread may be giving back."""
+        if not cython.compiled:
+            return self._entry  # which is one step
+        with cython.critical_section(self._pool):
+            return self._entry
+
     @property
     def handle(self) -> Any:
-        """The handle itself; raises ``InactiveHandleError`` when it is no longer on loan."""
-        entry = self._entry
+        """The handle itself; raises ``InactiveHandleError`` if it is no longer on loan."""
+        entry = self._held()
         if entry is None:
-            raise InactiveHandleError(f"the handle to {self.location!r} went back to its pool")
+            raise InactiveHandleError(f"the handle to {self.location!r} was given back")
         if self._generation != self._pool._generation:
             raise InactiveHandleError(
                 f"the handle to {self.location!r} belongs to the process that forked this one"
@@ -86,29 +97,29 @@ class ManagedHandle(Slot):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is on loan still."""
-        return self._entry is not None and self._generation == self._pool._generation
+        """Whether it is on loan."""
+        return self._held() is not None and self._generation == self._pool._generation
 
     @property
     def location(self) -> Any:
-        """What it is a handle to."""
+        """The location of the handle."""
         return self._pool._location
 
     @property
     def owner(self) -> "SimpleResourcePool":
-        """The pool it goes back to."""
+        """The pool that lent it."""
         return self._pool
 
     def release(self) -> None:
-        """Give the handle back, to be lent again; once it is inactive, do nothing."""
+        """Give the handle back, to be lent again; ignored if it is inactive."""
         self._pool._put(self)
 
     def discard(self) -> None:
-        """Have the handle closed, as it is of no more use; once it is inactive, do nothing."""
+        """Close the handle; ignored if it is inactive."""
         self._pool._drop(self)
 
     def detach(self) -> Any:
-        """Take the handle out of its pool, for the caller to close; None once it is inactive."""
+        """Return the handle and remove it from the pool; the caller closes it. None if inactive."""
         return self._pool._detach(self)
 
     def __enter__(self) -> Self:
@@ -134,16 +145,16 @@ class ManagedHandle(Slot):
         return f"<{type(self).__name__} of {self.location!r}: {state}>"
 
 
-# As an annotation that the compiler does not check, because ``_own`` does and names the argument.
+# An annotation that the compiler does not check: ``_own`` does, and names the argument.
 Lent = ManagedHandle
 
 
 class SimpleResourcePool(Ledger):
-    """Lends handles to `location`, which is anything that ``options.open`` takes.
+    """Lends handles to `location`, which is any argument that ``options.open`` takes.
 
-    Gets are served in the order in which they came: none overtakes one that waits. Threads may
-    share it. In the child of a fork the pool is empty, and what it held is left to the parent.
-    `group` and `reaper` are for the pools that are made of these.
+    Gets are served in their order: none overtakes one that waits. Threads may share the pool. In
+    the child of a fork it is empty, and the handles are left to the parent. `group` and `reaper`
+    are for pools that are made of these.
     """
 
     __slots__ = (
@@ -179,12 +190,13 @@ class SimpleResourcePool(Ledger):
     # Getting
 
     def get(self, timeout: Timeout = UNSET) -> ManagedHandle:
-        """Return a handle: an idle one, or a new one if there may be more.
+        """Return an idle handle, or open a new one if the limits allow.
 
-        `timeout` is seconds to wait for one, None for ever, and by default what the options say;
-        opening takes the time that it takes. Raises ``PoolExhaustedError`` or
-        ``PoolTimeoutError`` if there is none to be had, ``LameDuckError``, and what opening
-        raises: an error of this package as it is, another ``Exception`` as an ``OpenError``.
+        `timeout` is how many seconds to wait for a turn, None without limit; the default is that
+        of the options. It does not limit opening. Raises ``PoolExhaustedError`` or
+        ``PoolTimeoutError`` if no handle is free, ``LameDuckError`` if the pool was retired, and
+        what opening raises: an error of this package as it is, another ``Exception`` as the cause
+        of an ``OpenError``.
         """
         handle: ManagedHandle = ManagedHandle.__new__(ManagedHandle)
         handle._begin(self)
@@ -196,12 +208,12 @@ class SimpleResourcePool(Ledger):
         return handle
 
     def get_idle(self) -> ManagedHandle | None:
-        """Return an idle handle, if one can be had with no wait, no check and no opening."""
+        """Return an idle handle that needs no wait, no check and no opening, or None."""
         handle: ManagedHandle = ManagedHandle.__new__(ManagedHandle)
         return handle if self._lend_idle(handle) else None
 
     def _lend_idle(self, handle: ManagedHandle) -> bool:
-        """Put an idle handle into one that holds nothing, if ``get_idle`` would return one."""
+        """Fill an empty handle with what ``get_idle`` would return; return whether it did."""
         handle._begin(self)
         if not self._take_idle(handle, self._clock() if self._timed else 0.0):
             return False
@@ -210,7 +222,7 @@ class SimpleResourcePool(Ledger):
         return True
 
     def _get_in_turn(self, handle: ManagedHandle, seconds: float) -> None:
-        """Wait for a turn, and put into `handle` what is then to be had, checked or opened."""
+        """Wait for a turn, then fill `handle` with an idle entry that passes, or open one."""
         self.reap()
         deadline = self._clock() + seconds
         while self._admit(handle, seconds) != OPEN:
@@ -222,9 +234,9 @@ class SimpleResourcePool(Ledger):
         self._reaper.start()
 
     def _admit(self, handle: ManagedHandle, seconds: float) -> int:
-        """Wait for a turn; return whether it is to take the entry put there, or to open one.
+        """Wait for a turn; return TAKE if `handle` was given an entry, OPEN if it may open one.
 
-        An entry that is in `handle` already was found unfit: it is closed.
+        An entry that `handle` holds already failed its check: it is closed.
         """
         unfit = handle._entry
         waiter = Waiter(handle)
@@ -232,7 +244,7 @@ class SimpleResourcePool(Ledger):
             self._wake(self._join(waiter, seconds > 0))
             if unfit is not None:
                 self._close(unfit.raw)
-            if waiter.told == WAIT and seconds > 0:
+            if waiter.decision == WAIT and seconds > 0:
                 waiter.lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
         except BaseException:
             self._quit(waiter)
@@ -241,12 +253,12 @@ class SimpleResourcePool(Ledger):
             else:
                 self._drop(handle)
             raise
-        told = self._quit(waiter)
-        if told == WAIT:
+        decision = self._quit(waiter)
+        if decision == WAIT:
             raise self._none_left(seconds)
-        if told == LEAVE:
+        if decision == LEAVE:
             raise LameDuckError(f"the pool of handles to {self._location!r} was retired")
-        return told
+        return decision
 
     def _wake(self, waiter: Waiter | None) -> None:
         while waiter is not None:
@@ -254,18 +266,20 @@ class SimpleResourcePool(Ledger):
             waiter = waiter.next
 
     def _none_left(self, seconds: float) -> PoolExhaustedError:
-        if self._active < self._max_active:
-            cause = f"{self._opening} handles to {self._location!r} are being opened"
+        with cython.critical_section(self):
+            active, opening = self._active, self._opening
+        if active < self._max_active:
+            cause = f"{opening} handles to {self._location!r} are being opened"
         else:
-            cause = f"{self._active} handles to {self._location!r} are on loan"
+            cause = f"{active} handles to {self._location!r} are on loan"
         if seconds > 0:
-            return PoolTimeoutError(f"{cause}, and no turn came within {seconds:g} s")
-        return PoolExhaustedError(f"{cause}, which is as many as there may be")
+            return PoolTimeoutError(f"{cause}, and none became free within {seconds:g} s")
+        return PoolExhaustedError(f"{cause}, the most that the options allow")
 
     def _is_fit(self, handle: ManagedHandle) -> bool:
-        """Tell whether the entry in `handle`, which was idle, may be lent: check it if it is time.
+        """Return whether the entry in `handle`, which was idle, may be lent; check it if due.
 
-        One that may not stays there, for ``_admit`` to close.
+        An entry that fails stays there, for ``_admit`` to close.
         """
         entry = handle._entry
         assert entry is not None  # the ledger put it there
@@ -288,7 +302,7 @@ class SimpleResourcePool(Ledger):
         return False
 
     def _open(self, handle: ManagedHandle) -> None:
-        """Open a handle, with the leave to do so that `handle` has."""
+        """Open a handle, with the permission that `handle` holds."""
         options = self._options
         entry: Entry | None = None
         try:
@@ -300,7 +314,7 @@ class SimpleResourcePool(Ledger):
             entry.stale = entry.fresh = entry.expires
         except BaseException as error:
             self._wake(self._opened(handle, None))
-            kind = type(error)  # isinstance() would ask the error itself, which may raise
+            kind = type(error)  # isinstance() would run the error's own code, which may raise
             if issubclass(kind, DropboxError) or not issubclass(kind, Exception):
                 raise
             message = f"opening a handle to {brief(self._location)} failed: {text_of(error)}"
@@ -318,14 +332,14 @@ class SimpleResourcePool(Ledger):
     # Giving back
 
     def release(self, handle: Lent) -> None:
-        """Take a handle back, to be lent again; do nothing if it is inactive.
+        """Take a handle back, to be lent again; ignored if it is inactive.
 
-        Raises ``ForeignHandleError`` for another pool's.
+        Raises ``ForeignHandleError`` for a handle of another pool.
         """
         self._put(self._own(handle))
 
     def discard(self, handle: Lent) -> None:
-        """Close a handle, which then counts no more; do nothing if it is inactive."""
+        """Close a handle instead of keeping it; ignored if it is inactive."""
         self._drop(self._own(handle))
 
     def _own(self, given: Any) -> ManagedHandle:
@@ -374,7 +388,7 @@ class SimpleResourcePool(Ledger):
             log("closing", error)
 
     def _leaked(self, handle: ManagedHandle) -> None:
-        """Take back the place of a handle that nobody has any more, and say so."""
+        """Close a handle that was garbage-collected on loan, and warn."""
         is_ours = handle._generation == self._generation and handle._entry is not None
         loan = handle._loan
         self._drop(handle)
@@ -387,15 +401,15 @@ class SimpleResourcePool(Ledger):
     # Keeping
 
     def reap(self) -> int:
-        """Close the idle handles whose time is over; return how many those were."""
-        if not self._timed or len(self._idle) == 0:
+        """Close the idle handles whose time is over; return how many."""
+        if not self._timed or self._num_idle() == 0:
             return 0
         spare = self._take_stale(self._clock())
         self._close_all(spare)
         return len(spare)
 
     def _close_all(self, spare: Any) -> None:
-        """Close all of these entries, though closing one of them is interrupted."""
+        """Close all of these entries, even if closing one of them is interrupted."""
         failure: BaseException | None = None
         for entry in spare:
             try:
@@ -406,9 +420,9 @@ class SimpleResourcePool(Ledger):
             raise failure
 
     def enter_lame_duck_mode(self) -> None:
-        """Retire the pool: close the idle handles now, and the others when they come back.
+        """Retire the pool: close idle handles now, and the others as they are given back.
 
-        Gets raise ``LameDuckError``, those that are waiting too.
+        Gets raise ``LameDuckError``, waiting ones included.
         """
         granted, spare = self._retire()
         self._wake(granted)
@@ -417,13 +431,14 @@ class SimpleResourcePool(Ledger):
         self._close_all(spare)
 
     def _forked(self) -> list[Any]:
-        """Begin again, in the child of a fork; return what is to be called after all others did."""
+        """Empty the pool, in the child of a fork; return functions to call once all others have."""
         self._loans = {}
         return [partial(self._leave_to_parent, entry.raw) for entry in self._start_over()]
 
     def _abandon(self, handle: ManagedHandle) -> None:
-        entry = handle._entry
-        handle._entry = None
+        with cython.critical_section(self):
+            entry = handle._entry
+            handle._entry = None  # not freed here: the variable holds it
         if entry is not None:
             try:
                 self._leave_to_parent(entry.raw)
@@ -431,10 +446,10 @@ class SimpleResourcePool(Ledger):
                 log("abandoning", error)
 
     def _leave_to_parent(self, raw: Any) -> None:
-        """Do to a handle of the parent's what the options say; else keep it, as it is, for good.
+        """Abandon a handle of the parent as the options say; without that keep it for good.
 
-        To let it go would have it collected, and a finalizer could talk to the other side. So one
-        is kept at which the user's function fails, too.
+        A handle that was freed could be finalised, and its finalizer talk to the other side. So it
+        is kept, too, if the caller's function fails.
         """
         abandon = self._options.abandon
         if abandon is None:
@@ -446,21 +461,21 @@ class SimpleResourcePool(Ledger):
             self._inherited.append(raw)
             raise
 
-    # Telling
+    # State
 
     @property
     def location(self) -> Any:
-        """What the handles are to."""
+        """The location of the handles."""
         return self._location
 
     @property
     def options(self) -> PoolOptions:
-        """What the pool was made with."""
+        """The options."""
         return self._options
 
     @property
     def group(self) -> object:
-        """What the pool that is made of this one and others knows it by, or None."""
+        """The token of the pool that this one is a part of, or None."""
         return self._group
 
     @property
@@ -475,37 +490,41 @@ class SimpleResourcePool(Ledger):
 
     @property
     def num_idle(self) -> int:
-        """How many handles are kept for later."""
-        return len(self._idle)
+        """How many handles are idle."""
+        return self._num_idle()
 
     def loans(self) -> list[Loan]:
-        """Return who has what, the oldest first; nothing unless the options ask to ``track``."""
+        """Return the handles on loan, the oldest first; empty without the option ``track``."""
         return sorted(self._loans.copy().values(), key=lambda loan: loan.since)
 
     def stats(self) -> PoolStats:
-        """Return what the pool holds and did."""
-        counts = self._counts
+        """Return the pool's state and counts, as of one moment."""
+        with cython.critical_section(self):
+            active, opening, high = self._active, self._opening, self._high
+            idle, waiting = len(self._idle), len(self._waiters)
+            gets, waits, exhausted = self._gets, self._waits, self._exhausted
+            opens, open_failures = self._opens, self._open_failures
+            taken, closes, close_failures, expired, unhealthy, leaked = self._counts
         return PoolStats(
-            active=self._active,
-            idle=len(self._idle),
-            opening=self._opening,
-            waiting=len(self._waiters),
-            high_water=self._high,
-            gets=self._gets + counts[TAKEN],
-            waits=self._waits,
-            exhausted=self._exhausted,
-            opens=self._opens,
-            open_failures=self._open_failures,
-            closes=counts[CLOSED],
-            close_failures=counts[CLOSE_FAILED],
-            expired=counts[EXPIRED],
-            unhealthy=counts[UNHEALTHY],
-            leaked=counts[LEAKED],
+            active=active,
+            idle=idle,
+            opening=opening,
+            waiting=waiting,
+            high_water=high,
+            gets=gets + taken,
+            waits=waits,
+            exhausted=exhausted,
+            opens=opens,
+            open_failures=open_failures,
+            closes=closes,
+            close_failures=close_failures,
+            expired=expired,
+            unhealthy=unhealthy,
+            leaked=leaked,
         )
 
     def __repr__(self) -> str:
-        state = ", lame duck" if self._is_lame else ""
-        return (
-            f"<{type(self).__name__} of {self._location!r}: "
-            f"{self._active} active, {len(self._idle)} idle{state}>"
-        )
+        with cython.critical_section(self):
+            active, idle, is_lame = self._active, len(self._idle), self._is_lame
+        state = ", lame duck" if is_lame else ""
+        return f"<{type(self).__name__} of {self._location!r}: {active} active, {idle} idle{state}>"

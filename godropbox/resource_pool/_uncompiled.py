@@ -1,13 +1,15 @@
-"""What stands for Cython where a module of this package runs as it is written.
+"""Stand-ins for Cython where a module of this package runs uncompiled.
 
-Compiled, a critical section costs nothing under the interpreter lock and is the object's own lock
-without one. Uncompiled it is a lock that a thread may take twice, because the interpreter can
-run a signal handler or a finalizer, and with it another operation, in the middle of any section.
+Compiled, a critical section costs nothing under the interpreter lock, and is the object's own lock
+without one. Uncompiled it is a lock that a thread may take twice, because the interpreter can run a
+signal handler or a finalizer, and with it another operation, in the middle of any section.
 """
 
 from typing import Any
 
-__all__ = ["critical_section"]
+__all__ = ["compiled", "critical_section"]
+
+compiled = False
 
 
 def critical_section(pool: Any) -> Any:

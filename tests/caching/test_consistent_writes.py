@@ -82,7 +82,7 @@ def test_of_two_writers_neither_leaves_its_value(
 
 def test_nothing_is_written_if_the_cache_cannot_be_told() -> None:
     cache = unreachable()
-    with pytest.raises(WriteRefused, match="could not be told of a write of \\['a'\\]") as caught:
+    with pytest.raises(WriteRefused, match="did not confirm a write of \\['a'\\]") as caught:
         cache.set("a", b"2")
     assert caught.value.keys == ["a"]
     with pytest.raises(WriteRefused):
@@ -238,10 +238,10 @@ def test_a_server_that_dies_during_the_write(tmp_path: Path, is_back: bool) -> N
             cache.set("a", b"new")
             assert cache.statistics().sentinels_lost == 1
         else:
-            with pytest.raises(CommitUncertain, match="could not be told so") as caught:
+            with pytest.raises(CommitUncertain, match="a server did not confirm") as caught:
                 cache.set("a", b"new")
             assert (caught.value.committed, caught.value.keys) == (True, ["a"])
-            with pytest.raises(CommitUncertain, match="could not be told so"):
+            with pytest.raises(CommitUncertain, match="a server did not confirm"):
                 cache.invalidate("a")
         assert cache.get("a") == b"new"
         for manager, _ in after:

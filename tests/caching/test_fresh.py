@@ -407,7 +407,7 @@ def test_the_storage_can_be_a_layer() -> None:
 
 
 IMPLAUSIBLE = (
-    "{} must be under 10**9 seconds (31 years), got {}: it counts from now, and is no Unix time"
+    "{} must be under 10**9 seconds (31 years), got {}: it counts from now and is not a Unix time"
 )
 
 

@@ -75,7 +75,8 @@ def test_who_has_waited_long_enough_gives_up_and_did_nothing() -> None:
         gate.open()
         first.result()
     assert caught.value.message == (
-        "1 operations are going on, which is as many as there may be, and no turn came within 0 s"
+        "1 operations are running, the most that max_concurrency allows, "
+        "and no turn came within 0 s"
     )
     assert storage.data == {"a": 1}
     limited.set("b", 2)

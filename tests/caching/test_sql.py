@@ -370,7 +370,7 @@ def test_threads_may_share_it(sqlite: Make) -> None:
 
 def test_bad_arguments_and_repr(tmp_path: Path) -> None:
     for path in ("", ":memory:"):
-        with pytest.raises(ValueError, match="path must be a file's, got"):
+        with pytest.raises(ValueError, match="path must name a file, got"):
             sqlite_pool(path)
     pool = sqlite_pool(str(tmp_path / "kept.db"))
     with pytest.raises(ValueError, match=r"batch must be an int in \[1, 2\*\*31\), got 0"):

@@ -14,6 +14,7 @@ from godropbox.memcache import (
     MetaProtocol,
     ShardedClient,
 )
+from godropbox.memcache.client import Client
 from godropbox.memcache.testing import MockClient
 
 
@@ -128,3 +129,66 @@ def test_a_timeout_of_another_type(wrong: Any) -> None:
         memcache.RawMetaClient(Unused(), timeout=wrong)
     with pytest.raises(memcache.InvalidTypeError, match=words):
         ShardedClient(BaseShardManager(), MetaProtocol(), wrong)
+
+
+# Keys of a batch of gets, whose answers go by key
+
+
+def over(maker: str, **options: Any) -> Callable[[], Any]:
+    return lambda: Client.over(MAKERS[maker](), **options)
+
+
+CLIENTS: dict[str, Callable[[], Any]] = {
+    **{f"Client.over({maker})": over(maker) for maker in MAKERS if "Client" in maker},
+    "Client.over(MockClient), hashing": over("MockClient", long_keys="hash"),
+    "Client": lambda: Client(["127.0.0.1:1"]),
+    "Client, hashing": lambda: Client(["127.0.0.1:1"], long_keys="hash"),
+    "Client, with hooks": lambda: Client(["127.0.0.1:1"], hooks=(lambda event: None,)),
+    "Client, ascii": lambda: Client(["127.0.0.1:1"], protocol="ascii"),
+    "Client, binary": lambda: Client(["127.0.0.1:1"], protocol="binary"),
+}
+GETS: dict[str, tuple[dict[str, Callable[[], Any]], Callable[[Any, list[Any]], Any]]] = {
+    "get_multi": (MAKERS, lambda to, keys: to.get_multi(keys)),
+    "get_many": (CLIENTS, lambda to, keys: to.get_many(keys)),
+    "get_values": (
+        {"ShardedClient": MAKERS["ShardedClient"]},
+        lambda to, keys: to.get_values(keys),
+    ),
+    "get_sentinels": (
+        {"ShardedClient": MAKERS["ShardedClient"]},
+        lambda to, keys: to.get_sentinels(keys),
+    ),
+}
+CASES = [(call, maker) for call, (makers, _) in GETS.items() for maker in makers]
+PENDING = [
+    name
+    for name in [*MAKERS, *CLIENTS]
+    if ("MockClient" not in name and "Raw" not in name) or "hashing" in name
+]
+
+
+@pytest.mark.parametrize(("call", "maker"), CASES)
+@pytest.mark.parametrize("wrong", [["a"], {"a": 1}, {"a"}, bytearray(b"a"), (["a"],)], ids=repr)
+def test_a_key_that_cannot_be_hashed_is_named(
+    call: str, maker: str, wrong: Any, request: pytest.FixtureRequest
+) -> None:
+    if maker in PENDING:
+        request.applymarker(pytest.mark.xfail(raises=TypeError, reason="raised bare"))
+    makers, ask = GETS[call]
+    for keys in ([wrong], ["a", wrong], ["a", "a", wrong, 5], [wrong] * 600):
+        to = makers[maker]()
+        with pytest.raises(memcache.InvalidTypeError) as caught:
+            ask(to, keys)
+        assert str(caught.value).startswith("key must be str or bytes, got ")
+        assert str(caught.value).endswith(f"({type(wrong).__name__})")
+
+
+@pytest.mark.parametrize(("call", "maker"), CASES)
+def test_what_a_keys_own_hash_raises_comes_out(call: str, maker: str) -> None:
+    class Odd:
+        def __hash__(self) -> int:
+            raise ZeroDivisionError("of its own")
+
+    makers, ask = GETS[call]
+    with pytest.raises(ZeroDivisionError, match="of its own"):
+        ask(makers[maker](), ["a", Odd()])

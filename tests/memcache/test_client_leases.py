@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,18 @@ from support.memcached import Server
 
 import godropbox
 from godropbox import memcache
-from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Item, NotSupportedError
+from godropbox.memcache import (
+    InvalidArgumentError,
+    InvalidTypeError,
+    Item,
+    MutateResponse,
+    NotSupportedError,
+    ResponseStatus,
+)
 from godropbox.memcache.client import Client
 from godropbox.memcache.codec import UnreadableValueError
 from godropbox.memcache.leases import LeaseTimeoutError
+from godropbox.memcache.responses import failed_mutate
 from godropbox.memcache.testing import MockClient
 
 Make = Callable[..., Client]
@@ -172,7 +180,7 @@ def test_to_wait_has_an_end(make: Make) -> None:
     first, second = make(), make(sleep=sleep, clock=lambda: now[0])
 
     def load() -> int:
-        with pytest.raises(LeaseTimeoutError, match="stored a value for 'k' within 3 s"):
+        with pytest.raises(LeaseTimeoutError, match=r"^no lease holder stored .* 'k' within 3 s$"):
             second.get_or_set("k", never, 60, wait=3)
         assert now[0] == pytest.approx(3)
         with pytest.raises(LeaseTimeoutError, match=r"within 7 s"):
@@ -182,6 +190,171 @@ def test_to_wait_has_an_end(make: Make) -> None:
         return 1
 
     assert first.get_or_set("k", load, 60) == 1
+
+
+@pytest.mark.parametrize("life", [timedelta(seconds=5), timedelta(milliseconds=5000), 5, 5.0])
+@pytest.mark.parametrize("wait", [timedelta(seconds=3), 3, None])
+def test_every_duration_may_be_a_timedelta(make: Make, life: Any, wait: Any) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    first, second = make(), make(sleep=sleep, clock=lambda: now[0])
+
+    def load() -> int:
+        with pytest.raises(LeaseTimeoutError, match=f"within {7 if wait is None else 3} s"):
+            second.get_or_set("k", never, timedelta(minutes=1), lease_time=life, wait=wait)
+        assert now[0] == pytest.approx(7 if wait is None else 3)
+        return 1
+
+    stale = timedelta(seconds=10)
+    options: dict[str, Any] = {"stale": stale, "lease_time": life, "wait": wait}
+    assert first.get_or_set("k", load, timedelta(minutes=1), **options) == 1
+    assert first.get_or_set("k", never, timedelta(minutes=1), **options) == 1
+
+
+# An empty item without flags that is not a lease: b"" of ours has a flag, others' has not.
+
+
+@pytest.fixture
+def foreign(servers: Callable[[str], Server]) -> Iterator[memcache.RawMetaClient]:
+    """Another library's client of the same server."""
+    raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
+    yield raw
+    raw.close()
+
+
+@pytest.mark.parametrize("life", [0, 10_000, 5])
+@pytest.mark.parametrize("stale", [0, 50])
+def test_an_empty_value_of_another_client_is_a_miss(
+    make: Make, foreign: memcache.RawMetaClient, life: int, stale: int
+) -> None:
+    client = make()
+    assert foreign.set(Item("k", b"", expire=life)).ok
+    assert client.get("k", "none") == "none"
+    assert client.get_or_set("k", lambda: "value", 60, stale=stale, wait=0) == "value"
+    assert make().get_or_set("k", never, 60, wait=0) == "value"
+    left = foreign.meta_get("k", details=True).ttl
+    assert left is not None
+    assert 50 < left <= 60 + stale
+
+
+def test_an_empty_value_of_another_client_is_loaded_once(
+    make: Make, foreign: memcache.RawMetaClient
+) -> None:
+    first, second = make(), make()
+    foreign.set(Item("k", b""))
+
+    def load() -> str:
+        with pytest.raises(LeaseTimeoutError):
+            second.get_or_set("k", never, 60, wait=0)
+        held = foreign.meta_get("k", details=True)
+        assert held.taken
+        assert held.ttl is not None
+        assert 0 < held.ttl <= 11  # whose holder may die, as any
+        return "value"
+
+    assert first.get_or_set("k", load, 60) == "value"
+    assert second.get_or_set("k", never, 60) == "value"
+
+
+def test_a_failed_load_leaves_an_empty_value_of_another_client_a_miss(
+    make: Make, foreign: memcache.RawMetaClient
+) -> None:
+    foreign.set(Item("k", b""))
+    with pytest.raises(ZeroDivisionError) as caught:
+        make().get_or_set("k", lambda: 1 // 0, 60)
+    assert not hasattr(caught.value, "__notes__")
+    assert make().get_or_set("k", lambda: 5, 60, wait=0) == 5
+
+
+def test_an_empty_value_that_another_client_replaces_is_not_overwritten(
+    make: Make, foreign: memcache.RawMetaClient
+) -> None:
+    foreign.set(Item("k", b""))
+
+    def load() -> str:
+        foreign.set(Item("k", b"new"))
+        return "old"
+
+    assert make().get_or_set("k", load, 60) == "old"
+    assert make().get("k") == b"new"
+
+
+class Claimed:
+    """The operations of a raw client; another claims an empty item just before this one does."""
+
+    def __init__(self, raw: memcache.RawMetaClient, then: Callable[[], object]) -> None:
+        self._raw, self._then = raw, then
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def meta_delete(self, *arguments: Any, **options: Any) -> Any:
+        then, self._then = self._then, lambda: None
+        then()
+        return self._raw.meta_delete(*arguments, **options)
+
+
+@pytest.mark.parametrize("change", ["claimed", "deleted", "stored"])
+def test_an_empty_value_is_claimed_by_one_caller(
+    foreign: memcache.RawMetaClient, change: str
+) -> None:
+    foreign.flush()
+    foreign.set(Item("k", b""))
+    token = foreign.get("k").cas
+    changes: dict[str, Callable[[], object]] = {
+        "claimed": lambda: (
+            foreign.meta_delete("k", cas=token, stale=True, expire=60),
+            foreign.meta_get("k", lease=60),
+        ),
+        "deleted": lambda: foreign.delete("k"),
+        "stored": lambda: foreign.set(Item("k", b"", expire=60)),
+    }
+    client = Client.over(Claimed(foreign, changes[change]))
+    if change == "claimed":
+        with pytest.raises(LeaseTimeoutError):
+            client.get_or_set("k", never, 60, wait=0)
+    else:
+        assert client.get_or_set("k", lambda: 5, 60, wait=0) == 5
+        assert client.get("k") == 5
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_an_empty_value_on_a_server_that_can_mark_nothing_by_token(
+    foreign: memcache.RawMetaClient, answers: bool
+) -> None:
+    """As before memcached 1.6.13: loaded without a lease, and stored by its token."""
+
+    class Old(Claimed):
+        def meta_delete(self, key: Any, **_: Any) -> Any:
+            error = NotSupportedError("md with a token")
+            if answers:
+                return failed_mutate(key, ResponseStatus.NOT_SUPPORTED, error)
+            raise error
+
+    foreign.flush()
+    foreign.set(Item("k", b""))
+    client = Client.over(Old(foreign, lambda: None))
+    with pytest.raises(ZeroDivisionError) as caught:
+        client.get_or_set("k", lambda: 1 // 0, 60)
+    assert not hasattr(caught.value, "__notes__")
+    assert client.get_or_set("k", lambda: 5, 60, wait=0) == 5
+    assert client.get("k") == 5
+
+
+def test_a_server_that_only_says_that_it_marked_an_item_ends_the_wait(
+    foreign: memcache.RawMetaClient,
+) -> None:
+    class Liar(Claimed):
+        def meta_delete(self, key: Any, **_: Any) -> Any:
+            return MutateResponse(key, ResponseStatus.OK)
+
+    foreign.flush()
+    foreign.set(Item("k", b""))
+    with pytest.raises(LeaseTimeoutError):
+        Client.over(Liar(foreign, lambda: None)).get_or_set("k", never, 60, wait=0)
 
 
 # Stale values: one that is to be fresh for ten seconds is as good as stale to who asks with
@@ -385,7 +558,18 @@ def test_it_needs_the_meta_protocol(protocol: str) -> None:
         (60, {"stale": -1}, r"stale must be in \[0, 2591999\] seconds, got -1"),
         (0, {"stale": 5}, "stale needs an expire above 0, got 0"),
         (60, {"lease_time": 0}, r"lease_time must be in \(0, 2591999\] seconds, got 0"),
+        (
+            60,
+            {"lease_time": timedelta(0)},
+            r"lease_time must be in \(0, 2591999\] seconds, got dat",
+        ),
+        (60, {"lease_time": timedelta(days=30)}, r"lease_time must be in \(0, 2591999\] seconds"),
+        (60, {"lease_time": "5"}, "lease_time must be seconds or a timedelta, got '5'"),
         (60, {"wait": -1}, "wait must be at least 0 seconds, got -1"),
+        (60, {"wait": timedelta(-1)}, "wait must be at least 0 seconds, got datetime.timedelta"),
+        (60, {"wait": "5"}, "wait must be seconds or a timedelta, got '5'"),
+        (60, {"wait": 10**400}, "wait must be a finite number of seconds, got an int of 1329 bits"),
+        (60, {"lease_time": float("nan")}, "lease_time must be a finite number of seconds"),
         ("x", {}, "expire must be seconds, a timedelta or an aware datetime, got 'x'"),
         (1_800_000_000, {}, r"expire must be under 10\*\*9 seconds from now \(31 years\), got 18"),
         (datetime(2040, 1, 1), {}, "expire must be an aware datetime, got a naive one, datetime"),

@@ -1,7 +1,12 @@
 """Requests: the bytes that are sent, the rules for keys and items, and both twins alike."""
 
 import itertools
+import os
 import random
+import re
+import struct
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +14,13 @@ import pytest
 from conftest import twins
 
 from godropbox import memcache
-from godropbox.memcache import AsciiProtocol, BinaryProtocol, Item, MetaProtocol
+from godropbox.memcache import (
+    AsciiProtocol,
+    BinaryProtocol,
+    Item,
+    MetaProtocol,
+    _uncompiled,
+)
 
 KEYS: list[Any] = [
     "", "a", "k" * 250, "k" * 251, "é" * 125, "é" * 126, "a b", "a\0", "a\r\n", "\x20", "\x21",
@@ -108,6 +119,106 @@ def test_an_opaque_is_never_used_twice_in_a_row() -> None:
     for _ in range(3):
         opaques.append(bytes(binary.get_multi(["a", "b"]).request[0])[12:16])
     assert len(set(opaques)) == 3
+
+
+def opaques_of(exchange: Any) -> list[int]:
+    """Return the opaques of a request, in its order."""
+    data = b"".join(map(bytes, exchange.request))
+    found = [int(number) for number in re.findall(rb" O([0-9]+)", data)]
+    while data[:1] == b"\x80":
+        (size,) = struct.unpack_from(">I", data, 8)
+        found += struct.unpack_from(">I", data, 12)
+        data = data[24 + size :]
+    return found
+
+
+class Odd:
+    """A number of flags that runs code of its own while a request is made."""
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        self._run = run
+
+    def __index__(self) -> int:
+        self._run()
+        return 0
+
+
+MANY: dict[str, Callable[[Any, list[Any]], Any]] = {
+    "set_multi": lambda protocol, items: protocol.set_multi(items),
+    "cas_multi": lambda protocol, items: protocol.cas_multi(items),
+    "set": lambda protocol, items: protocol.set(items[0]),
+    "add": lambda protocol, items: protocol.add(items[0]),
+}
+
+
+@pytest.mark.parametrize("maker", [MetaProtocol, BinaryProtocol])
+@pytest.mark.parametrize("call", MANY)
+def test_no_opaque_is_given_twice_while_a_request_is_made(
+    maker: Callable[[], Any], call: str
+) -> None:
+    """Not to what the items' own code makes, nor to what another thread makes meanwhile."""
+    protocol = maker()
+    made: list[int] = []
+
+    def nested() -> None:
+        made.extend(opaques_of(protocol.get_multi(["x", "y"])))
+        made.extend(opaques_of(protocol.delete("z")))
+
+    def beside() -> None:
+        thread = threading.Thread(target=nested)
+        thread.start()
+        thread.join()
+
+    items = [Item(f"key{i}", b"v", flags=Odd(run)) for i, run in enumerate([nested, beside])]  # type: ignore[arg-type]
+    made.extend(opaques_of(MANY[call](protocol, items)))
+    assert len(made) >= 4
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize("maker", [MetaProtocol, BinaryProtocol])
+def test_threads_that_share_a_protocol_share_no_opaque(maker: Callable[[], Any]) -> None:
+    protocol = maker()
+    began = threading.Barrier(4)
+    made: list[list[int]] = [[] for _ in range(4)]
+
+    def run(mine: list[int]) -> None:
+        began.wait(20)
+        for _ in range(500):
+            mine.extend(opaques_of(protocol.get_multi(["a", "b", "c"])))
+            mine.extend(opaques_of(protocol.get("a")))
+
+    threads = [threading.Thread(target=run, args=(mine,)) for mine in made]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    together = [opaque for mine in made for opaque in mine]
+    assert len(together) >= 4 * 500 * 4
+    assert len(set(together)) == len(together)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_process_that_forks_while_an_opaque_is_taken_makes_requests() -> None:
+    protocol = MetaProtocol()
+    children: list[int] = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if protocol.get("a").request else 1)
+        children.append(child)
+
+    with _uncompiled.critical_section(protocol):
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
 
 
 def test_large_values_are_not_copied() -> None:

@@ -1,1 +1,1 @@
-"""The protocol of the consistent cache: its steps, their driver, and the servers they run on."""
+"""The protocol of the consistent cache: its steps, their driver, and the servers."""

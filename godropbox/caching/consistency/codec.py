@@ -1,7 +1,7 @@
-"""Entries of the consistency protocol as they lie in memcached: flags, bytes and time to live.
+"""Entries of the consistency protocol as memcached holds them: flags and bytes. No I/O.
 
-The flags tell the kind, so that a value's bytes are the value's alone. An entry with other flags
-was put there by somebody else. No I/O.
+The flags tell the kind, so that the bytes of a value are its own. An entry with other flags was
+stored by another client.
 """
 
 import struct
@@ -15,11 +15,11 @@ __all__ = ["decoded", "encoded"]
 _VALUE: Final = 0x64620001
 _LEASE: Final = 0x64620002
 _SENTINEL: Final = 0x64620003
-_WRITER: Final = struct.Struct(">QQ")  # its id, and the Unix time by which it has given up
+_WRITER: Final = struct.Struct(">QQ")  # its id, and the Unix time at which it gives up
 
 
 def encoded(entry: Entry) -> tuple[int, bytes]:
-    """Return an entry's flags and bytes; the data of a value must be bytes."""
+    """Return the flags and bytes of an entry; the data of a value must be bytes."""
     match entry:
         case Value(data=bytes() as data):
             return _VALUE, data
@@ -31,7 +31,7 @@ def encoded(entry: Entry) -> tuple[int, bytes]:
 
 
 def decoded(flags: int, data: bytes) -> Entry | Mark:
-    """Return the entry that has these flags and bytes, or FOREIGN."""
+    """Return the entry with these flags and bytes, or FOREIGN."""
     if flags == _VALUE:
         return Value(data)
     if flags == _LEASE:

@@ -1,7 +1,7 @@
-"""Running the steps of the consistency protocol for many keys side by side.
+"""Runs the steps of the consistency protocol, for many keys side by side.
 
-What the steps of all keys want of the servers goes out together, and the storage is asked once,
-when all of them have come to it. No I/O of its own: servers, storage, clock and pauses are given.
+The requests of all keys go to the servers together, and the storage is called once, when all keys
+need it. No I/O of its own: servers, storage, clock and pauses are given.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ _DOUBLINGS: Final = 7  # so that the longest pause is an eighth of a second
 
 
 class Patience:
-    """Whether to try again, and a pause before that: none at first, and longer ones later."""
+    """Decides whether to try again, after a pause: none at first, and longer ones later."""
 
     def __init__(
         self, limit: float, clock: Callable[[], float], pause: Callable[[float], object]
@@ -42,7 +42,7 @@ class Patience:
 
 
 class Driver(NamedTuple):
-    """What the steps are run against, all by the keys of the storage."""
+    """Functions that carry out steps, by the keys of the storage."""
 
     places: Callable[[Any], tuple[Place, ...]]
     cache: Callable[[Sequence[tuple[Any, CacheStep]]], Sequence[Any]]
@@ -51,7 +51,7 @@ class Driver(NamedTuple):
 
 
 def run_one(key: Any, steps: Steps, driver: Driver) -> Any:
-    """Take the steps of one key, as ``run`` does, and with less ado; return what they returned."""
+    """Run the steps of one key, as ``run`` does but faster; return their result."""
     outcome: Any = None
     patience: Patience | None = None
     while True:
@@ -72,7 +72,7 @@ def run_one(key: Any, steps: Steps, driver: Driver) -> Any:
 
 
 def run(steps: Mapping[Any, Steps], driver: Driver) -> dict[Any, Any]:
-    """Take all the steps of all keys; return what each key's returned."""
+    """Run the steps of all keys; return their results."""
     results: dict[Any, Any] = {}
     wanted: dict[Any, Step] = {}
 
@@ -96,7 +96,7 @@ def run(steps: Mapping[Any, Steps], driver: Driver) -> dict[Any, Any]:
         elif waiting:
             send(dict.fromkeys(waiting, patience.again()))
         elif any(type(step) is Load or type(step) is Commit for step in wanted.values()):
-            # Last, so that all keys are there. After it the patience is a new one.
+            # Last, so that all keys wait for it. Afterwards patience starts again.
             send(driver.storage(list(wanted)))
             patience = driver.patience()
     return {key: results[key] for key in steps}

@@ -1,11 +1,11 @@
-"""The consistency protocol: what an entry may be, and the steps of a read and of a write. No I/O.
+"""The consistency protocol: its entries, and the steps of reads and writes. No I/O.
 
-A step is a generator: it yields what it wants done (``Look``, ``Add``, ``Swap``, ``Drop`` of the
-cache, ``Load`` and ``Commit`` of the storage, ``Places`` and ``Retry`` of its driver) and is sent
-what came of it. The driver in ``consistent`` runs these steps against servers, and the explorer
-in the tests runs the same ones through every interleaving. docs/consistency.md says why.
+A read or a write is a generator that yields steps (``Look``, ``Add``, ``Swap``, ``Drop`` for the
+cache, ``Load`` and ``Commit`` for the storage, ``Places`` and ``Retry`` for its driver) and is sent
+their outcomes. ``driver`` runs the steps against servers; the explorer in the tests runs them
+through every interleaving. docs/consistency.md explains the protocol.
 
-An outcome of ``FAILED`` tells nothing: what was asked may have been done, not done, or may yet be.
+After an outcome of ``FAILED`` nothing is known: the step was done, was not, or may yet be.
 """
 
 from collections.abc import Callable, Generator
@@ -55,14 +55,14 @@ __all__ = [
 
 
 class Mark(Enum):
-    """What came of a step, where there is no more to say."""
+    """An outcome of a step without data."""
 
     DONE = "done"
     FAILED = "outcome unknown"
-    REFUSED = "the entry is another one by now"
+    REFUSED = "the entry has changed"
     RECONNECTED = "not sent: the connection is younger than the token"
-    FOREIGN = "an entry that is none of this protocol's"
-    MISSING = "the storage has no such key"
+    FOREIGN = "an entry of another protocol"
+    MISSING = "the storage lacks the key"
     ABORTED = "the storage was not written"
 
     def __repr__(self) -> str:
@@ -78,25 +78,25 @@ MISSING: Final = Mark.MISSING
 ABORTED: Final = Mark.ABORTED
 
 
-# What an entry may be, besides absent (None)
+# Entries; None is no entry
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The value of a key, as of some moment at which nobody was writing it."""
+    """The value of a key, as of a moment at which nobody was writing it."""
 
     data: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right of one reader to fill the entry; `token` is random, and never used twice."""
+    """The right of one reader to fill the entry; `token` is random and never used twice."""
 
     token: bytes
 
 
 class Writer(NamedTuple):
-    """A write under way: a random id, and the Unix time by which it has given up."""
+    """A write under way: a random id, and the Unix time at which it gives up."""
 
     id: int
     until: int
@@ -109,9 +109,9 @@ class Sentinel:
     writers: tuple[Writer, ...]
 
     def joined_by(self, writer: Writer, now: int) -> "Sentinel":
-        """Return the sentinel with `writer`, and without those that must have given up.
+        """Return the sentinel with `writer`, without the writers that must have given up.
 
-        A writer that is taken out too early, by a clock that is ahead, finds its id gone and
+        A writer that is removed too early, by a clock that is ahead, finds its id gone and
         invalidates: clocks that differ cost invalidations, not consistency.
         """
         return Sentinel((*(other for other in self.writers if other.until >= now), writer))
@@ -124,13 +124,13 @@ class Sentinel:
 Entry = Value | Lease | Sentinel
 
 
-# What a step may want
+# Steps
 
 
 class Place(NamedTuple):
-    """A server that must know of a write, or, if it is not `required`, that had better know.
+    """A server that must know of a write; if it is not `required`, it may fail to.
 
-    `server` is whatever names it to those who run the steps.
+    `server` is the driver's name for it.
     """
 
     server: Any
@@ -139,14 +139,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Read the entry at a place; of None, where reads go. Comes to a ``Seen`` or FAILED."""
+    """Read the entry at a place; None is where reads go. Outcome: ``Seen`` or FAILED."""
 
     place: Place | None
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Make an entry where there is none: ``Stored``, REFUSED or FAILED."""
+    """Add an entry if there is none. Outcome: ``Stored``, REFUSED or FAILED."""
 
     place: Place | None
     entry: Entry
@@ -154,9 +154,9 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Put an entry in place of the very one that `token` is of.
+    """Replace the entry that has `token`.
 
-    Comes to ``Stored``, REFUSED, FAILED, or RECONNECTED: the token cannot be trusted any more.
+    Outcome: ``Stored``, REFUSED, FAILED, or RECONNECTED: the token can no longer be trusted.
     """
 
     place: Place | None
@@ -166,7 +166,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Delete the very entry that `token` is of: DONE, or as ``Swap``."""
+    """Delete the entry that has `token`. Outcome: DONE, or as that of ``Swap``."""
 
     place: Place | None
     token: Any
@@ -174,22 +174,22 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Read the storage, afresh: the value, MISSING or FAILED."""
+    """Read the storage now. Outcome: the value, MISSING or FAILED."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Write the storage: DONE, ABORTED (for certain not written), or FAILED."""
+    """Write the storage. Outcome: DONE, ABORTED (certainly not written), or FAILED."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Ask where writes of the key must be known at this moment: a tuple of ``Place``."""
+    """Get the places where writes of the key must be known now. Outcome: a tuple of ``Place``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Ask whether to try once more, perhaps after a pause: True or False."""
+    """Ask whether to try once more, perhaps after a pause. Outcome: True or False."""
 
 
 CacheStep = Look | Add | Swap | Drop
@@ -197,12 +197,12 @@ Step = CacheStep | Load | Commit | Places | Retry
 Steps = Generator[Step, Any, Any]
 
 
-# What a step of the cache may come to, besides a mark
+# Outcomes of steps of the cache, besides marks
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An entry, or None for no entry, with the token that names this very one."""
+    """An entry and its token; None is no entry."""
 
     entry: Entry | Mark | None
     token: Any = None
@@ -210,7 +210,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """It was stored; the token names the new entry."""
+    """The entry was stored and has this token."""
 
     token: Any
 
@@ -219,7 +219,7 @@ class Stored:
 
 
 class Via(Enum):
-    """Where a read got its answer, and what that did to the cache."""
+    """The source of a read's result, and what happened to the cache."""
 
     HIT = "the cache"
     FILLED = "the storage; the cache was filled"
@@ -229,22 +229,22 @@ class Via(Enum):
 
 
 class Reading(NamedTuple):
-    """The answer of a read: a value, MISSING, or FAILED if the storage failed."""
+    """The result of a read: a value, MISSING, or FAILED if the storage failed."""
 
     data: Any
     via: Via
 
 
-LOOK: Final = Look(None)  # what a read begins with
+LOOK: Final = Look(None)  # the first step of a read
 
 
 def read(new_lease: Callable[[], Lease]) -> Steps:
-    """Read one key; `new_lease` makes a lease that there never was. Returns a ``Reading``."""
+    """Read one key; `new_lease` makes a lease that is not used elsewhere. Returns a ``Reading``."""
     return (yield from read_on((yield LOOK), new_lease))
 
 
 def read_on(seen: Seen | Mark, new_lease: Callable[[], Lease]) -> Steps:
-    """Return the steps of a read that has looked at the entry, and seen this."""
+    """Return the further steps of a read whose first look had this outcome."""
     match seen:
         case Seen(entry=Value(data=data)):
             return _hit(data)
@@ -265,8 +265,8 @@ def _load(via: Via) -> Steps:
 
 
 def _fill(lease: Lease) -> Steps:
-    # The lease is there before the storage is read. If it is still there when the value comes,
-    # then no write has begun or ended since, as both replace it.
+    # The lease is stored before the storage is read. If it is still there afterwards, no write has
+    # begun or ended in between, as both replace it.
     taken = yield Add(None, lease)
     data = yield Load()
     if not isinstance(taken, Stored):
@@ -278,8 +278,8 @@ def _fill(lease: Lease) -> Steps:
         return Reading(data, Via.LOST)
     filled = yield Swap(None, taken.token, Value(data))
     if filled is RECONNECTED:
-        # A server's own tokens start anew with the server, a random lease does not: if it is
-        # there it is ours, and the token that came with it is of this very server.
+        # A server's tokens start again with its process, a random lease does not: if it is there it
+        # is this reader's, and its token is that of the present process.
         seen = yield Look(None)
         if isinstance(seen, Seen) and seen.entry == lease:
             filled = yield Swap(None, seen.token, Value(data))
@@ -290,31 +290,31 @@ def _fill(lease: Lease) -> Steps:
 
 
 class Settled(Enum):
-    """What became of a write."""
+    """The outcome of a write."""
 
     ACKNOWLEDGED = "written, and no later read returns anything older"
-    REFUSED = "not written: a server that must know could not be told"
-    ABORTED = "not written: the storage says so, or it was too late to begin"
-    UNKNOWN = "perhaps written: the storage did not say"
-    UNSETTLED = "written, but a server that must know could not be told"
+    REFUSED = "not written: a server that must know did not confirm"
+    ABORTED = "not written: the storage said so, or it was too late to begin"
+    UNKNOWN = "possibly written: the storage did not say"
+    UNSETTLED = "written, but a server that must know did not confirm"
 
 
 class Writing(NamedTuple):
-    """The outcome of a write, and at how many places its sentinel was gone by the end."""
+    """The outcome of a write, and at how many places its sentinel was gone at the end."""
 
     settled: Settled
     lost: int = 0
 
 
 class _Held(NamedTuple):
-    """The sentinel at one place: its token, and whether no other writer was in it."""
+    """The sentinel at one place: its token, and whether it had no other writer."""
 
     token: Any
     alone: bool
 
 
 def write(me: Writer, now: int, value: Value | None) -> Steps:
-    """Write one key; `me` must be new, and `value` None for what cannot be put into the cache.
+    """Write one key; `me` must be new. `value` may stay in the cache; None leaves nothing there.
 
     Returns a ``Writing``.
     """
@@ -329,7 +329,7 @@ def write(me: Writer, now: int, value: Value | None) -> Steps:
     if committed is not DONE:
         return Writing(Settled.UNKNOWN)  # the sentinels stay until they expire
     known, lost = True, 0
-    # The servers that must know now, which may be others than before.
+    # The servers that must know now may be others than before.
     for place in (yield Places()):
         kept = yield from settle(place, me, held.pop(place, None), value)
         known = known and (kept is not None or not place.required)
@@ -338,7 +338,7 @@ def write(me: Writer, now: int, value: Value | None) -> Steps:
 
 
 def _join_all(held: dict[Place, _Held], me: Writer, now: int) -> Generator[Step, Any, bool]:
-    """Join wherever writes must be known; return whether that was done."""
+    """Join at all places where writes must be known; return whether that succeeded."""
     for place in (yield Places()):
         joined = yield from _join(place, me, now)
         if joined is not None:
@@ -353,7 +353,7 @@ def _is_done(outcome: Any) -> bool:
 
 
 def _join(place: Place, me: Writer, now: int) -> Generator[Step, Any, _Held | None]:
-    """Put `me` into the sentinel at a place, in place of whatever is there."""
+    """Add `me` to the sentinel at a place, or replace its entry by one."""
     while (joined := (yield from _join_once(place, me, now))) is None:
         if not (yield Retry()):
             return None
@@ -361,7 +361,7 @@ def _join(place: Place, me: Writer, now: int) -> Generator[Step, Any, _Held | No
 
 
 def _join_once(place: Place, me: Writer, now: int) -> Generator[Step, Any, _Held | Mark | None]:
-    """Try to join; return None if another one came between, FAILED if the place does not answer."""
+    """Try to join; return None if the entry changed meanwhile, FAILED without a reply."""
     match (yield Look(place)):
         case Seen(entry=None):
             alone, stored = True, (yield Add(place, Sentinel((me,))))
@@ -379,15 +379,15 @@ def _join_once(place: Place, me: Writer, now: int) -> Generator[Step, Any, _Held
 def settle(
     place: Place, me: Writer | None, held: _Held | None, value: Value | None
 ) -> Generator[Step, Any, bool | None]:
-    """Take `me` out of the sentinel at a place, after the storage was written.
+    """Remove `me` from the sentinel at a place, after the storage was written.
 
-    Returns True if the sentinel had stayed there, False if it had not, and what came there
-    instead was invalidated; None if neither is sure.
+    Returns True if the sentinel was still there, False if it was gone and its successor was
+    invalidated, None if neither is certain.
     """
     if held is not None and held.alone:
-        # The very sentinel that was put there: nobody else has begun or ended a write since, so
-        # this write is the latest of those that are acknowledged, and its value may stay. But not
-        # where the next write may fail to be told.
+        # If the sentinel is unchanged, nobody else has begun or ended a write since, so this write
+        # is the latest acknowledged one, and its value may stay. But not at a place that the next
+        # write may fail to reach.
         keep = value if place.required else None
         last = Swap(place, held.token, keep) if keep is not None else Drop(place, held.token)
         if _is_done((yield last)):
@@ -399,19 +399,19 @@ def settle(
 
 
 def _settle_once(place: Place, me: Writer | None) -> Generator[Step, Any, bool | None]:
-    """Try to settle; return None if another one came between, or the place does not answer.
+    """Try to settle; return None if the entry changed meanwhile, or without a reply.
 
-    If the sentinel is gone, anything may have come there between the loss and now, and goes. All
-    by token, for one thing may not go: a sentinel that another writer has just put there.
+    If the sentinel is gone, its successor may be old and is deleted; by token, because a sentinel
+    that another writer has just stored must not be deleted.
     """
     match (yield Look(place)):
         case Seen(entry=None):
-            return False  # a lease to come is younger than the commit, and so is what it brings
+            return False  # a later lease, and the value it brings, is younger than the commit
         case Seen(entry=Sentinel() as sentinel, token=token) if me in sentinel.writers:
             return True if (yield from _leave(place, me, sentinel, token)) else None
         case Seen(entry=Sentinel() as sentinel, token=token):
-            # It stays, but under a new token: its writer may have written before this one did,
-            # and has to see that it was not alone, and to leave nothing.
+            # It stays, but with a new token: its writer may have written before this one, and has
+            # to notice that it was not alone, and to leave nothing.
             return False if _is_done((yield Swap(place, token, sentinel))) else None
         case Seen(token=token):
             return False if _is_done((yield Drop(place, token))) else None
@@ -419,15 +419,15 @@ def _settle_once(place: Place, me: Writer | None) -> Generator[Step, Any, bool |
 
 
 def _leave(place: Place, me: Writer, sentinel: Sentinel, token: Any) -> Generator[Step, Any, bool]:
-    """Take `me` out of a sentinel that was seen; who wrote last is not known, so leave nothing."""
+    """Remove `me` from a sentinel that was seen; leave no value, as the last writer is unknown."""
     rest = sentinel.left_by(me)
     return _is_done((yield Swap(place, token, Sentinel(rest)) if rest else Drop(place, token)))
 
 
 def _leave_all(held: dict[Place, _Held], me: Writer) -> Generator[Step, Any, None]:
-    """Take `me` out where it joined, of a write that has not touched the storage.
+    """Remove `me` where it joined, for a write that has not touched the storage.
 
-    One attempt each: what stays behind keeps readers from filling until it expires, no more.
+    One attempt each: a sentinel that stays only keeps readers from filling until it expires.
     """
     for place in held:
         match (yield Look(place)):
@@ -436,7 +436,7 @@ def _leave_all(held: dict[Place, _Held], me: Writer) -> Generator[Step, Any, Non
 
 
 def erase() -> Steps:
-    """Invalidate one key after a write that was done elsewhere; returns a ``Writing``."""
+    """Invalidate one key after a write that bypassed the protocol; returns a ``Writing``."""
     known = True
     for place in (yield Places()):
         kept = yield from settle(place, None, None, None)

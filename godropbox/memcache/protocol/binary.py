@@ -6,13 +6,18 @@ gets is quiet: the server replies only to hits and to the final NOOP. Compiled a
 """
 
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError
 from ..types import Capabilities, Int, Key
 from .base import Protocol, Request
 from .exchange import BINARY, Exchange, MutateExchange
+
+if TYPE_CHECKING:
+    import cython  # type: ignore[import-untyped]  # its compiler alone reads this
+else:
+    from .. import _uncompiled as cython
 
 __all__ = ["BinaryProtocol"]
 
@@ -56,6 +61,10 @@ def _unsigned(expire: int) -> int:
     return expire if expire >= 0 else _LONG_AGO
 
 
+def _reply(opcodes: int, count: int, first: int, options: int = 0) -> wire.Reply:
+    return wire.Reply(wire.codes.PACKETS, count, opcodes, first, options)
+
+
 class BinaryProtocol(Protocol):
     """Factory of exchanges in the binary protocol."""
 
@@ -66,34 +75,39 @@ class BinaryProtocol(Protocol):
         self._opaque = 0
         self.probe = self._admin_probe = self._probe_of(BINARY)
 
-    def _reply(self, opcodes: int, count: int, first: int, options: int = 0) -> wire.Reply:
-        # One more opaque than requests, for the NOOP of a quiet batch.
-        self._opaque = (first + count + 1) & 0xFFFFFFFF
-        return wire.Reply(wire.codes.PACKETS, count, opcodes, first, options)
+    def _reserve(self, count: Any) -> int:
+        """Return the first of `count` opaques in a row that no other request has yet.
+
+        Before the request is made: the threads that share this have opaques of their own, and so
+        has a request that a key's or an item's own code makes meanwhile.
+        """
+        with cython.critical_section(self):
+            first = self._opaque
+            self._opaque = (first + count) & 0xFFFFFFFF
+        return first
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
-        first = self._opaque
         if not many:
-            request = wire_request.binary_keys(_GET, keys, b"", first, prefix)
-            return [request], self._reply(1 << _GET, 1, first)
+            return self._keyed(_GET, keys, b"", prefix)
         if not keys:
             return [], wire.Reply(wire.codes.LINES, 0)
+        first = self._reserve(len(keys) + 1)  # the NOOP at the end has one, too
         request = wire_request.binary_keys(_GETKQ, keys, b"", first, prefix, True)
-        return [request], self._reply(1 << _GETKQ, len(keys), first, wire.codes.QUIET)
+        return [request], _reply(1 << _GETKQ, len(keys), first, wire.codes.QUIET)
 
     def _keyed(self, opcode: int, keys: list[Any], extras: bytes, prefix: bytes) -> Request:
-        first = self._opaque
+        first = self._reserve(len(keys))
         request = wire_request.binary_keys(opcode, keys, extras, first, prefix)
-        return [request], self._reply(1 << opcode, len(keys), first)
+        return [request], _reply(1 << opcode, len(keys), first)
 
     def _gat(self, key: Key, expire: int) -> Request:
         return self._keyed(_GAT, [key], struct.pack(">I", _unsigned(expire)), self.prefix)
 
     def _stores(self, verb: str, items: list[Any], prefix: bytes) -> Request:
-        first = self._opaque
+        first = self._reserve(len(items))
         opcode, zero, extras = _STORES[verb]
         request = wire_request.binary_stores(opcode, zero, items, extras, first, prefix)
-        return request, self._reply(1 << opcode | 1 << zero, len(items), first)
+        return request, _reply(1 << opcode | 1 << zero, len(items), first)
 
     def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
         return self._keyed(_DELETE, keys, b"", prefix)
@@ -109,11 +123,11 @@ class BinaryProtocol(Protocol):
     def _packet(
         self, opcode: int, key: bytes = b"", extras: bytes = b"", value: bytes = b""
     ) -> Request:
-        first = self._opaque
+        first = self._reserve(1)
         size = len(key) + len(extras) + len(value)
         head = struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), len(extras), 0, 0, size, first, 0)
         options = wire.codes.SERIES if opcode == _STAT else 0
-        return [head + extras + key + value], self._reply(1 << opcode, 1, first, options)
+        return [head + extras + key + value], _reply(1 << opcode, 1, first, options)
 
     def _plain(self, verb: str, number: int) -> Request:
         if verb == "quit":

@@ -9,6 +9,7 @@ that OpenSSL has already read ahead, and then waits for more input.
 from collections.abc import Iterable, Sized
 from typing import Any
 
+from ..keys import by_key
 from ..types import Item, Key
 from .ascii import AsciiProtocol
 from .base import Protocol
@@ -24,7 +25,7 @@ def key_chunks(protocol: Protocol, keys: Iterable[Key]) -> list[list[Key]]:
 
     In the ASCII protocol all keys are one request, which the server reads whole before it replies.
     """
-    distinct = list(dict.fromkeys(keys))
+    distinct = list(by_key(keys))
     if type(protocol) is AsciiProtocol:
         return [distinct]
     chunk: list[Key] = []

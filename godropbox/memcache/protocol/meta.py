@@ -7,7 +7,7 @@ Operations on the whole server use ASCII commands. Compiled as it stands.
 
 from binascii import b2a_base64
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError, InvalidTypeError
@@ -23,6 +23,11 @@ from .exchange import (
     Probe,
     as_caller_error,
 )
+
+if TYPE_CHECKING:
+    import cython  # type: ignore[import-untyped]  # its compiler alone reads this
+else:
+    from .. import _uncompiled as cython
 
 __all__ = ["MetaProtocol"]
 
@@ -70,9 +75,16 @@ class MetaProtocol(AsciiProtocol):
             return AsciiProtocol._probe_key(self)
         return b2a_base64(self.prefix[: 186 - len(_NAME)] + _NAME, newline=False), b" b"
 
-    def _reply(self, count: int, first: int, options: int = 0) -> wire.Reply:
-        self._opaque = (first + count) & 0xFFFFFFFF
-        return wire.Reply(wire.codes.META, count, 0, first, options)
+    def _reserve(self, count: Any) -> int:
+        """Return the first of `count` opaques in a row that no other request has yet.
+
+        Before the request is made: the threads that share this have opaques of their own, and so
+        has a request that a key's or an item's own code makes meanwhile.
+        """
+        with cython.critical_section(self):
+            first = self._opaque
+            self._opaque = (first + count) & 0xFFFFFFFF
+        return first
 
     def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
         if not self.encodes or isinstance(key, _Encoded):
@@ -89,13 +101,13 @@ class MetaProtocol(AsciiProtocol):
     def _keyed(
         self, command: bytes, keys: list[Any], flags: bytes, prefix: bytes, options: int = 0
     ) -> Request:
-        first = self._opaque
+        first = self._reserve(len(keys))
         if self.encodes:
             keys = [self._wire_key(key, prefix) for key in keys]
             prefix, flags = b"", flags + b" b"
         quiet = options == _QUIET
         request = wire_request.meta_keys(command, keys, flags, first, prefix, quiet)
-        return [request], self._reply(len(keys), first, options)
+        return [request], wire.Reply(wire.codes.META, len(keys), 0, first, options)
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
         if not keys:
@@ -112,14 +124,15 @@ class MetaProtocol(AsciiProtocol):
     def _stored(
         self, with_token: bytes, without: bytes, items: list[Any], prefix: bytes
     ) -> Request:
-        first = self._opaque
+        first = self._reserve(len(items))
         if self.encodes:
             if not all(isinstance(item, Item) for item in items):
                 raise InvalidTypeError("every item must be an Item")
             items = [item._replace(key=self._wire_key(item.key, prefix)) for item in items]
             with_token, without, prefix = with_token + b" b", without + b" b", b""
         request = wire_request.meta_stores(with_token, without, items, first, prefix)
-        return request, self._reply(len(items), first, wire.codes.STRICT | _BARE)
+        options = wire.codes.STRICT | _BARE
+        return request, wire.Reply(wire.codes.META, len(items), 0, first, options)
 
     def _deletes(self, keys: list[Any], prefix: bytes) -> Request:
         return self._keyed(b"md ", keys, b"", prefix, _BARE)
