@@ -5,6 +5,7 @@ nothing, ``auto`` (the default) compiles where it can and otherwise says so in o
 """
 
 import os
+import runpy
 import sys
 import tempfile
 import threading
@@ -16,58 +17,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, PlatformError
 
-# The kernels: stems in godropbox/_kernels. Each links what it uses of csrc, which is one library.
-KERNELS = [
-    "batch",
-    "hash2",
-    "murmur3",
-    "placement",
-    "sqltext",
-    "stack",
-    "transport",
-    "wire",
-    "wire_request",
-]
-
-# Pure-Python-mode modules, compiled as they stand.
-MODULES = [
-    "godropbox.caching.flight",
-    "godropbox.caching.fresh",
-    "godropbox.caching.layers",
-    "godropbox.caching.local",
-    "godropbox.database.sqlbuilder._base",
-    "godropbox.database.sqlbuilder._clauses",
-    "godropbox.database.sqlbuilder._columns",
-    "godropbox.database.sqlbuilder._groups",
-    "godropbox.database.sqlbuilder._nodes",
-    "godropbox.database.sqlbuilder._prepared",
-    "godropbox.database.sqlbuilder._render",
-    "godropbox.database.sqlbuilder._selects",
-    "godropbox.database.sqlbuilder._session",
-    "godropbox.database.sqlbuilder._statement",
-    "godropbox.database.sqlbuilder._tables",
-    "godropbox.database.sqlbuilder._terms",
-    "godropbox.database.sqlbuilder._unions",
-    "godropbox.database.sqlbuilder._writes",
-    "godropbox.memcache.client",
-    "godropbox.memcache.codec",
-    "godropbox.memcache.connection",
-    "godropbox.memcache.fleet.shards",
-    "godropbox.memcache.operations",
-    "godropbox.memcache.protocol.ascii",
-    "godropbox.memcache.protocol.base",
-    "godropbox.memcache.protocol.binary",
-    "godropbox.memcache.protocol.exchange",
-    "godropbox.memcache.protocol.meta",
-    "godropbox.memcache.protocol.talk",
-    "godropbox.memcache.raw",
-    "godropbox.memcache.responses",
-    "godropbox.memcache.sharded_client",
-    "godropbox.memcache.steps",
-    "godropbox.memcache.sync",
-    "godropbox.resource_pool._ledger",
-    "godropbox.resource_pool._simple",
-]
+# What is compiled, read without importing the package.
+COMPILED = runpy.run_path("godropbox/_kernels/_compiled.py")
 
 # What the compiled modules have in common of Cython's own code, once instead of in each.
 SHARED = "godropbox._cython_shared"
@@ -166,11 +117,11 @@ def to_build() -> dict[str, Any]:
             depends=sources + headers,
             extra_compile_args=flags,
         )
-        for stem in KERNELS
+        for stem in COMPILED["KERNELS"]
     ]
     modules = [
         Extension(name, [name.replace(".", "/") + ".py"], extra_compile_args=flags)
-        for name in MODULES
+        for name in COMPILED["MODULES"]
     ]
     shared = Extension(SHARED, [f"build/{SHARED.replace('.', '/')}.c"], extra_compile_args=flags)
     csrc = {

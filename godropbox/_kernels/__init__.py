@@ -6,7 +6,7 @@ What is chosen holds for the whole package: all native or all pure, never a mixt
 
 Every kernel is a pair of modules with one stem, ``hash2_c`` and ``hash2_py``; the chosen one is
 an attribute here under the stem. Modules in Cython's pure-Python mode, which are one file
-compiled or not, are listed in ``MODULES``.
+compiled or not, need no twin. ``_compiled`` lists both.
 """
 
 import importlib
@@ -14,6 +14,8 @@ import importlib.machinery
 import os
 import sys
 from types import ModuleType
+
+from ._compiled import KERNELS, MODULES
 
 __all__ = [
     "IMPLEMENTATION",
@@ -36,56 +38,6 @@ TYPE_CHECKING = False  # not typing's: that module takes longer to import than t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-KERNELS = (
-    "batch",
-    "hash2",
-    "murmur3",
-    "placement",
-    "sqltext",
-    "stack",
-    "transport",
-    "wire",
-    "wire_request",
-)
-MODULES = (
-    "godropbox.caching.flight",
-    "godropbox.caching.fresh",
-    "godropbox.caching.layers",
-    "godropbox.caching.local",
-    "godropbox.database.sqlbuilder._base",
-    "godropbox.database.sqlbuilder._clauses",
-    "godropbox.database.sqlbuilder._columns",
-    "godropbox.database.sqlbuilder._groups",
-    "godropbox.database.sqlbuilder._nodes",
-    "godropbox.database.sqlbuilder._prepared",
-    "godropbox.database.sqlbuilder._render",
-    "godropbox.database.sqlbuilder._selects",
-    "godropbox.database.sqlbuilder._session",
-    "godropbox.database.sqlbuilder._statement",
-    "godropbox.database.sqlbuilder._tables",
-    "godropbox.database.sqlbuilder._terms",
-    "godropbox.database.sqlbuilder._unions",
-    "godropbox.database.sqlbuilder._writes",
-    "godropbox.memcache.client",
-    "godropbox.memcache.codec",
-    "godropbox.memcache.connection",
-    "godropbox.memcache.fleet.shards",
-    "godropbox.memcache.operations",
-    "godropbox.memcache.protocol.ascii",
-    "godropbox.memcache.protocol.base",
-    "godropbox.memcache.protocol.binary",
-    "godropbox.memcache.protocol.exchange",
-    "godropbox.memcache.protocol.meta",
-    "godropbox.memcache.protocol.talk",
-    "godropbox.memcache.raw",
-    "godropbox.memcache.responses",
-    "godropbox.memcache.sharded_client",
-    "godropbox.memcache.steps",
-    "godropbox.memcache.sync",
-    "godropbox.resource_pool._ledger",
-    "godropbox.resource_pool._simple",
-)
 
 
 class _SourceOnly:
