@@ -1,6 +1,9 @@
 """What is compiled: the one list, for the chooser and for setup.py, which runs this file alone."""
 
-__all__ = ["KERNELS", "MODULES"]
+__all__ = ["KERNELS", "LIBRARY", "MODULES"]
+
+# The one library that holds them all. The module of its own name is Cython's code that they share.
+LIBRARY = "godropbox._native"
 
 # Stems of pairs in this folder: ``hash2_c.pyx`` is compiled, ``hash2_py.py`` is its pure twin.
 KERNELS = (
