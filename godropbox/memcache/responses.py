@@ -16,9 +16,9 @@ from .errors import InvalidTypeError
 from .types import Key, ResponseStatus
 
 if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # its compiler alone reads this; a program needs no Cython
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
 else:
-    from . import _uncompiled as cython
+    from .._kernels import _uncompiled as cython
 
 __all__ = [
     "CountResponse",

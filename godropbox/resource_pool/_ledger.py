@@ -18,9 +18,9 @@ from .._kernels._identity import refuse_copies
 from ._options import PoolOptions, checked_timeout
 
 if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # its compiler alone reads this; a program needs no Cython
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
 else:
-    from . import _uncompiled as cython
+    from .._kernels import _uncompiled as cython
 
 __all__ = [
     "CLOSED",
