@@ -86,7 +86,7 @@ class RecentMap:
         self._ends = ends
 
     def __del__(self) -> None:
-        if cython.compiled:
+        if cython.compiled and self._ends is not None:
             # Or only the garbage collector could free them, and the ends, which are linked too.
             self._unlink_all()
             self._ends.older = self._ends.newer = None
