@@ -72,7 +72,6 @@ LAYERS = [
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._(args|guarded))?"),
     (r"godropbox\.database", r"(?!)"),
-    (STAND_INS, r"(?!)"),
     (rf"{HASHES}|{SQLTYPES}", BASE),
     (r"godropbox\._calls", r"godropbox\._kernels\._guarded"),
     (r"godropbox\._forks", r"godropbox\._calls"),

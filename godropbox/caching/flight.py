@@ -25,9 +25,6 @@ _LANDED: Final = 1
 _FAILED: Final = 2
 _ABANDONED: Final = 3
 
-# Under another name, since the compiler tests and converts a plain float before we see it.
-_Float = float
-
 
 class Flight:
     """A load of one key: who leads it, and in the end what came of it.
@@ -160,7 +157,7 @@ class SingleFlight:
     def __init__(
         self,
         *,
-        patience: _Float | None = None,
+        patience: float | None = None,
         cancellations: tuple[type[BaseException], ...] = (),
     ) -> None:
         if patience is not None:

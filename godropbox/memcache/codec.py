@@ -23,8 +23,6 @@ BOOL_OR_INT: Final = 1 << 1
 TEXT: Final = 1 << 4
 # An item without bytes and flags is an unfilled lease, so b"" needs a flag.
 EMPTY: Final = 1 << 11
-# Under another name, since the compiler holds a plain annotation against the C type.
-_Int = int
 _COMPRESSED: Final = ZLIB | ZSTD | CUSTOM_COMPRESSORS
 _CHOSEN: Final = {
     PICKLE: "pickled, which serializer='pickle' reads",
@@ -169,7 +167,7 @@ class Codec:
             raise InvalidTypeError(f"the serializer must return bytes, got {shown(data)}")
         return data
 
-    def decode(self, key: Key, data: bytes, flags: _Int) -> Any:
+    def decode(self, key: Key, data: bytes, flags: int) -> Any:
         """Return the value that an item holds. Raises ``UnreadableValueError``, naming `key`."""
         if flags == TEXT:
             try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError, InvalidTypeError
-from ..types import Capabilities, Int, Item, Key, WireKey
+from ..types import Capabilities, Item, Key
 from .ascii import AsciiProtocol
 from .base import _NAME, Protocol, Request, expiry, ranged
 from .exchange import (
@@ -53,7 +53,7 @@ class MetaProtocol(AsciiProtocol):
 
     __slots__ = ("_opaque",)
 
-    def __init__(self, prefix: Key = b"", shard_id: Int = 0, binary_keys: bool = False) -> None:
+    def __init__(self, prefix: Key = b"", shard_id: int = 0, binary_keys: bool = False) -> None:
         self._opaque = 0
         Protocol.__init__(self, _capabilities(binary_keys), b"", shard_id, binary_keys)
         if binary_keys:
@@ -74,7 +74,7 @@ class MetaProtocol(AsciiProtocol):
         self._opaque = (first + count) & 0xFFFFFFFF
         return wire.Reply(wire.codes.META, count, 0, first, options)
 
-    def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
+    def _wire_key(self, key: Key, prefix: bytes) -> bytes:
         if not self.encodes or isinstance(key, _Encoded):
             return AsciiProtocol._wire_key(self, key, b"" if self.encodes else prefix)
         if not isinstance(key, (str, bytes)):
@@ -140,9 +140,9 @@ class MetaProtocol(AsciiProtocol):
         key: Key,
         *,
         value: bool = True,
-        expire: Int | None = None,
-        lease: Int | None = None,
-        recache: Int | None = None,
+        expire: int | None = None,
+        lease: int | None = None,
+        recache: int | None = None,
         details: bool = False,
     ) -> MetaGetExchange:
         """Get one item and its metadata.
@@ -171,7 +171,7 @@ class MetaProtocol(AsciiProtocol):
         return MetaGetExchange(request, reply, key, named, b"", self.probe)
 
     def meta_set(
-        self, item: Item, *, invalidate: bool = False, new_cas: Int | None = None
+        self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
     ) -> MutateExchange:
         """Store an item as ``set`` does.
 
@@ -190,7 +190,7 @@ class MetaProtocol(AsciiProtocol):
         return MutateExchange(request, reply, item.key, probe)
 
     def meta_delete(
-        self, key: Key, *, cas: Int = 0, stale: bool = False, expire: Int | None = None
+        self, key: Key, *, cas: int = 0, stale: bool = False, expire: int | None = None
     ) -> MutateExchange:
         """Delete an item; if `cas` is not 0, only if it is the item's CAS token.
 
