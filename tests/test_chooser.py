@@ -1,14 +1,12 @@
 """The chooser: native or pure, all of it or none, and why. Every case is a fresh process.
 
-Processes run on a copy of the installed package, from which compiled modules can be taken away.
+Processes run on a copy of the installed package, from which the compiled library can be taken away.
 What is expected follows from what is installed, so that a pure installation is tested too.
 """
 
-import ast
 import importlib.machinery
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -25,13 +23,15 @@ SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
 TOLD = "print(g.IMPLEMENTATION, k.hash2.SIMD, k.hash2.__name__, k.REASON, sep='\\n')"
 
 
-def _compiled(package: Path, stem: str) -> list[Path]:
+def _library(package: Path) -> list[Path]:
+    """Return the compiled library, none where only the pure package is installed."""
     ends = importlib.machinery.EXTENSION_SUFFIXES
-    return [p for end in ends if (p := package / "_kernels" / f"{stem}_c{end}").exists()]
+    return [path for end in ends if (path := package / f"_native{end}").exists()]
 
 
-HAS_NATIVE = all(_compiled(INSTALLED, stem) for stem in _kernels.KERNELS)
+HAS_NATIVE = bool(_library(INSTALLED))
 BEST = "native" if HAS_NATIVE else "pure"
+MISSING = "No module named 'godropbox._native'"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def package(tmp_path: Path) -> Path:
 def _run(package: Path, code: str = TOLD, **settings: str) -> subprocess.CompletedProcess[str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("GODROPBOX_")}
     return subprocess.run(
-        [sys.executable, "-c", f"import godropbox as g, godropbox._kernels as k; {code}"],
+        [sys.executable, "-c", f"import godropbox as g, godropbox._kernels as k\n{code}"],
         env=kept | settings | {"PYTHONPATH": str(package.parent)},
         cwd=package.parent,
         capture_output=True,
@@ -53,8 +53,8 @@ def _run(package: Path, code: str = TOLD, **settings: str) -> subprocess.Complet
     )
 
 
-def _told(package: Path, **settings: str) -> list[str]:
-    done = _run(package, **settings)
+def _told(package: Path, code: str = TOLD, **settings: str) -> list[str]:
+    done = _run(package, code, **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -65,31 +65,25 @@ def _raised(package: Path, **settings: str) -> str:
     return done.stderr.splitlines()[-1]
 
 
-def _missing(package: Path) -> str:
-    """Return the reason that names the first compiled module that is not there."""
-    stem = next(stem for stem in _kernels.KERNELS if not _compiled(package, stem))
-    return f"No module named 'godropbox._kernels.{stem}_c'"
-
-
-def _remove(package: Path, stem: str) -> None:
-    for path in _compiled(package, stem):
+def _remove(package: Path) -> None:
+    for path in _library(package):
         path.unlink()
 
 
 @pytest.mark.parametrize("settings", [{}, {"GODROPBOX_IMPL": "auto"}])
-def test_auto_is_native_where_every_compiled_module_is_there(
+def test_auto_is_native_where_the_compiled_library_is_there(
     package: Path, settings: dict[str, str]
 ) -> None:
     implementation, _, module, reason = _told(package, **settings)
     assert implementation == BEST
     assert module == f"godropbox._kernels.hash2_{'c' if HAS_NATIVE else 'py'}"
     if HAS_NATIVE:
-        assert reason == "every compiled module loads"
+        assert reason == "the compiled library loads"
     else:
-        assert reason == f"a compiled module is missing: {_missing(package)}"
+        assert reason == f"the compiled library is missing: {MISSING}"
 
 
-def test_pure_is_pure_though_compiled_modules_are_there(package: Path) -> None:
+def test_pure_is_pure_though_the_compiled_library_is_there(package: Path) -> None:
     assert _told(package, GODROPBOX_IMPL="pure") == [
         "pure",
         "none",
@@ -98,26 +92,41 @@ def test_pure_is_pure_though_compiled_modules_are_there(package: Path) -> None:
     ]
 
 
-def test_pure_loads_no_compiled_module(package: Path) -> None:
-    code = "import sys; print([name for name in sys.modules if name.endswith('_c')])"
-    done = _run(package, code, GODROPBOX_IMPL="pure")
-    assert "godropbox" not in done.stdout, done.stderr
-    assert done.returncode == 0, done.stderr
+FILES = """
+import importlib, sys
+from pathlib import Path
+names = [*k.MODULES, *(getattr(k, stem).__name__ for stem in k.KERNELS)]
+for name in names:
+    importlib.import_module(name)
+print(*sorted({Path(sys.modules[name].__file__).name for name in names}))
+print("godropbox._native" in sys.modules)
+"""
 
 
-@pytest.mark.parametrize("stem", _kernels.KERNELS)
-def test_one_compiled_module_missing_makes_all_of_it_pure(package: Path, stem: str) -> None:
-    _remove(package, stem)
+def test_pure_loads_sources_and_leaves_the_library_alone(package: Path) -> None:
+    *_, files, native = _told(package, FILES, GODROPBOX_IMPL="pure")
+    assert {Path(name).suffix for name in files.split()} == {".py"}
+    assert native == "False"
+
+
+def test_native_loads_every_compiled_module_from_the_library(package: Path) -> None:
+    *_, files, native = _told(package, FILES)
+    if HAS_NATIVE:
+        assert files.split() == [path.name for path in _library(package)]
+    assert native == str(HAS_NATIVE)
+
+
+def test_without_the_library_all_of_it_is_pure(package: Path) -> None:
+    _remove(package)
     implementation, simd, module, reason = _told(package)
     assert (implementation, simd, module) == ("pure", "none", "godropbox._kernels.hash2_py")
-    assert reason == f"a compiled module is missing: {_missing(package)}"
+    assert reason == f"the compiled library is missing: {MISSING}"
 
 
-@pytest.mark.parametrize("stem", _kernels.KERNELS)
-def test_native_asked_for_and_missing_raises_and_says_what(package: Path, stem: str) -> None:
-    _remove(package, stem)
+def test_native_asked_for_and_missing_raises_and_says_what(package: Path) -> None:
+    _remove(package)
     assert _raised(package, GODROPBOX_IMPL="native") == (
-        f"ImportError: GODROPBOX_IMPL=native, but a compiled module is missing: {_missing(package)}"
+        f"ImportError: GODROPBOX_IMPL=native, but the compiled library is missing: {MISSING}"
     )
 
 
@@ -125,7 +134,7 @@ def test_native_asked_for_and_there(package: Path) -> None:
     if HAS_NATIVE:
         assert _told(package, GODROPBOX_IMPL="native")[3] == "GODROPBOX_IMPL=native asks for it"
     else:
-        assert _missing(package) in _raised(package, GODROPBOX_IMPL="native")
+        assert MISSING in _raised(package, GODROPBOX_IMPL="native")
 
 
 @pytest.mark.parametrize("value", ["fast", "", "Native"])
@@ -134,12 +143,13 @@ def test_an_unknown_implementation_raises(package: Path, value: str) -> None:
     assert _raised(package, GODROPBOX_IMPL=value) == expected
 
 
-def test_a_compiled_module_that_does_not_load_counts_as_missing(package: Path) -> None:
-    _remove(package, "hash2")
-    (package / "_kernels" / f"hash2_c{SUFFIX}").write_bytes(b"no library")
+def test_a_library_that_does_not_load_counts_as_missing(package: Path) -> None:
+    _remove(package)
+    (package / f"_native{SUFFIX}").write_bytes(b"no library")
     implementation, _, _, reason = _told(package)
     assert implementation == "pure"
-    assert reason.startswith("a compiled module is missing: ")
+    assert reason.startswith("the compiled library is missing: ")
+    assert "_native" in _raised(package, GODROPBOX_IMPL="native")
 
 
 IS_ARM = platform.machine().lower() in ("aarch64", "arm64")
@@ -177,73 +187,22 @@ def test_a_path_that_is_none_or_not_here_raises(package: Path, value: str, messa
         assert _told(package, GODROPBOX_SIMD=value)[1] == "none"
 
 
-def _declared(name: str) -> object:
-    """Return a constant of setup.py without running it."""
-    for node in ast.parse((ROOT / "setup.py").read_text("utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            assert isinstance(node, (ast.Assign, ast.AnnAssign))
-            assert node.value is not None
-            return ast.literal_eval(node.value)
-    raise AssertionError(f"setup.py declares no {name}")
-
-
-def test_the_chooser_and_the_build_list_the_same() -> None:
-    kernels = _declared("KERNELS")
-    assert isinstance(kernels, list)
-    assert tuple(kernels) == _kernels.KERNELS
-    modules = _declared("MODULES")
-    assert isinstance(modules, list)
-    assert tuple(modules) == _kernels.MODULES
-    assert set(_kernels.KERNELS) <= set(_kernels.__all__)
-
-
-@pytest.fixture
-def package_with_module(package: Path) -> Path:
-    """The copy with one pure-Python-mode module, whose compiled form is no library at all."""
-    chooser = package / "_kernels" / "__init__.py"
-    text, count = re.subn(
-        r"(?m)^(MODULES\b[^=]*= )\([^)]*\)",
-        r'\1("godropbox.made_up",)',
-        chooser.read_text("utf-8"),
-    )
-    assert count == 1
-    chooser.write_text(text, "utf-8")
-    (package / "made_up.py").write_text("FORM = 'source'\n", "utf-8")
-    (package / f"made_up{SUFFIX}").write_bytes(b"no library")
-    return package
-
-
-FORM = "import godropbox.made_up as m; print(m.FORM, m.__file__.endswith('made_up.py'))"
-
-
-def test_pure_loads_the_source_of_a_module_past_its_compiled_form(
-    package_with_module: Path,
-) -> None:
-    done = _run(package_with_module, FORM, GODROPBOX_IMPL="pure")
-    assert done.stdout == "source True\n", done.stderr
-
-
-def test_native_loads_the_compiled_form_of_a_module(package_with_module: Path) -> None:
-    done = _run(package_with_module, FORM, GODROPBOX_IMPL=BEST)
-    if HAS_NATIVE:  # the compiled form is tried, and found to be no library
-        assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith("ImportError: ")
-        assert "made_up" in done.stderr.splitlines()[-1]
-    else:
-        assert done.stdout == "source True\n", done.stderr
-
-
-def test_a_module_without_a_compiled_form_makes_all_of_it_pure(package_with_module: Path) -> None:
-    (package_with_module / f"made_up{SUFFIX}").unlink()
-    missing = (
-        "No compiled form of godropbox.made_up" if HAS_NATIVE else _missing(package_with_module)
-    )
-    implementation, _, _, reason = _told(package_with_module)
-    assert (implementation, reason) == ("pure", f"a compiled module is missing: {missing}")
-    assert _raised(package_with_module, GODROPBOX_IMPL="native") == (
-        f"ImportError: GODROPBOX_IMPL=native, but a compiled module is missing: {missing}"
-    )
+def test_what_is_compiled_is_what_there_is_to_compile() -> None:
+    """The build and the chooser read one list: no source that Cython takes is missing from it."""
+    package = ROOT / "godropbox"
+    kernels = {path.name.removesuffix("_c.pyx") for path in package.glob("_kernels/*_c.pyx")}
+    assert set(_kernels.KERNELS) == kernels
+    assert kernels <= set(_kernels.__all__)
+    typed = {path for path in package.rglob("*.pxd") if path.with_suffix(".py").exists()}
+    listed = {ROOT / (name.replace(".", "/") + ".pxd") for name in _kernels.MODULES}
+    assert typed <= listed
+    assert [path for path in listed if not path.with_suffix(".py").exists()] == []
+    for names in (_kernels.KERNELS, _kernels.MODULES):
+        assert list(names) == sorted(set(names))
+    # One library finds a module's start by the last part of its name.
+    last = [name.rpartition(".")[2] for name in _kernels.MODULES]
+    last += [f"{stem}_c" for stem in _kernels.KERNELS]
+    assert len(last) == len(set(last))
 
 
 EVERYTHING = """

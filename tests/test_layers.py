@@ -26,7 +26,6 @@ ROOT = Path(__file__).parent.parent
 
 SHARED = r"godropbox\._kernels\._\w+"
 BASE = r"godropbox\._kernels(\._(args|guarded|identity|uncompiled))?|godropbox\.errors"
-STAND_INS = r"godropbox(\.\w+)*\._uncompiled"
 ADDRESS = r"godropbox\._address"
 DIAL = r"godropbox\._dial"
 SQLTYPES = r"godropbox\.database\.sqltypes"
@@ -50,7 +49,7 @@ CLIENT = (
     r"godropbox\.memcache(\.(client|leases|options|batches|codec|serializers|compressors|hooks"
     r"|testing))?"
 )
-BELOW_MEMCACHE = rf"{BASE}|{STAND_INS}|{FORKS}|{ADDRESS}|{POOLS}"
+BELOW_MEMCACHE = rf"{BASE}|{FORKS}|{ADDRESS}|{POOLS}"
 
 # One row a layer: the modules in it, and the modules of this package that they may import. The
 # first row that matches holds, and a module that matches none needs a row.
@@ -73,13 +72,12 @@ LAYERS = [
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._(args|guarded))?"),
     (r"godropbox\.database", r"(?!)"),
-    (STAND_INS, r"(?!)"),
     (rf"{HASHES}|{SQLTYPES}", BASE),
     (r"godropbox\._calls", r"godropbox\._kernels\._guarded"),
     (r"godropbox\._forks", r"godropbox\._calls"),
     (ADDRESS, BASE),
-    (POOLS, rf"{BASE}|{STAND_INS}|{FORKS}|{POOLS}"),
-    (BUILDER, rf"{BASE}|{STAND_INS}|godropbox\._kernels\.sqltext|{SQLTYPES}|{BUILDER}"),
+    (POOLS, rf"{BASE}|{FORKS}|{POOLS}"),
+    (BUILDER, rf"{BASE}|godropbox\._kernels\.sqltext|{SQLTYPES}|{BUILDER}"),
     (DIAL, rf"{BASE}|{ADDRESS}"),
     (NET, rf"{BASE}|{ADDRESS}|{DIAL}|{POOLS}|{NET}"),
     (GROUND, rf"{BELOW_MEMCACHE}|{GROUND}"),

@@ -1,12 +1,12 @@
 """The hot paths, and the one place that chooses between compiled and pure Python.
 
-``GODROPBOX_IMPL`` is read here, once: ``native`` raises where a compiled module is missing,
-``pure`` uses none, ``auto`` (the default) takes the compiled ones if every one of them loads.
-What is chosen holds for the whole package: all native or all pure, never a mixture.
+``GODROPBOX_IMPL`` is read here, once: ``native`` raises where the compiled library is missing,
+``pure`` leaves it alone, ``auto`` (the default) takes it if it loads. It holds every compiled
+module, so the whole package is native or the whole package is pure, never a mixture.
 
 Every kernel is a pair of modules with one stem, ``hash2_c`` and ``hash2_py``; the chosen one is
 an attribute here under the stem. Modules in Cython's pure-Python mode, which are one file
-compiled or not, are listed in ``MODULES``.
+compiled or not, need no twin. ``_compiled`` lists both.
 """
 
 import importlib
@@ -14,6 +14,8 @@ import importlib.machinery
 import os
 import sys
 from types import ModuleType
+
+from ._compiled import KERNELS, LIBRARY, MODULES
 
 __all__ = [
     "IMPLEMENTATION",
@@ -37,72 +39,21 @@ TYPE_CHECKING = False  # not typing's: that module takes longer to import than t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KERNELS = (
-    "batch",
-    "hash2",
-    "murmur3",
-    "placement",
-    "sqltext",
-    "stack",
-    "transport",
-    "wire",
-    "wire_request",
-)
-MODULES = (
-    "godropbox.caching.flight",
-    "godropbox.caching.fresh",
-    "godropbox.caching.layers",
-    "godropbox.caching.local",
-    "godropbox.database.sqlbuilder._base",
-    "godropbox.database.sqlbuilder._clauses",
-    "godropbox.database.sqlbuilder._columns",
-    "godropbox.database.sqlbuilder._groups",
-    "godropbox.database.sqlbuilder._nodes",
-    "godropbox.database.sqlbuilder._prepared",
-    "godropbox.database.sqlbuilder._render",
-    "godropbox.database.sqlbuilder._selects",
-    "godropbox.database.sqlbuilder._session",
-    "godropbox.database.sqlbuilder._statement",
-    "godropbox.database.sqlbuilder._tables",
-    "godropbox.database.sqlbuilder._terms",
-    "godropbox.database.sqlbuilder._unions",
-    "godropbox.database.sqlbuilder._writes",
-    "godropbox.memcache.client",
-    "godropbox.memcache.codec",
-    "godropbox.memcache.connection",
-    "godropbox.memcache.fleet.shards",
-    "godropbox.memcache.operations",
-    "godropbox.memcache.protocol.ascii",
-    "godropbox.memcache.protocol.base",
-    "godropbox.memcache.protocol.binary",
-    "godropbox.memcache.protocol.exchange",
-    "godropbox.memcache.protocol.meta",
-    "godropbox.memcache.protocol.talk",
-    "godropbox.memcache.raw",
-    "godropbox.memcache.responses",
-    "godropbox.memcache.sharded_client",
-    "godropbox.memcache.steps",
-    "godropbox.memcache.sync",
-    "godropbox.resource_pool._ledger",
-    "godropbox.resource_pool._simple",
-)
 
+class _FromLibrary:
+    """A finder that gives the compiled modules, which are all in the one library (PEP 489)."""
 
-class _SourceOnly:
-    """A finder that gives the Python source of ``MODULES``, past any compiled form beside it."""
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._names = {*MODULES, *(f"{__name__}.{stem}_c" for stem in KERNELS)}
 
-    @staticmethod
     def find_spec(
-        fullname: str, path: "Sequence[str] | None" = None, target: ModuleType | None = None
+        self, fullname: str, path: "Sequence[str] | None" = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in MODULES or path is None:
+        if fullname not in self._names:
             return None
-        loader = (importlib.machinery.SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES)
-        for folder in path:
-            spec = importlib.machinery.FileFinder(folder, loader).find_spec(fullname)
-            if spec is not None:
-                return spec
-        return None
+        loader = importlib.machinery.ExtensionFileLoader(fullname, self._path)
+        return importlib.machinery.ModuleSpec(fullname, loader, origin=self._path)
 
 
 def _load(suffix: str) -> list[ModuleType]:
@@ -119,46 +70,27 @@ def pairs() -> dict[str, tuple[ModuleType | None, ModuleType]]:
     return dict(zip(KERNELS, zip(native, _load("_py"), strict=True), strict=True))
 
 
-def _uncompiled() -> list[str]:
-    """Return the names in ``MODULES`` that have no compiled form, without importing them."""
-    suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    return [
-        name
-        for name in MODULES
-        if not any(os.path.exists(os.path.join(root, *name.split(".")) + end) for end in suffixes)
-    ]
-
-
 def _choose(wanted: str) -> tuple[str, str, list[ModuleType]]:
     """Return the implementation's name, why it was chosen, and its kernels."""
     if wanted not in ("auto", "native", "pure"):
         raise ValueError(f"GODROPBOX_IMPL must be auto, native or pure, got {wanted!r}")
     if wanted == "pure":
         return "pure", "GODROPBOX_IMPL=pure asks for it", _load("_py")
-    cause: ImportError | None = None
     try:
-        kernels = _load("_c")
+        library = importlib.import_module(LIBRARY)
     except ImportError as error:
-        missing = str(error)
-        cause = error
-    else:
-        uncompiled = _uncompiled()
-        if not uncompiled:
-            asked = wanted == "native"
-            reason = "GODROPBOX_IMPL=native asks for it" if asked else "every compiled module loads"
-            return "native", reason, kernels
-        missing = f"No compiled form of {', '.join(uncompiled)}"
-    if wanted == "native":
-        raise ImportError(
-            f"GODROPBOX_IMPL=native, but a compiled module is missing: {missing}"
-        ) from cause
-    return "pure", f"a compiled module is missing: {missing}", _load("_py")
+        if wanted == "native":
+            raise ImportError(
+                f"GODROPBOX_IMPL=native, but the compiled library is missing: {error}"
+            ) from error
+        return "pure", f"the compiled library is missing: {error}", _load("_py")
+    sys.meta_path.insert(0, _FromLibrary(str(library.__file__)))
+    asked = wanted == "native"
+    reason = "GODROPBOX_IMPL=native asks for it" if asked else "the compiled library loads"
+    return "native", reason, _load("_c")
 
 
 IMPLEMENTATION, REASON, _chosen = _choose(os.environ.get("GODROPBOX_IMPL", "auto"))
-if IMPLEMENTATION == "pure":
-    sys.meta_path.insert(0, _SourceOnly)
 
 if TYPE_CHECKING:
     from . import batch_py as batch

@@ -26,9 +26,6 @@ _LANDED: Final = 1
 _FAILED: Final = 2
 _ABANDONED: Final = 3
 
-# An alias: the compiler tests and converts an argument annotated as a plain float.
-_Float = float
-
 
 class Flight:
     """A load of one key: its leader, its state, and in the end its outcome.
@@ -160,7 +157,7 @@ class SingleFlight:
     def __init__(
         self,
         *,
-        patience: _Float | None = None,
+        patience: float | None = None,
         cancellations: tuple[type[BaseException], ...] = (),
     ) -> None:
         if patience is not None:

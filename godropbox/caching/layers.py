@@ -19,9 +19,9 @@ from .options import CacheOptions, CacheStats
 from .storage import MISSING, PartialFailureError, StaleCacheError
 
 if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # read by its compiler alone
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
 else:
-    from . import _uncompiled as cython
+    from .._kernels import _uncompiled as cython
 
 __all__ = ["CacheOnStorage"]
 

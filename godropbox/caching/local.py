@@ -19,15 +19,11 @@ from .._kernels._identity import refuse_copies
 from .options import require_number, require_plausible
 
 if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # read by its compiler alone
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
 else:
-    from . import _uncompiled as cython
+    from .._kernels import _uncompiled as cython
 
 __all__ = ["Held", "LocalStorage", "Node", "RecentMap"]
-
-# Aliases: the compiler tests and converts an argument annotated as a plain int or float.
-_Int = int
-_Float = float
 
 
 class Held:
@@ -71,23 +67,22 @@ class RecentMap:
     __slots__ = ("_ends", "_maxsize", "_nodes", "_order", "_serials", "_size")
     __reduce_ex__ = refuse_copies
 
-    def __init__(self, maxsize: _Int) -> None:
+    def __init__(self, maxsize: int) -> None:
         self._maxsize = maxsize
         self._nodes: dict[Any, Node] = {}
         self._size = 0  # of the linked order
         self._serials = count()
         self._order: OrderedDict[int, Node] = OrderedDict()
         # Before the oldest and after the newest.
-        ends: Node = Node.__new__(Node)
-        ends._begin(None, None, None)
+        self._ends = Node.__new__(Node)
+        self._ends._begin(None, None, None)
         if cython.compiled:
-            ends.older = ends
-            ends.newer = ends
-        self._ends = ends
+            self._ends.older = self._ends
+            self._ends.newer = self._ends
 
     def __del__(self) -> None:
-        if cython.compiled:
-            # Links are cycles, which only the garbage collector could free.
+        if cython.compiled and self._ends is not None:
+            # Or only the garbage collector could free them, and the ends, which are linked too.
             self._unlink_all()
             self._ends.older = self._ends.newer = None
 
@@ -261,10 +256,10 @@ class LocalStorage:
 
     def __init__(
         self,
-        maxsize: _Int,
+        maxsize: int,
         *,
-        ttl: _Float | None = None,
-        jitter: _Float = 0.1,
+        ttl: float | None = None,
+        jitter: float = 0.1,
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] = uniform,
     ) -> None:

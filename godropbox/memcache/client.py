@@ -17,6 +17,7 @@ from .codec import EMPTY, INT, TEXT, Codec, UnreadableValueError
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
 from .fleet.manager import ShardManager
 from .hooks import Observed
+from .keys import by_key
 from .leases import Leases
 from .managers import StaticShardManager
 from .options import ClientOptions, Expiry, as_expiry
@@ -280,7 +281,10 @@ class Client:
         return {key: found[key] for key in given if key in found}
 
     def _get_long(self, keys: list[Any]) -> dict[Any, Any]:
-        names = dict(zip(keys, self._all_named(keys), strict=True))
+        self._require_open()
+        names = by_key(keys)
+        for key in names:
+            names[key] = self._named(key)
         answers = self._get_multi(list(dict.fromkeys(names.values())))
         named = {key: answers[name] for key, name in names.items()}
         return self._found(named, {}, len(named))

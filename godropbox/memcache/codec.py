@@ -13,7 +13,7 @@ from .._kernels._args import shown
 from .._kernels._guarded import name_of, text_of
 from .compressors import CUSTOM_COMPRESSORS, ZLIB, ZSTD, Compressor, ZlibCompressor, as_compressor
 from .errors import InvalidArgumentError, InvalidTypeError, ServerError, UsageError
-from .serializers import MSGPACK, PICKLE, JsonSerializer, Serializer, as_serializer
+from .serializers import JSON, MSGPACK, PICKLE, Serializer, as_serializer
 from .types import Key
 
 __all__ = ["Codec", "UnreadableValueError"]
@@ -23,8 +23,6 @@ BOOL_OR_INT: Final = 1 << 1
 TEXT: Final = 1 << 4
 # An item without bytes and flags is an unfilled lease, so b"" needs a flag.
 EMPTY: Final = 1 << 11
-# Under another name, since the compiler holds a plain annotation against the C type.
-_Int = int
 _COMPRESSED: Final = ZLIB | ZSTD | CUSTOM_COMPRESSORS
 _CHOSEN: Final = {
     PICKLE: "pickled, which serializer='pickle' reads",
@@ -67,14 +65,13 @@ class Codec:
     ) -> None:
         chosen = as_serializer(serializer)
         packer = as_compressor(compressor)
-        json = JsonSerializer()
         self._readers: dict[int, Any] = {
             0: _itself,
             EMPTY: _itself,
             TEXT: bytes.decode,
             INT: int,
             BOOL_OR_INT: int,
-            json.flag: json.loads,
+            JSON: _from_json,
         }
         self._dumps: Any = None
         self._flag = 0
@@ -169,7 +166,7 @@ class Codec:
             raise InvalidTypeError(f"the serializer must return bytes, got {shown(data)}")
         return data
 
-    def decode(self, key: Key, data: bytes, flags: _Int) -> Any:
+    def decode(self, key: Key, data: bytes, flags: int) -> Any:
         """Return the value that an item holds. Raises ``UnreadableValueError``, naming `key`."""
         if flags == TEXT:
             try:
@@ -185,6 +182,13 @@ class Codec:
             return read(data if inflate is None else inflate(data, self._max))
         except Exception as error:
             raise _unreadable(key, flags, f"{name_of(type(error))}: {text_of(error)}") from error
+
+
+def _from_json(data: bytes) -> Any:
+    """Return the value that JSON stands for, for a client that may never see any."""
+    import json
+
+    return json.loads(data.decode())
 
 
 def _stranger(flags: int, unread: bool) -> str:

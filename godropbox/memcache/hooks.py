@@ -6,7 +6,6 @@ the thread of the operation, after the operation ends, so keep it fast. Its exce
 ``PrometheusHook`` and ``OpenTelemetryHook`` are ready to use.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -21,7 +20,6 @@ from .types import Item, Key, ResponseStatus
 
 __all__ = ["Event", "Hook", "Observed", "OpenTelemetryHook", "PrometheusHook", "tell"]
 
-_LOG: Final = logging.getLogger("godropbox.memcache")
 _STORES: Final = frozenset(["set", "add", "replace", "append", "prepend", "cas"])
 _OF_ONE: Final = _STORES | {"get", "gat", "delete", "touch", "increment", "decrement"}
 _OF_MANY: Final = frozenset(["get_multi", "set_multi", "delete_multi"])
@@ -73,7 +71,11 @@ def tell(hooks: Iterable[Hook], event: Event) -> None:
         try:
             hook(event)
         except Exception:
-            _LOG.exception("a hook failed at %s", event.operation)
+            import logging  # costs an import more than all of this package's hooks
+
+            logging.getLogger("godropbox.memcache").exception(
+                "a hook failed at %s", event.operation
+            )
 
     call_all([partial(call, hook) for hook in hooks])
 

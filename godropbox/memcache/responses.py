@@ -16,9 +16,9 @@ from .errors import InvalidTypeError
 from .types import Key, ResponseStatus
 
 if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # its compiler alone reads this; a program needs no Cython
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
 else:
-    from . import _uncompiled as cython
+    from .._kernels import _uncompiled as cython
 
 __all__ = [
     "CountResponse",
@@ -39,10 +39,6 @@ __all__ = [
     "skipped_mutate",
     "stored_mutate",
 ]
-
-# Under other names, since the compiler holds a plain annotation against the C type in the .pxd.
-_Value = bytes | None
-_Int = int
 
 _OK = ResponseStatus.OK
 _MISS = ResponseStatus.KEY_NOT_FOUND
@@ -136,7 +132,7 @@ class GetResponse(_Answer):
         self,
         key: Key,
         status: ResponseStatus,
-        value: _Value = None,
+        value: bytes | None = None,
         flags: int = 0,
         cas: int = 0,
     ) -> None:
@@ -190,7 +186,7 @@ class _HeldGetResponse(GetResponse):
         self,
         key: Key,
         status: ResponseStatus,
-        value: _Value = None,
+        value: bytes | None = None,
         flags: int = 0,
         cas: int = 0,
     ) -> None:
@@ -385,7 +381,7 @@ class MetaResponse(_HeldGetResponse):
         self,
         key: Key,
         status: ResponseStatus,
-        value: _Value = None,
+        value: bytes | None = None,
         flags: int = 0,
         cas: int = 0,
         details: Mapping[str, int | None] | None = None,
@@ -508,7 +504,7 @@ def stored_mutate(key: Key, status: ResponseStatus, cas: int = 0) -> MutateRespo
     return _HeldMutateResponse(key, status, cas)
 
 
-def one_get(key: Key, value: _Value, flags: _Int, cas: _Int) -> GetResponse:
+def one_get(key: Key, value: bytes | None, flags: int, cas: int) -> GetResponse:
     """Return the answer for a key; a value of None is a miss."""
     if type(key) is not str and type(key) is not bytes:
         return _HeldGetResponse(key, _MISS if value is None else _OK, value, flags, cas)
@@ -524,7 +520,7 @@ def one_get(key: Key, value: _Value, flags: _Int, cas: _Int) -> GetResponse:
 def fill_gets(
     found: dict[Key, GetResponse],
     keys: list[Key],
-    values: list[_Value],
+    values: list[bytes | None],
     flags: Sequence[int],
     cas: Sequence[int],
 ) -> dict[Key, GetResponse]:

@@ -5,8 +5,6 @@ An item's flags record its format. The low 16 bits belong to this package: 1 pic
 the bits of ``CUSTOM_SERIALIZERS``.
 """
 
-import json
-import pickle
 from importlib import import_module
 from typing import Any, Final, Protocol
 
@@ -57,6 +55,8 @@ class JsonSerializer:
     flag: Final = JSON
 
     def __init__(self) -> None:
+        import json
+
         encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         self._encode = encoder.encode
         self._decode = json.JSONDecoder().decode
@@ -93,25 +93,32 @@ class MsgpackSerializer:
 class PickleSerializer:
     """pickle: any Python object, but whoever can write to the cache can run code in its readers.
 
-    It is used only if chosen by name. `protocol` is the pickle protocol to write.
+    It is used only if chosen by name. `protocol` is the pickle protocol to write, by default
+    Python's own default.
     """
 
     flag: Final = PICKLE
 
-    def __init__(self, protocol: int = pickle.DEFAULT_PROTOCOL) -> None:
+    def __init__(self, protocol: int | None = None) -> None:
+        import pickle
+
+        if protocol is None:
+            protocol = pickle.DEFAULT_PROTOCOL
         if not 0 <= protocol <= pickle.HIGHEST_PROTOCOL:
             raise InvalidArgumentError(
                 f"protocol must be in [0, {pickle.HIGHEST_PROTOCOL}] for pickle, got {protocol!r}"
             )
+        self._dumps = pickle.dumps
+        self._loads = pickle.loads
         self._protocol = protocol
 
     def dumps(self, value: Any) -> bytes:
         """Return the value as bytes."""
-        return pickle.dumps(value, self._protocol)
+        return self._dumps(value, self._protocol)
 
     def loads(self, data: bytes) -> Any:
         """Return the value encoded in `data`."""
-        return pickle.loads(data)
+        return self._loads(data)
 
 
 _NAMED: Final[dict[str, Any]] = {

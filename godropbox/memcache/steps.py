@@ -16,7 +16,6 @@ from typing import Any
 
 from .._kernels import batch as kernel
 from .._kernels import wire_request
-from .._kernels._args import shown
 from .._kernels._guarded import FIELDS, text_of
 from .._kernels._identity import refuse_copies
 from ..errors import NetworkError, UsageError
@@ -31,6 +30,7 @@ from .errors import (
 )
 from .fleet.manager import ShardManager
 from .fleet.shards import Fleet, Shard, ShardState
+from .keys import by_key
 from .protocol.ascii import STORE_WORDS
 from .protocol.base import Protocol
 from .protocol.chunks import key_chunks, mutation_chunks
@@ -519,7 +519,7 @@ class Gets(ManyKeys):
         self.answers: dict[Key, Any] = {}
         batch = kernel.batch_of_keys(keys, *self._where(), bare) if protocol.is_text else None
         if batch is None:
-            self.answers = dict.fromkeys(_hashable(keys))
+            self.answers = by_key(keys)
             self._keys = list(self.answers)
         self._aim(batch)
 
@@ -586,16 +586,6 @@ class Gets(ManyKeys):
         found = {**self.found, **after.found}
         self.found = {key: found[key] for key in self._keys if key in found}
         self.answers.update(after.answers)
-
-
-def _hashable(keys: list[Any]) -> list[Any]:
-    """Return the keys of a batch, or raise for one that cannot be told from others."""
-    for key in keys:
-        try:
-            hash(key)
-        except TypeError:
-            raise InvalidTypeError(f"key must be str or bytes, got {shown(key)}") from None
-    return keys
 
 
 class Mutations(ManyKeys):

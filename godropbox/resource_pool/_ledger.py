@@ -17,9 +17,9 @@ from .._kernels._identity import refuse_copies
 from ._options import PoolOptions, checked_timeout
 
 if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # for Cython's compiler alone: not needed to run
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
 else:
-    from . import _uncompiled as cython
+    from .._kernels import _uncompiled as cython
 
 __all__ = [
     "CLOSED",

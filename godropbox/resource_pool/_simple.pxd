@@ -23,6 +23,8 @@ cdef class SimpleResourcePool(Ledger):
     cdef bint _tracks
 
     @cython.locals(handle=ManagedHandle)
+    cpdef get(self, object timeout=*)
+    @cython.locals(handle=ManagedHandle)
     cpdef get_idle(self)
     cdef bint _lend_idle(self, ManagedHandle handle) except -1
     cdef _get_in_turn(self, ManagedHandle handle, double seconds)

@@ -49,9 +49,9 @@ from ._reaper import Reaper
 if TYPE_CHECKING:
     from types import TracebackType
 
-    import cython  # type: ignore[import-untyped]  # its compiler alone reads this
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
 else:
-    from . import _uncompiled as cython
+    from .._kernels import _uncompiled as cython
 
 __all__ = ["ManagedHandle", "SimpleResourcePool"]
 

@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -348,3 +350,11 @@ def test_what_is_let_go_is_freed_at_once() -> None:
         assert refs[5]() is None
     finally:
         gc.enable()
+
+
+def test_a_map_that_was_never_begun_is_freed() -> None:
+    code = (
+        "from godropbox.caching.local import RecentMap as M; del [M.__new__(M)][0]; print('freed')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "freed\n", done

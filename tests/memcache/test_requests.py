@@ -14,12 +14,12 @@ import pytest
 from conftest import twins
 
 from godropbox import memcache
+from godropbox._kernels import _uncompiled
 from godropbox.memcache import (
     AsciiProtocol,
     BinaryProtocol,
     Item,
     MetaProtocol,
-    _uncompiled,
 )
 
 KEYS: list[Any] = [

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Base class of expression nodes, and checks of operands.
 
 ``_nodes.Expression`` adds the operators and is the only direct subclass of ``Node``.

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Clauses that several statements share: lists of terms, ORDER BY, LIMIT, comments."""
 
 from ..._kernels._identity import refuse_copies

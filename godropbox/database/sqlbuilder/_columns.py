@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Columns: typed, declared once in a table, and usable as expressions.
 
 A ``Table`` copies the columns it is given, so one declaration can serve many tables. A column's

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Expressions in one pair of parentheses: ``(a AND b AND ...)``, and queries as values.
 
 Functions build them; ``_nodes`` has the nodes that operators build.

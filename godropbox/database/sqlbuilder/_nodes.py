@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Expressions: their operators and methods, and the nodes that those build.
 
 An expression is an immutable tree. It keeps plain values as operands; rendering turns them into

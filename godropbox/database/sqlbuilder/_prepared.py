@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Prepared statements: rendered once, then filled many times through their slots.
 
 A prepared statement keeps the text between its slots. Filling it checks and writes the values.

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """The rendering of one statement: its text so far, its parameters, and the tables in scope.
 
 Nodes write themselves through a ``Renderer``, which makes only literals, names and placeholders. A

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Sources of rows (joins and their base class), and the SELECT statement.
 
 ``_tables`` has the tables themselves.

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """MySQL's session statements: LOCK TABLES, UNLOCK TABLES and SET GTID_NEXT."""
 
 from . import _grammar

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Base classes of statements: render as text, as text and parameters, or as a prepared statement.
 
 Statements are immutable; each subclass writes itself.

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Tables: their names, their columns, and the methods that start statements.
 
 A table never changes: ``alias`` and the index hints return new tables.

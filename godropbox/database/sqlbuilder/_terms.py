@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """Expressions that functions build: calls, CASE, CAST, aliases, windows, slots.
 
 ``_nodes`` has the nodes that operators build, ``functions`` the public functions.

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """UNION, and named queries for FROM and WITH."""
 
 from . import _grammar

@@ -1,4 +1,3 @@
-# cython: annotation_typing=False
 """INSERT, REPLACE, UPDATE and DELETE.
 
 A table's methods make them, and they write to that table only.

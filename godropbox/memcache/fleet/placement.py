@@ -8,7 +8,6 @@ Keys are hashed as the caller passes them, without the prefix, so changing the p
 A ``str`` and its UTF-8 ``bytes`` have the same shard.
 """
 
-import hashlib
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -173,6 +172,8 @@ class Ketama:
                 for i in range(100):
                     yield _kernel.one_at_a_time(b"%s-%d" % (name, i)), shard
             return
+        import hashlib  # it loads OpenSSL, megabytes that nothing else here needs
+
         given = {parse_address(address): weight for address, weight in self.weights.items()}
         weights = [given.get(parse_address(address), 1) for address in addresses]
         total = sum(weights)

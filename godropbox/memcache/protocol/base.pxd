@@ -1,5 +1,7 @@
 # What the compiler is told about protocol.py.
 
+cimport cython
+
 from .exchange cimport Probe
 
 
@@ -12,3 +14,8 @@ cdef class Protocol:
     cdef readonly Probe probe
     cdef Probe _admin_probe
     cdef dict _probes
+    cdef object __weakref__, _lock
+    cdef unsigned int _opaque
+
+    @cython.locals(first=cython.uint)
+    cdef unsigned int _reserve(self, unsigned int count) noexcept

@@ -6,11 +6,14 @@ its own in a batch, whose other keys go through. Compiled as it stands (``protoc
 """
 
 import os
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..._forks import begin_again_in_child
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError, InvalidTypeError, NotSupportedError, UsageError
+from ..keys import by_key
 from ..responses import MutateResponse, failed_get, failed_mutate
 from ..types import Capabilities, Int, Item, Key, ResponseStatus, Text, WireKey
 from .exchange import (
@@ -27,7 +30,10 @@ from .exchange import (
 )
 
 if TYPE_CHECKING:
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
     from _typeshed import ReadableBuffer
+else:
+    from ..._kernels import _uncompiled as cython
 
 __all__ = ["Protocol", "Request", "expiry", "ranged"]
 
@@ -61,7 +67,10 @@ class Protocol:
     """
 
     __slots__ = (
+        "__weakref__",
         "_admin_probe",
+        "_lock",
+        "_opaque",
         "_probes",
         "capabilities",
         "encodes",
@@ -87,6 +96,23 @@ class Protocol:
         self.probe: Probe | None = None
         self._admin_probe: Probe | None = None
         self._probes: dict[int, Probe] = {}
+        self._opaque = 0  # of the next request, where requests have one
+        self._forked()
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        self._lock = threading.RLock()
+
+    def _reserve(self, count: Any) -> int:
+        """Return the first of `count` opaques in a row that no other request has yet.
+
+        Before the request is made: the threads that share this have opaques of their own, and so
+        has a request that a key's or an item's own code makes meanwhile.
+        """
+        with cython.critical_section(self):
+            first = self._opaque
+            self._opaque = (first + count) & 0xFFFFFFFF
+        return first
 
     # What a subclass provides: a request, and the reader of its reply. Each raises a ``TypeError``
     # or a ``ValueError`` for a key or an item that may not be sent.
@@ -173,12 +199,16 @@ class Protocol:
     def get_multi(self, keys: Iterable[Key]) -> GetManyExchange:
         """Get many items; a key given twice is asked for once."""
         given = list(keys)
-        if self.encodes or wire_request.has_repeats(given):
-            return self._get_sorted_out(dict.fromkeys(given))
+        try:
+            is_plain = not self.encodes and not wire_request.has_repeats(given)
+        except TypeError:  # of a key that cannot be hashed, which is named here
+            is_plain = False
+        if not is_plain:
+            return self._get_sorted_out(by_key(given))
         try:
             request, reply = self._gets(given, self.prefix, True)
         except (TypeError, ValueError):
-            return self._get_sorted_out(dict.fromkeys(given))
+            return self._get_sorted_out(by_key(given))
         found = wire_request.roomy_dict(len(given))
         return GetManyExchange(request, reply, found, given, self.prefix, None, self.probe)
 

@@ -6,18 +6,13 @@ gets is quiet: the server replies only to hits and to the final NOOP. Compiled a
 """
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError
 from ..types import Capabilities, Int, Key
 from .base import Protocol, Request
 from .exchange import BINARY, Exchange, MutateExchange
-
-if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # its compiler alone reads this
-else:
-    from .. import _uncompiled as cython
 
 __all__ = ["BinaryProtocol"]
 
@@ -68,23 +63,11 @@ def _reply(opcodes: int, count: int, first: int, options: int = 0) -> wire.Reply
 class BinaryProtocol(Protocol):
     """Factory of exchanges in the binary protocol."""
 
-    __slots__ = ("_opaque",)
+    __slots__ = ()
 
     def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
-        self._opaque = 0
         self.probe = self._admin_probe = self._probe_of(BINARY)
-
-    def _reserve(self, count: Any) -> int:
-        """Return the first of `count` opaques in a row that no other request has yet.
-
-        Before the request is made: the threads that share this have opaques of their own, and so
-        has a request that a key's or an item's own code makes meanwhile.
-        """
-        with cython.critical_section(self):
-            first = self._opaque
-            self._opaque = (first + count) & 0xFFFFFFFF
-        return first
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
         if not many:

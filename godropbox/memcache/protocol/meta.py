@@ -7,11 +7,11 @@ Operations on the whole server use ASCII commands. Compiled as it stands.
 
 from binascii import b2a_base64
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError, InvalidTypeError
-from ..types import Capabilities, Int, Item, Key, WireKey
+from ..types import Capabilities, Item, Key
 from .ascii import AsciiProtocol
 from .base import _NAME, Protocol, Request, expiry, ranged
 from .exchange import (
@@ -23,11 +23,6 @@ from .exchange import (
     Probe,
     as_caller_error,
 )
-
-if TYPE_CHECKING:
-    import cython  # type: ignore[import-untyped]  # its compiler alone reads this
-else:
-    from .. import _uncompiled as cython
 
 __all__ = ["MetaProtocol"]
 
@@ -56,10 +51,9 @@ class MetaProtocol(AsciiProtocol):
     base64 and stored decoded.
     """
 
-    __slots__ = ("_opaque",)
+    __slots__ = ()
 
-    def __init__(self, prefix: Key = b"", shard_id: Int = 0, binary_keys: bool = False) -> None:
-        self._opaque = 0
+    def __init__(self, prefix: Key = b"", shard_id: int = 0, binary_keys: bool = False) -> None:
         Protocol.__init__(self, _capabilities(binary_keys), b"", shard_id, binary_keys)
         if binary_keys:
             self.prefix = prefix.encode() if isinstance(prefix, str) else prefix
@@ -75,18 +69,7 @@ class MetaProtocol(AsciiProtocol):
             return AsciiProtocol._probe_key(self)
         return b2a_base64(self.prefix[: 186 - len(_NAME)] + _NAME, newline=False), b" b"
 
-    def _reserve(self, count: Any) -> int:
-        """Return the first of `count` opaques in a row that no other request has yet.
-
-        Before the request is made: the threads that share this have opaques of their own, and so
-        has a request that a key's or an item's own code makes meanwhile.
-        """
-        with cython.critical_section(self):
-            first = self._opaque
-            self._opaque = (first + count) & 0xFFFFFFFF
-        return first
-
-    def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
+    def _wire_key(self, key: Key, prefix: bytes) -> bytes:
         if not self.encodes or isinstance(key, _Encoded):
             return AsciiProtocol._wire_key(self, key, b"" if self.encodes else prefix)
         if not isinstance(key, (str, bytes)):
@@ -153,9 +136,9 @@ class MetaProtocol(AsciiProtocol):
         key: Key,
         *,
         value: bool = True,
-        expire: Int | None = None,
-        lease: Int | None = None,
-        recache: Int | None = None,
+        expire: int | None = None,
+        lease: int | None = None,
+        recache: int | None = None,
         details: bool = False,
     ) -> MetaGetExchange:
         """Get one item and its metadata.
@@ -184,7 +167,7 @@ class MetaProtocol(AsciiProtocol):
         return MetaGetExchange(request, reply, key, named, b"", self.probe)
 
     def meta_set(
-        self, item: Item, *, invalidate: bool = False, new_cas: Int | None = None
+        self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
     ) -> MutateExchange:
         """Store an item as ``set`` does.
 
@@ -203,7 +186,7 @@ class MetaProtocol(AsciiProtocol):
         return MutateExchange(request, reply, item.key, probe)
 
     def meta_delete(
-        self, key: Key, *, cas: Int = 0, stale: bool = False, expire: Int | None = None
+        self, key: Key, *, cas: int = 0, stale: bool = False, expire: int | None = None
     ) -> MutateExchange:
         """Delete an item; if `cas` is not 0, only if it is the item's CAS token.
 

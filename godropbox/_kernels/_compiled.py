@@ -1,0 +1,59 @@
+"""What is compiled: the one list, for the chooser and for setup.py, which runs this file alone."""
+
+__all__ = ["KERNELS", "LIBRARY", "MODULES"]
+
+# The one library that holds them all. The module of its own name is Cython's code that they share.
+LIBRARY = "godropbox._native"
+
+# Stems of pairs in this folder: ``hash2_c.pyx`` is compiled, ``hash2_py.py`` is its pure twin.
+KERNELS = (
+    "batch",
+    "hash2",
+    "murmur3",
+    "placement",
+    "sqltext",
+    "stack",
+    "transport",
+    "wire",
+    "wire_request",
+)
+
+# Modules in Cython's pure-Python mode: compiled as they stand, importable uncompiled.
+MODULES = (
+    "godropbox.caching.flight",
+    "godropbox.caching.fresh",
+    "godropbox.caching.layers",
+    "godropbox.caching.local",
+    "godropbox.database.sqlbuilder._base",
+    "godropbox.database.sqlbuilder._clauses",
+    "godropbox.database.sqlbuilder._columns",
+    "godropbox.database.sqlbuilder._groups",
+    "godropbox.database.sqlbuilder._nodes",
+    "godropbox.database.sqlbuilder._prepared",
+    "godropbox.database.sqlbuilder._render",
+    "godropbox.database.sqlbuilder._selects",
+    "godropbox.database.sqlbuilder._session",
+    "godropbox.database.sqlbuilder._statement",
+    "godropbox.database.sqlbuilder._tables",
+    "godropbox.database.sqlbuilder._terms",
+    "godropbox.database.sqlbuilder._unions",
+    "godropbox.database.sqlbuilder._writes",
+    "godropbox.memcache.client",
+    "godropbox.memcache.codec",
+    "godropbox.memcache.connection",
+    "godropbox.memcache.fleet.shards",
+    "godropbox.memcache.operations",
+    "godropbox.memcache.protocol.ascii",
+    "godropbox.memcache.protocol.base",
+    "godropbox.memcache.protocol.binary",
+    "godropbox.memcache.protocol.exchange",
+    "godropbox.memcache.protocol.meta",
+    "godropbox.memcache.protocol.talk",
+    "godropbox.memcache.raw",
+    "godropbox.memcache.responses",
+    "godropbox.memcache.sharded_client",
+    "godropbox.memcache.steps",
+    "godropbox.memcache.sync",
+    "godropbox.resource_pool._ledger",
+    "godropbox.resource_pool._simple",
+)
