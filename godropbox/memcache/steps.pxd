@@ -4,7 +4,7 @@ cimport cython
 
 from .fleet.shards cimport Fleet, Shard
 from .protocol.base cimport Protocol
-from .protocol.exchange cimport Exchange
+from .protocol.exchange cimport Exchange, PartExchange
 from .protocol.talk cimport Talk
 
 
@@ -36,6 +36,9 @@ cdef class ShardVisit(Visit):
     cdef readonly list indices, keys
     cdef ManyKeys many
 
+    cdef ShardVisit _set_up(self, ManyKeys many, Shard shard, part)
+    @cython.locals(exchange=PartExchange)
+    cdef _begin(self)
     cdef list _places(self)
 
 
@@ -55,7 +58,10 @@ cdef class ManyKeys:
                    number=Py_ssize_t)
     cdef _aim(self, batch)
     cdef _visit(self, ShardVisit visit)
-    @cython.locals(visit=ShardVisit, is_error=bint)
+    cdef _note(self, list indices, error)
+    @cython.locals(visit=ShardVisit)
+    cdef _check_open(self)
+    @cython.locals(visit=ShardVisit, is_error=bint, cut=list)
     cdef _collect(self)
     cdef _error_of(self, key, error)
     cdef list _exchanges(self, list keys, list indices, bint whole)

@@ -80,7 +80,6 @@ __all__ = [
 _OK = ResponseStatus.OK
 _FAULTY = ResponseStatus.INVALID_ARGUMENTS
 _CALLERS = (ResponseStatus.INVALID_ARGUMENTS, ResponseStatus.NOT_SUPPORTED)
-_NO_TOKENS = (Item("", b""),)
 _ROUNDS = 3  # how many changes of the fleet one operation follows
 
 # What stands for an exchange that was not carried: its kind, as skipped, as failed.
@@ -293,19 +292,22 @@ class ShardVisit(Visit):
 
     __slots__ = ("indices", "keys", "many", "part")
 
-    def __init__(self, many: Any, shard: Any, part: Any) -> None:
+    def _set_up(self, many: Any, shard: Any, part: Any) -> Any:
+        """Be new: an ``__init__`` would take a third of the time of a get of one key."""
         self.many = many
         self.shard = shard
         self.part = part
-        self.keys: list[Any] = []
-        self.indices: list[int] = []
+        self.keys: Any = None
+        self.indices: Any = None
         self.handle = None
         self._start(None, None)
+        return self
 
     def _begin(self) -> None:
         whole = self.peer.interleaves
         if self.part is not None and (whole or self.many._gets):
-            self.exchanges = [PartExchange(self.part, self.many._probe(self.part))]
+            exchange = PartExchange.__new__(PartExchange)
+            self.exchanges = [exchange._set_up(self.part, self.many._probe(self.part))]
         else:
             self.exchanges = self.many._exchanges(self.keys, self._places(), whole)
 
@@ -328,7 +330,8 @@ def divided(keys: list[Any], numbers: list[Any], shards: int, many: Any) -> list
             number += shards + 2
         visit = visits[number]
         if visit is None:
-            visit = visits[number] = ShardVisit(many, None, None)
+            visit = visits[number] = ShardVisit.__new__(ShardVisit)._set_up(many, None, None)
+            visit.keys, visit.indices = [], []
         visit.keys.append(keys[at])
         visit.indices.append(at)
         at += 1  # noqa: SIM113  # in C an int, which enumerate's is not
@@ -357,8 +360,6 @@ class ManyKeys:
     def _start(
         self, manager: ShardManager, protocol: Protocol, keys: Any, sentinel: bool, rounds: int
     ) -> None:
-        if rounds == _ROUNDS:
-            require_open(manager)
         self._manager = manager
         self._protocol = protocol
         self._keys = keys
@@ -367,8 +368,8 @@ class ManyKeys:
         self._gets = False
         self._fleet: Fleet = manager.fleet()
         self._after: Any = None
-        self._failed: list[Any] = []  # indices, and the error they have, None where skipped
-        self._moved: list[int] = []  # the indices of keys whose server left the fleet meanwhile
+        self._failed: Any = None  # indices, and the error they have, None where skipped
+        self._moved: Any = None  # the indices of keys whose server left the fleet meanwhile
         self.visits: list[Any] = []
 
     def _where(self) -> tuple[Any, int, bytes]:
@@ -381,7 +382,8 @@ class ManyKeys:
         self._batch = batch
         if batch is not None:
             for part in batch.parts():
-                self._visit(ShardVisit(self, shards[part.shard], part))
+                visit = ShardVisit.__new__(ShardVisit)
+                self._visit(visit._set_up(self, shards[part.shard], part))
             return
         # A placement may be anybody's: it gets a list of its own, and so does this of its answer.
         numbers = list(self._fleet.of_many(self._keys.copy()))
@@ -398,18 +400,33 @@ class ManyKeys:
             self._put(nowhere)
         if unmapped is not None:
             for key, index in zip(unmapped.keys, unmapped.indices, strict=True):
-                self._failed.append(([index], _unmapped(key)))
+                self._note([index], _unmapped(key))
 
     def _visit(self, visit: ShardVisit) -> None:
         if takes(visit.shard, self._sentinel):
             self.visits.append(visit)
         else:
-            self._failed.append((visit._places(), None))
+            self._note(visit._places(), None)
+
+    def _note(self, indices: list[int], error: Any) -> None:
+        """Note that the keys at these indices failed, or were skipped."""
+        if self._failed is None:
+            self._failed = []
+        self._failed.append((indices, error))
+
+    def _check_open(self) -> None:
+        """Raise ``ClientClosedError`` if the client was closed before a connection was borrowed."""
+        for visit in self.visits:
+            if visit.peer is not None:
+                return
+        require_open(self._manager)
 
     def take(self) -> bool:
         """Take what came of the visits; return whether there are more."""
         after = self._after
         if after is None:
+            if self._rounds == _ROUNDS:
+                self._check_open()
             self._collect()
             if self._moved:
                 after = self._after = self._again([self._keys[index] for index in self._moved])
@@ -425,7 +442,7 @@ class ManyKeys:
         return False
 
     def _collect(self) -> None:
-        cut: list[Any] = []  # visits with answers of their own
+        cut: Any = None  # visits with answers of their own
         for visit in self.visits:
             outcome = visit.outcome
             is_error = isinstance(outcome, Exception)
@@ -434,22 +451,22 @@ class ManyKeys:
                     self._batch.condemn(visit.part)
                 indices = visit._places()
                 if not is_error:
-                    self._failed.append((indices, server_error(*outcome[0])))
+                    self._note(indices, server_error(*outcome[0]))
                 elif (
                     isinstance(outcome, LameDuckError)
                     and self._rounds > 1
                     and self._manager.fleet() is not self._fleet
                 ):
-                    self._moved += indices
+                    self._moved = [*(self._moved or ()), *indices]
                 else:
-                    self._failed.append((indices, outcome))
+                    self._note(indices, outcome)
             elif visit.part is None or outcome[0] is not None:
-                cut.append(visit)
+                cut = [*(cut or ()), visit]
         if self._batch is not None:
-            self._take_batch(bool(cut))
-        for visit in cut:
+            self._take_batch(cut is not None)
+        for visit in cut or ():
             self._put(visit)
-        for indices, error in self._failed:
+        for indices, error in self._failed or ():
             for index in indices:
                 self._fail(index, self._keys[index], error)
 
@@ -689,7 +706,6 @@ class Values(Mutations):
         expire: Any,
     ) -> None:
         self._start(manager, protocol, keys, False, _ROUNDS)
-        self._make = protocol.set_multi
         self._things = None
         self._values = values
         self._flags = flags
@@ -709,7 +725,11 @@ class Values(Mutations):
         ]
 
     def _probe(self, part: Any) -> Any:
-        return self._protocol._store_probe("set", _NO_TOKENS)
+        return self._protocol.set_probe
+
+    def _exchanges(self, keys: list[Any], indices: list[int], whole: bool) -> list[Exchange]:
+        self._make = self._protocol.set_multi
+        return Mutations._exchanges(self, keys, indices, whole)
 
     def _take_batch(self, is_partial: bool) -> None:
         if is_partial or self._moved or self._failed or not self._batch.is_all_stored():

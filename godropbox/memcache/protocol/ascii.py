@@ -67,6 +67,7 @@ class AsciiProtocol(Protocol):
         self.is_text = True
         # Probes by operation, for items without a CAS token.
         self._plain_probes = {verb: self._probe_of(kinds) for verb, kinds in _KINDS.items()}
+        self.set_probe = self._plain_probes["set"]
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
         if not keys:

@@ -11,7 +11,7 @@ cdef class Protocol:
     cdef public bint is_text
     cdef readonly bytes prefix
     cdef readonly object shard_id
-    cdef readonly Probe probe
+    cdef readonly Probe probe, set_probe
     cdef Probe _admin_probe
     cdef dict _probes
     cdef object __weakref__, _lock

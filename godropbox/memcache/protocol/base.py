@@ -77,6 +77,7 @@ class Protocol:
         "is_text",
         "prefix",
         "probe",
+        "set_probe",
         "shard_id",
     )
 
@@ -94,6 +95,7 @@ class Protocol:
         self.shard_id = shard_id
         # What every command with a key needs, and what those need that have none.
         self.probe: Probe | None = None
+        self.set_probe: Probe | None = None  # what ASCII's set of a value with no token needs
         self._admin_probe: Probe | None = None
         self._probes: dict[int, Probe] = {}
         self._opaque = 0  # of the next request, where requests have one

@@ -44,6 +44,8 @@ cdef class MutateManyExchange(Exchange):
 cdef class PartExchange(Exchange):
     cdef public object part
 
+    cdef PartExchange _set_up(self, part, Probe probe)
+
 
 cdef class CountExchange(Exchange):
     cdef public object key
