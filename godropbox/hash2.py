@@ -6,7 +6,6 @@ there is no ring to store or to agree on. ``_kernels.hash2`` has the hot paths; 
 types and the argument checks.
 """
 
-import hashlib
 import sys
 import threading
 from array import array
@@ -245,6 +244,8 @@ def md5_checksum(data: "ReadableBuffer") -> bytes:
 
     It works where FIPS forbids MD5 for security. Raise ``TypeError`` if `data` is not bytes-like.
     """
+    import hashlib  # it loads OpenSSL, megabytes that nothing else here needs
+
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 

@@ -7,7 +7,6 @@ exceptions. Compiled as it stands (``client.pxd``).
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from .._kernels._args import shown
@@ -198,6 +197,8 @@ class Client:
             return key
         if len(raw) <= self._room and not raw.startswith(_HASHED):
             return key
+        from hashlib import sha256  # it loads OpenSSL
+
         return _HASHED + sha256(raw).hexdigest().encode()
 
     def _all_named(self, keys: list[Any]) -> list[Any]:

@@ -96,8 +96,8 @@ class ShardedClient(Operations):
         return self._carried(key, exchange, False)
 
     def _carried(self, key: Any, exchange: Exchange, sentinel: bool) -> Any:
-        step = OneKey(self._manager, key, exchange, sentinel)
-        goes_on = step.aim()
+        step = OneKey.__new__(OneKey)
+        goes_on = step._set_up(self._manager, key, exchange, sentinel)
         while goes_on:
             run(self._manager, [step], self._timeout)
             goes_on = step.take()

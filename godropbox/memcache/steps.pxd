@@ -26,6 +26,7 @@ cdef class OneKey(Visit):
     cdef bint _sentinel
     cdef int _rounds
 
+    cdef bint _set_up(self, manager, key, Exchange exchange, bint sentinel) except -1
     @cython.locals(number=Py_ssize_t, shard=Shard)
     cpdef bint aim(self) except -1
     cpdef bint take(self) except -1
@@ -92,4 +93,4 @@ cdef class Values(Mutations):
 
 
 @cython.locals(at=Py_ssize_t, number=Py_ssize_t, visit=ShardVisit)
-cpdef list divided(list keys, list numbers, Py_ssize_t shards, many)
+cpdef list divided(list keys, list numbers, Py_ssize_t shards, ManyKeys many)

@@ -26,6 +26,7 @@ cdef class Talk:
     cdef bint _has_begun, _is_out_of_step
 
     cpdef advance(self, failure)
+    cdef _prepare(self, list exchanges)
     cdef _start(self, Peer peer, list exchanges)
     cdef _begin(self)
     cdef _next(self, failure)

@@ -153,11 +153,17 @@ class Talk:
     def __init__(self, peer: Any, exchanges: list[Exchange]) -> None:
         self._start(peer, exchanges)
 
+    def _prepare(self, exchanges: Any) -> None:
+        """Wait for a connection."""
+        self.peer: Any = None
+        self.exchanges: Any = exchanges
+        self.outcome: Any = None
+
     def _start(self, peer: Any, exchanges: Any) -> None:
-        """Start over, on another connection."""
+        """Start, or start over on another connection."""
         self.peer = peer
         self.exchanges = exchanges
-        self.outcome: Any = []
+        self.outcome = []
         self._at = 0
         self._exchange: Exchange | None = None
         self._has_begun = False
