@@ -28,6 +28,7 @@ SHARED = r"godropbox\._kernels\._\w+"
 BASE = r"godropbox\._kernels(\._(args|guarded|identity|uncompiled))?|godropbox\.errors"
 ADDRESS = r"godropbox\._address"
 DIAL = r"godropbox\._dial"
+CHANNELS = r"godropbox\._kernels\._channels"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
 FORKS = r"godropbox\._forks|godropbox\._calls"
@@ -36,14 +37,11 @@ NET = r"godropbox\.net2(\.\w+)*"
 HASHES = r"godropbox\.hash2|godropbox\.murmur3"
 
 # memcache, from below.
-GROUND = r"godropbox\.memcache\.(types|errors|responses|address)"
+GROUND = r"godropbox\.memcache\.(types|errors|responses|address|keys)"
 PROTOCOL = r"godropbox\.memcache\.protocol(\.\w+)*"
 FLEET = r"godropbox\.memcache\.fleet(\.\w+)*"
-POLICY = r"godropbox\.memcache\.(operations|steps|_answers)"
-SYNC = (
-    r"godropbox\.memcache\.(sync|dial|connection|raw|clients|sharded_client|managers"
-    r"|scatter|_errands|_multi|_quick)"
-)
+POLICY = r"godropbox\.memcache\.(operations|steps)"
+SYNC = r"godropbox\.memcache\.(sync|dial|connection|raw|sharded_client|managers)"
 AIO = r"godropbox\.memcache\.aio(\.\w+)*"
 CLIENT = (
     r"godropbox\.memcache(\.(client|leases|options|batches|codec|serializers|compressors|hooks"
@@ -59,16 +57,17 @@ LAYERS = [
     (r"godropbox\._kernels", rf"godropbox\._kernels\.\w+_(c|py)|{SHARED}"),
     # What compiled modules cimport: the C face of a kernel, under the name of the chooser's.
     (r"godropbox\._kernels\.sqltext", r"godropbox\._kernels\.sqltext_c"),
-    # Those that receive replies know the kernel that reads them, and the batch where keys are.
+    # Kernels stand on each other: a batch on replies and placements, the transport on replies.
+    (r"godropbox\._kernels\.wire_csrc", r"godropbox\._kernels\.placement_c"),
+    (r"godropbox\._kernels\.wire_c", rf"{SHARED}|godropbox\._kernels\.wire_csrc"),
     (
-        r"godropbox\._kernels\.((line|scatter)_c|wire_io)",
-        rf"{SHARED}|godropbox\._kernels\.wire_(c|io)",
+        r"godropbox\._kernels\.(batch_(c|things)|transport_c)",
+        rf"{SHARED}|godropbox\._kernels\.(batch_things|placement_c|wire_(c|csrc))",
     ),
     (
-        r"godropbox\._kernels\.(batch_(c|things)|wire_batch)",
-        rf"{SHARED}|godropbox\._kernels\.(batch_things|placement_c|wire_(batch|c|io))",
+        r"godropbox\._kernels\.(batch|transport)_py",
+        rf"{SHARED}|godropbox\._kernels\.wire(_request)?_py",
     ),
-    (r"godropbox\._kernels\.(line|scatter)_py", rf"{SHARED}|godropbox\._kernels\.wire_py"),
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._(args|guarded))?"),
     (r"godropbox\.database", r"(?!)"),
@@ -84,7 +83,7 @@ LAYERS = [
     (PROTOCOL, rf"{BELOW_MEMCACHE}|{GROUND}|{PROTOCOL}"),
     (FLEET, rf"{BELOW_MEMCACHE}|{HASHES}|{GROUND}|{PROTOCOL}|{FLEET}"),
     (POLICY, rf"{BELOW_MEMCACHE}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}"),
-    (SYNC, rf"{BELOW_MEMCACHE}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{SYNC}"),
+    (SYNC, rf"{BELOW_MEMCACHE}|{CHANNELS}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{SYNC}"),
     (AIO, rf"{BELOW_MEMCACHE}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{AIO}"),
     (CLIENT, rf"{BELOW_MEMCACHE}|godropbox\.memcache(\.\w+)*"),
     (r"godropbox\.caching(\.\w+)*", r"godropbox(?!\.__main__).*"),
@@ -93,9 +92,9 @@ LAYERS = [
 # What does I/O: these of the standard library, and the kernels that send and receive.
 IO = re.compile(
     r"asyncio|selectors|select|_?socket|socketserver|_?ssl|urllib|http"
-    r"|godropbox\._kernels\.(line|scatter)"
+    r"|godropbox\._kernels\.(transport|_channels)"
 )
-BLOCKING = rf"{DIAL}|{NET}|godropbox\.memcache\.(sync|dial|connection|scatter)"
+BLOCKING = rf"{CHANNELS}|{DIAL}|{NET}|godropbox\.memcache\.(sync|dial|connection)"
 
 # The modules that reach no I/O, through whatever they import.
 NO_IO = re.compile(
@@ -243,7 +242,7 @@ def test_no_circles(tree: dict[str, list[Import]]) -> None:
         ("godropbox.memcache.types", "from .protocol.base import Protocol"),
         ("godropbox.memcache.address", "from .fleet.options import ShardOptions"),
         ("godropbox.memcache.raw", "import socket"),
-        ("godropbox.memcache.raw", "from .._kernels import line"),
+        ("godropbox.memcache.raw", "from .._kernels import transport"),
         ("godropbox.memcache.raw", "from .._kernels.wire_c import parse"),
         ("godropbox.hash2", "from ._kernels.hash2_py import consistent_hash"),
         ("godropbox.hash2", "from ._kernels import _load"),
@@ -385,8 +384,8 @@ SOCKETS = {"net2.py": "import socket\n", "memcache/connection.py": "def f():\n  
         ),
         ({"hash2.py": "import _socket"}, ["godropbox.hash2 -> _socket"]),
         (
-            {"_kernels/__init__.py": "", "hash2.py": "from ._kernels import line"},
-            ["godropbox.hash2 -> godropbox._kernels.line"],
+            {"_kernels/__init__.py": "", "hash2.py": "from ._kernels import transport"},
+            ["godropbox.hash2 -> godropbox._kernels.transport"],
         ),
         ({"memcache/steps.py": "if TYPE_CHECKING:\n    from ..net2 import dial"}, []),
         ({"memcache/steps.py": "from .types import Key", "memcache/types.py": "import enum"}, []),
@@ -424,7 +423,7 @@ def test_a_named_twin_is_found() -> None:
 
 
 HEADERS = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)', re.M)
-# wire_io is where a whole exchange is done over a socket; the other kernels do no I/O.
+# wire_poll carries exchanges over sockets; the other kernels do no I/O.
 POSIX = re.compile(r"(errno|poll|time|sys/socket|sys/time|sys/uio)\.h")
 C_LIBRARY = re.compile(r"(stddef|stdint|stdbool|limits|math|string|immintrin|intrin|arm_neon)\.h")
 CALLS = re.compile(r"\b(malloc|calloc|realloc|free|printf|fprintf|puts|exit|abort)\s*\(")
@@ -434,7 +433,7 @@ def c_violations(text: str, headers: set[str], name: str = "") -> list[str]:
     """Return what a file of csrc includes or calls that a kernel may not."""
 
     def may_include(system: str) -> bool:
-        posix = name in ("wire_io.c", "wire_many.c") and POSIX.fullmatch(system)
+        posix = name == "wire_poll.c" and POSIX.fullmatch(system)
         return bool(posix or C_LIBRARY.fullmatch(system))
 
     found = [
