@@ -148,6 +148,8 @@ def carry(lines: "Sequence[_Line]", talks: "Sequence[Talk]", seconds: float | No
     With `seconds` None, a line that is carried alone takes its own limit, and several take none. A
     line that is carried alone is first seen to be fit.
     """
+    if len(lines) != len(talks):
+        raise ValueError(f"talks must be {len(lines)}, one a line, got {len(talks)}")
     if len(lines) == 1 and seconds is None:
         seconds = lines[0].seconds
     deadline = None if seconds is None else monotonic() + seconds
@@ -191,6 +193,8 @@ def _size(part: "ReadableBuffer") -> int:
 
 
 def _block(channel: Any, exchange: Exchange, deadline: float | None) -> None:
+    if deadline is None:
+        channel.settimeout(None)  # an earlier exchange may have left a limit
     for part in exchange.request:
         view = memoryview(part).cast("B")
         for start in range(0, len(view), _SLICE):
@@ -241,7 +245,7 @@ def _poll(turns: "list[_Turn]", deadline: float | None) -> None:
                 # What was received by the deadline is taken: the last look does not wait.
                 if is_late:
                     for key in list(selector.get_map().values()):
-                        key.data.end(TimeoutError("the deadline passed"))
+                        key.data.give_up()
                     break
                 is_late = left == 0.0
                 for key, _ in selector.select(left):
@@ -298,6 +302,11 @@ class _Turn:
         self.exchange = self.talk.advance(failure)
         self.start()
 
+    def give_up(self) -> None:
+        """End this exchange, and all that follow it, as late."""
+        while self.exchange is not None:
+            self.end(TimeoutError("the deadline passed"))
+
     def _send(self) -> int:
         """Send what the channel takes; return the events to wait for, 0 when all is sent."""
         while self._left:
@@ -319,7 +328,7 @@ class _Turn:
 
     def _receive(self, reply: Reply) -> int:
         """Receive what is there; return the events to wait for, 0 when all was received."""
-        while self._has_sent and not (reply.done and not self._left):
+        while (self._has_sent or not self._left) and not (reply.done and not self._left):
             try:
                 size = self.channel.recv_into(self._buffer)
             except OSError as error:

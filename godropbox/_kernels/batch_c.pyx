@@ -46,6 +46,7 @@ cdef extern from "Python.h":
 cdef enum:
     SHARED = 1 << 16  # bytes of the buffer that replies share
     MOST_KEYS = 1 << 30
+    MOST_SHARDS = 0xFFFF
     RECORDS = 32  # answers that are parsed before they are matched
     MOST_KEPT = 1 << 20  # the most memory that is kept for the next batch
 
@@ -78,7 +79,9 @@ cdef class Part(Reply):
     def __init__(self):
         raise TypeError("a Part is made by a Batch")
 
-    cdef gdbx_wire_server *server(self) noexcept:
+    cdef gdbx_wire_server *server(self) except NULL:
+        if self.batch is None:
+            raise TypeError("a Part is made by a Batch")
         return &self.batch.batch.servers[self.at]
 
     @property
@@ -116,9 +119,15 @@ cdef class Part(Reply):
 
     # Filling in place
 
+    cdef int check_idle(self) except -1:
+        Reply.check_idle(self)
+        if self.data == NULL and self.size:
+            raise RuntimeError("the part was carried before")
+        return 0
+
     cdef int lend(self, gdbx_wire_io *io) except -1:
-        io.reader = &self.reader
-        io.take, io.taker = self.batch.take, self.server()
+        io.taker = self.server()
+        io.reader, io.take = &self.reader, self.batch.take
         io.records, io.record_capacity, io.record_count = self.batch.room.records, RECORDS, 0
         if self.data == NULL:
             io.data, io.capacity, io.size = self.batch.room.scratch, SHARED, 0
@@ -136,9 +145,10 @@ cdef class Part(Reply):
         return self.fault is not None
 
     cdef int extend(self, gdbx_wire_io *io, bint of_records) except -1:
-        if not of_records:  # of those there is room again
-            self.park(io)
-            self.grow_data(0)
+        if of_records:
+            return 0  # those that were matched left their room
+        self.park(io)
+        self.grow_data(0)
         return self.lend(io)
 
     cdef int park(self, gdbx_wire_io *io) except -1:
@@ -179,6 +189,7 @@ cdef class Batch:
     cdef uint32_t kind, options
     cdef dict refusals
     cdef bytes statuses
+    cdef bint is_parted
 
     def __init__(self):
         raise TypeError("a Batch is made by batch_of_keys() and its like")
@@ -244,6 +255,9 @@ cdef class Batch:
         cdef Part part
         cdef list parts = []
         cdef size_t i
+        if self.is_parted:  # two parts of one shard would take the same answers
+            raise RuntimeError("the parts of the batch were made before")
+        self.is_parted = True
         for i in range(self.batch.used):
             part = Part.__new__(Part, self.kind, 1, self.words, 0, self.options)
             part.batch, part.at = self, i
@@ -416,6 +430,8 @@ cdef Batch loaded(list things, bytes prefix, size_t num_shards):
     cdef Batch made
     if not 0 < len(things) < MOST_KEYS:
         return None
+    if num_shards > MOST_SHARDS:
+        raise ValueError(f"num_shards must be in [0, {<int> MOST_SHARDS}], got {num_shards}")
     made = Batch.__new__(Batch)
     made.load(things, prefix, num_shards)
     return made

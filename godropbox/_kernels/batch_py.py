@@ -1,6 +1,7 @@
 """Batches in the ASCII protocol in pure Python: the twin of ``batch_c``."""
 
 from array import array
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._identity import refuse_copies
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"]
 
 _MOST_VERB = 8
+_MOST_SHARDS = 0xFFFF
 _LEAST_EXPIRY = -(1 << 31)
 
 
@@ -35,7 +37,8 @@ class Part(Reply):
         self.refusal: tuple[int, bytes] | None = None
         self._batch = batch
         self._matched = 0  # rows
-        self._places: dict[bytes, list[int]] = {}  # the indices of a name, the first last
+        self._unanswered: dict[bytes, list[int]] = {}  # the indices of a name
+        self._next = 0  # the least index that may be answered next, while answers come in order
 
     def _add_index(self, index: int) -> None:
         self.indices.append(index)
@@ -63,17 +66,24 @@ class Part(Reply):
 
     def _match_gets(self, rows: list[Row]) -> None:
         batch = self._batch
-        if not self._places:
-            for index in reversed(self.indices):
-                self._places.setdefault(wire_name(batch.keys[index], batch.prefix), []).append(index)
+        if not self._unanswered:
+            for index in self.indices:
+                name = wire_name(batch.keys[index], batch.prefix)
+                self._unanswered.setdefault(name, []).append(index)
         for row in rows:
             if row.marks & FAILED:
                 self.refusal = row.status, row.value
                 return
-            places = self._places.get(row.key)
-            if not places:
+            indices = self._unanswered.get(row.key)
+            if not indices:
                 raise unasked(row)
-            index = places.pop()
+            # A key given twice is answered in order, or from the last on once the order is lost.
+            at = bisect_left(indices, self._next)
+            if at == len(indices):
+                self._next = len(batch.keys)
+                at -= 1
+            index = indices.pop(at)
+            self._next = max(self._next, index + 1)
             batch.found[index], batch.flags[index] = row.value, row.flags
             batch.cas[index] = row.cas
 
@@ -97,6 +107,7 @@ class Batch:
     def __init__(
         self, keys: list[Any], shards: list[int], prefix: bytes, verb: bytes, items: Any, words: int
     ) -> None:
+        self._is_parted = False
         self._shards = shards
         self._words = words
         self.keys = keys
@@ -111,6 +122,9 @@ class Batch:
 
     def parts(self) -> list[Part]:
         """Return the parts, one a shard, in the order of their first keys; to be called once."""
+        if self._is_parted:
+            raise RuntimeError("the parts of the batch were made before")
+        self._is_parted = True
         bare = self._items is None and self._verb == b"get"
         kind, options = (VALUES, BARE if bare else 0) if self._items is None else (LINES, STRICT)
         parts: dict[int, Part] = {}
@@ -171,14 +185,20 @@ def _shards_of(keys: list[Any], placement: Placement, num_shards: int) -> list[i
     return numbers if all(0 <= number < num_shards for number in numbers) else None
 
 
+def _check_shards(num_shards: int) -> None:
+    if num_shards > _MOST_SHARDS:
+        raise ValueError(f"num_shards must be in [0, {_MOST_SHARDS}], got {num_shards}")
+
+
 def _is_number(number: object, least: int, most: int) -> bool:
     return type(number) is int and least <= number <= most
 
 
 def _is_plain_item(item: Any, kind: type) -> bool:
-    if not isinstance(item, kind) or len(item) != 5:  # type: ignore[arg-type]  # a tuple's
+    # A class may say that anything is its instance.
+    if not (isinstance(item, kind) and isinstance(item, tuple) and len(item) == 5):
         return False
-    _, value, flags, cas, expire = item  # type: ignore[misc]
+    _, value, flags, cas, expire = item
     return (
         type(value) is bytes
         and len(value) < LARGE
@@ -204,6 +224,7 @@ def batch_of_keys(
     """
     if not keys:
         return None
+    _check_shards(num_shards)
     is_text = isinstance(keys[0], str)
     for key in keys:
         # In a mixture of str and bytes two keys may be the same on the wire.
@@ -230,7 +251,10 @@ def batch_of_items(
     with cas if it has a token, and answered by one of `words`. None means, besides what it does for
     keys, that a value is not of type bytes, or is large, or a number is out of range.
     """
-    if not items or not issubclass(kind, tuple):
+    if not items:
+        return None
+    _check_shards(num_shards)
+    if not issubclass(kind, tuple):
         return None
     for item in items:
         if not _is_plain_item(item, kind) or not is_plain_key(item[0], prefix):
@@ -260,6 +284,7 @@ def batch_of_values(
     """
     if not keys:
         return None
+    _check_shards(num_shards)
     marks = [0] * len(keys) if flags is None else flags
     if len(values) != len(keys) or len(marks) != len(keys):
         raise ValueError(f"values and flags must be {len(keys)}, one a key")

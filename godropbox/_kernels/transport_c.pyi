@@ -1,8 +1,12 @@
 from ._channels import Channel, Talk
 
 class Line:
-    channel: Channel
-    fd: int
+    @property
+    def channel(self) -> Channel: ...
+    @property
+    def fd(self) -> int: ...
+    @property
+    def seconds(self) -> float | None: ...
     clean: bool
     begun: bool
     def __init__(self, channel: Channel, seconds: float | None) -> None: ...
