@@ -99,8 +99,8 @@ cdef class Part(Reply):
 
     @property
     def request(self):
-        cdef bytes verb = self.batch.verb
         cdef gdbx_wire_server *server = self.server()
+        cdef bytes verb = self.batch.verb
         cdef bint stores = self.batch.stores
         cdef size_t most = (
             gdbx_wire_batch_store_size(server) if stores else gdbx_wire_batch_get_size(server)
@@ -381,7 +381,8 @@ cdef class Batch:
             if one.found != NULL:
                 values[i] = <object> one.found
                 flags.data.as_uints[i] = one.flags
-                (<uint64_t *> cas.data.as_ulonglongs)[i] = one.cas
+                if not self.options & GDBX_WIRE_BARE:  # else nothing was written there
+                    (<uint64_t *> cas.data.as_ulonglongs)[i] = one.cas
         return values, flags, cas
 
     def outcomes(self):

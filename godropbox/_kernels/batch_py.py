@@ -38,7 +38,7 @@ class Part(Reply):
         self._batch = batch
         self._matched = 0  # rows
         self._unanswered: dict[bytes, list[int]] = {}  # the indices of a name
-        self._next = 0  # the least index that may be answered next, while answers come in order
+        self._due = 0  # the least index that may be answered next, while answers come in order
 
     def _add_index(self, index: int) -> None:
         self.indices.append(index)
@@ -78,12 +78,12 @@ class Part(Reply):
             if not indices:
                 raise unasked(row)
             # A key given twice is answered in order, or from the last on once the order is lost.
-            at = bisect_left(indices, self._next)
+            at = bisect_left(indices, self._due)
             if at == len(indices):
-                self._next = len(batch.keys)
+                self._due = len(batch.keys)
                 at -= 1
             index = indices.pop(at)
-            self._next = max(self._next, index + 1)
+            self._due = max(self._due, index + 1)
             batch.found[index], batch.flags[index] = row.value, row.flags
             batch.cas[index] = row.cas
 
@@ -168,7 +168,7 @@ class Batch:
 
     def answers(self) -> tuple[list[bytes | None], "array[int]", "array[int]"]:
         """Return a list of values, None for a miss, and arrays of flags and tokens."""
-        return self.found, self.flags, self.cas
+        return self.found[:], self.flags[:], self.cas[:]
 
     def outcomes(self) -> tuple[bytes, dict[int, tuple[int, bytes]]]:
         """Return the status of each store in bytes, and the refusals by index: status and words."""
@@ -195,8 +195,8 @@ def _is_number(number: object, least: int, most: int) -> bool:
 
 
 def _is_plain_item(item: Any, kind: type) -> bool:
-    # A class may say that anything is its instance.
-    if not (isinstance(item, kind) and isinstance(item, tuple) and len(item) == 5):
+    # By its type, as an object may claim to be of another class.
+    if not issubclass(type(item), kind) or len(item) != 5:
         return False
     _, value, flags, cas, expire = item
     return (

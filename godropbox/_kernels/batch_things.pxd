@@ -108,7 +108,7 @@ cdef inline bint take_items(gdbx_wire_batch *batch, list things, type kind) exce
     cdef bint is_fit = issubclass(kind, tuple)
     for i in range(<size_t> len(things) if is_fit else 0):
         item = <object> PyList_GET_ITEM(things, i)
-        # A class may say that anything is its instance.
+        # An object may claim to be of another class.
         if not (isinstance(item, kind) and isinstance(item, tuple) and PyTuple_GET_SIZE(item) == 5):
             return False
         value = <object> PyTuple_GET_ITEM(item, 1)
