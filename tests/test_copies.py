@@ -254,8 +254,8 @@ IDENTITIES: dict[str, Callable[[Maker], Any]] = {
 
 if _kernels.IMPLEMENTATION == "native":  # the compiled kernels' own
     IDENTITIES["Line"] = lambda made: memcache.Connection(made.pair()).line
-    IDENTITIES["Plan"] = lambda made: _kernels.batch.plan(
-        ["k"], memcache.Crc32().bind(["a:1"]), 1, b""
+    IDENTITIES["Batch"] = lambda made: _kernels.batch.batch_of_keys(
+        ["k"], memcache.Crc32().bind(["a:1"]), 1, b"", True
     )
 
 

@@ -431,9 +431,10 @@ cdef bint are_others(list lines) except -1:
 def carry(list lines not None, list talks not None, seconds):
     """See talks through over their lines, all at once, within `seconds`.
 
-    ``talk.advance(None)`` gives the first exchange, which has a `request`, a list of buffers, and a
-    `reply`. When that is over, ``advance`` is called with None or how it failed: a ``TimeoutError``,
-    an ``OSError``, or a ``ValueError`` for a bad reply. It returns the next exchange, or None.
+    ``talk.advance(None)`` returns the first exchange, which has a `request`, a list of buffers, and
+    a `reply`. When that is over, ``advance`` is called with None, or with how it failed: an
+    ``OSError`` (``TimeoutError`` when late), or a ``ValueError`` for a bad reply. It returns the
+    next exchange, or None.
 
     With `seconds` None, a line that is carried alone takes its own limit, and several take none. A
     line that is carried alone is first seen to be fit.

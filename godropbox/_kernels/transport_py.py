@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ._channels import Channel, Talk, carry, is_plain, unfit
+from ._channels import Channel, carry, is_plain, unfit
 from ._identity import refuse_copies
 from ._wire import VALUES
 from .wire_py import Reply
