@@ -72,6 +72,8 @@ cdef void free_room(room *rooms) noexcept:
 cdef class Part(Reply):
     """One shard's part of a batch: its request, and the reply to it."""
 
+    __reduce_ex__ = refuse_copies
+
     cdef Batch batch
     cdef size_t at  # in the batch's servers
     cdef readonly object refusal

@@ -30,19 +30,30 @@ class Placement(Protocol):
 class Part(Reply):
     """One shard's part of a batch: its request, and the reply to it."""
 
+    refusal: tuple[int, bytes] | None = None
+
     def __init__(self, batch: "Batch", shard: int, kind: int, words: int, options: int) -> None:
         super().__init__(kind, 1, words, 0, options)
-        self.shard = shard
-        self.indices: list[int] = []
-        self.refusal: tuple[int, bytes] | None = None
+        self._shard = shard
+        self._indices: list[int] = []
         self._batch = batch
         self._matched = 0  # rows
         self._unanswered: dict[bytes, list[int]] = {}  # the indices of a name
         self._due = 0  # the least index that may be answered next, while answers come in order
 
     def _add_index(self, index: int) -> None:
-        self.indices.append(index)
-        self._count = len(self.indices)
+        self._indices.append(index)
+        self._count = len(self._indices)
+
+    @property
+    def shard(self) -> int:
+        """The number of the shard."""
+        return self._shard
+
+    @property
+    def indices(self) -> list[int]:
+        """The indices of its keys in the batch."""
+        return self._indices[:]
 
     @property
     def request(self) -> "list[ReadableBuffer]":
@@ -67,7 +78,7 @@ class Part(Reply):
     def _match_gets(self, rows: list[Row]) -> None:
         batch = self._batch
         if not self._unanswered:
-            for index in self.indices:
+            for index in self._indices:
                 name = wire_name(batch.keys[index], batch.prefix)
                 self._unanswered.setdefault(name, []).append(index)
         for row in rows:
@@ -89,7 +100,7 @@ class Part(Reply):
 
     def _match_stores(self, rows: list[Row]) -> None:
         for row in rows:
-            index = self.indices[row.place]
+            index = self._indices[row.place]
             if row.marks & FAILED:
                 self._batch.refusals[index] = row.status, row.value
             else:
@@ -138,14 +149,14 @@ class Batch:
     def request(self, part: Part) -> "list[ReadableBuffer]":
         """Return the request for a part."""
         if self._items is None:
-            keys = [self.keys[index] for index in part.indices]
+            keys = [self.keys[index] for index in part._indices]
             return [ascii_keys(self._verb, keys, self.prefix)]
-        items = [self._items(index) for index in part.indices]
+        items = [self._items(index) for index in part._indices]
         return ascii_stores(self._verb, items, self.prefix)
 
     def condemn(self, part: Part) -> None:
         """Take back what was found in the reply of a part: it cannot be trusted."""
-        for index in part.indices:
+        for index in part._indices:
             self.found[index] = None
             self.flags[index] = self.cas[index] = 0
 

@@ -1,6 +1,14 @@
+from typing import Self
+
+from typing_extensions import disjoint_base
+
 from ._channels import Channel, Talk
 
+__all__ = ["Line", "carry", "unfit"]
+
+@disjoint_base
 class Line:
+    def __new__(self, channel: Channel, seconds: float | None) -> Self: ...
     @property
     def channel(self) -> Channel: ...
     @property
@@ -9,7 +17,6 @@ class Line:
     def seconds(self) -> float | None: ...
     clean: bool
     begun: bool
-    def __init__(self, channel: Channel, seconds: float | None) -> None: ...
     def get(
         self, verb: bytes, key: str | bytes, prefix: bytes, seconds: float | None = None
     ) -> tuple[int, bytes | None, int, int]: ...
