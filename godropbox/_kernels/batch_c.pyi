@@ -2,8 +2,6 @@ from array import array
 from collections.abc import Iterable
 from typing import Any, Never, Protocol, final, type_check_only
 
-from typing_extensions import disjoint_base
-
 from .wire_c import Reply
 
 __all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"]
@@ -13,7 +11,6 @@ class Placement(Protocol):
     def of_many(self, keys: Iterable[Any]) -> list[int]: ...
 
 @final
-@disjoint_base
 class Part(Reply):
     def __init__(self, /, *args: Never, **kwargs: Never) -> None: ...
     @property
@@ -26,7 +23,6 @@ class Part(Reply):
     def request(self) -> list[bytes]: ...
 
 @final
-@disjoint_base
 class Batch:
     def __init__(self, /, *args: Never, **kwargs: Never) -> None: ...
     def parts(self) -> list[Part]: ...
