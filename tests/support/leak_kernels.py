@@ -1,7 +1,6 @@
 """What of the kernels is watched for leaks: batches, and exchanges over sockets."""
 
 import atexit
-import functools
 import socket
 from typing import Any
 
@@ -80,7 +79,7 @@ KERNELS = (
     Case("a batch that is fed", lambda: fed(gets(), GOOD[0]), share=0.02),
     Case("a batch that is fed, in another order", lambda: fed(gets(), MIXED[0]), share=0.02),
     Case("a batch that is not carried", lambda: gets().parts(), share=0.1),
-    fails(ValueError, functools.partial(batch.batch_of_keys, ["a"], HALVES, 65536, b"", True)),
+    fails(ValueError, batch.batch_of_keys, ["a"], HALVES, 65536, b"", True),
     fails(ValueError, transport.carry, LINES, [], None),
     Case("unfit", lambda: transport.unfit(LINES), share=0.2),
 )
