@@ -21,6 +21,7 @@ from decimal import Decimal
 
 from support.leak_caching import CACHING
 from support.leak_client import CLIENT
+from support.leak_kernels import KERNELS
 from support.leak_memcache import MEMCACHE, PLACEMENT
 from support.leaking import Case, fails
 
@@ -247,7 +248,7 @@ SQLBUILDER = (
 )
 
 BELOW = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS)
-CASES = (*BELOW, *PLACEMENT, *MEMCACHE, *CLIENT, *CACHING)
+CASES = (*BELOW, *PLACEMENT, *KERNELS, *MEMCACHE, *CLIENT, *CACHING)
 
 
 def resident() -> int:

@@ -8,6 +8,7 @@ socket that gevent has replaced) block, one after the other, in the time that is
 import _socket  # the operating system's own sockets, which gevent cannot replace
 import errno
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +21,7 @@ __all__ = ["Channel", "Reply", "Talk", "carry", "is_plain", "polls", "unfit"]
 
 _SLICE = 65536  # bytes given to the system at a time
 _RECEIVE = 65536
+_MOST_SECONDS = 1e9  # a longer wait has no end
 _SMALL = 8192  # bytes of a request that fit into the buffers of any socket
 _READ, _WRITE = 1, 2  # the events of ``selectors``
 
@@ -141,16 +143,19 @@ def unfit(lines: "Sequence[_Line]") -> list[int]:
 def carry(lines: "Sequence[_Line]", talks: "Sequence[Talk]", seconds: float | None) -> None:
     """See talks through over their lines, all at once, within `seconds`.
 
-    ``talk.advance(None)`` gives the first exchange, which has a `request`, a list of buffers, and a
-    `reply`. When that is over, ``advance`` is called with None or how it failed: a ``TimeoutError``,
-    an ``OSError``, or a ``ValueError`` for a bad reply. It returns the next exchange, or None.
+    ``talk.advance(None)`` returns the first exchange, which has a `request`, a list of buffers, and
+    a `reply`. When that is over, ``advance`` is called with None, or with how it failed: an
+    ``OSError`` (``TimeoutError`` when late), or a ``ValueError`` for a bad reply. It returns the
+    next exchange, or None.
 
     With `seconds` None, a line that is carried alone takes its own limit, and several take none. A
     line that is carried alone is first seen to be fit.
     """
+    if len(lines) != len(talks):
+        raise ValueError(f"talks must be {len(lines)}, one a line, got {len(talks)}")
     if len(lines) == 1 and seconds is None:
         seconds = lines[0].seconds
-    deadline = None if seconds is None else monotonic() + seconds
+    deadline = None if seconds is None or seconds > _MOST_SECONDS else monotonic() + seconds
     if len(lines) == 1:
         _carry_alone(lines[0], talks[0], deadline, True)
         return
@@ -191,6 +196,8 @@ def _size(part: "ReadableBuffer") -> int:
 
 
 def _block(channel: Any, exchange: Exchange, deadline: float | None) -> None:
+    if deadline is None:
+        channel.settimeout(None)  # an earlier exchange may have left a limit
     for part in exchange.request:
         view = memoryview(part).cast("B")
         for start in range(0, len(view), _SLICE):
@@ -241,7 +248,7 @@ def _poll(turns: "list[_Turn]", deadline: float | None) -> None:
                 # What was received by the deadline is taken: the last look does not wait.
                 if is_late:
                     for key in list(selector.get_map().values()):
-                        key.data.end(TimeoutError("the deadline passed"))
+                        key.data.give_up()
                     break
                 is_late = left == 0.0
                 for key, _ in selector.select(left):
@@ -271,7 +278,8 @@ class _Turn:
     def start(self) -> None:
         """Begin the exchange."""
         if self.exchange is not None:
-            self.channel.settimeout(0.0)
+            with suppress(OSError):  # a closed socket tells so when it is used
+                self.channel.settimeout(0.0)
             self._line.clean = False
             self._line.begun = True
             self._left = [memoryview(part).cast("B") for part in reversed(self.exchange.request)]
@@ -298,6 +306,11 @@ class _Turn:
         self.exchange = self.talk.advance(failure)
         self.start()
 
+    def give_up(self) -> None:
+        """End this exchange, and all that follow it, as late."""
+        while self.exchange is not None:
+            self.end(TimeoutError("the deadline passed"))
+
     def _send(self) -> int:
         """Send what the channel takes; return the events to wait for, 0 when all is sent."""
         while self._left:
@@ -319,7 +332,7 @@ class _Turn:
 
     def _receive(self, reply: Reply) -> int:
         """Receive what is there; return the events to wait for, 0 when all was received."""
-        while self._has_sent and not (reply.done and not self._left):
+        while (self._has_sent or not self._left) and not (reply.done and not self._left):
             try:
                 size = self.channel.recv_into(self._buffer)
             except OSError as error:

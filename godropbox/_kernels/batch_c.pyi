@@ -1,16 +1,20 @@
 from array import array
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Never, Protocol, final, type_check_only
 
 from .wire_c import Reply
 
 __all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"]
 
-class Placement:
+@type_check_only
+class Placement(Protocol):
     def of_many(self, keys: Iterable[Any]) -> list[int]: ...
 
+@final
 class Part(Reply):
-    refusal: tuple[int, bytes] | None
+    def __init__(self, /, *args: Never, **kwargs: Never) -> None: ...
+    @property
+    def refusal(self) -> tuple[int, bytes] | None: ...
     @property
     def shard(self) -> int: ...
     @property
@@ -18,7 +22,9 @@ class Part(Reply):
     @property
     def request(self) -> list[bytes]: ...
 
+@final
 class Batch:
+    def __init__(self, /, *args: Never, **kwargs: Never) -> None: ...
     def parts(self) -> list[Part]: ...
     def condemn(self, part: Part) -> None: ...
     def values(self) -> tuple[dict[Any, bytes], list[tuple[Any, bytes, int]]]: ...
@@ -27,11 +33,11 @@ class Batch:
     def outcomes(self) -> tuple[bytes, dict[int, tuple[int, bytes]]]: ...
 
 def batch_of_keys(
-    keys: list[Any], placement: Any, num_shards: int, prefix: bytes, bare: bool
+    keys: list[Any], placement: Placement, num_shards: int, prefix: bytes, bare: bool
 ) -> Batch | None: ...
 def batch_of_items(
     items: list[Any],
-    placement: Any,
+    placement: Placement,
     num_shards: int,
     prefix: bytes,
     kind: type,
@@ -43,7 +49,7 @@ def batch_of_values(
     values: list[Any],
     flags: list[Any] | None,
     expire: Any,
-    placement: Any,
+    placement: Placement,
     num_shards: int,
     prefix: bytes,
     verb: bytes,

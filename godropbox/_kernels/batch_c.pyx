@@ -46,6 +46,7 @@ cdef extern from "Python.h":
 cdef enum:
     SHARED = 1 << 16  # bytes of the buffer that replies share
     MOST_KEYS = 1 << 30
+    MOST_SHARDS = 0xFFFF
     RECORDS = 32  # answers that are parsed before they are matched
     MOST_KEPT = 1 << 20  # the most memory that is kept for the next batch
 
@@ -71,6 +72,8 @@ cdef void free_room(room *rooms) noexcept:
 cdef class Part(Reply):
     """One shard's part of a batch: its request, and the reply to it."""
 
+    __reduce_ex__ = refuse_copies
+
     cdef Batch batch
     cdef size_t at  # in the batch's servers
     cdef readonly object refusal
@@ -78,7 +81,9 @@ cdef class Part(Reply):
     def __init__(self):
         raise TypeError("a Part is made by a Batch")
 
-    cdef gdbx_wire_server *server(self) noexcept:
+    cdef gdbx_wire_server *server(self) except NULL:
+        if self.batch is None:
+            raise TypeError("a Part is made by a Batch")
         return &self.batch.batch.servers[self.at]
 
     @property
@@ -96,8 +101,8 @@ cdef class Part(Reply):
 
     @property
     def request(self):
-        cdef bytes verb = self.batch.verb
         cdef gdbx_wire_server *server = self.server()
+        cdef bytes verb = self.batch.verb
         cdef bint stores = self.batch.stores
         cdef size_t most = (
             gdbx_wire_batch_store_size(server) if stores else gdbx_wire_batch_get_size(server)
@@ -116,9 +121,15 @@ cdef class Part(Reply):
 
     # Filling in place
 
+    cdef int check_idle(self) except -1:
+        Reply.check_idle(self)
+        if self.data == NULL and self.size:
+            raise RuntimeError("the part was carried before")
+        return 0
+
     cdef int lend(self, gdbx_wire_io *io) except -1:
-        io.reader = &self.reader
-        io.take, io.taker = self.batch.take, self.server()
+        io.taker = self.server()
+        io.reader, io.take = &self.reader, self.batch.take
         io.records, io.record_capacity, io.record_count = self.batch.room.records, RECORDS, 0
         if self.data == NULL:
             io.data, io.capacity, io.size = self.batch.room.scratch, SHARED, 0
@@ -136,9 +147,10 @@ cdef class Part(Reply):
         return self.fault is not None
 
     cdef int extend(self, gdbx_wire_io *io, bint of_records) except -1:
-        if not of_records:  # of those there is room again
-            self.park(io)
-            self.grow_data(0)
+        if of_records:
+            return 0  # those that were matched left their room
+        self.park(io)
+        self.grow_data(0)
         return self.lend(io)
 
     cdef int park(self, gdbx_wire_io *io) except -1:
@@ -179,6 +191,7 @@ cdef class Batch:
     cdef uint32_t kind, options
     cdef dict refusals
     cdef bytes statuses
+    cdef bint is_parted
 
     def __init__(self):
         raise TypeError("a Batch is made by batch_of_keys() and its like")
@@ -244,6 +257,9 @@ cdef class Batch:
         cdef Part part
         cdef list parts = []
         cdef size_t i
+        if self.is_parted:  # two parts of one shard would take the same answers
+            raise RuntimeError("the parts of the batch were made before")
+        self.is_parted = True
         for i in range(self.batch.used):
             part = Part.__new__(Part, self.kind, 1, self.words, 0, self.options)
             part.batch, part.at = self, i
@@ -367,7 +383,8 @@ cdef class Batch:
             if one.found != NULL:
                 values[i] = <object> one.found
                 flags.data.as_uints[i] = one.flags
-                (<uint64_t *> cas.data.as_ulonglongs)[i] = one.cas
+                if not self.options & GDBX_WIRE_BARE:  # else nothing was written there
+                    (<uint64_t *> cas.data.as_ulonglongs)[i] = one.cas
         return values, flags, cas
 
     def is_all_stored(self):
@@ -425,6 +442,8 @@ cdef Batch loaded(list things, bytes prefix, size_t num_shards):
     cdef Batch made
     if not 0 < len(things) < MOST_KEYS:
         return None
+    if num_shards > MOST_SHARDS:
+        raise ValueError(f"num_shards must be in [0, {<int> MOST_SHARDS}], got {num_shards}")
     made = Batch.__new__(Batch)
     made.load(things, prefix, num_shards)
     return made

@@ -1,6 +1,7 @@
 """Batches in the ASCII protocol in pure Python: the twin of ``batch_c``."""
 
 from array import array
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._identity import refuse_copies
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"]
 
 _MOST_VERB = 8
+_MOST_SHARDS = 0xFFFF
 _LEAST_EXPIRY = -(1 << 31)
 
 
@@ -28,18 +30,30 @@ class Placement(Protocol):
 class Part(Reply):
     """One shard's part of a batch: its request, and the reply to it."""
 
+    refusal: tuple[int, bytes] | None = None
+
     def __init__(self, batch: "Batch", shard: int, kind: int, words: int, options: int) -> None:
         super().__init__(kind, 1, words, 0, options)
-        self.shard = shard
-        self.indices: list[int] = []
-        self.refusal: tuple[int, bytes] | None = None
+        self._shard = shard
+        self._indices: list[int] = []
         self._batch = batch
         self._matched = 0  # rows
-        self._places: dict[bytes, list[int]] = {}  # the indices of a name, the first last
+        self._unanswered: dict[bytes, list[int]] = {}  # the indices of a name
+        self._due = 0  # the least index that may be answered next, while answers come in order
 
     def _add_index(self, index: int) -> None:
-        self.indices.append(index)
-        self._count = len(self.indices)
+        self._indices.append(index)
+        self._count = len(self._indices)
+
+    @property
+    def shard(self) -> int:
+        """The number of the shard."""
+        return self._shard
+
+    @property
+    def indices(self) -> list[int]:
+        """The indices of its keys in the batch."""
+        return self._indices[:]
 
     @property
     def request(self) -> "list[ReadableBuffer]":
@@ -63,25 +77,30 @@ class Part(Reply):
 
     def _match_gets(self, rows: list[Row]) -> None:
         batch = self._batch
-        if not self._places:
-            for index in reversed(self.indices):
-                self._places.setdefault(wire_name(batch.keys[index], batch.prefix), []).append(
-                    index
-                )
+        if not self._unanswered:
+            for index in self._indices:
+                name = wire_name(batch.keys[index], batch.prefix)
+                self._unanswered.setdefault(name, []).append(index)
         for row in rows:
             if row.marks & FAILED:
                 self.refusal = row.status, row.value
                 return
-            places = self._places.get(row.key)
-            if not places:
+            indices = self._unanswered.get(row.key)
+            if not indices:
                 raise unasked(row)
-            index = places.pop()
+            # A key given twice is answered in order, or from the last on once the order is lost.
+            at = bisect_left(indices, self._due)
+            if at == len(indices):
+                self._due = len(batch.keys)
+                at -= 1
+            index = indices.pop(at)
+            self._due = max(self._due, index + 1)
             batch.found[index], batch.flags[index] = row.value, row.flags
             batch.cas[index] = row.cas
 
     def _match_stores(self, rows: list[Row]) -> None:
         for row in rows:
-            index = self.indices[row.place]
+            index = self._indices[row.place]
             if row.marks & FAILED:
                 self._batch.refusals[index] = row.status, row.value
             else:
@@ -99,6 +118,7 @@ class Batch:
     def __init__(
         self, keys: list[Any], shards: list[int], prefix: bytes, verb: bytes, items: Any, words: int
     ) -> None:
+        self._is_parted = False
         self._shards = shards
         self._words = words
         self.keys = keys
@@ -113,6 +133,9 @@ class Batch:
 
     def parts(self) -> list[Part]:
         """Return the parts, one a shard, in the order of their first keys; to be called once."""
+        if self._is_parted:
+            raise RuntimeError("the parts of the batch were made before")
+        self._is_parted = True
         bare = self._items is None and self._verb == b"get"
         kind, options = (VALUES, BARE if bare else 0) if self._items is None else (LINES, STRICT)
         parts: dict[int, Part] = {}
@@ -126,14 +149,14 @@ class Batch:
     def request(self, part: Part) -> "list[ReadableBuffer]":
         """Return the request for a part."""
         if self._items is None:
-            keys = [self.keys[index] for index in part.indices]
+            keys = [self.keys[index] for index in part._indices]
             return [ascii_keys(self._verb, keys, self.prefix)]
-        items = [self._items(index) for index in part.indices]
+        items = [self._items(index) for index in part._indices]
         return ascii_stores(self._verb, items, self.prefix)
 
     def condemn(self, part: Part) -> None:
         """Take back what was found in the reply of a part: it cannot be trusted."""
-        for index in part.indices:
+        for index in part._indices:
             self.found[index] = None
             self.flags[index] = self.cas[index] = 0
 
@@ -156,7 +179,7 @@ class Batch:
 
     def answers(self) -> tuple[list[bytes | None], "array[int]", "array[int]"]:
         """Return a list of values, None for a miss, and arrays of flags and tokens."""
-        return self.found, self.flags, self.cas
+        return self.found[:], self.flags[:], self.cas[:]
 
     def is_all_stored(self) -> bool:
         """Return whether every item was stored."""
@@ -177,14 +200,20 @@ def _shards_of(keys: list[Any], placement: Placement, num_shards: int) -> list[i
     return numbers if all(0 <= number < num_shards for number in numbers) else None
 
 
+def _check_shards(num_shards: int) -> None:
+    if num_shards > _MOST_SHARDS:
+        raise ValueError(f"num_shards must be in [0, {_MOST_SHARDS}], got {num_shards}")
+
+
 def _is_number(number: object, least: int, most: int) -> bool:
     return type(number) is int and least <= number <= most
 
 
 def _is_plain_item(item: Any, kind: type) -> bool:
-    if not isinstance(item, kind) or len(item) != 5:  # type: ignore[arg-type]  # a tuple's
+    # By its type, as an object may claim to be of another class.
+    if not issubclass(type(item), kind) or len(item) != 5:
         return False
-    _, value, flags, cas, expire = item  # type: ignore[misc]
+    _, value, flags, cas, expire = item
     return (
         type(value) is bytes
         and len(value) < LARGE
@@ -210,6 +239,7 @@ def batch_of_keys(
     """
     if not keys:
         return None
+    _check_shards(num_shards)
     is_text = isinstance(keys[0], str)
     for key in keys:
         # In a mixture of str and bytes two keys may be the same on the wire.
@@ -236,7 +266,10 @@ def batch_of_items(
     with cas if it has a token, and answered by one of `words`. None means, besides what it does for
     keys, that a value is not of type bytes, or is large, or a number is out of range.
     """
-    if not items or not issubclass(kind, tuple):
+    if not items:
+        return None
+    _check_shards(num_shards)
+    if not issubclass(kind, tuple):
         return None
     for item in items:
         if not _is_plain_item(item, kind) or not is_plain_key(item[0], prefix):
@@ -266,6 +299,7 @@ def batch_of_values(
     """
     if not keys:
         return None
+    _check_shards(num_shards)
     marks = [0] * len(keys) if flags is None else flags
     if len(values) != len(keys) or len(marks) != len(keys):
         raise ValueError(f"values and flags must be {len(keys)}, one a key")

@@ -108,7 +108,8 @@ cdef inline bint take_items(gdbx_wire_batch *batch, list things, type kind) exce
     cdef bint is_fit = issubclass(kind, tuple)
     for i in range(<size_t> len(things) if is_fit else 0):
         item = <object> PyList_GET_ITEM(things, i)
-        if not isinstance(item, kind) or PyTuple_GET_SIZE(item) != 5:
+        # An object may claim to be of another class.
+        if not (isinstance(item, kind) and isinstance(item, tuple) and PyTuple_GET_SIZE(item) == 5):
             return False
         value = <object> PyTuple_GET_ITEM(item, 1)
         if not take_key(batch, i, PyTuple_GET_ITEM(item, 0)):

@@ -1,11 +1,22 @@
+from typing import Self
+
+from typing_extensions import disjoint_base
+
 from ._channels import Channel, Talk
 
+__all__ = ["Line", "carry", "unfit"]
+
+@disjoint_base
 class Line:
-    channel: Channel
-    fd: int
+    def __new__(self, channel: Channel, seconds: float | None) -> Self: ...
+    @property
+    def channel(self) -> Channel: ...
+    @property
+    def fd(self) -> int: ...
+    @property
+    def seconds(self) -> float | None: ...
     clean: bool
     begun: bool
-    def __init__(self, channel: Channel, seconds: float | None) -> None: ...
     def get(
         self, verb: bytes, key: str | bytes, prefix: bytes, seconds: float | None = None
     ) -> tuple[int, bytes | None, int, int]: ...

@@ -3,6 +3,7 @@
 Plain sockets are driven in C, without the interpreter; channels of other kinds by their methods.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
@@ -16,7 +17,7 @@ from . import _channels
 from ._channels import is_plain
 from ._identity import refuse_copies
 from ._wire import bad_key
-from .wire_c cimport Reply, fed
+from .wire_c cimport Fed, Reply, fed
 from .wire_csrc cimport (
     GDBX_HAS_WIRE_POLL, GDBX_WIRE_ANY, GDBX_WIRE_BAD, GDBX_WIRE_CLOSED, GDBX_WIRE_DONE,
     GDBX_WIRE_FULL, GDBX_WIRE_GO_ON, GDBX_WIRE_LATE, GDBX_WIRE_MORE, GDBX_WIRE_SIGNAL,
@@ -34,6 +35,7 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_KEY = 250
     MOST_VERB = 16
+    MOST_SECONDS = 1_000_000_000  # a longer wait has no end
     MOST_HELD = 1 << 16  # bytes copied with the interpreter locked, which is quicker
     FEW = 4  # buffers of a request that need no memory of their own
 
@@ -47,7 +49,24 @@ cdef struct sending:
 
 
 cdef int64_t deadline_in(seconds) except? -1:
-    return gdbx_wire_now() + <int64_t> (<double> seconds * 1e9)
+    cdef double span = seconds
+    return gdbx_wire_now() + <int64_t> (span * 1e9) if span <= MOST_SECONDS else INT64_MAX
+
+
+cdef int64_t patience(seconds) except? -1:
+    """Return the nanoseconds after which a receive gives up, 0 for never."""
+    cdef double span
+    if seconds is None:
+        return 0
+    span = seconds
+    return max(<int64_t> (span * 1e9), 1) if span <= MOST_SECONDS else 0
+
+
+cdef int check_pairs(list lines, list talks) except -1:
+    """See that each line has a talk."""
+    if len(lines) != len(talks):
+        raise ValueError(f"talks must be {len(lines)}, one a line, got {len(talks)}")
+    return 0
 
 
 cdef class Carrier:
@@ -63,6 +82,7 @@ cdef class Carrier:
     cdef sending single
     cdef int result
     cdef void *room[2]
+    cdef bint is_busy
 
     def __cinit__(self, size_t count):
         cdef size_t i
@@ -91,6 +111,14 @@ cdef class Carrier:
             if self.sendings != &self.single:
                 PyMem_RawFree(self.sendings)
 
+    @cython.critical_section
+    cdef int claim(self) except -1:
+        """Begin to use what is for one exchange; a handler or another thread may be at it."""
+        if self.is_busy:
+            raise RuntimeError("the line is in the middle of another exchange")
+        self.is_busy = True
+        return 0
+
     cdef int let_go(self, size_t at) except -1:
         """Release the buffers of a request."""
         cdef sending *request = &self.sendings[at]
@@ -113,25 +141,29 @@ cdef class Carrier:
         cdef tuple held = tuple(buffers)  # nobody else can change it
         cdef Py_ssize_t i, count = len(held)
         cdef size_t size = 0
-        reply.check_idle()
         self.let_go(at)
-        if count > FEW:
-            request.views = <Py_buffer *> PyMem_RawCalloc(count, sizeof(Py_buffer))
-            request.parts = <gdbx_wire_part *> PyMem_RawCalloc(count, sizeof(gdbx_wire_part))
-            if request.views == NULL or request.parts == NULL:
-                raise MemoryError
-        for i in range(count):
-            PyObject_GetBuffer(held[i], &request.views[i], PyBUF_SIMPLE)
-            request.held = i + 1
-            request.parts[i].data = <const uint8_t *> request.views[i].buf
-            request.parts[i].size = request.views[i].len
-            size += request.views[i].len
-        self.set_up(at, fd, request.parts, count, reply)
+        try:
+            if count > FEW:
+                request.views = <Py_buffer *> PyMem_RawCalloc(count, sizeof(Py_buffer))
+                request.parts = <gdbx_wire_part *> PyMem_RawCalloc(count, sizeof(gdbx_wire_part))
+                if request.views == NULL or request.parts == NULL:
+                    raise MemoryError
+            for i in range(count):
+                PyObject_GetBuffer(held[i], &request.views[i], PyBUF_SIMPLE)
+                request.held = i + 1
+                request.parts[i].data = <const uint8_t *> request.views[i].buf
+                request.parts[i].size = request.views[i].len
+                size += request.views[i].len
+            self.set_up(at, fd, request.parts, count, reply)
+        except:
+            self.let_go(at)
+            raise
         return size
 
     cdef int set_up(self, size_t at, int fd, gdbx_wire_part *parts, size_t count,
                     Reply reply) except -1:
         cdef gdbx_wire_io *io = &self.poll.ios[at]
+        reply.check_idle()  # now, as what gives a buffer may have done anything
         memset(io, 0, sizeof(gdbx_wire_io))
         io.fd, io.parts, io.part_count = fd, parts, count
         reply.lend(io)
@@ -146,10 +178,18 @@ cdef class Carrier:
         self.replies[at] = None
         return self.let_go(at)
 
+    cdef int end_all(self) except -1:
+        cdef size_t i
+        for i in range(self.poll.count):
+            if self.replies[i] is not None:
+                self.end(i)
+        return 0
+
     cdef object failure(self, size_t at):
         """Return the exception of an exchange that is over, None if it ended well."""
         cdef const gdbx_wire_io *io = &self.poll.ios[at]
         cdef int result = self.poll.results[at]
+        cdef object size = io.size
         if result == GDBX_WIRE_DONE:
             return None
         if result == GDBX_WIRE_BAD:
@@ -157,8 +197,10 @@ cdef class Carrier:
         if result == GDBX_WIRE_LATE:
             return TimeoutError("the deadline passed")
         if result == GDBX_WIRE_CLOSED:
+            if isinstance(self.replies[at], Fed):
+                size = (<Fed> self.replies[at]).taker.size
             return ConnectionResetError(
-                f"the server closed the connection after {io.size} bytes of the reply"
+                f"the server closed the connection after {size} bytes of the reply"
             )
         if result == GDBX_WIRE_UNASKED:
             return ValueError("bytes were waiting before the request was sent")
@@ -209,6 +251,7 @@ cdef class Carrier:
 
     cdef int start(self, size_t at, Line line, exchange) except -1:
         """Send what the socket takes of a request."""
+        line.clean, line.begun = False, True
         # A send that does not wait is over sooner than another thread gives the lock back.
         if self.load(at, line.fd, exchange) > MOST_HELD:
             with nogil:
@@ -227,17 +270,18 @@ cdef class Carrier:
             gdbx_wire_poll_step(&self.poll, at)
         return self.digest(at)
 
-    cdef int tell(self, size_t at, list lines, list talks) except -1:
+    cdef int tell(self, size_t at, tuple lines, tuple talks) except -1:
         """Tell talks how their exchanges ended, until one is under way again."""
         while self.replies[at] is not None and self.poll.results[at] != GDBX_WIRE_GO_ON:
             failure = self.failure(at)
             self.end(at)
+            (<Line> lines[at]).clean = failure is None
             exchange = talks[at].advance(failure)
             if exchange is not None:
                 self.start(at, lines[at], exchange)
         return 0
 
-    cdef int go(self, list lines, list talks) except -1:
+    cdef int go(self, tuple lines, tuple talks) except -1:
         """See the talks through, all at once."""
         cdef size_t i, alone = GDBX_WIRE_ANY, count = self.poll.count
         cdef int result
@@ -288,7 +332,7 @@ cdef class Line:
             self.fd = channel.fileno()
             self.carrier = Carrier(1)
             self.reply = Reply(GDBX_WIRE_VALUES, 1)
-            error = gdbx_wire_arm(self.fd, <int64_t> (<double> (seconds or 0.0) * 1e9))
+            error = gdbx_wire_arm(self.fd, patience(seconds))
             if error:
                 raise OSError(error, os.strerror(error))
             channel.settimeout(None)
@@ -303,6 +347,8 @@ cdef class Line:
         cdef Py_ssize_t size, before = PyBytes_GET_SIZE(prefix), first = PyBytes_GET_SIZE(verb)
         cdef const char *named
         cdef char *place = text + first
+        if self.fd < 0:
+            raise ValueError("the channel must be a plain socket")
         if isinstance(key, str):
             try:
                 named = PyUnicode_AsUTF8AndSize(key, &size)
@@ -322,13 +368,17 @@ cdef class Line:
             raise bad_key(key, prefix)
         memcpy(place + before + size, b"\r\n", 2)
         part.data, part.size = <const uint8_t *> text, first + before + size + 2
-        self.reply.check_idle()
-        self.reply.restart(GDBX_WIRE_VALUES, 1)
-        self.carrier.set_up(0, self.fd, &part, 1, self.reply)
-        failure = self.block(True, seconds is None, self.deadline(seconds))
-        if failure is not None:
-            raise failure
-        hit = self.reply.single_hit(key, prefix)
+        self.carrier.claim()
+        try:
+            self.reply.check_idle()
+            self.reply.restart(GDBX_WIRE_VALUES, 1)
+            self.carrier.set_up(0, self.fd, &part, 1, self.reply)
+            failure = self.block(True, seconds is None, self.deadline(seconds))
+            if failure is not None:
+                raise failure
+            hit = self.reply.single_hit(key, prefix)
+        finally:
+            self.carrier.is_busy = False
         self.clean = True
         return hit
 
@@ -353,22 +403,38 @@ cdef class Line:
         """See a talk through, alone."""
         cdef bint is_first = True, armed = seconds is None
         cdef int64_t deadline = self.deadline(seconds)
-        exchange = talk.advance(None)
-        while exchange is not None:
-            self.carrier.load(0, self.fd, exchange)
-            failure = self.block(is_first, armed and is_first, deadline)
-            self.clean = failure is None
-            is_first = False
-            exchange = talk.advance(failure)
+        self.carrier.claim()
+        try:
+            exchange = talk.advance(None)
+            while exchange is not None:
+                self.carrier.load(0, self.fd, exchange)
+                failure = self.block(is_first, armed and is_first, deadline)
+                self.clean = failure is None
+                is_first = False
+                exchange = talk.advance(failure)
+        finally:
+            self.carrier.is_busy = False
         return 0
+
+
+cdef bint are_others(list lines) except -1:
+    """Return whether some of the lines are no plain sockets."""
+    cdef Line line
+    for line in lines:
+        if line is None:
+            raise TypeError("a line must be a Line, got None")
+        if line.fd < 0:
+            return True
+    return False
 
 
 def carry(list lines not None, list talks not None, seconds):
     """See talks through over their lines, all at once, within `seconds`.
 
-    ``talk.advance(None)`` gives the first exchange, which has a `request`, a list of buffers, and a
-    `reply`. When that is over, ``advance`` is called with None or how it failed: a ``TimeoutError``,
-    an ``OSError``, or a ``ValueError`` for a bad reply. It returns the next exchange, or None.
+    ``talk.advance(None)`` returns the first exchange, which has a `request`, a list of buffers, and
+    a `reply`. When that is over, ``advance`` is called with None, or with how it failed: an
+    ``OSError`` (``TimeoutError`` when late), or a ``ValueError`` for a bad reply. It returns the
+    next exchange, or None.
 
     With `seconds` None, a line that is carried alone takes its own limit, and several take none. A
     line that is carried alone is first seen to be fit.
@@ -376,9 +442,9 @@ def carry(list lines not None, list talks not None, seconds):
     cdef Line line
     cdef Carrier carrier
     cdef Py_ssize_t count = len(lines)
-    for line in lines:
-        if line.fd < 0:
-            return _channels.carry(lines, talks, seconds)
+    check_pairs(lines, talks)
+    if are_others(lines):
+        return _channels.carry(lines, talks, seconds)
     if count == 1:
         line = lines[0]
         line.carry(talks[0], seconds)
@@ -386,7 +452,10 @@ def carry(list lines not None, list talks not None, seconds):
         carrier = Carrier(count)
         if seconds is not None:
             carrier.poll.deadline = deadline_in(seconds)
-        carrier.go(lines, talks)
+        try:
+            carrier.go(tuple(lines), tuple(talks))
+        finally:
+            carrier.end_all()
 
 
 def unfit(list lines not None):
@@ -396,9 +465,8 @@ def unfit(list lines not None):
     cdef int *fds
     cdef uint8_t *marks
     cdef char *memory
-    for line in lines:
-        if line.fd < 0:
-            return _channels.unfit(lines)
+    if are_others(lines):
+        return _channels.unfit(lines)
     memory = <char *> PyMem_RawCalloc(1, room + count * (sizeof(int) + 1) + 1)
     if memory == NULL:
         raise MemoryError

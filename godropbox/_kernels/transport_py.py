@@ -40,6 +40,8 @@ class Line:
 
         `seconds` and what is raised are as for ``carry``; also what ``wire_key`` raises.
         """
+        if self.fd < 0:
+            raise ValueError("the channel must be a plain socket")
         talk = _Single(ascii_keys(verb.rstrip(b" "), [key], prefix))
         carry([self], [talk], seconds)
         if talk.failure is not None:

@@ -336,7 +336,7 @@ cdef class Fed(Reply):
         if data:
             try:
                 self.taker.feed(data)
-            except ValueError as error:
+            except (OSError, ValueError) as error:
                 self.fault = error
                 return True
             self.reader.done = self.taker.done

@@ -57,7 +57,7 @@ def wire_key(key: _Key, prefix: bytes) -> bytes:
 
 
 def is_plain_key(key: object, prefix: bytes) -> bool:
-    """Return whether ``wire_key`` takes a key."""
+    """Return whether a key has bytes, and ``wire_key`` takes it."""
     if isinstance(key, str):
         try:
             wire = prefix + str.encode(key)
@@ -67,7 +67,8 @@ def is_plain_key(key: object, prefix: bytes) -> bool:
         wire = b"".join((prefix, key))
     else:
         return False
-    return 0 < len(wire) <= 250 and len(wire.translate(None, _BAD_BYTES)) == len(wire)
+    fits = len(prefix) < len(wire) <= 250
+    return fits and len(wire.translate(None, _BAD_BYTES)) == len(wire)
 
 
 def roomy_dict(count: int) -> dict[Any, Any]:
