@@ -7,11 +7,11 @@
   its entries anew before or after their time; ``RateLimitedStorage``: so many callers at once.
 - ``CacheOptions``, ``Freshness``: how these behave; ``CacheStats``: what they did.
 - ``ConsistentCacheOnStorage``: one that is never stale after an acknowledged write, over
-  ``ConsistentServers`` that ``MetaServers`` and ``FleetServers`` are.
+  ``ConsistentServers``, which ``FleetServers`` are.
 - ``SingleFlight``: one load for all who want the same thing at once.
 """
 
-from .consistency.servers import ConsistentServers, FleetServers, MetaServers
+from .consistency.servers import ConsistentServers, FleetServers
 from .consistent import (
     CommitUncertain,
     ConsistencyOptions,
@@ -57,7 +57,6 @@ __all__ = [
     "FunctionStorage",
     "LocalStorage",
     "MemcacheStorage",
-    "MetaServers",
     "PartialFailureError",
     "RateLimitedStorage",
     "SingleFlight",
