@@ -52,6 +52,8 @@ from godropbox.memcache import (
     StaticShardManager,
 )
 
+# A server's replies to the first look: its version, that it knows the meta commands, and a miss.
+KNOWS_META = [b"VERSION 1.6.40\r\n", b"NF O1\r\n", b"EN\r\n"]
 ACTIVE, DOWN, WARM_UP = ShardState.ACTIVE, ShardState.DOWN, ShardState.WARM_UP
 
 
@@ -370,11 +372,10 @@ def test_an_error_names_the_shard_and_counts_against_it(
 
 def test_all_servers_are_asked_at_once() -> None:
     """Neither server replies before both were asked."""
-    replies = [b"VERSION 1.6.40\r\n", b"NF O1\r\n", b"EN\r\n"]
 
     def serve() -> None:
         with listeners[0].accept()[0] as one_side, listeners[1].accept()[0] as other_side:
-            for reply in replies:
+            for reply in KNOWS_META:
                 for channel in (one_side, other_side):
                     channel.recv(4096)
                 for channel in (one_side, other_side):
@@ -385,11 +386,28 @@ def test_all_servers_are_asked_at_once() -> None:
         socket.create_server(("127.0.0.1", 0)) as other_listener,
     ):
         listeners = (one_listener, other_listener)
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         with Servers([f"127.0.0.1:{each.getsockname()[1]}" for each in listeners]) as servers:
             requests = [Request(key, Look(None)) for key in ("a0", "a1")]
             assert servers.run(requests) == [Seen(None)] * 2
+        thread.join()
+
+
+def test_a_server_that_dies_while_it_is_asked_what_it_knows_is_no_other_kind() -> None:
+    def serve() -> None:
+        for replies in (KNOWS_META[:1], KNOWS_META):
+            with listener.accept()[0] as channel:
+                for reply in replies:
+                    channel.recv(4096)
+                    channel.sendall(reply)
+                channel.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with Servers([f"127.0.0.1:{listener.getsockname()[1]}"]) as servers:
+            assert one(servers, Look(None)) == Seen(None)
         thread.join()
 
 

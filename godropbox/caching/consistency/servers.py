@@ -230,6 +230,11 @@ class FleetServers:
         Raises what the caller did wrong.
         """
         run(self._manager, visits, None)
+        # A server that is killed while it is asked what it knows looks like a proxy that knows no
+        # meta commands, until the next connection. Nothing was sent but the question.
+        doubtful = [visit for visit in visits if isinstance(visit.outcome, NotSupportedError)]
+        if doubtful:
+            run(self._manager, doubtful, None)
         done = []
         for visit in visits:
             error = visit.outcome
