@@ -11,6 +11,7 @@ still the one that counted. When the connection was begun says nothing: it may h
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol
@@ -83,18 +84,18 @@ class _Token(NamedTuple):
     moment: float
 
 
-class _Change(NamedTuple):
-    """A step that stores `item`, or deletes the entry if that is None."""
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A step that stores `item`, or deletes the entry if that is None; `cas` is 0 without a token.
+
+    It goes only over a connection on which the server had answered at `moment`.
+    """
 
     index: int
-    request: Request
+    key: Key
     item: Item | None
-
-    @property
-    def moment(self) -> float:
-        """By when the connection must have been answered."""
-        step = self.request.step
-        return step.token.moment if isinstance(step, protocol.Swap | protocol.Drop) else inf
+    cas: int
+    moment: float
 
 
 class _StepsVisit(Visit):
@@ -116,12 +117,14 @@ class _StepsVisit(Visit):
         if isinstance(step, protocol.Look):
             self._looks.append((index, key))
             return
+        cas, moment = 0, inf
+        if isinstance(step, protocol.Swap | protocol.Drop):
+            cas, moment = step.token.cas, step.token.moment
         item = None
-        if isinstance(step, protocol.Add | protocol.Swap):
+        if not isinstance(step, protocol.Drop):
             flags, data = encoded(step.entry)
-            cas = step.token.cas if isinstance(step, protocol.Swap) else 0
             item = Item(key, data, flags, cas, expire)
-        self._changes.append(_Change(index, request, item))
+        self._changes.append(_Change(index, key, item, cas, moment))
 
     def _begin(self) -> None:
         """Prepare the exchanges, without the steps whose token this connection may not use."""
@@ -138,9 +141,7 @@ class _StepsVisit(Visit):
             exchanges: list[Any] = [meta.get(keys[0])]
         else:
             exchanges = [meta.get_multi(some) for some in _parts(keys, is_whole, meta)]
-        for change in drops:
-            request = change.request
-            exchanges.append(meta.meta_delete(request.key, cas=request.step.token.cas))
+        exchanges += [meta.meta_delete(change.key, cas=change.cas) for change in drops]
         # With a token a store replaces the very entry that has it, without one it adds.
         exchanges += [meta.cas_multi(some) for some in _parts(items, is_whole, None)]
         self.exchanges = exchanges
