@@ -131,19 +131,20 @@ class _StepsVisit(Visit):
         meta = self._protocol
         is_whole = self.peer.interleaves
         self._moment = monotonic()
-        known = [change for change in self._changes if self.peer.answered_at <= change.moment]
-        drops = [change for change in known if change.item is None]
-        stores = [change for change in known if change.item is not None]
-        self._sent = [*drops, *stores]
         keys = [key for _, key in self._looks]
-        items = [change.item for change in stores]
         if len(keys) == 1:
             exchanges: list[Any] = [meta.get(keys[0])]
         else:
             exchanges = [meta.get_multi(some) for some in _parts(keys, is_whole, meta)]
-        exchanges += [meta.meta_delete(change.key, cas=change.cas) for change in drops]
-        # With a token a store replaces the very entry that has it, without one it adds.
-        exchanges += [meta.cas_multi(some) for some in _parts(items, is_whole, None)]
+        if self._changes:
+            known = [change for change in self._changes if self.peer.answered_at <= change.moment]
+            drops = [change for change in known if change.item is None]
+            stores = [change for change in known if change.item is not None]
+            self._sent = [*drops, *stores]
+            items = [change.item for change in stores]
+            exchanges += [meta.meta_delete(change.key, cas=change.cas) for change in drops]
+            # With a token a store replaces the very entry that has it, without one it adds.
+            exchanges += [meta.cas_multi(some) for some in _parts(items, is_whole, None)]
         self.exchanges = exchanges
 
     def outcomes(self) -> Iterator[tuple[int, Any]]:
