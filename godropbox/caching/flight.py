@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """Single-flight: of the threads that want the same thing at once, one gets it for all of them.
 
 The first to ask for a key leads: it runs its load. Those who ask while it runs follow: they wait

@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """A cache that knows how fresh its entries are: loads them early, serves them late, for a while.
 
 This file is compiled as it stands, with ``fresh.pxd`` to say the types, or runs as it is.

@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """A cache over a storage, which is a storage again: any number of them makes any number of tiers.
 
 This file is compiled as it stands, with ``layers.pxd`` to say the types, or runs as it is.

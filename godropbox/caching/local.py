@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """A storage in this process: bounded, least recently used out first, with a time to live.
 
 No lock is held while a key is hashed or compared, or a key or a value is let go: any of these can

@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """The pool of handles to one location: opens, checks and closes as the ledger decides.
 
 This file is compiled as it stands, with ``_simple.pxd`` to say the types, or runs as it is. All
