@@ -160,10 +160,6 @@ class Maker:
         self._ends.append(connection.discard)
         return connection
 
-    def servers(self) -> caching.MetaServers:
-        servers: caching.MetaServers = self.closing(caching.MetaServers([refuse]))
-        return servers
-
     def manager(self) -> memcache.StaticShardManager:
         manager: memcache.StaticShardManager = self.closing(memcache.StaticShardManager(["a:1"]))
         return manager
@@ -171,10 +167,6 @@ class Maker:
     def client(self) -> memcache.Client:
         client: memcache.Client = self.closing(memcache.Client(["127.0.0.1:1"]))
         return client
-
-
-def refuse() -> Any:
-    raise ConnectionRefusedError
 
 
 def _storage() -> caching.DictStorage[str, int]:
@@ -218,10 +210,9 @@ IDENTITIES: dict[str, Callable[[Maker], Any]] = {
     "FunctionStorage": lambda made: caching.FunctionStorage("none"),
     "MemcacheStorage": lambda made: caching.MemcacheStorage(made.client()),
     "SingleFlight": lambda made: caching.SingleFlight(),
-    "MetaServers": lambda made: made.servers(),
     "FleetServers": lambda made: caching.FleetServers(made.manager()),
     "ConsistentCacheOnStorage": lambda made: caching.ConsistentCacheOnStorage(
-        made.servers(), _storage()
+        caching.FleetServers(made.manager()), _storage()
     ),
     "SqlStorage": lambda made: caching.SqlStorage(
         resource_pool.SimpleResourcePool(POOL, "a"), USERS, key="id", value="name"

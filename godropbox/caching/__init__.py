@@ -7,11 +7,11 @@
   reloads entries before or after they expire; ``RateLimitedStorage``: limits concurrent calls.
 - ``CacheOptions``, ``Freshness``: options of these; ``CacheStats``: their statistics.
 - ``ConsistentCacheOnStorage``: a cache that is never stale after an acknowledged write, over
-  ``ConsistentServers``: ``MetaServers`` or ``FleetServers``.
+  ``ConsistentServers``, which ``FleetServers`` are.
 - ``SingleFlight``: one load for all threads that want the same key at once.
 """
 
-from .consistency.servers import ConsistentServers, FleetServers, MetaServers
+from .consistency.servers import ConsistentServers, FleetServers
 from .consistent import (
     CommitUncertain,
     ConsistencyOptions,
@@ -57,7 +57,6 @@ __all__ = [
     "FunctionStorage",
     "LocalStorage",
     "MemcacheStorage",
-    "MetaServers",
     "PartialFailureError",
     "RateLimitedStorage",
     "SingleFlight",

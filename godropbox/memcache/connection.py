@@ -77,7 +77,10 @@ class Connection(Peer):
 
     @property
     def opened(self) -> float:
-        """When the connection was made, at the latest: ``time.monotonic()`` seconds."""
+        """When the connection was begun: ``time.monotonic()`` seconds.
+
+        It may be established later, and lead to a server that was started later.
+        """
         return self._opened
 
     @property

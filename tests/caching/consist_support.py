@@ -7,10 +7,21 @@ from typing import Any
 from support.memcached import Server
 
 from godropbox import memcache
-from godropbox.caching.consistency.servers import MetaServers
+from godropbox.caching.consistency.servers import FleetServers
 from godropbox.caching.consistent import ConsistencyOptions, ConsistentCacheOnStorage
+from godropbox.memcache import Connection, ShardOptions, ShardState, StaticShardManager
 
-__all__ = ["Caches", "CountingChannel", "Table", "dial", "options", "unreachable"]
+__all__ = [
+    "Caches",
+    "CountingChannel",
+    "Servers",
+    "Table",
+    "connected",
+    "dial",
+    "options",
+    "refuse",
+    "unreachable",
+]
 
 
 class Table:
@@ -86,9 +97,50 @@ def dial(server: Server) -> memcache.RawMetaClient:
     return memcache.RawMetaClient(memcache.connect(server.address))
 
 
+def connected(server: Server) -> Connection:
+    """Open a connection to a server, as ``ShardOptions.open`` does."""
+    return Connection(memcache.connect(server.address))
+
+
+def refuse() -> Connection:
+    """Fail to open a connection."""
+    raise memcache.ConnectionLostError("nobody listens")
+
+
 def options(**more: Any) -> ConsistencyOptions:
     """Return options that do not wait for what does not come."""
     return ConsistencyOptions(**{"settle_limit": 0.0, **more})
+
+
+class Servers(FleetServers):
+    """Servers over a manager of their own, with the last digit of a key for its shard."""
+
+    def __init__(
+        self, addresses: list[str], open_connection: Callable[[str], Connection] | None = None
+    ) -> None:
+        self._addresses = addresses
+        self.manager = StaticShardManager(
+            addresses,
+            lambda key, shards: int(str(key)[-1]) % shards if shards > 1 else 0,
+            ShardOptions(open=open_connection),
+        )
+        super().__init__(self.manager)
+
+    def __enter__(self) -> "Servers":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.manager.close()
+
+    def use(self, *states: ShardState) -> None:
+        """Change the states of the servers."""
+        self.manager.update_shard_states(zip(self._addresses, states, strict=True))
+
+    def cut(self) -> None:
+        """Close the idle connections."""
+        for shard in self.manager.fleet().shards:
+            while (handle := shard.pool.get_idle()) is not None:
+                handle.discard()
 
 
 class Caches:
@@ -104,15 +156,19 @@ class Caches:
     def __exit__(self, *error: object) -> None:
         self._made.close()
 
-    def servers(self, *dials: Callable[[], memcache.RawMetaClient], **more: Any) -> MetaServers:
-        """Return servers over these connections, or over one of the server."""
-        return self._made.enter_context(MetaServers(dials or [lambda: dial(self.server)], **more))
+    def servers(self, *opens: Callable[[], Connection]) -> Servers:
+        """Return servers to which these open connections, or the server as it is."""
+        if not opens:
+            return self._made.enter_context(Servers([self.server.address]))
+        by_address = {f"shard{n}:1": each for n, each in enumerate(opens)}
+        servers = Servers(list(by_address), lambda address: by_address[address]())
+        return self._made.enter_context(servers)
 
     def over(
         self,
         table: Any,
         given: ConsistencyOptions | None = None,
-        servers: MetaServers | None = None,
+        servers: FleetServers | None = None,
         **more: Any,
     ) -> ConsistentCacheOnStorage[Any, Any]:
         """Return a cache over a table, by default with a connection of its own."""
@@ -123,8 +179,5 @@ class Caches:
 
 def unreachable() -> ConsistentCacheOnStorage[str, bytes]:
     """Return a cache whose server is not there, over a table that has a."""
-
-    def refuse() -> memcache.RawMetaClient:
-        raise memcache.ConnectionLostError("nobody listens")
-
-    return ConsistentCacheOnStorage(MetaServers([refuse]), Table(a=b"1"), options())
+    servers = Servers(["shard0:1"], lambda address: refuse())
+    return ConsistentCacheOnStorage(servers, Table(a=b"1"), options())

@@ -3,18 +3,17 @@
 from typing import Any
 
 import pytest
-from caching.consist_support import Caches, CountingChannel, Table, options, unreachable
+from caching.consist_support import Caches, CountingChannel, Servers, Table, options, unreachable
 from support.dialects import DIALECTS, FakeServer
 
 from godropbox import memcache
-from godropbox.caching.consistency.servers import MetaServers
 from godropbox.caching.consistent import (
     CommitUncertain,
     ConsistencyOptions,
     ConsistentCacheOnStorage,
     WriteRefused,
 )
-from godropbox.memcache import Item, RawMetaClient
+from godropbox.memcache import Connection, Item, RawMetaClient
 
 # Reading
 
@@ -48,9 +47,9 @@ def test_the_misses_of_a_batch_are_one_read(caches: Caches, raw: RawMetaClient) 
 def test_a_read_that_hits_costs_one_round_trip(caches: Caches, raw: RawMetaClient) -> None:
     channels: list[CountingChannel] = []
 
-    def counted() -> RawMetaClient:
+    def counted() -> Connection:
         channels.append(CountingChannel(caches.server.address))
-        return RawMetaClient(channels[-1])
+        return Connection(channels[-1])
 
     def commands() -> int:
         told = raw.stats().entries[0]
@@ -68,16 +67,17 @@ def test_a_read_that_hits_costs_one_round_trip(caches: Caches, raw: RawMetaClien
     assert table.reads == reads
     assert len(channels) == 1
 
-    with counted() as plain:
+    channel = CountingChannel(caches.server.address)
+    with RawMetaClient(channel) as plain:
         assert plain.get("key7").found
-        before = channels[1].sent  # the server was asked what it knows
+        before = channel.sent  # the server was asked what it knows
         assert plain.get("key7").found
-    assert channels[1].sent == before + 1
+    assert channel.sent == before + 1
 
 
 def test_a_write_costs_three_round_trips(caches: Caches, raw: RawMetaClient) -> None:
     channel = CountingChannel(caches.server.address)
-    cache = caches.over(Table(), servers=caches.servers(lambda: RawMetaClient(channel)))
+    cache = caches.over(Table(), servers=caches.servers(lambda: Connection(channel)))
     cache.set("a", b"1")
     assert channel.sent == 5  # the server is asked first for its version, and what it knows
     cache.set("a", b"2")
@@ -88,9 +88,8 @@ def test_a_write_costs_three_round_trips(caches: Caches, raw: RawMetaClient) -> 
 def test_a_server_without_meta_is_refused_by_name_and_runs_no_value(name: str) -> None:
     values = {"a": b"set victim 0 0 5\r\nTAKEN", "b": b"flush_all"}
     with FakeServer(DIALECTS[name]) as fake:
-        server = MetaServers([lambda: RawMetaClient(memcache.connect(fake.address, timeout=10.0))])
-        with server:
-            cache = ConsistentCacheOnStorage(server, Table(**values), options())
+        with Servers([fake.address]) as servers:
+            cache = ConsistentCacheOnStorage(servers, Table(**values), options())
             with pytest.raises(memcache.NotSupportedError, match="does not know the meta commands"):
                 cache.get_multi(["a", "b"])
             with pytest.raises(memcache.NotSupportedError, match="does not know the meta commands"):
@@ -344,10 +343,10 @@ def test_values_that_cannot_be_decoded_are_told_to_the_log(
 def test_a_dial_of_ones_own_that_fails_fails_no_read(
     caches: Caches, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def dial() -> RawMetaClient:
+    def fail() -> Connection:
         raise error
 
-    cache = caches.over(Table(a=b"1"), servers=caches.servers(dial))
+    cache = caches.over(Table(a=b"1"), servers=caches.servers(fail))
     assert cache.get("a") == b"1"
     assert cache.get_multi(["a", "b"]) == {"a": b"1"}
     assert cache.statistics().failed_looks == 3

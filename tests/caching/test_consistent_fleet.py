@@ -9,13 +9,9 @@ from support.memcached import Server, running
 from godropbox.caching import ConsistentCacheOnStorage, FleetServers, WriteRefused
 from godropbox.memcache import (
     BaseShardManager,
-    InvalidTypeError,
     RawMetaClient,
-    ShardOptions,
     ShardState,
     ShardStatus,
-    StaticShardManager,
-    connect,
 )
 
 NOBODY = "127.0.0.1:1"
@@ -27,13 +23,9 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def meta(address: str) -> RawMetaClient:
-    return RawMetaClient(connect(address))
-
-
 @pytest.fixture
 def manager(server: Server, other: Server, raw: RawMetaClient) -> Iterator[BaseShardManager]:
-    with BaseShardManager(lambda key, shards: len(str(key)) % shards, ShardOptions(open=meta)) as m:
+    with BaseShardManager(lambda key, shards: len(str(key)) % shards) as m:
         m.update_shard_states([ShardStatus(server.address), ShardStatus(other.address)])
         yield m
 
@@ -128,10 +120,3 @@ def test_flush(manager: BaseShardManager, server: Server) -> None:
     assert cache.get("a") is None
     manager.update_shard_states([ShardStatus(server.address), ShardStatus(NOBODY)])
     assert not FleetServers(manager).flush()
-
-
-def test_connections_that_speak_no_meta(server: Server) -> None:
-    with StaticShardManager([server.address]) as manager:
-        cache = over(manager, Table(a=b"1"))
-        with pytest.raises(InvalidTypeError, match="connections must be RawMetaClient, got"):
-            cache.get("a")

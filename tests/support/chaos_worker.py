@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from godropbox.caching.consistency.servers import ConsistentServers, FleetServers, MetaServers
+from godropbox.caching.consistency.servers import FleetServers
 from godropbox.caching.consistent import (
     CommitUncertain,
     ConsistencyOptions,
@@ -51,7 +50,7 @@ _STATISTICS_EVERY = 200
 def _consistent(plan: Plan, states: States, storage: ChaosStorage, number: int) -> Any:
     """Return the cache that is to be consistent.
 
-    Every other process leaves what it wrote, and every third goes by a shard manager.
+    Every other process leaves what it wrote.
     """
     options = ConsistencyOptions(
         lease_life=plan.lease_life,
@@ -64,20 +63,7 @@ def _consistent(plan: Plan, states: States, storage: ChaosStorage, number: int) 
         decode=int,
         not_committed=(NotWrittenError,),
     )
-
-    def dial(address: str) -> RawMetaClient:
-        channel = connect(address, timeout=plan.timeout, connect_timeout=plan.timeout)
-        return RawMetaClient(channel)
-
-    servers: ConsistentServers
-    if number % 3 == 0:
-        servers = FleetServers(_MappedManager(plan.addresses, states, dial))
-    else:
-        servers = MetaServers(
-            [lambda address=address: dial(address) for address in plan.addresses],  # type: ignore[misc]
-            lambda key: _place(key, len(plan.addresses)),
-            states.__getitem__,
-        )
+    servers = FleetServers(_MappedManager(plan, states))
     return ConsistentCacheOnStorage(servers, storage, options)
 
 
@@ -88,11 +74,10 @@ def _place(key: Any, shards: int) -> int:
 class _MappedManager(BaseShardManager):
     """A shard manager that looks at the states before each operation."""
 
-    def __init__(
-        self, addresses: tuple[str, ...], states: States, dial: Callable[[str], RawMetaClient]
-    ) -> None:
-        super().__init__(_place, ShardOptions(open=dial))
-        self._of = addresses
+    def __init__(self, plan: Plan, states: States) -> None:
+        limits = ShardOptions(timeout=plan.timeout, connect_timeout=plan.timeout)
+        super().__init__(_place, limits)
+        self._of = plan.addresses
         self._mapped = states
         self._known: list[str] = []
         self._looking = threading.Lock()

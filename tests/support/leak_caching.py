@@ -41,7 +41,9 @@ DUE = caching.FreshCacheOnStorage(
     caching.Freshness(ttl=1, jitter=0, stale=1e6, clock=functools.partial(next, NUMBERS)),
 )
 UNREACHED = caching.ConsistentCacheOnStorage(
-    caching.MetaServers([broken]),
+    caching.FleetServers(
+        memcache.StaticShardManager(["a:1"], options=memcache.ShardOptions(open=broken))
+    ),
     DictStorage({1: b"1"}),
     caching.ConsistencyOptions(settle_limit=0.0, cache_key=str),
 )

@@ -1,47 +1,44 @@
-"""The cache servers, as ``ConsistentCacheOnStorage`` needs them, over raw meta clients.
+"""The cache servers, as ``ConsistentCacheOnStorage`` needs them, over a fleet of memcached.
 
 - ``ConsistentServers``: what is needed of them: where a key is read and written, and one method
   that runs a batch of the protocol's steps.
-- ``MetaServers``: memcached servers, as many connections to each as threads use at once, with the
-  shard states of the memcache client.
-- ``FleetServers``: those that a ``ShardManager`` keeps, over its connections.
+- ``FleetServers``: the servers of a ``ShardManager``, over its connections.
 
 A token of memcached is the server's own count of stores, which starts anew with the server. It is
-used only over a connection that is older than the token: no connection outlives its server's
-process, so that one which still works shows that the process is still the one that counted.
+used only over a connection on which the server had answered before the token was asked for: a
+connection leads to one process and ends with it, so if that connection still works, the process is
+still the one that counted. When the connection was begun says nothing: it may have been made later.
 """
 
-import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol
 
-from ..._calls import call_all
-from ..._forks import begin_again_in_child
 from ..._kernels._identity import refuse_copies
-from ...errors import NetworkError, ServerError, UsageError
+from ...errors import UsageError
 from ...memcache import (
-    ConnectionLostError,
     GetResponse,
+    InvalidArgumentError,
     InvalidTypeError,
     Item,
     Key,
+    MetaProtocol,
     MutateResponse,
     NotSupportedError,
-    RawMetaClient,
     ResponseStatus,
 )
-from ...memcache.fleet.manager import Shard, ShardManager
-from ...resource_pool import LameDuckError, PoolExhaustedError
+from ...memcache.fleet.manager import Fleet, Shard, ShardManager
+from ...memcache.protocol.chunks import key_chunks, mutation_chunks
+from ...memcache.steps import Visit, takes
+from ...memcache.sync import run
 from .._failures import Told
 from . import protocol
 from .codec import decoded, encoded
 from .protocol import DONE, FAILED, RECONNECTED, REFUSED, Place, Seen, Stored
 
-__all__ = ["ConsistentServers", "FleetServers", "MetaServers", "Request", "State"]
+__all__ = ["ConsistentServers", "FleetServers", "Request"]
 
 
 class Request(NamedTuple):
@@ -76,296 +73,215 @@ class ConsistentServers(Protocol):
         ...
 
 
-class State(NamedTuple):
-    """What a server is used for.
-
-    `reads` go there; writes are `told` there; a write that cannot be told there does not take
-    place if that is `required`.
-    """
-
-    reads: bool
-    told: bool
-    required: bool
-
-
-# By the name of a shard's state.
-_STATES: Final = {
-    "ACTIVE": State(reads=True, told=True, required=True),
-    "WRITE_ONLY": State(reads=False, told=True, required=True),
-    "WARM_UP": State(reads=False, told=True, required=False),
-    "DOWN": State(reads=False, told=False, required=False),
-}
+_MISTAKES: Final = (InvalidArgumentError, InvalidTypeError, NotSupportedError)
 
 
 class _Token(NamedTuple):
-    """An entry's token: the server it is of, and a moment before it was asked for."""
+    """An entry's token: its server, and a moment before it was asked for."""
 
     cas: int
     server: Any
     moment: float
 
 
-class _Connections:
-    """The connections to one server that nobody uses just now."""
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A step that stores `item`, or deletes the entry if that is None; `cas` is 0 without a token.
 
-    __reduce_ex__ = refuse_copies
+    It goes only over a connection on which the server had answered at `moment`.
+    """
 
-    def __init__(self, dial: Callable[[], RawMetaClient]) -> None:
-        self._dial = dial
-        self._idle: list[RawMetaClient] = []
-        self._lock = threading.Lock()
-        begin_again_in_child(self)
-
-    def _forked(self) -> list[Callable[[], object]]:
-        self._lock = threading.Lock()
-        idle, self._idle = self._idle, []
-        return [client.close for client in idle]  # the parent goes on with them
-
-    @contextmanager
-    def lent(self, moment: float) -> Iterator[RawMetaClient]:
-        """Lend a connection made before a moment if there is one, otherwise any."""
-        client = self._take(moment) or self._dial()
-        try:
-            yield client
-        finally:
-            if client.is_valid:
-                with self._lock:
-                    self._idle.append(client)
-            else:  # and neither are the others
-                client.close()
-                self.close()
-
-    def _take(self, moment: float) -> RawMetaClient | None:
-        with self._lock:
-            for at in range(len(self._idle) - 1, -1, -1):
-                if self._idle[at].opened <= moment:
-                    return self._idle.pop(at)
-            return self._idle.pop() if self._idle else None
-
-    def close(self) -> None:
-        """Close those that nobody uses."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        call_all([client.close for client in idle])
+    index: int
+    key: Key
+    item: Item | None
+    cas: int
+    moment: float
 
 
-class _Servers(ABC):
-    """What servers of either kind have in common: they run steps, and log failures once a kind."""
+class _StepsVisit(Visit):
+    """Steps for one shard: looks, then deletions, then stores."""
 
-    _told: Told
+    __slots__ = ("_changes", "_looks", "_moment", "_protocol", "_sent")
 
-    __reduce_ex__ = refuse_copies
+    def __init__(self, shard: Shard, meta: MetaProtocol) -> None:
+        super().__init__(shard, [])
+        self._protocol = meta
+        self._looks: list[tuple[int, Key]] = []
+        self._changes: list[_Change] = []
+        self._sent: list[_Change] = []
+        self._moment = 0.0
 
-    @abstractmethod
-    def _server(self, key: Key) -> Any:
-        """Return what names the server that a key belongs to, None if there is none."""
-
-    @abstractmethod
-    def _all(self) -> Iterable[Any]:
-        """Return the names of all servers."""
-
-    @abstractmethod
-    def _state(self, server: Any) -> State:
-        """Return what a server is used for at this moment."""
-
-    @abstractmethod
-    def _lent(self, server: Any, moment: float) -> AbstractContextManager[RawMetaClient]:
-        """Lend a connection to a server, made before a moment if there is such a one."""
-
-    def places(self, key: Key) -> tuple[Place, ...]:
-        """Return where writes of a key must be known at this moment, or had better be."""
-        server = self._server(key)
-        if server is None:
-            return ()
-        state = self._state(server)
-        return (Place(server, state.required),) if state.told else ()
-
-    def run(self, requests: Sequence[Request]) -> list[Any]:
-        """Run steps of different keys: those of one server and one kind go out together."""
-        if len(requests) == 1:
-            server = self._addressee(requests[0])
-            return [FAILED] if server is None else self._batch(server, requests)
-        outcomes: list[Any] = [FAILED] * len(requests)
-        batches: dict[tuple[Any, bool], list[int]] = {}
-        for at, request in enumerate(requests):
-            server = self._addressee(request)
-            if server is not None:
-                is_look = isinstance(request.step, protocol.Look)
-                batches.setdefault((server, is_look), []).append(at)
-        for (server, _), places in batches.items():
-            answers = self._batch(server, [requests[at] for at in places])
-            for at, answer in zip(places, answers, strict=True):
-                outcomes[at] = answer
-        return outcomes
-
-    def _batch(self, server: Any, requests: Sequence[Request]) -> list[Any]:
-        """Run steps of one server and one kind."""
-        is_look = isinstance(requests[0].step, protocol.Look)
-        moment = inf if is_look else min(_moment(request.step) for request in requests)
-        run = self._look if is_look else self._change
-        try:
-            with self._lent(server, moment) as client:
-                return run(client, server, requests)
-        except (NetworkError, ServerError, OSError) as error:
-            self._told.tell(self, "run", error)
-            return [FAILED] * len(requests)  # nobody knows how far it came
-
-    def _addressee(self, request: Request) -> Any:
-        """Return the server that a step is for, None if it is to be skipped."""
-        step = request.step
-        if step.place is not None:
-            return step.place.server
+    def add(self, index: int, request: Request) -> None:
+        """Add a step, whose outcome is to be filed under `index`."""
+        key, step, expire = request
+        if isinstance(step, protocol.Look):
+            self._looks.append((index, key))
+            return
+        cas, moment = 0, inf
         if isinstance(step, protocol.Swap | protocol.Drop):
-            server = step.token.server
-        else:
-            server = self._server(request.key)
-        return server if server is not None and self._state(server).reads else None
+            cas, moment = step.token.cas, step.token.moment
+        item = None
+        if not isinstance(step, protocol.Drop):
+            flags, data = encoded(step.entry)
+            item = Item(key, data, flags, cas, expire)
+        self._changes.append(_Change(index, key, item, cas, moment))
 
-    def _look(self, client: RawMetaClient, server: Any, requests: Sequence[Request]) -> list[Any]:
-        keys = [request.key for request in requests]
-        moment = monotonic()
+    def _begin(self) -> None:
+        """Prepare the exchanges, without the steps whose token this connection may not use."""
+        meta = self._protocol
+        is_whole = self.peer.interleaves
+        self._moment = monotonic()
+        keys = [key for _, key in self._looks]
         if len(keys) == 1:
-            found: Mapping[Key, GetResponse] = {keys[0]: client.get(keys[0])}
+            exchanges: list[Any] = [meta.get(keys[0])]
         else:
-            found = client.get_multi(keys)
-        return [_seen(found[key], server, moment) for key in keys]
+            exchanges = [meta.get_multi(some) for some in _parts(keys, is_whole, meta)]
+        if self._changes:
+            known = [change for change in self._changes if self.peer.answered_at <= change.moment]
+            drops = [change for change in known if change.item is None]
+            stores = [change for change in known if change.item is not None]
+            self._sent = [*drops, *stores]
+            items = [change.item for change in stores]
+            exchanges += [meta.meta_delete(change.key, cas=change.cas) for change in drops]
+            # With a token a store replaces the very entry that has it, without one it adds.
+            exchanges += [meta.cas_multi(some) for some in _parts(items, is_whole, None)]
+        self.exchanges = exchanges
 
-    def _change(self, client: RawMetaClient, server: Any, requests: Sequence[Request]) -> list[Any]:
-        outcomes: list[Any] = [RECONNECTED] * len(requests)
-        storing: list[int] = []
-        items: list[Item] = []
-        moment = monotonic()
-        for at, (key, step, expire) in enumerate(requests):
-            cas = 0
-            if isinstance(step, protocol.Swap | protocol.Drop):
-                if _moment(step) < client.opened:
-                    continue
-                cas = step.token.cas
-            if isinstance(step, protocol.Drop):
-                deleted = client.meta_delete(key, cas=cas)
-                outcomes[at] = DONE if deleted.ok else _refusal(deleted)
-            elif isinstance(step, protocol.Add | protocol.Swap):
-                flags, data = encoded(step.entry)
-                items.append(Item(key, data, flags, cas, expire))
-                storing.append(at)
-        # With a token a store replaces the very entry that has it, without one it adds.
-        for at, stored in zip(storing, client.cas_multi(items), strict=True):
-            if stored.ok:
-                outcomes[at] = Stored(_token(stored.cas, server, moment))
+    def outcomes(self) -> Iterator[tuple[int, Any]]:
+        """Yield what the steps came to, and where that is to be filed."""
+        server = _server(self.shard)
+        # The server was asked for tokens after it had first answered, if that was in this visit.
+        moment = max(self._moment, self.peer.answered_at)
+        found: dict[Key, GetResponse] = {}
+        changed: list[MutateResponse] = []
+        for result in self.outcome:
+            if isinstance(result, GetResponse):
+                found[result.key] = result
+            elif isinstance(result, MutateResponse):
+                changed.append(result)
+            elif isinstance(result, list):
+                changed += result
             else:
-                outcomes[at] = _refusal(stored)
-        return outcomes
-
-    def flush(self) -> bool:
-        """Flush every server that writes must be known at; return whether all have said so."""
-        sure = True
-        for server in self._all():
-            state = self._state(server)
-            if not state.told:
-                continue
-            done = False
-            with suppress(NetworkError, ServerError, OSError), self._lent(server, inf) as client:
-                done = client.flush().ok
-            sure = sure and (done or not state.required)
-        return sure
+                found.update(result)
+        for index, key in self._looks:
+            yield index, _seen(found[key], server, moment)
+        for change in self._changes:
+            yield change.index, RECONNECTED  # unless it was sent, of which more below
+        for change, response in zip(self._sent, changed, strict=True):
+            if not response.ok:
+                yield change.index, _refusal(response)
+            elif change.item is None:
+                yield change.index, DONE
+            else:
+                yield change.index, Stored(_token(response.cas, server, moment))
 
 
-class MetaServers(_Servers):
-    """memcached servers.
+class FleetServers:
+    """The servers of a ``ShardManager``, with its placement and its states.
 
-    `dials` open a connection to each server; `server_of` says which of them a key belongs to, by
-    its index, and may be left out if there is one server. `state_of` says what a server is used
-    for at this moment: the name of a shard state (ACTIVE, WRITE_ONLY, WARM_UP, DOWN), ACTIVE if
-    left out. A connection must lead to the server's process itself, past no proxy. Threads may
-    share it: each step has a connection to itself, which is kept for the next one.
+    A connection must lead to the server's process itself, past no proxy. The manager must not move
+    keys of ejected servers to others (``ShardOptions.ejected``). Reads skip an ejected server;
+    writes do not, as only a server's state says whether they must be known there. Threads may share
+    it. The manager is the caller's to close.
     """
 
-    def __init__(
-        self,
-        dials: Iterable[Callable[[], RawMetaClient]],
-        server_of: Callable[[Key], int] | None = None,
-        state_of: Callable[[int], str] | None = None,
-    ) -> None:
-        self._told = Told()
-        self._connections = [_Connections(dial) for dial in dials]
-        if not self._connections:
-            raise ValueError("dials must be at least one, got none")
-        if server_of is None and len(self._connections) > 1:
-            raise ValueError(f"server_of must be given for {len(self._connections)} servers")
-        self._server_of = server_of
-        self._state_of = state_of
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections; what comes after opens new ones."""
-        for connections in self._connections:
-            connections.close()
-
-    def _server(self, key: Key) -> int:
-        return 0 if self._server_of is None else self._server_of(key)
-
-    def _state(self, server: int) -> State:
-        return _STATES["ACTIVE" if self._state_of is None else self._state_of(server)]
-
-    def _lent(self, server: int, moment: float) -> AbstractContextManager[RawMetaClient]:
-        return self._connections[server].lent(moment)
-
-    def _all(self) -> Iterable[Any]:
-        return range(len(self._connections))
-
-
-class FleetServers(_Servers):
-    """The servers that a ``ShardManager`` keeps, by the states and the placement that it has.
-
-    Its connections must be ``RawMetaClient``: have ``ShardOptions.open`` make them. It must not
-    divert keys of ejected servers to others (``ShardOptions.ejected``); that a server is ejected
-    is passed over here, as only its state says whether writes must be known there.
-    """
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, manager: ShardManager) -> None:
         self._told = Told()
         self._manager = manager
+        self._protocol = MetaProtocol()
 
-    def _server(self, key: Key) -> Any:
+    def places(self, key: Key) -> tuple[Place, ...]:
+        """Return where writes of a key must be known at this moment, or had better be."""
         fleet = self._manager.fleet()
-        index = fleet.of(key)
-        return None if index < 0 else (index, fleet.shards[index].address)
+        number = fleet.of(key)
+        if number < 0 or not fleet.shards[number].takes_sentinels:
+            return ()
+        shard = fleet.shards[number]
+        return (Place(_server(shard), not shard.is_warming_up),)
 
-    def _all(self) -> Iterable[Any]:
-        return [(shard.id, shard.address) for shard in self._manager.fleet().shards]
+    def run(self, requests: Sequence[Request]) -> list[Any]:
+        """Run steps of different keys: those of all servers go out at once, by one deadline."""
+        outcomes: list[Any] = [FAILED] * len(requests)
+        fleet = self._manager.fleet()
+        visits: dict[int, _StepsVisit] = {}
+        for index, request in enumerate(requests):
+            shard = _addressee(fleet, request)
+            if shard is None:
+                continue
+            visit = visits.get(shard.id)
+            if visit is None:
+                visit = visits[shard.id] = _StepsVisit(shard, self._protocol)
+            visit.add(index, request)
+        for visit in self._carried(list(visits.values())):
+            for index, outcome in visit.outcomes():
+                outcomes[index] = outcome
+        return outcomes
 
-    def _shard(self, server: Any) -> Shard | None:
-        """Return a server if it still is where it was."""
-        index: int = server[0]
-        shards: tuple[Shard, ...] = self._manager.fleet().shards
-        if index < len(shards) and shards[index].address == server[1]:
-            return shards[index]
-        return None
+    def flush(self) -> bool:
+        """Flush every server that writes must be known at; return whether all have said so."""
+        shards = [shard for shard in self._manager.fleet().shards if shard.takes_sentinels]
+        visits = [Visit(shard, [self._protocol.flush()]) for shard in shards]
+        done = {visit.shard.id for visit in self._carried(visits) if visit.outcome[0].ok}
+        return all(shard.id in done or shard.is_warming_up for shard in shards)
 
-    def _state(self, server: Any) -> State:
-        shard = self._shard(server)
-        return _STATES["DOWN" if shard is None else shard.state.name]
+    def _carried(self, visits: list[Any]) -> list[Any]:
+        """Carry visits, and return those that did not fail: nobody knows how far the others came.
 
-    @contextmanager
-    def _lent(self, server: Any, moment: float) -> Iterator[RawMetaClient]:
-        shard = self._shard(server)
-        if shard is None:
-            raise ConnectionLostError(f"the server at {server[1]} has left the fleet")
-        try:
-            loan = shard.pool.get()
-        except (LameDuckError, PoolExhaustedError) as error:
-            raise ConnectionLostError(f"no connection to {server[1]}: {error}") from error
-        with loan:
-            if not isinstance(loan.handle, RawMetaClient):
-                raise InvalidTypeError(
-                    f"the manager's connections must be RawMetaClient, got {loan.handle!r:.80}"
-                )
-            yield loan.handle
+        Raises what the caller did wrong.
+        """
+        run(self._manager, visits, None)
+        # A server that is killed while it is asked what it knows looks like a proxy that knows no
+        # meta commands, until the next connection. Nothing was sent but the question.
+        doubtful = [visit for visit in visits if isinstance(visit.outcome, NotSupportedError)]
+        if doubtful:
+            run(self._manager, doubtful, None)
+        done = []
+        for visit in visits:
+            error = visit.outcome
+            if isinstance(error, _MISTAKES):
+                raise error
+            if isinstance(error, Exception):
+                self._told.tell(self, "run", error)
+            else:
+                done.append(visit)
+        return done
+
+
+def _server(shard: Shard) -> tuple[int, str]:
+    """Return what a server is known by, whatever its state."""
+    return shard.id, shard.address
+
+
+def _addressee(fleet: Fleet, request: Request) -> Shard | None:
+    """Return the shard that a step is for, None if it is to be skipped."""
+    step = request.step
+    if step.place is not None:
+        return _shard(fleet, step.place.server)
+    shard: Shard | None = None
+    if isinstance(step, protocol.Swap | protocol.Drop):
+        shard = _shard(fleet, step.token.server)
+    else:
+        number = fleet.of(request.key)
+        if number >= 0:
+            shard = fleet.shards[number]
+    return shard if shard is not None and takes(shard, False) else None
+
+
+def _shard(fleet: Fleet, server: tuple[int, str]) -> Shard | None:
+    """Return a server's shard, None if the server has left the fleet or moved in it."""
+    index, address = server
+    shards: tuple[Shard, ...] = fleet.shards
+    found = index < len(shards) and shards[index].address == address
+    return shards[index] if found else None
+
+
+def _parts(of: list[Any], is_whole: bool, meta: MetaProtocol | None) -> list[list[Any]]:
+    """Return the parts of a batch that a connection takes at a time: keys with `meta`, or items."""
+    if not of or is_whole:
+        return [of] if of else []
+    return mutation_chunks(of, False) if meta is None else key_chunks(meta, of)
 
 
 def _seen(response: GetResponse, server: Any, moment: float) -> Any:
@@ -379,14 +295,10 @@ def _seen(response: GetResponse, server: Any, moment: float) -> Any:
     return Seen(entry, _token(response.cas, server, moment))
 
 
-def _moment(step: protocol.CacheStep) -> float:
-    """Return the moment that a connection has to be older than, for the token of a step."""
-    return step.token.moment if isinstance(step, protocol.Swap | protocol.Drop) else inf
-
-
 def _token(cas: int, server: Any, moment: float) -> _Token:
-    if cas == 0:  # which would mean "add" to a store, and "whatever is there" to a delete
-        raise NotSupportedError(f"server {server} has no tokens: was it started with -C?")
+    if cas == 0:  # to a store that would mean "add", and to a delete "whatever is there"
+        _, address = server
+        raise NotSupportedError(f"the server at {address} has no tokens: was it started with -C?")
     return _Token(cas, server, moment)
 
 

@@ -7,6 +7,7 @@ from .exchange cimport Exchange
 
 cdef class Peer:
     cdef public bint interleaves
+    cdef readonly double answered_at
     cdef bint _has_closed, _is_mine, _is_proving, _is_valid
     cdef int _proven
     cdef object _pid, _version
@@ -28,7 +29,7 @@ cdef class Talk:
     cpdef advance(self, failure)
     cdef _prepare(self, list exchanges)
     cdef _start(self, Peer peer, list exchanges)
-    cdef _begin(self)
+    cpdef _begin(self)
     cdef _next(self, failure)
     cdef Exchange _prove(self, Exchange exchange)
     cdef _end_proof(self)

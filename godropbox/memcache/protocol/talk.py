@@ -8,6 +8,8 @@ Compiled as it stands (``talk.pxd``).
 
 import os
 from collections.abc import Iterator
+from math import inf
+from time import monotonic
 from typing import Any
 
 from ..._kernels._guarded import name_of, text_of
@@ -48,7 +50,8 @@ class Peer:
     """The state of one connection to one server.
 
     `interleaves` tells whether a batch of any size may be one request: replies are received while
-    requests are sent.
+    requests are sent. `answered_at` is a moment by which the server had answered a first question
+    over the connection, in ``time.monotonic()`` seconds; infinity until then.
     """
 
     __slots__ = (
@@ -59,11 +62,13 @@ class Peer:
         "_pid",
         "_proven",
         "_version",
+        "answered_at",
         "interleaves",
     )
     __reduce_ex__ = refuse_copies
 
     def __init__(self) -> None:
+        self.answered_at = inf
         self.interleaves = True
         self._has_closed = False
         self._is_mine = True
@@ -121,6 +126,8 @@ class Peer:
         Raises ``NotSupportedError``.
         """
         self._is_proving = False
+        if self.answered_at == inf:
+            self.answered_at = monotonic()
         self._proven = proof.proven
         self._version = proof.version
         self._is_valid = proof.in_step and not self._has_closed
