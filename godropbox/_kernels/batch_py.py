@@ -65,7 +65,9 @@ class Part(Reply):
         batch = self._batch
         if not self._places:
             for index in reversed(self.indices):
-                self._places.setdefault(wire_name(batch.keys[index], batch.prefix), []).append(index)
+                self._places.setdefault(wire_name(batch.keys[index], batch.prefix), []).append(
+                    index
+                )
         for row in rows:
             if row.marks & FAILED:
                 self.refusal = row.status, row.value
