@@ -7,8 +7,9 @@ enum { NONE = GDBX_WIRE_NONE };
 
 int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, uint16_t *places,
                          size_t num_shards) {
-    memset(places, 0, num_shards * sizeof *places); /* a place in servers and 1, 0 for none */
     batch->used = 0;
+    if (num_shards > UINT16_MAX) return 0;
+    memset(places, 0, num_shards * sizeof *places); /* a place in servers and 1, 0 for none */
     for (size_t i = 0; i < batch->count; i++) {
         struct gdbx_wire_server *server;
         size_t shard = shards[i];

@@ -48,7 +48,8 @@ struct gdbx_wire_batch {
 };
 
 /* Put every key into the list of its server: shards[i] is key i's, and `places` has room for one
- * number for each of num_shards. Returns 0 if a shard is out of range. */
+ * number for each of num_shards. Returns 0 if a shard is out of range, or if there are more shards
+ * than 65535. */
 int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, uint16_t *places,
                          size_t num_shards);
 

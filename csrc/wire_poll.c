@@ -52,13 +52,17 @@ static int broken(struct gdbx_wire_io *io, int error) {
     return GDBX_WIRE_BROKEN;
 }
 
-/* See that a connection is quiet: unasked bytes would be taken for the reply. */
+/* See that a connection is quiet: unasked bytes would be taken for the reply. One that is being
+ * connected is: EAGAIN on Linux, ENOTCONN elsewhere. */
 static int peek(struct gdbx_wire_io *io) {
     uint8_t byte;
-    ssize_t got = recv(io->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t got;
+    /* An interrupted peek must not be skipped, as a caller who goes on with a wait would. */
+    do got = recv(io->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
     if (got > 0) return GDBX_WIRE_UNASKED;
     if (got == 0) return GDBX_WIRE_CLOSED;
-    return would_block(errno) ? GO_ON : broken(io, errno);
+    return would_block(errno) || errno == ENOTCONN ? GO_ON : broken(io, errno);
 }
 
 static int send_some(struct gdbx_wire_io *io) {
@@ -66,6 +70,7 @@ static int send_some(struct gdbx_wire_io *io) {
     struct msghdr message;
     size_t count = 0;
     ssize_t sent;
+    if (io->part == io->part_count) return GO_ON; /* macOS refuses a message of no parts */
     for (size_t i = io->part; i < io->part_count && count < PARTS; i++, count++) {
         size_t skip = i == io->part ? io->offset : 0;
         /* sendmsg reads through iov_base and never writes */
@@ -97,6 +102,13 @@ static int send_some(struct gdbx_wire_io *io) {
     return GO_ON;
 }
 
+/* Scan, and ask for room if the buffer is full of an unfinished reply: the socket may hold more of
+ * it, all of which is to be taken before an exchange is late. */
+static int scan_full(struct gdbx_wire_io *io) {
+    int result = gdbx_wire_rescan(io);
+    return result == GO_ON && io->size == io->capacity ? GDBX_WIRE_MORE : result;
+}
+
 static int receive_some(struct gdbx_wire_io *io, int waits) {
     ssize_t got;
     if (io->size == io->capacity) return GDBX_WIRE_MORE;
@@ -104,7 +116,7 @@ static int receive_some(struct gdbx_wire_io *io, int waits) {
     if (got == 0) return GDBX_WIRE_CLOSED;
     if (got < 0) return would_block(errno) ? GO_ON : broken(io, errno);
     io->size += (size_t) got;
-    return gdbx_wire_rescan(io);
+    return scan_full(io);
 }
 
 /* Keep how a step ended. A refusal may come while the value that it refuses is still being sent;
@@ -128,7 +140,9 @@ size_t gdbx_wire_poll_unfit(const int *fds, size_t count, void *room, uint8_t *m
         polls[i].events = POLLIN;
         polls[i].revents = 0;
     }
-    ready = poll(polls, (nfds_t) count, 0);
+    /* Linux interrupts a poll that does not wait. */
+    do ready = poll(polls, (nfds_t) count, 0);
+    while (ready < 0 && errno == EINTR);
     /* A poll that fails tells nothing good. */
     for (size_t i = 0; i < count; i++)
         unfit += marks[i] = fds[i] < 0 || ready < 0 || (ready > 0 && polls[i].revents != 0);
@@ -156,7 +170,7 @@ void gdbx_wire_poll_look(struct gdbx_wire_poll *all, size_t at) {
 }
 
 void gdbx_wire_poll_rescan(struct gdbx_wire_poll *all, size_t at) {
-    keep(all, at, gdbx_wire_rescan(&all->ios[at]));
+    keep(all, at, scan_full(&all->ios[at]));
 }
 
 /* List what is waited for; returns how many exchanges are under way. */

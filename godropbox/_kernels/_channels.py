@@ -12,6 +12,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._wire import bad_leftover
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -210,8 +212,16 @@ def _block(channel: Any, exchange: Exchange, deadline: float | None) -> None:
         size = channel.recv_into(buffer)
         if size == 0:
             raise _closed(reply.size)
-        reply.feed(buffer[:size])
+        _feed(exchange, buffer[:size])
     _check_end(channel, exchange)
+
+
+def _feed(exchange: Exchange, data: memoryview) -> None:
+    """Feed a reply; only an exchange that is its own reply may leave some of it."""
+    reply = exchange.reply
+    taken = reply.feed(data)
+    if taken < len(data) and reply is not exchange:
+        raise bad_leftover(bytes(data[taken:]), reply.size)
 
 
 def _limit(channel: Any, deadline: float | None) -> None:
@@ -290,7 +300,7 @@ class _Turn:
             try:
                 events = self._send()
                 # While there is more to send, replies are read, so that no side waits for ever.
-                events |= self._receive(self.exchange.reply)
+                events |= self._receive(self.exchange)
                 if events:
                     return events
                 _check_end(self.channel, self.exchange)
@@ -330,8 +340,9 @@ class _Turn:
                 self._left.append(part[size:])
         return 0
 
-    def _receive(self, reply: Reply) -> int:
+    def _receive(self, exchange: Exchange) -> int:
         """Receive what is there; return the events to wait for, 0 when all was received."""
+        reply = exchange.reply
         while (self._has_sent or not self._left) and not (reply.done and not self._left):
             try:
                 size = self.channel.recv_into(self._buffer)
@@ -342,5 +353,5 @@ class _Turn:
                 return events
             if size == 0:
                 raise _closed(reply.size)
-            reply.feed(self._buffer[:size])
+            _feed(exchange, self._buffer[:size])
         return 0

@@ -17,6 +17,7 @@ __all__ = [
     "MAX_VALUE",
     "META",
     "PACKETS",
+    "PIPED",
     "QUIET",
     "REASONS",
     "SENT",
@@ -30,6 +31,7 @@ __all__ = [
     "Row",
     "bad_item",
     "bad_key",
+    "bad_leftover",
     "bad_reply",
     "bad_size",
     "bad_token",
@@ -46,6 +48,7 @@ STRICT = 1
 QUIET = 2
 SERIES = 4
 BARE = 8
+PIPED = 16
 
 WORDS = {
     "STORED": 1,
@@ -122,6 +125,11 @@ def bad_reply(reason: int, data: bytes, position: int) -> ValueError:
     """Return the error for a reply that is malformed at `position`."""
     excerpt = data[position : position + 60]
     return ValueError(f"{REASONS[reason]}: {excerpt!r} at byte {position} of the reply")
+
+
+def bad_leftover(rest: bytes, position: int) -> ValueError:
+    """Return the error for bytes after a reply that ends at `position`, as ``bad_reply`` has it."""
+    return ValueError(f"{REASONS[-1]}: {rest[:60]!r} at byte {position} of the reply")
 
 
 def bad_key(key: object, prefix: bytes) -> Exception:

@@ -20,6 +20,7 @@ cdef class Reply:
 
     # In place: whoever receives lends an io the reply's room, scans, and settles what was found;
     # `extend` makes more room for records or bytes, `park` keeps what lies in room that is shared.
+    cdef int scan_piped(self, gdbx_wire_io *io) noexcept
     cdef int lend(self, gdbx_wire_io *io) except -1
     cdef bint settle(self, gdbx_wire_io *io) except -1  # True if the reply cannot be trusted
     cdef int extend(self, gdbx_wire_io *io, bint of_records) except -1

@@ -13,10 +13,11 @@ from array import array
 from . import _wire as codes
 from ._args import bad_buffer
 from ._identity import refuse_copies
-from ._wire import Row, bad_key, bad_reply
+from ._wire import Row, bad_key, bad_leftover, bad_reply
 from .wire_csrc cimport (
-    GDBX_WIRE_BAD, GDBX_WIRE_DONE, GDBX_WIRE_FAILED, GDBX_WIRE_FULL, GDBX_WIRE_KEY,
-    GDBX_WIRE_LINES,    GDBX_WIRE_STATS, GDBX_WIRE_VALUES, gdbx_wire_io, gdbx_wire_record, gdbx_wire_rescan,
+    GDBX_WIRE_BAD, GDBX_WIRE_FAILED, GDBX_WIRE_FULL, GDBX_WIRE_KEY, GDBX_WIRE_LINES,
+    GDBX_WIRE_PIPED, GDBX_WIRE_STATS, GDBX_WIRE_VALUES, gdbx_wire_io, gdbx_wire_record,
+    gdbx_wire_rescan,
 )
 
 __all__ = ["Reply", "codes"]
@@ -153,11 +154,26 @@ cdef class Reply:
     def size(self):
         return self.size
 
+    cdef int scan_piped(self, gdbx_wire_io *io) noexcept:
+        """Scan, and leave bytes behind the reply alone."""
+        cdef uint32_t options = self.reader.options
+        cdef int result
+        self.reader.options |= GDBX_WIRE_PIPED
+        result = gdbx_wire_rescan(io)
+        self.reader.options = options
+        return result
+
     @cython.critical_section
     def feed(self, data):
+        """Take bytes of the reply; return how many: all, unless the reply ends inside them.
+
+        Bytes behind the end are not looked at. Raises ``ValueError`` for bytes that are no reply to
+        the request.
+        """
         cdef Py_buffer view
         cdef gdbx_wire_io io
         cdef int result
+        cdef size_t count, rest
         self.check_idle()
         try:
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
@@ -165,22 +181,29 @@ cdef class Reply:
             raise bad_buffer("data", data) from None
         try:
             self.check_idle()  # what gives the buffer may have lent the reply
-            if self.capacity - self.size < <size_t> view.len:
-                self.grow_data(self.size + view.len)
-            if view.len:
-                memcpy(self.data + self.size, view.buf, view.len)
-            self.size += view.len
+            if self.reader.done:
+                return 0
+            count = view.len
+            if self.capacity - self.size < count:
+                self.grow_data(self.size + count)
+            if count:
+                memcpy(self.data + self.size, view.buf, count)
+            self.size += count
         finally:
             PyBuffer_Release(&view)
         memset(&io, 0, sizeof(io))
         self.lend(&io)
-        result = gdbx_wire_rescan(&io)
+        result = self.scan_piped(&io)
         while self.settle(&io) or result == GDBX_WIRE_BAD or result == GDBX_WIRE_FULL:
             if result != GDBX_WIRE_FULL:
                 raise self.bad()
             self.extend(&io, True)
-            result = gdbx_wire_rescan(&io)
-        return result == GDBX_WIRE_DONE
+            result = self.scan_piped(&io)
+        if not self.reader.done:
+            return count
+        rest = self.size - self.reader.position
+        self.size = self.reader.position
+        return count - rest
 
     def hit(self, key, bytes prefix not None):
         return self.single_hit(key, prefix)
@@ -335,7 +358,10 @@ cdef class Fed(Reply):
         io.size = 0
         if data:
             try:
-                self.taker.feed(data)
+                taken = self.taker.feed(data)
+                # An exchange that is its own reply looks itself at what may follow.
+                if taken < len(data) and getattr(self.taker, "reply", None) is not self.taker:
+                    raise bad_leftover(data[taken:], self.taker.size)
             except (OSError, ValueError) as error:
                 self.fault = error
                 return True

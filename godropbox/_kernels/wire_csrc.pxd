@@ -15,6 +15,7 @@ cdef extern from "wire.h":
         GDBX_WIRE_STORED
         GDBX_WIRE_STRICT
         GDBX_WIRE_BARE
+        GDBX_WIRE_PIPED
         GDBX_WIRE_DONE
         GDBX_WIRE_MORE
         GDBX_WIRE_FULL

@@ -49,7 +49,6 @@ _BAD_OPCODE: Final = 8
 _BAD_LENGTHS: Final = 9
 _BAD_OPAQUE: Final = 10
 _REFUSED: Final = 11
-_LEFTOVER: Final = 12
 
 _HEADER: Final = struct.Struct(">BBHBBHIIQ")
 _NOOP: Final = 0x0A
@@ -145,27 +144,31 @@ class Reply:
         """How many bytes of it were received."""
         return len(self._data)
 
-    def feed(self, data: "ReadableBuffer") -> bool:
-        """Take bytes of the reply; return whether it is complete.
+    def feed(self, data: "ReadableBuffer") -> int:
+        """Take bytes of the reply; return how many: all, unless the reply ends inside them.
 
-        Raises ``ValueError`` for bytes that are no reply to the request.
+        Bytes behind the end are not looked at. Raises ``ValueError`` for bytes that are no reply to
+        the request.
         """
         try:
-            self._data += memoryview(data).cast("B")
+            view = memoryview(data).cast("B")
         except TypeError:
             raise bad_buffer("data", data) from None
+        if self._done:
+            return 0
+        self._data += view
         try:
             while not self._done:
                 if len(self._data) < self._needed:
-                    return False
+                    return len(view)
                 self._frame()
-            if self._position < len(self._data):
-                raise _BadError(_LEFTOVER)
         except _MoreError:
-            return False
+            return len(view)
         except _BadError as error:
             raise bad_reply(error.args[0], bytes(self._data), self._position) from None
-        return True
+        rest = len(self._data) - self._position
+        del self._data[self._position :]
+        return len(view) - rest
 
     def _frame(self) -> None:
         if self._kind == VALUES:

@@ -32,6 +32,7 @@ struct answer {
 
 /* One way to read a reply, and what came of it. */
 struct side {
+    struct gdbx_wire_reader reader;
     struct gdbx_wire_asked asked[KEYS];
     struct gdbx_wire_server server;
     struct gdbx_wire_batch batch;
@@ -61,10 +62,10 @@ static void begin(struct side *side, int head) {
     side->batch.prefix.data = (const uint8_t *) prefix;
     side->batch.prefix.size = head & 4 ? sizeof prefix - 1 : 0;
     CHECK(gdbx_wire_batch_sort(&side->batch, shards, &place, 1), "all are on one server");
-    side->server.reader.kind = head & 1 ? GDBX_WIRE_VALUES : GDBX_WIRE_LINES;
-    side->server.reader.options = head & 1 ? (head & 2 ? GDBX_WIRE_BARE : 0) : GDBX_WIRE_STRICT;
-    side->server.reader.words = head & 1 ? 0 : 15;
-    side->server.reader.count = KEYS;
+    side->reader.kind = head & 1 ? GDBX_WIRE_VALUES : GDBX_WIRE_LINES;
+    side->reader.options = head & 1 ? (head & 2 ? GDBX_WIRE_BARE : 0) : GDBX_WIRE_STRICT;
+    side->reader.words = head & 1 ? 0 : 15;
+    side->reader.count = KEYS;
 }
 
 static void answer(struct side *side, int32_t key, const uint8_t *value, size_t size) {
@@ -83,7 +84,7 @@ static void answer(struct side *side, int32_t key, const uint8_t *value, size_t 
 static void answer_all(struct side *side, const struct gdbx_wire_io *io) {
     struct gdbx_wire_server *server = &side->server;
 
-    for (; server->reader.kind == GDBX_WIRE_VALUES && server->taken != server->next;
+    for (; side->reader.kind == GDBX_WIRE_VALUES && server->taken != server->next;
          server->taken = side->asked[server->taken].next) {
         struct gdbx_text *value = &side->asked[server->taken].value;
 
@@ -94,7 +95,7 @@ static void answer_all(struct side *side, const struct gdbx_wire_io *io) {
         const struct gdbx_wire_record *record = &side->records[i];
         int32_t key = server->next;
 
-        if (server->reader.kind == GDBX_WIRE_LINES) {
+        if (side->reader.kind == GDBX_WIRE_LINES) {
             side->answers[key].status =
                 record->marks & GDBX_WIRE_FAILED ? 1000 + record->status : record->status;
             server->next = side->asked[key].next;
@@ -123,13 +124,13 @@ static void answer_all(struct side *side, const struct gdbx_wire_io *io) {
 
 static void read_reply(struct side *side, const uint8_t *data, size_t size, size_t piece,
                        int takes) {
-    struct gdbx_wire_io io = {.reader = &side->server.reader};
+    struct gdbx_wire_io io = {.reader = &side->reader, .taker = &side->server};
 
     io.records = side->records;
     io.record_capacity = RECORDS;
     if (takes)
-        io.take = side->server.reader.kind == GDBX_WIRE_VALUES ? gdbx_wire_batch_take_values
-                                                               : gdbx_wire_batch_take_stored;
+        io.take = side->reader.kind == GDBX_WIRE_VALUES ? gdbx_wire_batch_take_values
+                                                        : gdbx_wire_batch_take_stored;
     while (io.size < size && !side->failure) {
         io.size = size - io.size < piece ? size : io.size + piece;
         io.data = block(io.size);
@@ -169,7 +170,7 @@ static size_t make_frame(const struct side *side, const uint8_t *data, size_t si
     written = sprintf(out, "VALUE %.*s%.*s %s %d", (int) side->batch.prefix.size,
                       (const char *) side->batch.prefix.data, (int) name->size,
                       (const char *) name->data, flags[one / 8 < 8 ? one / 8 : 0], length);
-    if (!(side->server.reader.options & GDBX_WIRE_BARE) != (third >= 240))
+    if (!(side->reader.options & GDBX_WIRE_BARE) != (third >= 240))
         written += sprintf(out + written, " %d", one * 1000 + third);
     written +=
         sprintf(out + written, "\r\n%.*s\r\n", length, "a value whose bytes do not matter any m");
@@ -200,11 +201,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     CHECK(plain.result == taken.result, "%d, taken %d", plain.result, taken.result);
     CHECK(plain.server.next == taken.server.next, "%d, taken %d", plain.server.next,
           taken.server.next);
-    CHECK(plain.server.reader.position == taken.server.reader.position, "another end");
-    CHECK(plain.server.reader.done == taken.server.reader.done, "over, and not over");
-    CHECK(plain.server.reader.next == taken.server.reader.next, "another number of frames");
+    CHECK(plain.reader.position == taken.reader.position, "another end");
+    CHECK(plain.reader.done == taken.reader.done, "over, and not over");
+    CHECK(plain.reader.next == taken.reader.next, "another number of frames");
     if (plain.result == GDBX_WIRE_BAD)
-        CHECK(plain.server.reader.reason == taken.server.reader.reason, "another reason");
+        CHECK(plain.reader.reason == taken.reader.reason, "another reason");
     CHECK(memcmp(plain.answers, taken.answers, sizeof plain.answers) == 0, "other answers");
     return 0;
 }

@@ -10,6 +10,7 @@ static const struct gdbx_text NAMES[KEYS] = {TEXT("a"), TEXT("bb"), TEXT("ccc"),
                                              TEXT("eeeeeeeeeeeeeeee")};
 
 struct made {
+    struct gdbx_wire_reader reader; /* of the first server's reply */
     struct gdbx_wire_asked asked[KEYS];
     struct gdbx_wire_server servers[SHARDS];
     struct gdbx_wire_batch batch;
@@ -31,6 +32,7 @@ static void make(struct made *made, const char *prefix) {
     for (size_t i = 0; i < KEYS; i++) made->asked[i].value = NAMES[KEYS - 1 - i];
     CHECK(gdbx_wire_batch_sort(batch, shards, places, SHARDS), "each is on a shard");
     CHECK(!gdbx_wire_batch_sort(batch, shards, places, 3), "one is on none");
+    CHECK(!gdbx_wire_batch_sort(batch, shards, places, 65536), "more than can be numbered");
     CHECK(gdbx_wire_batch_sort(batch, shards, places, SHARDS), "again");
     free(places);
 }
@@ -49,19 +51,17 @@ static void check_sorted(void) {
     CHECK(made.asked[3].next == GDBX_WIRE_NONE, "the end of it");
 }
 
-/* Hold a request, written where there is as much room as is asked for, to what it has to be. */
-static void check_written(struct made *made, size_t around, int is_store, const char *expected) {
+/* Check a request, written into a block of the size that was announced for it. */
+static void check_written(struct made *made, int is_store, const char *expected) {
     static const struct gdbx_text gets = TEXT("gets"), set = TEXT("set ");
     struct gdbx_wire_server *server = &made->servers[0];
-    size_t room =
-        GDBX_WIRE_VERB + 2 + server->size + server->number * (made->batch.prefix.size + around);
-    uint8_t *out = block(room), *end;
-
-    end = is_store ? gdbx_wire_batch_store(&made->batch, server, set, out)
-                   : gdbx_wire_batch_get(&made->batch, server, gets, out);
-    CHECK(server->request.data == out && out + server->request.size == end, "where it is");
-    CHECK(server->request.size == strlen(expected), "%zu bytes", server->request.size);
-    CHECK(memcmp(out, expected, strlen(expected)) == 0, "%.*s", (int) server->request.size, out);
+    uint8_t *out =
+        block(is_store ? gdbx_wire_batch_store_size(server) : gdbx_wire_batch_get_size(server));
+    uint8_t *end =
+        is_store ? gdbx_wire_batch_store(server, set, out) : gdbx_wire_batch_get(server, gets, out);
+    size_t size = (size_t) (end - out);
+    CHECK(size == strlen(expected), "%zu bytes", size);
+    CHECK(memcmp(out, expected, size) == 0, "%.*s", (int) size, (char *) out);
     free(out);
 }
 
@@ -69,11 +69,11 @@ static void check_requests(void) {
     struct made made;
 
     make(&made, "");
-    check_written(&made, 1, 0, "gets a ccc eeeeeeeeeeeeeeee\r\n");
+    check_written(&made, 0, "gets a ccc eeeeeeeeeeeeeeee\r\n");
     make(&made, "pre:");
     for (size_t i = 0; i < KEYS; i++) made.asked[i].value.size = 0;
     made.servers[0].size = 20;
-    check_written(&made, 1, 0, "gets pre:a pre:ccc pre:eeeeeeeeeeeeeeee\r\n");
+    check_written(&made, 0, "gets pre:a pre:ccc pre:eeeeeeeeeeeeeeee\r\n");
     make(&made, "p");
     made.asked[0].flags = UINT32_MAX;
     made.asked[0].expire = -(INT64_C(1) << 31);
@@ -81,10 +81,36 @@ static void check_requests(void) {
     made.asked[2].expire = INT64_C(0xffffffff);
     made.asked[4].flags = 10;
     made.asked[4].expire = -9;
-    check_written(&made, GDBX_WIRE_AROUND, 1,
+    check_written(&made, 1,
                   "set pa 4294967295 -2147483648 16\r\neeeeeeeeeeeeeeee\r\n"
                   "cas pccc 0 4294967295 3 18446744073709551615\r\nccc\r\n"
                   "set peeeeeeeeeeeeeeee 10 -9 1\r\na\r\n");
+}
+
+/* Everything as long as it gets, and a verb of the most bytes: the announced size is enough. */
+static void check_the_longest_store(void) {
+    static const struct gdbx_text verb = TEXT("prepend ");
+    struct made made;
+    char expected[ROOM];
+    size_t size, room;
+    uint8_t *out;
+    make(&made, "p");
+    for (size_t i = 0; i < KEYS; i++) {
+        made.asked[i].flags = UINT32_MAX;
+        made.asked[i].expire = INT64_MIN;
+        made.asked[i].cas = i == 0 ? 0 : UINT64_MAX;
+    }
+    room = gdbx_wire_batch_store_size(&made.servers[0]);
+    out = block(room);
+    size = (size_t) (gdbx_wire_batch_store(&made.servers[0], verb, out) - out);
+    sprintf(expected,
+            "prepend pa 4294967295 -9223372036854775808 16\r\neeeeeeeeeeeeeeee\r\n"
+            "cas pccc 4294967295 -9223372036854775808 3 %s\r\nccc\r\n"
+            "cas peeeeeeeeeeeeeeee 4294967295 -9223372036854775808 1 %s\r\na\r\n",
+            "18446744073709551615", "18446744073709551615");
+    CHECK(size == strlen(expected) && size <= room, "%zu of %zu bytes", size, room);
+    CHECK(memcmp(out, expected, size) == 0, "%.*s", (int) size, (char *) out);
+    free(out);
 }
 
 static const uint64_t SEED[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
@@ -139,6 +165,7 @@ static void check_names(void) {
 enum { MANY = 20000, ROOM_OF_NAME = 24 };
 
 struct many {
+    struct gdbx_wire_reader reader;
     char names[MANY][ROOM_OF_NAME];
     struct gdbx_text keys[MANY];
     struct gdbx_wire_asked asked[MANY];
@@ -162,16 +189,16 @@ static void ask_many(struct many *many, int distinct) {
     many->batch.count = MANY;
     many->batch.servers = &many->server;
     CHECK(gdbx_wire_batch_sort(&many->batch, many->shards, &place, 1), "all are on one server");
-    many->server.reader.kind = GDBX_WIRE_VALUES;
-    many->server.reader.options = GDBX_WIRE_BARE;
-    many->server.reader.count = MANY;
+    many->reader.kind = GDBX_WIRE_VALUES;
+    many->reader.options = GDBX_WIRE_BARE;
+    many->reader.count = MANY;
 }
 
 /* Read the reply as the kernel does, 64 KiB at a time; returns how many keys had an answer. */
 static size_t answer_many(struct many *many, size_t count) {
     struct gdbx_wire_server *server = &many->server;
     struct gdbx_wire_record records[32];
-    struct gdbx_wire_io io = {.reader = &server->reader};
+    struct gdbx_wire_io io = {.reader = &many->reader, .taker = server};
     char *reply = block(count * 48 + 8);
     size_t size = 0, answered = 0;
     int32_t *table = NULL, result;
@@ -210,7 +237,7 @@ static size_t answer_many(struct many *many, size_t count) {
             }
         } while (result == GDBX_WIRE_FULL);
     }
-    CHECK(server->reader.done, "all of it");
+    CHECK(many->reader.done, "all of it");
     free(table);
     free(reply);
     return answered;
@@ -254,7 +281,7 @@ static void forget_values(struct made *made) {
 /* Show the first server's reader so much of a reply, in a block of that size, and take. */
 static void take(struct made *made, void (*how)(struct gdbx_wire_io *), const char *reply,
                  size_t size) {
-    struct gdbx_wire_io io = {.reader = &made->servers[0].reader, .size = size};
+    struct gdbx_wire_io io = {.reader = &made->reader, .taker = &made->servers[0], .size = size};
 
     io.data = block(size);
     memcpy(io.data, reply, size);
@@ -276,7 +303,7 @@ static void check_taken_values(void) {
                                 "012345678901234567890123456789012345678901234567890123456789\r\n"
                                 "END\r\n";
     struct made made;
-    struct gdbx_wire_reader *reader = &made.servers[0].reader;
+    struct gdbx_wire_reader *reader = &made.reader;
 
     /* The first ends too near the end to be taken before more is there. */
     for (size_t size = 0; size < sizeof reply; size++) {
@@ -307,24 +334,25 @@ static void check_taken_lines(void) {
         size_t whole = size < 16 ? size / 8 : 2;
 
         make(&made, "");
-        server->reader.count = 3;
+        made.reader.count = 3;
         forget_values(&made);
         take(&made, gdbx_wire_batch_take_stored, reply, size);
-        CHECK(server->reader.position == 8 * whole && server->reader.next == whole, "%zu", size);
+        CHECK(made.reader.position == 8 * whole && made.reader.next == whole, "%zu", size);
         CHECK(server->next == (whole == 0 ? 0 : whole == 1 ? 2 : 4), "%d", server->next);
-        CHECK(!server->reader.done, "one is left");
+        CHECK(!made.reader.done, "one is left");
     }
     make(&made, "");
-    server->reader.count = 3;
+    made.reader.count = 3;
     forget_values(&made);
     take(&made, gdbx_wire_batch_take_stored, "STORED\r\nSTORED\r\nSTORED\r\n", 24);
-    CHECK(server->reader.done && server->next == GDBX_WIRE_NONE, "all three");
+    CHECK(made.reader.done && server->next == GDBX_WIRE_NONE, "all three");
 }
 
 int main(int argc, char **argv) {
     CHECK(argc == 2, "usage: %s FOLDER_OF_VECTORS", argv[0]);
     check_sorted();
     check_requests();
+    check_the_longest_store();
     check_names();
     check_many();
     check_taken_values();

@@ -123,30 +123,58 @@ def shown(result: Any) -> str:
 def test_a_reply_split_anywhere_means_the_same(name: str, wire: ModuleType) -> None:
     make, reply = CASES[name]
     whole = make()
-    assert whole.feed(reply)
+    assert whole.feed(reply) == len(reply)
+    assert whole.done
     meaning = shown(whole.result())
     for at in range(len(reply) + 1):
         exchange = make()
         if at < len(reply):
-            assert not exchange.feed(reply[:at])
+            assert exchange.feed(reply[:at]) == at
             assert not exchange.done
-        assert exchange.feed(reply[at:] if at < len(reply) else reply)
+        rest = reply[at:] or reply
+        assert exchange.feed(rest) == len(rest)
+        assert exchange.done
         assert shown(exchange.result()) == meaning
     exchange = make()
-    fed = [exchange.feed(reply[i : i + 1]) for i in range(len(reply))]
-    assert fed == [False] * (len(reply) - 1) + [True]
+    for at in range(len(reply)):
+        assert not exchange.done
+        assert exchange.feed(reply[at : at + 1]) == 1
+    assert exchange.done
     assert shown(exchange.result()) == meaning
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bytes_after_a_reply_break_it(name: str, wire: ModuleType) -> None:
+def test_two_replies_in_one_buffer_are_fed_to_two_exchanges(name: str, wire: ModuleType) -> None:
     make, reply = CASES[name]
-    with pytest.raises(memcache.ReplyError, match="bytes after the end of the reply"):
-        make().feed(reply + b"E")
-    late = make()
-    late.feed(reply)
-    with pytest.raises(memcache.ReplyError, match="bytes after the end of the reply"):
-        late.feed(b"\r\n")
+    whole = make()
+    whole.feed(reply)
+    meaning = shown(whole.result())
+    both = reply + reply
+    for at in range(len(both) + 1):
+        exchanges = [make(), make()]
+        for piece in (both[:at], both[at:]):
+            rest = piece
+            for exchange in exchanges:
+                rest = rest[exchange.feed(rest) :]
+            assert rest == b""
+        for exchange in exchanges:
+            assert exchange.done
+            assert exchange.reply.size == len(reply)
+            assert shown(exchange.result()) == meaning
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_follows_a_reply_is_left_alone(name: str, wire: ModuleType) -> None:
+    make, reply = CASES[name]
+    exchange = make()
+    assert exchange.feed(reply + b"x" * 9000) == len(reply)
+    meaning = shown(exchange.result())
+    assert exchange.feed(b"x") == 0
+    assert exchange.feed(b"") == 0
+    assert exchange.reply.size == len(reply)
+    assert shown(exchange.result()) == meaning
+    with pytest.raises(TypeError, match="data must be"):
+        exchange.feed("x")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +204,6 @@ def test_bytes_after_a_reply_break_it(name: str, wire: ModuleType) -> None:
         ("meta get", b"VA 3 f5 c1 kb O0\r\nabc\r\n", "not asked for: b'b'"),
         ("meta get", b"VA x O0\r\n", "not one that answers"),
         ("meta get", b"HD O0 \r\n", "not one that answers"),
-        ("meta get", b"HD\r\n\r\n", "bytes after"),
         ("meta get", b"VA  O0\r\n", "not one that answers"),
         ("meta get", b"VA 0\r\n\r\n", "opaque is not that of the request"),
         ("meta get", b"EN ka\r\n", "opaque is not that of the request"),

@@ -1,7 +1,7 @@
 """Exchanges: one request, the reply to it as it comes in, and what the reply means. No I/O.
 
 A protocol makes an exchange; a driver sends ``request``, gives every byte received to ``feed``
-until that returns True, and then asks for ``result``. An exchange is used once. Any exception out
+until it is ``done``, and then asks for ``result``. An exchange is used once. Any exception out
 of it means that the connection must not be used again. Compiled as it stands (``exchange.pxd``).
 """
 
@@ -135,8 +135,11 @@ class Exchange:
         """Whether the reply is complete."""
         return self.reply.done
 
-    def feed(self, data: "ReadableBuffer") -> bool:
-        """Take bytes of the reply; return whether it is complete. Raises ``ReplyError``."""
+    def feed(self, data: "ReadableBuffer") -> int:
+        """Take bytes of the reply; return how many: all, unless the reply ends inside them.
+
+        Raises ``ReplyError``.
+        """
         try:
             return self.reply.feed(data)
         except ValueError as error:
