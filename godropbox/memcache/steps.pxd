@@ -39,7 +39,7 @@ cdef class ShardVisit(Visit):
 
     cdef ShardVisit _set_up(self, ManyKeys many, Shard shard, part)
     @cython.locals(exchange=PartExchange)
-    cdef _begin(self)
+    cpdef _begin(self)
     cdef list _places(self)
 
 
