@@ -337,6 +337,11 @@ cdef class Line:
                 raise OSError(error, os.strerror(error))
             channel.settimeout(None)
 
+    @property
+    def is_busy(self):
+        """Whether the number of the socket is in use, so that it must not be closed."""
+        return self.carrier is not None and self.carrier.is_busy
+
     def get(self, bytes verb not None, key, bytes prefix not None, seconds=None):
         """Get one key in the ASCII protocol over a plain socket; return ``Reply.hit``.
 

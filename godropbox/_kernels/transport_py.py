@@ -33,6 +33,11 @@ class Line:
         self.clean = True
         self.begun = False
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the number of the socket is in use, so that it must not be closed."""
+        return False  # what a socket's own methods are called with, it guards itself
+
     def get(
         self, verb: bytes, key: str | bytes, prefix: bytes, seconds: float | None = None
     ) -> tuple[int, bytes | None, int, int]:

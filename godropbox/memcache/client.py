@@ -26,9 +26,10 @@ from .protocol.binary import BinaryProtocol
 from .protocol.meta import MetaProtocol
 from .responses import CountResponse, GetResponse
 from .sharded_client import ShardedClient
-from .types import Item, Key, ResponseStatus, Text
+from .types import Item, Key, ResponseStatus
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from types import TracebackType
     from typing import Self
 
@@ -53,10 +54,6 @@ _EXTENSIBLE: Final = frozenset([0, TEXT, EMPTY])
 # Past the function by which a named tuple is made, which takes longer than all else in a set.
 _new: Final = tuple.__new__
 _MISTAKES: Final = (ClientClosedError, InvalidArgumentError, InvalidTypeError)
-# Under other names, since the compiler makes 1 of a 1.5 that is annotated as an int.
-_Bytes = bytes
-_Int = int
-_Float = float
 
 
 class Client:
@@ -191,7 +188,7 @@ class Client:
             if 4 * len(key) <= self._room and not key.startswith("sha256:"):
                 return key
             raw = key.encode("utf-8", "surrogatepass")
-        elif isinstance(key, _Bytes):
+        elif isinstance(key, bytes):
             raw = key
         else:
             return key
@@ -290,7 +287,7 @@ class Client:
         named = {key: answers[name] for key, name in names.items()}
         return self._found(named, {}, len(named))
 
-    def _found(self, answers: dict[Any, Any], found: dict[Any, Any], asked: _Int) -> dict[Any, Any]:
+    def _found(self, answers: dict[Any, Any], found: dict[Any, Any], asked: int) -> dict[Any, Any]:
         """Put the values of the answers into `found`, or raise what some of those `asked` have."""
         errors: dict[Key, Exception] = {}
         for key, each in answers.items():
@@ -316,7 +313,7 @@ class Client:
             raise partial_error(found, errors, asked)
         return found
 
-    def gets(self, key: Key, default: Any = None) -> tuple[Any, _Int | None]:
+    def gets(self, key: Key, default: Any = None) -> tuple[Any, int | None]:
         """Return a key's value and the token for ``cas``; `default` and None if it has none."""
         missing = object()
         if self._looks_at_keys:
@@ -349,8 +346,8 @@ class Client:
         expire: Expiry,
         *,
         stale: Expiry = 0,
-        lease_time: _Float = 10.0,
-        wait: _Float | None = None,
+        lease_time: "float | timedelta" = 10.0,
+        wait: "float | timedelta | None" = None,
     ) -> Any:
         """Return the value of a key; if it has none, call `load` for it, once among all processes.
 
@@ -426,7 +423,7 @@ class Client:
         """Store a value if the key has one; return whether it was stored."""
         return self._done(self._operations.replace(self._item(key, value, 0, expire)))
 
-    def cas(self, key: Key, value: Any, token: _Int, expire: Expiry = 0) -> bool:
+    def cas(self, key: Key, value: Any, token: int, expire: Expiry = 0) -> bool:
         """Store a value over the one that ``gets`` gave this `token` for.
 
         Returns False if that was changed, or is gone.
@@ -511,8 +508,8 @@ class Client:
         return self._done(self._operations.touch(name, self._expiry(expire)))
 
     def incr(
-        self, key: Key, delta: _Int = 1, initial: _Int | None = None, expire: Expiry = 0
-    ) -> _Int | None:
+        self, key: Key, delta: int = 1, initial: int | None = None, expire: Expiry = 0
+    ) -> int | None:
         """Add `delta` to a counter, modulo 2**64, and return what it is then.
 
         A counter that is not there is made, with the value `initial` and that `expire`; if
@@ -521,12 +518,12 @@ class Client:
         return self._counted(self._operations.increment, key, delta, initial, expire)
 
     def decr(
-        self, key: Key, delta: _Int = 1, initial: _Int | None = None, expire: Expiry = 0
-    ) -> _Int | None:
+        self, key: Key, delta: int = 1, initial: int | None = None, expire: Expiry = 0
+    ) -> int | None:
         """Take `delta` from a counter, to 0 at the least; else like ``incr``."""
         return self._counted(self._operations.decrement, key, delta, initial, expire)
 
-    def _counted(self, call: Any, key: Key, delta: Any, initial: Any, expire: Any) -> _Int | None:
+    def _counted(self, call: Any, key: Key, delta: Any, initial: Any, expire: Any) -> int | None:
         name = self._named(key) if self._looks_at_keys else key
         first = initial
         if first is not None:
@@ -535,19 +532,19 @@ class Client:
         for _ in range(_COUNT_TRIES):
             response: CountResponse = call(name, delta)
             if self._done(response):
-                count: _Int = response.count
+                count: int = response.count
                 return count
             if first is None or response.skipped:
                 return None
             # An item of one's own, whose flags say that it is an int, which no server's would.
             if self._done(self._add(Item(name, b"%d" % first, INT, 0, until))):
-                made: _Int = first
+                made: int = first
                 return made
         raise ServerError(f"the counter {key!r} came and went {_COUNT_TRIES} times", key=key)
 
     # The servers as a whole
 
-    def stats(self, name: Text = "") -> dict[int, Mapping[str, str]]:
+    def stats(self, name: str = "") -> dict[int, Mapping[str, str]]:
         """Return each server's statistics, of the group `name` if one is given, by shard id.
 
         If a server fails, this raises; with ``failures="miss"`` that server is left out.
@@ -614,6 +611,6 @@ def _check_extensible(verb: str, key: Key, flags: int, data: bytes) -> None:
 
 def _listed(keys: Any) -> list[Any]:
     """Return the keys of a batch; one key alone is a mistake, not a batch of its letters."""
-    if isinstance(keys, (str, _Bytes)):
+    if isinstance(keys, (str, bytes)):
         raise InvalidTypeError(f"keys must be an iterable of keys, got {shown(keys)}")
     return list(keys)

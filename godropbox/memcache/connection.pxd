@@ -9,7 +9,6 @@ from .protocol.talk cimport Peer, Talk
 cdef class Connection(Peer):
     cdef object __weakref__
     cdef object _channel, _line, _lock, _opened, _timeout
-    cdef bint _is_carrying
 
     cpdef run(self, Exchange exchange)
     cpdef fetch(self, key, bytes prefix, seconds)

@@ -53,7 +53,7 @@ class Connection(Peer):
     channel's own (``gettimeout``), if it has one.
     """
 
-    __slots__ = ("__weakref__", "_channel", "_is_carrying", "_line", "_lock", "_opened", "_timeout")
+    __slots__ = ("__weakref__", "_channel", "_line", "_lock", "_opened", "_timeout")
 
     def __init__(self, channel: Channel, timeout: Seconds = None) -> None:
         Peer.__init__(self)
@@ -64,7 +64,6 @@ class Connection(Peer):
         self._timeout = timeout
         # Re-entrant, as it knows its owner: a signal handler may run in the middle of anything.
         self._lock: Any = threading.RLock()
-        self._is_carrying = False
         self._opened = monotonic()
         self._line: Any = transport.Line(channel, timeout)
         self.interleaves = interleaves(channel)
@@ -124,7 +123,7 @@ class Connection(Peer):
         self._has_closed = True
         if self._lock.acquire(False):
             try:
-                if not self._is_carrying:
+                if not self._line.is_busy:  # else this is a signal handler
                     self._channel.close()
                     return
             finally:
@@ -218,12 +217,10 @@ class Connection(Peer):
                 )
             if self._timeout is not None:
                 seconds = max(self._timeout - (monotonic() - start), 0.0)
-        self._is_carrying = True
         return seconds
 
     def _end_turn(self) -> None:
         if self._lock._is_owned():
-            self._is_carrying = False
             if self._has_closed:
                 self._channel.close()
             self._lock.release()

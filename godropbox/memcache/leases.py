@@ -63,8 +63,8 @@ class Leases:
         load: Callable[[], Any],
         expire: Expiry,
         stale: Expiry,
-        lease: float,
-        wait: float | None,
+        lease: Any,
+        wait: Any,
     ) -> Any:
         """See ``Client.get_or_set``."""
         if not self._speaks:
@@ -77,7 +77,7 @@ class Leases:
         return self._observed(turn)
 
     def _limits(
-        self, expire: Expiry, stale: Expiry, lease: float, wait: float | None
+        self, expire: Expiry, stale: Expiry, lease: Any, wait: Any
     ) -> "tuple[Callable[[], int], int, int, float]":
         """Return a function for the item's expiry, the seconds of stale and lease, the wait."""
         old = as_seconds("stale", stale)

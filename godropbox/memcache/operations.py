@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._kernels._identity import refuse_copies
 from .protocol.base import Protocol
 from .protocol.exchange import Exchange
-from .types import Capabilities, Int, Item, Key, Text
+from .types import Capabilities, Item, Key
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -78,7 +78,7 @@ class Operations:
         response: GetResponse = self._one(key, self._protocol.get(key))
         return response
 
-    def gat(self, key: Key, expire: Int) -> "GetResponse":
+    def gat(self, key: Key, expire: int) -> "GetResponse":
         """Get one item and give it a new expiry."""
         response: GetResponse = self._one(key, self._protocol.gat(key, expire))
         return response
@@ -103,12 +103,12 @@ class Operations:
         response: MutateResponse = self._one(item.key, exchange)
         return response
 
-    def append(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> "MutateResponse":
+    def append(self, key: Key, value: "ReadableBuffer", cas: int = 0) -> "MutateResponse":
         """Put `value` after the stored value; with a token, only if that is the item's own."""
         response: MutateResponse = self._one(key, self._protocol.append(key, value, cas))
         return response
 
-    def prepend(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> "MutateResponse":
+    def prepend(self, key: Key, value: "ReadableBuffer", cas: int = 0) -> "MutateResponse":
         """Put `value` before the stored value; with a token, only if that is the item's own."""
         response: MutateResponse = self._one(key, self._protocol.prepend(key, value, cas))
         return response
@@ -118,13 +118,13 @@ class Operations:
         response: MutateResponse = self._one(key, self._protocol.delete(key))
         return response
 
-    def touch(self, key: Key, expire: Int) -> "MutateResponse":
+    def touch(self, key: Key, expire: int) -> "MutateResponse":
         """Give an item a new expiry."""
         response: MutateResponse = self._one(key, self._protocol.touch(key, expire))
         return response
 
     def increment(
-        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
+        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> "CountResponse":
         """Add `delta` to a counter, modulo 2**64.
 
@@ -136,7 +136,7 @@ class Operations:
         return response
 
     def decrement(
-        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
+        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> "CountResponse":
         """Take `delta` from a counter, to 0 at the least; otherwise like ``increment``."""
         exchange = self._protocol.decrement(key, delta, initial, expire)
@@ -171,12 +171,12 @@ class Operations:
 
     # Whole servers
 
-    def flush(self, expire: Int = 0) -> "Response":
+    def flush(self, expire: int = 0) -> "Response":
         """Invalidate every item, `expire` seconds from now."""
         response: Response = self._all(lambda: self._protocol.flush(expire))
         return response
 
-    def stats(self, name: Text = "") -> "StatsResponse":
+    def stats(self, name: str = "") -> "StatsResponse":
         """Return the server's statistics, of the group `name` if one is given."""
         response: StatsResponse = self._all(lambda: self._protocol.stats(name))
         return response
@@ -186,7 +186,7 @@ class Operations:
         response: VersionResponse = self._all(self._protocol.version)
         return response
 
-    def verbosity(self, level: Int) -> "Response":
+    def verbosity(self, level: int) -> "Response":
         """Set how much the server logs, if the protocol has ``verbosity``."""
         response: Response = self._all(lambda: self._protocol.verbosity(level))
         return response

@@ -15,7 +15,7 @@ from .protocol.chunks import key_chunks, mutation_chunks
 from .protocol.exchange import Exchange
 from .protocol.meta import MetaProtocol
 from .responses import GetResponse, MetaResponse, MutateResponse, Response
-from .types import Int, Item, Key, Seconds
+from .types import Item, Key, Seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -103,7 +103,7 @@ class RawClient(Operations):
         make: Callable[[Iterable[Any]], Exchange] = getattr(self._protocol, verb)
         if self.connection.interleaves:
             return self.connection.run(make(things))
-        exchanges = [make(chunk) for chunk in mutation_chunks(things, False)]
+        exchanges = [make(chunk) for chunk in mutation_chunks(things)]
         return [answer for some in self.connection.run_all(exchanges) for answer in some]
 
     def quit(self) -> Response:
@@ -126,7 +126,7 @@ class RawAsciiClient(RawClient):
     def __init__(
         self,
         channel: Channel,
-        shard_id: Int = 0,
+        shard_id: int = 0,
         *,
         timeout: Seconds = None,
         prefix: Key = b"",
@@ -151,7 +151,7 @@ class RawBinaryClient(RawClient):
     def __init__(
         self,
         channel: Channel,
-        shard_id: Int = 0,
+        shard_id: int = 0,
         *,
         timeout: Seconds = None,
         prefix: Key = b"",
@@ -170,7 +170,7 @@ class RawMetaClient(RawClient):
     def __init__(
         self,
         channel: Channel,
-        shard_id: Int = 0,
+        shard_id: int = 0,
         *,
         timeout: Seconds = None,
         prefix: Key = b"",
@@ -183,9 +183,9 @@ class RawMetaClient(RawClient):
         key: Key,
         *,
         value: bool = True,
-        expire: Int | None = None,
-        lease: Int | None = None,
-        recache: Int | None = None,
+        expire: int | None = None,
+        lease: int | None = None,
+        recache: int | None = None,
         details: bool = False,
     ) -> MetaResponse:
         """Get one item and what is known of it; see ``MetaProtocol.meta_get``."""
@@ -197,7 +197,7 @@ class RawMetaClient(RawClient):
         return response
 
     def meta_set(
-        self, item: Item, *, invalidate: bool = False, new_cas: Int | None = None
+        self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
     ) -> MutateResponse:
         """Store an item with a token of one's own, or stale; see ``MetaProtocol.meta_set``."""
         meta: Any = self._protocol
@@ -206,7 +206,7 @@ class RawMetaClient(RawClient):
         return response
 
     def meta_delete(
-        self, key: Key, *, cas: Int = 0, stale: bool = False, expire: Int | None = None
+        self, key: Key, *, cas: int = 0, stale: bool = False, expire: int | None = None
     ) -> MutateResponse:
         """Delete an item, or mark it stale; see ``MetaProtocol.meta_delete``."""
         meta: Any = self._protocol

@@ -25,7 +25,7 @@ from .responses import (
 )
 from .steps import AllShards, Gets, Mutations, OneKey, Values
 from .sync import fetched, run
-from .types import Int, Item, Key, Seconds, Text
+from .types import Item, Key, Seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -165,7 +165,7 @@ class ShardedClient(Operations):
         keys: Iterable[Key],
         values: Iterable[bytes],
         flags: Iterable[int] | None = None,
-        expire: Int = 0,
+        expire: int = 0,
     ) -> list[MutateResponse]:
         """Set many values in the least time; return an empty list if all were stored.
 
@@ -218,12 +218,12 @@ class ShardedClient(Operations):
         answers, status, error = step.result()
         return answers, status, error
 
-    def flush(self, expire: Int = 0) -> Response:
+    def flush(self, expire: int = 0) -> Response:
         """Invalidate every item of every server, `expire` seconds from now."""
         _, status, error = self._all(lambda: self._protocol.flush(expire))
         return Response(status, error)
 
-    def verbosity(self, level: Int) -> Response:
+    def verbosity(self, level: int) -> Response:
         """Set how much the servers log, if the protocol has ``verbosity``."""
         _, status, error = self._all(lambda: self._protocol.verbosity(level))
         return Response(status, error)
@@ -234,7 +234,7 @@ class ShardedClient(Operations):
         versions = {shard: text for shard, answer in answers for text in answer.versions.values()}
         return VersionResponse(status, versions, error)
 
-    def stats(self, name: Text = "") -> StatsResponse:
+    def stats(self, name: str = "") -> StatsResponse:
         """Return the servers' statistics; those of servers that failed are missing."""
         answers, status, error = self._all(lambda: self._protocol.stats(name))
         entries = {

@@ -648,7 +648,7 @@ class Mutations(ManyKeys):
 
     def _exchanges(self, keys: list[Any], indices: list[int], whole: bool) -> list[Exchange]:
         things = self._items(indices)
-        chunks = [things] if whole else mutation_chunks(things, False)
+        chunks = [things] if whole else mutation_chunks(things)
         return [self._make(chunk) for chunk in chunks]
 
     def _put(self, visit: ShardVisit) -> None:

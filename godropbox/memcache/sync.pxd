@@ -29,5 +29,4 @@ cdef _give_back(list visits)
 @cython.locals(connection=Connection)
 cdef give_back(ManagedHandle handle)
 
-@cython.locals(connection=Connection)
 cdef _lend(Visit visit, ManagedHandle handle)

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from .._kernels import transport
+from .._kernels._args import shown
 from ..errors import DropboxError
 from ..resource_pool import PoolExhaustedError
 from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
@@ -80,12 +81,12 @@ def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
 
 def _lend(visit: Visit, handle: Any) -> None:
     """Start a visit over the connection on loan."""
-    connection = handle.handle
-    if not isinstance(connection, Connection):
+    raw = handle.handle
+    if not isinstance(raw, Connection):
         handle.discard()
-        raise InvalidTypeError(f"open must return a Connection, got {connection!r:.200}")
+        raise InvalidTypeError(f"open must return a Connection, got {shown(raw)}")
     visit.handle = handle
-    visit._start(connection, visit.exchanges)
+    visit._start(raw, visit.exchanges)
 
 
 def _carry(visits: list[Any], timeout: Any, start: float) -> None:
@@ -189,7 +190,11 @@ def fetched(manager: ShardManager, prefix: bytes, key: Any, timeout: Any) -> Any
     handle = pool.get_idle()
     if handle is None:
         return None
-    connection: Any = handle.handle
+    raw = handle.handle
+    if not isinstance(raw, Connection):
+        handle.release()
+        return None
+    connection: Any = raw
     if connection._line.fd < 0 or (timeout is not None and timeout != connection._timeout):
         handle.release()
         return None

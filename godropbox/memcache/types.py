@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Capabilities", "Int", "Item", "Key", "ResponseStatus", "Seconds", "Text", "WireKey"]
+__all__ = ["Capabilities", "Item", "Key", "ResponseStatus", "Seconds"]
 
 Key = str | bytes
-# Under a name of its own, since the compiler takes plain ``bytes`` for no subclass of it.
-WireKey = bytes
-# Likewise, since it tests and converts a plain ``int`` or ``str`` before our own tests see it.
-Int = int
-Text = str
 Seconds = float | None
 
 

@@ -222,7 +222,13 @@ def test_one_ends_in_its_own_way(
     line = kernel.Line(opening(sides[0][0]), 10.0)
     talk = Told(asked(kernel), asked(kernel))
     far = sides[0][1]
-    closing = threading.Thread(target=lambda: (far.recv(100), far.sendall(reply), far.shutdown(2)))
+
+    def close() -> None:
+        far.recv(100)
+        far.sendall(reply)
+        far.shutdown(2)
+
+    closing = threading.Thread(target=close)
     closing.start()
     kernel.carry([line], [talk], None)
     closing.join()
@@ -887,7 +893,7 @@ def test_a_get_over_a_line_that_is_unfit(kernel: ModuleType, sides: list[Pair]) 
     ):
         near, far = sides.pop()
         line = kernel.Line(near, 10.0)
-        spoil(near, far)
+        spoil(near, far)  # type: ignore[no-untyped-call]  # a lambda
         with pytest.raises(kind):
             line.get(b"gets ", "key", b"")
         assert (line.clean, line.begun) == (False, False)

@@ -281,7 +281,7 @@ def _parts(of: list[Any], is_whole: bool, meta: MetaProtocol | None) -> list[lis
     """Return the parts of a batch that a connection takes at a time: keys with `meta`, or items."""
     if not of or is_whole:
         return [of] if of else []
-    return mutation_chunks(of, False) if meta is None else key_chunks(meta, of)
+    return mutation_chunks(of) if meta is None else key_chunks(meta, of)
 
 
 def _seen(response: GetResponse, server: Any, moment: float) -> Any:

@@ -1,4 +1,4 @@
-# What the compiler is told about _fleet.py.
+# What the compiler is told about shards.py.
 
 
 cdef class Shard:
@@ -8,9 +8,5 @@ cdef class Shard:
 
 
 cdef class Fleet:
-    cdef readonly tuple shards, pools
+    cdef readonly tuple shards
     cdef readonly object of, of_many, placement, sole
-    cdef list _spare
-
-    cdef list _take_handles(self)
-    cdef _keep_handles(self, list handles)

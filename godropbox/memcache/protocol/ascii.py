@@ -9,7 +9,7 @@ from typing import Any
 
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError
-from ..types import Capabilities, Int, Key
+from ..types import Capabilities, Key
 from .base import Protocol, Request
 from .exchange import APPEND, CAS, LOGIN, PREPEND, SET, Exchange, MutateExchange, Probe
 
@@ -62,7 +62,7 @@ class AsciiProtocol(Protocol):
 
     __slots__ = ("_plain_probes",)
 
-    def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
+    def __init__(self, prefix: Key = b"", shard_id: int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
         self.is_text = True
         # Probes by operation, for items without a CAS token.

@@ -15,7 +15,7 @@ from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError, InvalidTypeError, NotSupportedError, UsageError
 from ..keys import by_key
 from ..responses import MutateResponse, failed_get, failed_mutate
-from ..types import Capabilities, Int, Item, Key, ResponseStatus, Text, WireKey
+from ..types import Capabilities, Item, Key, ResponseStatus
 from .exchange import (
     CountExchange,
     GetExchange,
@@ -37,8 +37,6 @@ else:
 
 __all__ = ["Protocol", "Request", "expiry", "ranged"]
 
-# Under a name of its own, since the compiler takes a plain ``int`` for a C type.
-_Count = int
 _FAULTY = ResponseStatus.INVALID_ARGUMENTS
 # No two processes use one key, so that none can be anybody's: an ASCII probe would replace it.
 _NAME = b"godropbox-" + os.urandom(6).hex().encode()
@@ -85,7 +83,7 @@ class Protocol:
         self,
         capabilities: Capabilities,
         prefix: Key = b"",
-        shard_id: Int = 0,
+        shard_id: int = 0,
         encodes: bool = False,
     ) -> None:
         self.capabilities = capabilities
@@ -150,7 +148,7 @@ class Protocol:
         """Return what a server must know before it is sent these items."""
         return self.probe
 
-    def _probe_of(self, kinds: _Count) -> Probe:
+    def _probe_of(self, kinds: int) -> Probe:
         """Return the probe for kinds of headers, whose key a proxy routes as this client's."""
         probe = self._probes.get(kinds)
         if probe is None:
@@ -164,7 +162,7 @@ class Protocol:
     def _lacks(self, operation: str) -> NotSupportedError:
         return NotSupportedError(f"the {self.capabilities.protocol} protocol has no {operation}")
 
-    def _wire_key(self, key: Key, prefix: bytes) -> WireKey:
+    def _wire_key(self, key: Key, prefix: bytes) -> bytes:
         """Return a key as it goes on the wire, or raise what is wrong with it."""
         try:
             return wire_request.wire_key(key, prefix)
@@ -181,7 +179,7 @@ class Protocol:
             raise as_caller_error(error) from None
         return self._get_exchange(request, reply, key)
 
-    def gat(self, key: Key, expire: Int) -> GetExchange:
+    def gat(self, key: Key, expire: int) -> GetExchange:
         """Get one item and give it a new expiry."""
         seconds = expiry(expire)
         try:
@@ -275,11 +273,11 @@ class Protocol:
         """Store an item if there is one."""
         return self._store("replace", item)
 
-    def append(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> MutateExchange:
+    def append(self, key: Key, value: "ReadableBuffer", cas: int = 0) -> MutateExchange:
         """Put `value` after the value that is there; with a token, only if that is its own."""
         return self._store("append", Item(key, value, 0, cas))
 
-    def prepend(self, key: Key, value: "ReadableBuffer", cas: Int = 0) -> MutateExchange:
+    def prepend(self, key: Key, value: "ReadableBuffer", cas: int = 0) -> MutateExchange:
         """Put `value` before the value that is there; with a token, only if that is its own."""
         return self._store("prepend", Item(key, value, 0, cas))
 
@@ -322,7 +320,7 @@ class Protocol:
         request, reply = self._deletes(wire_keys, b"")
         return MutateManyExchange(request, reply, good, faulty, self.probe)
 
-    def touch(self, key: Key, expire: Int) -> MutateExchange:
+    def touch(self, key: Key, expire: int) -> MutateExchange:
         """Give an item a new expiry."""
         seconds = expiry(expire)
         try:
@@ -334,19 +332,19 @@ class Protocol:
     # Counting
 
     def increment(
-        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
+        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> CountExchange:
         """Add to a counter, modulo 2**64; `expire` None leaves a missing counter missing."""
         return self._counting(False, key, delta, initial, expire)
 
     def decrement(
-        self, key: Key, delta: Int = 1, initial: Int = 0, expire: Int | None = None
+        self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> CountExchange:
         """Take from a counter, to 0 at the least."""
         return self._counting(True, key, delta, initial, expire)
 
     def _counting(
-        self, down: bool, key: Key, delta: Int, initial: Int, expire: Int | None
+        self, down: bool, key: Key, delta: int, initial: int, expire: int | None
     ) -> CountExchange:
         by = ranged("delta", delta, 0, 1 << 64, "[0, 2**64)")
         start = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
@@ -362,12 +360,12 @@ class Protocol:
 
     # The server as a whole
 
-    def flush(self, expire: Int = 0) -> ResponseExchange:
+    def flush(self, expire: int = 0) -> ResponseExchange:
         """Invalidate every item, `expire` seconds from now."""
         seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
         return ResponseExchange(*self._plain("flush", seconds), self._admin_probe)
 
-    def verbosity(self, level: Int) -> ResponseExchange:
+    def verbosity(self, level: int) -> ResponseExchange:
         """Set how much the server logs."""
         number = ranged("level", level, 0, 1 << 31, "[0, 2**31)")
         if not self.capabilities.verbosity:
@@ -382,7 +380,7 @@ class Protocol:
         """Ask for the server's version."""
         return VersionExchange(*self._version(), self.shard_id)
 
-    def stats(self, name: Text = "") -> StatsExchange:
+    def stats(self, name: str = "") -> StatsExchange:
         """Ask for the server's statistics, of the group `name` if one is given."""
         if not isinstance(name, str):
             raise InvalidTypeError(f"name must be a str, got {name!r}")

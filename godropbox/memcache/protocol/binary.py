@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError
-from ..types import Capabilities, Int, Key
+from ..types import Capabilities, Key
 from .base import Protocol, Request
 from .exchange import BINARY, Exchange, MutateExchange
 
@@ -65,7 +65,7 @@ class BinaryProtocol(Protocol):
 
     __slots__ = ()
 
-    def __init__(self, prefix: Key = b"", shard_id: Int = 0) -> None:
+    def __init__(self, prefix: Key = b"", shard_id: int = 0) -> None:
         Protocol.__init__(self, CAPABILITIES, prefix, shard_id)
         self.probe = self._admin_probe = self._probe_of(BINARY)
 

@@ -42,16 +42,13 @@ def key_chunks(protocol: Protocol, keys: Iterable[Key]) -> list[list[Key]]:
     return chunks
 
 
-def mutation_chunks(mutations: Iterable[Any], plain: bool) -> list[list[Any]]:
-    """Split items or keys so that the replies to each chunk fit any receive buffer.
-
-    Unless the channel is a `plain` socket, the requests of each chunk fit the send buffer too.
-    """
+def mutation_chunks(mutations: Iterable[Any]) -> list[list[Any]]:
+    """Split items or keys so that the requests and the replies of each chunk fit any buffer."""
     chunk: list[Any] = []
     chunks = [chunk]
     room = _BYTES
     for mutation in mutations:
-        size = 64 if plain else _size(mutation)
+        size = _size(mutation)
         if chunk and (len(chunk) == _MUTATIONS or size > room):
             chunk = []
             chunks.append(chunk)

@@ -24,7 +24,7 @@ from ..responses import (
     list_mutations,
     one_get,
 )
-from ..types import Key, ResponseStatus, WireKey
+from ..types import Key, ResponseStatus
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -69,8 +69,6 @@ MD_TOKEN = 256  # of meta's md with a token, which memcached heeds from 1.6.13
 
 _STATUSES = {int(status): status for status in ResponseStatus}
 _OK = ResponseStatus.OK
-# Under a name of its own, since the compiler takes a plain ``int`` for a C type.
-_Count = int
 _DETAILS = {b"t": "ttl", b"s": "size", b"h": "hit_before", b"l": "last_access"}
 
 
@@ -108,7 +106,7 @@ class Probe:
 
     __slots__ = ("flags", "key", "kinds")
 
-    def __init__(self, kinds: _Count, key: WireKey, flags: WireKey = b"") -> None:
+    def __init__(self, kinds: int, key: bytes, flags: bytes = b"") -> None:
         self.kinds = kinds
         self.key = key
         self.flags = flags
