@@ -460,11 +460,15 @@ class ManyKeys:
                     and self._rounds > 1
                     and self._manager.fleet() is not self._fleet
                 ):
-                    self._moved = [*(self._moved or ()), *indices]
+                    if self._moved is None:
+                        self._moved = []
+                    self._moved += indices
                 else:
                     self._note(indices, outcome)
             elif visit.part is None or outcome[0] is not None:
-                cut = [*(cut or ()), visit]
+                if cut is None:
+                    cut = []
+                cut.append(visit)
         if self._batch is not None:
             self._take_batch(cut is not None)
         for visit in cut or ():

@@ -52,7 +52,7 @@ def refusing(request: bytes) -> bytes:
     return b"SERVER_ERROR out of memory\r\n" * request.count(b"set ")
 
 
-def served(address: str, answer: Callable[[bytes], bytes] = answered) -> memcache.RawAsciiClient:
+def served(address: str, answer: Callable[[bytes], bytes] = answered) -> memcache.Connection:
     """Return a client of a thread that answers."""
     ours, theirs = socket.socketpair()
 
@@ -62,7 +62,7 @@ def served(address: str, answer: Callable[[bytes], bytes] = answered) -> memcach
         theirs.close()
 
     threading.Thread(target=serve, daemon=True).start()
-    return memcache.RawAsciiClient(ours, timeout=60.0)
+    return memcache.Connection(ours, timeout=60.0)
 
 
 def refused(address: str) -> Any:
@@ -111,7 +111,7 @@ def refusing_fleet() -> memcache.ShardedClient:
 
 
 DOWN = sharded(refused)
-LOST = sharded(lambda address: memcache.RawAsciiClient(Dying()))
+LOST = sharded(lambda address: memcache.Connection(Dying()))
 EJECTING = sharded(refused, eject_after=1, retry_after=1e6, max_retry_after=1e6)
 KEYS = [f"user:{i}" for i in range(12)]
 ITEMS = [memcache.Item(key, b"1") for key in KEYS]
@@ -130,7 +130,7 @@ def made_and_left() -> None:
     """Make a sharded client that has asked, and let go of it."""
     manager = memcache.StaticShardManager(
         ["a:1", "b:1"],
-        options=memcache.ShardOptions(open=lambda address: memcache.RawAsciiClient(Dying())),
+        options=memcache.ShardOptions(open=lambda address: memcache.Connection(Dying())),
     )
     with memcache.ShardedClient(manager, memcache.MetaProtocol()) as client:
         client.get_multi(KEYS)

@@ -169,8 +169,9 @@ MEMCACHE = (
         for name, (ask, reply) in asked.items()
     ),
     *(
-        fails(memcache.ReplyError, told, new, asked["get_multi"][0], asked["get_multi"][1], ending)
-        for ending, (_, new, asked) in zip((b"E", b"\r\n", b"EN"), EXCHANGES, strict=True)
+        fails(memcache.ReplyError, told, new, ask, b"x" + reply[1:], b"")
+        for _, new, asked in EXCHANGES
+        for ask, reply in [asked["get_multi"]]
     ),
     fails(
         memcache.ReplyError, told, AsciiProtocol, ASCII["get"][0], FOUND.replace(b"a", b"b"), b""

@@ -14,7 +14,6 @@ cdef class Protocol:
     cdef readonly Probe probe, set_probe
     cdef Probe _admin_probe
     cdef dict _probes
-    cdef object __weakref__, _lock
     cdef unsigned int _opaque
 
     @cython.locals(first=cython.uint)

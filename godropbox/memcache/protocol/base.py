@@ -57,6 +57,22 @@ def expiry(expire: object) -> int:
     return ranged("expire", expire, -(1 << 31), 1 << 32, "[-2**31, 2**32)")
 
 
+class _Section:
+    """A lock that a thread may take twice: a signal handler may make a request in any section."""
+
+    __slots__ = ("__weakref__", "lock")
+
+    def __init__(self) -> None:
+        self._forked()
+        begin_again_in_child(self)
+
+    def _forked(self) -> None:
+        self.lock = threading.RLock()
+
+
+_SECTION = _Section()
+
+
 class Protocol:
     """A maker of exchanges; a subclass knows the bytes.
 
@@ -65,9 +81,7 @@ class Protocol:
     """
 
     __slots__ = (
-        "__weakref__",
         "_admin_probe",
-        "_lock",
         "_opaque",
         "_probes",
         "capabilities",
@@ -97,11 +111,11 @@ class Protocol:
         self._admin_probe: Probe | None = None
         self._probes: dict[int, Probe] = {}
         self._opaque = 0  # of the next request, where requests have one
-        self._forked()
-        begin_again_in_child(self)
 
-    def _forked(self) -> None:
-        self._lock = threading.RLock()
+    @property
+    def _lock(self) -> Any:
+        """The lock of critical sections where this is not compiled: one for all."""
+        return _SECTION.lock
 
     def _reserve(self, count: Any) -> int:
         """Return the first of `count` opaques in a row that no other request has yet.
