@@ -28,6 +28,10 @@ _SMALL = 8192  # bytes of a request that fit into the buffers of any socket
 _READ, _WRITE = 1, 2  # the events of ``selectors``
 
 
+class _BadReplyError(Exception):
+    """The reply is bad, as its argument says. A signal handler's own errors are none of these."""
+
+
 class Channel(Protocol):
     """What carries bytes: a socket, or what has these methods of one."""
 
@@ -187,7 +191,9 @@ def _carry_alone(line: "_Line", talk: "Talk", deadline: float | None, peeks: boo
                 return
             try:
                 _block(line.channel, exchange, deadline)
-            except (OSError, ValueError) as error:
+            except _BadReplyError as error:
+                failure = error.args[0]
+            except OSError as error:
                 failure = error
         line.clean = failure is None
         exchange = talk.advance(failure)
@@ -219,9 +225,12 @@ def _block(channel: Any, exchange: Exchange, deadline: float | None) -> None:
 def _feed(exchange: Exchange, data: memoryview) -> None:
     """Feed a reply; only an exchange that is its own reply may leave some of it."""
     reply = exchange.reply
-    taken = reply.feed(data)
+    try:
+        taken = reply.feed(data)
+    except ValueError as error:
+        raise _BadReplyError(error) from None
     if taken < len(data) and reply is not exchange:
-        raise bad_leftover(bytes(data[taken:]), reply.size)
+        raise _BadReplyError(bad_leftover(bytes(data[taken:]), reply.size))
 
 
 def _limit(channel: Any, deadline: float | None) -> None:
@@ -236,7 +245,7 @@ def _check_end(channel: Any, exchange: Exchange) -> None:
     """See that a channel holds nothing behind the reply."""
     pending = getattr(channel, "pending", None)
     if exchange.reply is not exchange and pending is not None and pending():
-        raise ValueError("there are bytes after the end of the reply")
+        raise _BadReplyError(ValueError("there are bytes after the end of the reply"))
 
 
 def _poll(turns: "list[_Turn]", deadline: float | None) -> None:
@@ -304,7 +313,9 @@ class _Turn:
                 if events:
                     return events
                 _check_end(self.channel, self.exchange)
-            except (OSError, ValueError) as error:
+            except _BadReplyError as error:
+                self.end(error.args[0])
+            except OSError as error:
                 self.end(error)
             else:
                 self.end(None)

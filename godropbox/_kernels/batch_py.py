@@ -195,7 +195,7 @@ def _shards_of(keys: list[Any], placement: Placement, num_shards: int) -> list[i
     # The list that is kept is shown to nobody, and what is returned is nobody else's.
     shards = tuple(placement.of_many(keys[:]))
     if len(shards) != len(keys):
-        raise ValueError(f"places must be {len(keys)}, one a key, got {len(shards)}")
+        raise ValueError(f"shards must be {len(keys)}, one a key, got {len(shards)}")
     numbers = [shard.__index__() for shard in shards]
     return numbers if all(0 <= number < num_shards for number in numbers) else None
 

@@ -170,7 +170,7 @@ cdef inline bint place(
     keys = [<object> PyTuple_GET_ITEM(thing, 0) for thing in things] if of_items else things[:]
     places = tuple(placement.of_many(keys))
     if len(places) != <Py_ssize_t> batch.count:
-        raise ValueError(f"places must be {batch.count}, one a key, got {len(places)}")
+        raise ValueError(f"shards must be {batch.count}, one a key, got {len(places)}")
     for i in range(batch.count):
         shard = places[i]
         if not 0 <= shard < <Py_ssize_t> num_shards:

@@ -113,7 +113,7 @@ cdef class Carrier:
 
     @cython.critical_section
     cdef int claim(self) except -1:
-        """Begin to use what is for one exchange; a handler or another thread may be at it."""
+        """Claim the buffers of an exchange; raise if they are in use."""
         if self.is_busy:
             raise RuntimeError("the line is in the middle of another exchange")
         self.is_busy = True
@@ -446,7 +446,8 @@ def carry(list lines not None, list talks not None, seconds):
     """
     cdef Line line
     cdef Carrier carrier
-    cdef Py_ssize_t count = len(lines)
+    cdef tuple busy
+    cdef Py_ssize_t count = len(lines), claimed = 0
     check_pairs(lines, talks)
     if are_others(lines):
         return _channels.carry(lines, talks, seconds)
@@ -457,10 +458,16 @@ def carry(list lines not None, list talks not None, seconds):
         carrier = Carrier(count)
         if seconds is not None:
             carrier.poll.deadline = deadline_in(seconds)
+        busy = tuple(lines)
         try:
-            carrier.go(tuple(lines), tuple(talks))
+            for line in busy:
+                line.carrier.claim()
+                claimed += 1
+            carrier.go(busy, tuple(talks))
         finally:
             carrier.end_all()
+            for line in busy[:claimed]:
+                line.carrier.is_busy = False
 
 
 def unfit(list lines not None):

@@ -10,7 +10,7 @@ from .sharded_client cimport ShardedClient
 cdef class Client:
     cdef object __weakref__
     cdef object _add, _get, _get_multi, _leases, _operations, _options, _owned, _room, _set
-    cdef object _set_multi, _told
+    cdef object _set_multi, _observed
     cdef ShardedClient _sharded
     cdef Codec _codec
     cdef bint _forgives, _is_closed, _looks_at_keys, _skips

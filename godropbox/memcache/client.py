@@ -30,7 +30,6 @@ from .types import Item, Key, ResponseStatus
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from types import TracebackType
     from typing import Self
 
     from _typeshed import ReadableBuffer
@@ -80,6 +79,7 @@ class Client:
         "_is_closed",
         "_leases",
         "_looks_at_keys",
+        "_observed",
         "_operations",
         "_options",
         "_owned",
@@ -88,7 +88,6 @@ class Client:
         "_set_multi",
         "_sharded",
         "_skips",
-        "_told",
     )
     __reduce_ex__ = refuse_copies
 
@@ -128,11 +127,11 @@ class Client:
         owned: Any,
         shard_of: "Callable[[Key], int] | None" = None,
     ) -> None:
-        # Batches of values go one way, hooks or not: those are told by what stands before it.
+        # Batches of values take the same path with hooks; ``Observed`` wraps it.
         self._sharded = operations if type(operations) is ShardedClient else None
-        self._told: Any = None
+        self._observed: Any = None
         if options.hooks:
-            self._told = operations = Observed(operations, options.hooks, shard_of)
+            self._observed = operations = Observed(operations, options.hooks, shard_of)
         self._operations = operations
         self._options = options
         self._owned = owned
@@ -161,12 +160,7 @@ class Client:
     def __enter__(self) -> "Self":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -269,10 +263,10 @@ class Client:
             return self._get_long(given)
         if self._sharded is None:
             return self._found(self._get_multi(given), {}, len(given))
-        if self._told is None:
+        if self._observed is None:
             plain, rest = self._sharded._get_listed(given)
         else:
-            plain, rest = self._told.get_listed(given)
+            plain, rest = self._observed.get_listed(given)
         if not rest:
             return cast("dict[_Key, Any]", plain)
         found = self._found(rest, plain, len(given))
@@ -372,7 +366,7 @@ class Client:
 
     def set(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
         """Store a value; return False only if no server takes the key now."""
-        if self._sharded is None or self._told is not None:
+        if self._sharded is None or self._observed is not None:
             return self._done(self._set(self._item(key, value, 0, expire)))
         if self._looks_at_keys:
             key = self._named(key)
@@ -396,10 +390,10 @@ class Client:
             triples = zip(names, data, flags or [0] * len(given), strict=True)
             items = [Item(*three, 0, until) for three in triples]
             return self._failed(given, self._set_multi(items), False)
-        if self._told is None:
+        if self._observed is None:
             answers = self._sharded._set_listed(names, data, flags, until)
         else:
-            answers = self._told.set_listed(names, data, flags, until)
+            answers = self._observed.set_listed(names, data, flags, until)
         return self._failed(given, answers, False) if answers else FailedKeys()
 
     def _failed(self, keys: list[Key], answers: list[Any], missing: bool) -> FailedKeys:

@@ -26,7 +26,6 @@ from .protocol.talk import Peer, Talk, explained
 from .types import Key, Seconds
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from .responses import GetResponse
@@ -106,12 +105,7 @@ class Connection(Peer):
     def __enter__(self) -> "Self":
         return self
 
-    def __exit__(
-        self,
-        kind: "type[BaseException] | None",
-        error: "BaseException | None",
-        traceback: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -121,6 +115,9 @@ class Connection(Peer):
         """
         self._is_valid = False
         self._has_closed = True
+        if not self._is_mine:  # a shutdown would end what the parent is doing over it
+            self._channel.close()
+            return
         if self._lock.acquire(False):
             try:
                 if not self._line.is_busy:  # else this is a signal handler

@@ -18,7 +18,6 @@ from .responses import GetResponse, MetaResponse, MutateResponse, Response
 from .types import Item, Key, Seconds
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["RawAsciiClient", "RawBinaryClient", "RawClient", "RawMetaClient"]
@@ -64,12 +63,7 @@ class RawClient(Operations):
     def __enter__(self) -> "Self":
         return self
 
-    def __exit__(
-        self,
-        kind: "type[BaseException] | None",
-        error: "BaseException | None",
-        traceback: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -28,7 +28,6 @@ from .sync import fetched, run
 from .types import Item, Key, Seconds
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["ShardedClient"]
@@ -78,12 +77,7 @@ class ShardedClient(Operations):
     def __enter__(self) -> "Self":
         return self
 
-    def __exit__(
-        self,
-        kind: "type[BaseException] | None",
-        error: "BaseException | None",
-        traceback: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -144,7 +138,7 @@ class ShardedClient(Operations):
         return self._get_listed(list(keys))
 
     def _get_listed(self, keys: list[Key]) -> tuple[dict[Key, bytes], dict[Key, GetResponse]]:
-        """``get_values`` of a list that nobody else has."""
+        """``get_values``, which takes ownership of the list."""
         step = Gets(self._manager, self._plain, keys, False, True)
         self._complete(step)
         return step.found, step.answers
@@ -184,7 +178,7 @@ class ShardedClient(Operations):
     def _set_listed(
         self, keys: list[Any], values: list[Any], flags: list[Any] | None, expire: Any
     ) -> list[MutateResponse]:
-        """``set_values`` of as many of each, in lists that nobody else has."""
+        """``set_values`` of as many of each, which takes ownership of the lists."""
         step = Values(self._manager, self._plain, keys, values, flags, expire)
         self._complete(step)
         return step.answers

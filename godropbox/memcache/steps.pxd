@@ -40,7 +40,7 @@ cdef class ShardVisit(Visit):
     cdef ShardVisit _set_up(self, ManyKeys many, Shard shard, part)
     @cython.locals(exchange=PartExchange)
     cpdef _begin(self)
-    cdef list _places(self)
+    cdef list _own_indices(self)
 
 
 cdef class ManyKeys:

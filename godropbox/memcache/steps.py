@@ -311,9 +311,9 @@ class ShardVisit(Visit):
             exchange = PartExchange.__new__(PartExchange)
             self.exchanges = [exchange._set_up(self.part, self.many._probe(self.part))]
         else:
-            self.exchanges = self.many._exchanges(self.keys, self._places(), whole)
+            self.exchanges = self.many._exchanges(self.keys, self._own_indices(), whole)
 
-    def _places(self) -> Any:
+    def _own_indices(self) -> Any:
         if self.part is not None:
             self.indices = self.part.indices
         return self.indices
@@ -324,7 +324,7 @@ def divided(keys: list[Any], numbers: list[Any], shards: int, many: Any) -> list
     visits: list[Any] = [None] * (shards + 2)  # the last two are NOT_A_KEY, -2, and UNMAPPED, -1
     at = 0
     if not len(keys) == len(numbers):
-        raise ValueError(f"places must be {len(keys)}, one a key, got {len(numbers)}")
+        raise ValueError(f"shards must be {len(keys)}, one a key, got {len(numbers)}")
     for number in numbers:
         if not -2 <= number < shards:
             raise ValueError(f"a shard must be in [-2, {shards}), got {number}")
@@ -376,7 +376,7 @@ class ManyKeys:
         self.visits: list[Any] = []
 
     def _where(self) -> tuple[Any, int, bytes]:
-        """Return what a batch is told of the fleet: its placement, its shards, and the prefix."""
+        """Return the placement, the number of shards and the prefix."""
         return self._fleet.placement, len(self._fleet.shards), self._protocol.prefix
 
     def _aim(self, batch: Any) -> None:
@@ -409,7 +409,7 @@ class ManyKeys:
         if takes(visit.shard, self._sentinel):
             self.visits.append(visit)
         else:
-            self._note(visit._places(), None)
+            self._note(visit._own_indices(), None)
 
     def _note(self, indices: list[int], error: Any) -> None:
         """Note that the keys at these indices failed, or were skipped."""
@@ -452,7 +452,7 @@ class ManyKeys:
             if is_error or (visit.part is not None and type(outcome[0]) is tuple):
                 if visit.part is not None and self._gets:
                     self._batch.condemn(visit.part)
-                indices = visit._places()
+                indices = visit._own_indices()
                 if not is_error:
                     self._note(indices, server_error(*outcome[0]))
                 elif (
@@ -741,6 +741,10 @@ class Values(Mutations):
     def _take_batch(self, is_partial: bool) -> None:
         if is_partial or self._moved or self._failed or not self._batch.is_all_stored():
             Mutations._take_batch(self, is_partial)
+
+    def _again(self, keys: list[Any]) -> Any:
+        self._make = self._protocol.set_multi  # where all were in a batch, nothing else set it
+        return Mutations._again(self, keys)
 
     def take(self) -> bool:
         """Take what came of the visits; return whether there are more."""

@@ -16,7 +16,9 @@ cpdef run(manager, list visits, timeout)
 cpdef fetched(manager, bytes prefix, key, timeout)
 
 @cython.locals(visit=Visit, connection=Connection, ready=list, lines=list)
-cdef _carry(list visits, timeout, double start)
+cdef _carry(list visits, timeout, double start, bint is_first)
+
+cdef bint _may_wait(Visit visit) except -1
 
 cdef _renew(list visits, double start)
 

@@ -11,7 +11,7 @@ from .._kernels import transport
 from .._kernels._args import shown
 from ..errors import DropboxError
 from ..resource_pool import PoolExhaustedError
-from ..resource_pool._simple import ManagedHandle, SimpleResourcePool
+from ..resource_pool._simple import SimpleResourcePool
 from .connection import Connection
 from .errors import (
     ConnectionUnusableError,
@@ -20,26 +20,10 @@ from .errors import (
     ReplyError,
 )
 from .fleet.manager import ShardManager
-from .fleet.shards import Fleet, Shard
+from .fleet.shards import Fleet
 from .steps import Visit, settled
 
-__all__ = ["borrow", "fetched", "run"]
-
-
-def borrow(shard: Shard, left: Any) -> ManagedHandle:
-    """Return a loan of a connection to a shard: idle, or new, or the next within `left` seconds.
-
-    None is no limit; the pool's own limits hold besides. Raises what the pool does.
-    """
-    pool = shard.pool
-    try:
-        return pool.get(0.0)
-    except PoolExhaustedError:
-        patience = pool.options.timeout
-        if patience == 0 or (left is not None and left <= 0):
-            raise
-    limits = [each for each in (patience, left) if each is not None]
-    return pool.get(min(limits) if limits else None)
+__all__ = ["fetched", "run"]
 
 
 def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
@@ -48,7 +32,6 @@ def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
     `timeout` is seconds for all, None for what the connections have.
     """
     start = monotonic()
-    waiting: list[Any] = []  # whose pool has no connection left
     try:
         for visit in visits:
             pool: SimpleResourcePool = visit.shard.pool
@@ -57,21 +40,27 @@ def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
                 _lend(visit, pool.get(0.0) if handle is None else handle)
             except DropboxError as error:
                 visit.outcome = error
-                if isinstance(error, PoolExhaustedError) and pool.options.timeout != 0:
-                    waiting.append(visit)
-        _carry(visits, timeout, start)
+        _carry(visits, timeout, start, len(visits) == 1)
+        # Whose pool had no connection left, at first or for a stale one.
+        waiting: list[Any] = []
+        for visit in visits:
+            if visit.handle is None and _may_wait(visit):
+                waiting.append(visit)
         if waiting:
             # Last, so that the wait costs the others nothing; no loan is held meanwhile, so that no
             # two operations wait for each other.
             _give_back(visits)
             for index, visit in enumerate(waiting):
-                left = None if timeout is None else start + timeout - monotonic()
-                share = None if left is None else left / (len(waiting) - index)
+                pool = visit.shard.pool
+                limits = [] if pool.options.timeout is None else [pool.options.timeout]
+                if timeout is not None:
+                    left = max(start + timeout - monotonic(), 0.0)
+                    limits.append(left / (len(waiting) - index))
                 try:
-                    _lend(visit, borrow(visit.shard, share))
+                    _lend(visit, pool.get(min(limits) if limits else None))
                 except DropboxError as error:
                     visit.outcome = error
-                _carry([visit], timeout, start)
+                _carry([visit], timeout, start, False)
                 _give_back([visit])
     finally:
         _give_back(visits)
@@ -89,8 +78,14 @@ def _lend(visit: Visit, handle: Any) -> None:
     visit._start(raw, visit.exchanges)
 
 
-def _carry(visits: list[Any], timeout: Any, start: float) -> None:
-    """Carry the visits that have a connection."""
+def _may_wait(visit: Visit) -> bool:
+    """Return whether a visit found no connection, and its pool's options allow it to wait."""
+    error = visit.outcome
+    return isinstance(error, PoolExhaustedError) and visit.shard.pool.options.timeout != 0
+
+
+def _carry(visits: list[Any], timeout: Any, start: float, is_first: bool) -> None:
+    """Carry the visits that have a connection; `is_first` if none of the time is gone."""
     ready, lines = _lines(visits)
     if len(ready) > 1:
         unfit = transport.unfit(lines)
@@ -106,13 +101,14 @@ def _carry(visits: list[Any], timeout: Any, start: float) -> None:
                 seconds = own
         visit = ready[0]
         connection = visit.peer
-        if len(ready) == 1 and seconds == connection._timeout and connection._opened < start:
+        if is_first and seconds == connection._timeout and connection._opened < start:
             seconds = None  # a connection that was idle has its own limit to the full
         elif seconds is not None:
             seconds = max(start + seconds - monotonic(), 0.0)
         transport.carry(lines, ready, seconds)
         if len(ready) > 1 or not visit.is_stale(start):
             return
+        is_first = False
         _renew(ready, start)
         ready, lines = _lines(ready)
 

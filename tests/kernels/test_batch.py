@@ -467,7 +467,7 @@ def test_a_batch_is_for_once(kernel: ModuleType, sides: Pairs) -> None:
         kernel.batch_of_values(["a"], [b"1"], None, 0, Shards([0]), 3, b"", b"replaces ", STORED)
     with pytest.raises(ValueError, match="values and flags must be 2, one a key"):
         valued(kernel, ["a", "b"], [b"1"], [0, 0])
-    with pytest.raises(ValueError, match="places must be 2, one a key, got 1"):
+    with pytest.raises(ValueError, match="shards must be 2, one a key, got 1"):
         keyed(kernel, ["a", "b"], [0])
     with pytest.raises(ValueError, match=r"num_shards must be in \[0, 65535\], got 65536"):
         kernel.batch_of_keys(["a"], Shards([0]), 65536, b"", True)

@@ -1,5 +1,7 @@
 """One connection: whose turn it is, and what closes it, signals and other threads included."""
 
+import contextlib
+import os
 import signal
 import socket
 import threading
@@ -12,6 +14,7 @@ import pytest
 from support.memcached import Server
 
 from godropbox import memcache
+from godropbox.resource_pool import PoolExhaustedError
 
 from .conftest import tls_context
 
@@ -158,3 +161,116 @@ def test_open_must_return_a_connection(ends: Ends) -> None:
         pytest.raises(memcache.InvalidTypeError, match=words),
     ):
         client.get("a")
+
+
+def test_close_in_the_child_of_a_fork_leaves_the_parents_operation_alone(ends: Ends) -> None:
+    near, far = ends
+    client = memcache.RawAsciiClient(near, timeout=30.0)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(client.get("a")))
+    thread.start()
+    assert far.recv(100)
+    child = os.fork()
+    if child == 0:
+        client.close()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    far.sendall(b"END\r\n")
+    thread.join()
+    assert [answer.status for answer in answers] == [memcache.ResponseStatus.KEY_NOT_FOUND]
+
+
+class Served:
+    """A server that answers gets but for "dead", and stores; a get of "slow" waits for `go`."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.got_slow = threading.Event()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self.accepted: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                end = self._listening.accept()[0]
+            except OSError:
+                return
+            self.accepted.append(end)
+            threading.Thread(target=self._serve, args=(end,), daemon=True).start()
+
+    def _serve(self, end: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := end.recv(1 << 16):
+                if b"slow" in data:
+                    self.got_slow.set()
+                    self.go.wait(20.0)
+                if b"dead" not in data:
+                    end.sendall(b"END\r\n" if data.startswith(b"get") else b"NOT_FOUND\r\n")
+
+    def hang_up(self) -> None:
+        for end in self.accepted:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self.accepted.clear()
+
+    def close(self) -> None:
+        self.go.set()
+        self._listening.close()
+        self.hang_up()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    server = Served()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("how", ["get", "get_many", "touch"])
+def test_the_wait_for_a_connection_counts_for_the_deadline(served: Served, how: str) -> None:
+    options: dict[str, Any] = {"protocol": "ascii", "timeout": 1.0}
+    with memcache.Client([served.address], max_active=1, pool_timeout=9.0, **options) as client:
+        thread = threading.Thread(target=client.get, args=("slow",))
+        thread.start()
+        assert served.got_slow.wait(10.0)
+        threading.Timer(0.6, served.go.set).start()
+        start = time.monotonic()
+        with pytest.raises(memcache.NetworkError):
+            if how == "touch":
+                client.touch("dead", 5)
+            elif how == "get":
+                client.get("dead")
+            else:
+                client.get_many(["dead"])
+        assert time.monotonic() - start < 1.4
+        thread.join()
+
+
+@pytest.mark.parametrize("how", ["delete", "get_many"])
+def test_a_stale_connection_whose_place_was_taken_is_waited_for(served: Served, how: str) -> None:
+    served.go.set()
+    with memcache.Client(
+        [served.address], protocol="ascii", timeout=9.0, max_active=1, pool_timeout=9.0
+    ) as client:
+        for _ in range(5):
+            client.get("a")
+            served.hang_up()
+            errors: list[Exception] = []
+
+            def run(errors: list[Exception] = errors) -> None:
+                try:
+                    if how == "delete":
+                        client.delete("slow")
+                    else:
+                        client.get_many(["slow"])
+                except Exception as error:
+                    errors.append(error)
+
+            threads = [threading.Thread(target=run) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert [error for error in errors if isinstance(error, PoolExhaustedError)] == []

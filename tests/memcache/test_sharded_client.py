@@ -305,3 +305,34 @@ def test_options_are_checked(plain: ServerFleet, manager: BaseShardManager) -> N
     assert (client.timeout, client.manager) == (2.5, manager)
     assert client.capabilities.protocol == "meta"
     assert isinstance(client.get("k0").error, memcache.UnmappedKeyError)
+
+
+@pytest.mark.parametrize("protocol", ["ascii", "binary", "meta"])
+def test_a_fleet_that_changes_while_keys_are_placed_is_followed(
+    plain: ServerFleet, protocol: Any
+) -> None:
+    first, second = plain.addresses[:2]
+
+    def place(key: Any, shards: int) -> int:
+        if manager.fleet().shards[0].address == first:
+            manager.update_shard_states([(second, ShardState.ACTIVE)])
+        return 0
+
+    manager = BaseShardManager(place)
+
+    def back() -> None:
+        manager.update_shard_states([(first, ShardState.ACTIVE)])
+
+    back()
+    values = {"moved:a": b"1", "moved:b": b"2"}
+    with memcache.Client(manager, protocol=protocol) as client:
+        for call, result in (
+            (lambda: client.set("moved:c", b"3"), True),
+            (lambda: client.set_many(values), []),
+            (lambda: client.get_many([*values, "moved:no"]), values),
+            (lambda: client.get("moved:a"), b"1"),
+            (lambda: client.delete_many([*values, "moved:c"]), []),
+        ):
+            back()
+            assert call() == result
+    manager.close()

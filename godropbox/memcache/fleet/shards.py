@@ -1,6 +1,6 @@
-"""A snapshot of the servers, as every operation of a sharded client takes one, and what is in it.
+"""The snapshot of the servers that every operation of a sharded client takes.
 
-Compiled as it stands (``_fleet.pxd``): so its fields cost those that are compiled too nothing.
+Compiled as it stands (``shards.pxd``), so that other compiled modules read its fields directly.
 """
 
 from enum import IntEnum
@@ -32,10 +32,9 @@ class ShardState(IntEnum):
 class Shard:
     """One server of a fleet.
 
-    Of its place and state, which never change: `id`, its index in the fleet; `address`; `state`;
-    and what follows from that: `serves` reads and ordinary writes, `takes_sentinels`,
-    `is_warming_up`. `is_watched` tells whether its failures are counted. `pool` lends connections
-    to it, and goes on when the fleet changes.
+    These never change: `id`, its index in the fleet; `address`; `state`, from which follow `serves`
+    (reads and ordinary writes), `takes_sentinels` and `is_warming_up`; `is_watched`, whether its
+    failures are counted. `pool` lends connections to it, and outlives a change of the fleet.
     """
 
     __slots__ = (

@@ -1,4 +1,4 @@
-# What the compiler is told about protocol.py.
+# What the compiler is told about base.py.
 
 cimport cython
 

@@ -2,7 +2,7 @@
 
 A protocol makes exchanges and does no I/O: it imports no socket, no selector and no event loop.
 A key that may not go on the wire is an error of the one call that has it alone, and an answer of
-its own in a batch, whose other keys go through. Compiled as it stands (``protocol.pxd``).
+its own in a batch, whose other keys go through. Compiled as it stands (``base.pxd``).
 """
 
 import os

@@ -224,11 +224,11 @@ def _detail(name: str, text: bytes) -> int:
 
 
 class GetManyExchange(Exchange):
-    """A get of many keys, of which the answers are put into `found`.
+    """A get of many keys; the answers go into `found`.
 
-    `aliases` is None where `keys` are as they were given; otherwise it leads from a key on the
-    wire to those that were given for it, and `found` has a place for each of all the keys in the
-    order given, and already tells what is wrong with some.
+    `aliases` is None if `keys` are as they were given. Otherwise it maps a key on the wire to the
+    keys that were given for it, and `found` has all keys in the order given, and already the errors
+    of those that cannot be sent.
     """
 
     __slots__ = ("aliases", "found", "is_cut_short", "keys", "prefix")
