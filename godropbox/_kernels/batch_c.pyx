@@ -123,7 +123,7 @@ cdef class Part(Reply):
 
     cdef int check_idle(self) except -1:
         Reply.check_idle(self)
-        if self.data == NULL and self.size:
+        if self.data == NULL and self.size and not self.reader.done:
             raise RuntimeError("the part was carried before")
         return 0
 

@@ -201,7 +201,7 @@ class Served:
             threading.Thread(target=self._serve, args=(end,), daemon=True).start()
 
     def _serve(self, end: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with end, contextlib.suppress(OSError):
             while data := end.recv(1 << 16):
                 if b"slow" in data:
                     self.got_slow.set()
@@ -237,13 +237,13 @@ def test_the_wait_for_a_connection_counts_for_the_deadline(served: Served, how: 
         assert served.got_slow.wait(10.0)
         threading.Timer(0.6, served.go.set).start()
         start = time.monotonic()
+        call: dict[str, Callable[[], object]] = {
+            "touch": lambda: client.touch("dead", 5),
+            "get": lambda: client.get("dead"),
+            "get_many": lambda: client.get_many(["dead"]),
+        }
         with pytest.raises(memcache.NetworkError):
-            if how == "touch":
-                client.touch("dead", 5)
-            elif how == "get":
-                client.get("dead")
-            else:
-                client.get_many(["dead"])
+            call[how]()
         assert time.monotonic() - start < 1.4
         thread.join()
 
@@ -265,8 +265,8 @@ def test_a_stale_connection_whose_place_was_taken_is_waited_for(served: Served, 
                         client.delete("slow")
                     else:
                         client.get_many(["slow"])
-                except Exception as error:
-                    errors.append(error)
+                except Exception as raised:
+                    errors.append(raised)
 
             threads = [threading.Thread(target=run) for _ in range(4)]
             for thread in threads:

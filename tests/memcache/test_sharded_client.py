@@ -314,18 +314,18 @@ def test_a_fleet_that_changes_while_keys_are_placed_is_followed(
     first, second = plain.addresses[:2]
 
     def place(key: Any, shards: int) -> int:
-        if manager.fleet().shards[0].address == first:
-            manager.update_shard_states([(second, ShardState.ACTIVE)])
+        if keeper.fleet().shards[0].address == first:
+            keeper.update_shard_states([(second, ShardState.ACTIVE)])
         return 0
 
-    manager = BaseShardManager(place)
+    keeper = BaseShardManager(place)
 
     def back() -> None:
-        manager.update_shard_states([(first, ShardState.ACTIVE)])
+        keeper.update_shard_states([(first, ShardState.ACTIVE)])
 
     back()
     values = {"moved:a": b"1", "moved:b": b"2"}
-    with memcache.Client(manager, protocol=protocol) as client:
+    with memcache.Client(keeper, protocol=protocol) as client:
         for call, result in (
             (lambda: client.set("moved:c", b"3"), True),
             (lambda: client.set_many(values), []),
@@ -335,4 +335,4 @@ def test_a_fleet_that_changes_while_keys_are_placed_is_followed(
         ):
             back()
             assert call() == result
-    manager.close()
+    keeper.close()
