@@ -87,8 +87,9 @@ cdef inline bint take_key(gdbx_wire_batch *batch, size_t i, PyObject *key) excep
 
 cdef inline bint take_other(gdbx_text *text, object key) except -1:
     cdef Py_ssize_t size
-    if isinstance(key, bytes):
-        text[0] = text_of(key)
+    if isinstance(key, bytes):  # or of a subclass
+        text.data = <const uint8_t *> PyBytes_AS_STRING(key)
+        text.size = PyBytes_GET_SIZE(key)
     elif isinstance(key, str):
         try:
             text.data = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, &size)

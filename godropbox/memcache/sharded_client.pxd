@@ -12,6 +12,7 @@ cdef class ShardedClient(Operations):
     cdef object __weakref__
     cdef object _manager, _timeout
     cdef Protocol _plain
+    cdef bint _fetches
 
     cpdef _one(self, key, Exchange exchange)
     @cython.locals(step=OneKey, goes_on=bint)

@@ -47,7 +47,7 @@ class ShardedClient(Operations):
     (``skipped``), and is a miss, or not stored.
     """
 
-    __slots__ = ("__weakref__", "_manager", "_plain", "_timeout")
+    __slots__ = ("__weakref__", "_fetches", "_manager", "_plain", "_timeout")
 
     def __init__(self, manager: ShardManager, protocol: Protocol, timeout: Seconds = None) -> None:
         check_timeout(timeout)
@@ -60,6 +60,7 @@ class ShardedClient(Operations):
         self._plain = protocol
         if type(protocol) is MetaProtocol and not protocol.encodes:
             self._plain = AsciiProtocol(protocol.prefix, protocol.shard_id)
+        self._fetches = self._plain.is_text
 
     @property
     def manager(self) -> ShardManager:
@@ -108,8 +109,12 @@ class ShardedClient(Operations):
     def get(self, key: Key) -> GetResponse:
         """Get one item; a miss is an answer, not an error."""
         response: GetResponse | None = None
-        if self._plain.is_text:
-            response = fetched(self._manager, self._plain.prefix, key, self._timeout)
+        if self._fetches:
+            found = fetched(self._manager, self._plain.prefix, key, self._timeout)
+            if found is False:
+                self._fetches = False  # or each get would borrow two connections
+            else:
+                response = found
         if response is None:
             response = self._carried(key, self._plain.get(key), False)
         return response

@@ -388,6 +388,9 @@ class ManyKeys:
                 visit = ShardVisit.__new__(ShardVisit)
                 self._visit(visit._set_up(self, shards[part.shard], part))
             return
+        if len(self._keys) == 1 and self._error_of(self._keys[0], None) is not None:
+            self._note([0], None)  # it has its error, whatever a placement makes of it
+            return
         # A placement may be anybody's: it gets a list of its own, and so does this of its answer.
         numbers = list(self._fleet.of_many(self._keys.copy()))
         visits = divided(self._keys, numbers, len(shards), self)

@@ -16,11 +16,13 @@ cpdef run(manager, list visits, timeout)
 cpdef fetched(manager, bytes prefix, key, timeout)
 
 @cython.locals(visit=Visit, connection=Connection, ready=list, lines=list)
-cdef _carry(list visits, timeout, double start, bint is_first)
+cdef _carry(list visits, timeout, double start, double moment)
 
 cdef bint _may_wait(Visit visit) except -1
 
-cdef _renew(list visits, double start)
+cdef _wait(Visit visit, left)
+
+cdef _renew(list visits, double moment)
 
 @cython.locals(visit=Visit, connection=Connection)
 cdef tuple _lines(list visits)

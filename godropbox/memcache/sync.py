@@ -40,7 +40,7 @@ def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
                 _lend(visit, pool.get(0.0) if handle is None else handle)
             except DropboxError as error:
                 visit.outcome = error
-        _carry(visits, timeout, start, len(visits) == 1)
+        _carry(visits, timeout, start, start)
         # Whose pool had no connection left, at first or for a stale one.
         waiting: list[Any] = []
         for visit in visits:
@@ -51,17 +51,14 @@ def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
             # two operations wait for each other.
             _give_back(visits)
             for index, visit in enumerate(waiting):
-                pool = visit.shard.pool
-                limits = [] if pool.options.timeout is None else [pool.options.timeout]
-                if timeout is not None:
-                    left = max(start + timeout - monotonic(), 0.0)
-                    limits.append(left / (len(waiting) - index))
-                try:
-                    _lend(visit, pool.get(min(limits) if limits else None))
-                except DropboxError as error:
-                    visit.outcome = error
-                _carry([visit], timeout, start, False)
-                _give_back([visit])
+                left = None if timeout is None else start + timeout - monotonic()
+                share = None if left is None else left / (len(waiting) - index)
+                _wait(visit, share)
+                while visit.handle is not None:
+                    _carry([visit], timeout, start, monotonic())
+                    _give_back([visit])
+                    if _may_wait(visit):  # it was stale, and its place was taken
+                        _wait(visit, None if timeout is None else start + timeout - monotonic())
     finally:
         _give_back(visits)
     for visit in visits:
@@ -78,19 +75,34 @@ def _lend(visit: Visit, handle: Any) -> None:
     visit._start(raw, visit.exchanges)
 
 
+def _wait(visit: Visit, left: Any) -> None:
+    """Borrow a connection within `left` seconds, None for no limit, and the pool's own limit."""
+    pool = visit.shard.pool
+    limits = [] if pool.options.timeout is None else [pool.options.timeout]
+    if left is not None:
+        limits.append(max(left, 0.0))
+    try:
+        _lend(visit, pool.get(min(limits) if limits else None))
+    except DropboxError as error:
+        visit.outcome = error
+
+
 def _may_wait(visit: Visit) -> bool:
     """Return whether a visit found no connection, and its pool's options allow it to wait."""
     error = visit.outcome
     return isinstance(error, PoolExhaustedError) and visit.shard.pool.options.timeout != 0
 
 
-def _carry(visits: list[Any], timeout: Any, start: float, is_first: bool) -> None:
-    """Carry the visits that have a connection; `is_first` if none of the time is gone."""
+def _carry(visits: list[Any], timeout: Any, start: float, moment: float) -> None:
+    """Carry the visits that have a connection, which may be stale if made before `moment`.
+
+    The time for it began at `start`.
+    """
     ready, lines = _lines(visits)
     if len(ready) > 1:
         unfit = transport.unfit(lines)
         if unfit:
-            _renew([ready[index] for index in unfit], start)
+            _renew([ready[index] for index in unfit], moment)
             ready, lines = _lines(visits)
     while ready:
         seconds = timeout
@@ -101,15 +113,20 @@ def _carry(visits: list[Any], timeout: Any, start: float, is_first: bool) -> Non
                 seconds = own
         visit = ready[0]
         connection = visit.peer
-        if is_first and seconds == connection._timeout and connection._opened < start:
-            seconds = None  # a connection that was idle has its own limit to the full
+        if (
+            len(visits) == 1
+            and moment == start
+            and seconds == connection._timeout
+            and connection._opened < start
+        ):
+            seconds = None  # none of the time is gone: the connection's own limit is the same
         elif seconds is not None:
             seconds = max(start + seconds - monotonic(), 0.0)
         transport.carry(lines, ready, seconds)
-        if len(ready) > 1 or not visit.is_stale(start):
+        if len(ready) > 1 or not visit.is_stale(moment):
             return
-        is_first = False
-        _renew(ready, start)
+        moment = monotonic()
+        _renew(ready, moment)
         ready, lines = _lines(ready)
 
 
@@ -124,7 +141,7 @@ def _lines(visits: list[Any]) -> tuple[list[Any], list[Any]]:
     return ready, lines
 
 
-def _renew(visits: list[Any], start: float) -> None:
+def _renew(visits: list[Any], moment: float) -> None:
     """Discard stale connections for others, until each visit has a fit one or a new one."""
     for visit in visits:
         while True:
@@ -135,7 +152,7 @@ def _renew(visits: list[Any], start: float) -> None:
             except DropboxError as error:
                 visit.outcome = error
                 break
-            if visit.peer.opened >= start or not transport.unfit([visit.peer.line]):
+            if visit.peer.opened >= moment or not transport.unfit([visit.peer.line]):
                 break
 
 
@@ -167,8 +184,8 @@ def give_back(handle: Any) -> None:
 def fetched(manager: ShardManager, prefix: bytes, key: Any, timeout: Any) -> Any:
     """Get one key in the ASCII protocol over an idle plain socket, with no visit to make.
 
-    Returns None if there is none, or it turns out to be stale, or the shard has failed before: then
-    the general way is to be taken.
+    Returns None if there is none, or it turns out to be stale, or the shard has failed before, and
+    False if the connections are of another kind: then the general way is to be taken.
     """
     fleet: Fleet = manager.fleet()
     shard = fleet.sole
@@ -189,11 +206,11 @@ def fetched(manager: ShardManager, prefix: bytes, key: Any, timeout: Any) -> Any
     raw = handle.handle
     if not isinstance(raw, Connection):
         handle.release()
-        return None
+        return False
     connection: Any = raw
     if connection._line.fd < 0 or (timeout is not None and timeout != connection._timeout):
         handle.release()
-        return None
+        return False
     try:
         response = connection.fetch(key, prefix, None)
     except BaseException as error:
