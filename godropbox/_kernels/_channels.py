@@ -154,6 +154,8 @@ def carry(lines: "Sequence[_Line]", talks: "Sequence[Talk]", seconds: float | No
     ``OSError`` (``TimeoutError`` when late), or a ``ValueError`` for a bad reply. It returns the
     next exchange, or None.
 
+    A part of a batch is a talk of one exchange, which keeps how it ended in `failure`.
+
     With `seconds` None, a line that is carried alone takes its own limit, and several take none. A
     line that is carried alone is first seen to be fit.
     """

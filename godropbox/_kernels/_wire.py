@@ -4,8 +4,12 @@ The constants equal those in ``csrc/wire.h``. The functions are called on error 
 """
 
 import operator
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._args import bad_int, shown
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 __all__ = [
     "BARE",
@@ -28,6 +32,7 @@ __all__ = [
     "VALUES",
     "WON",
     "WORDS",
+    "Asked",
     "Row",
     "bad_item",
     "bad_key",
@@ -87,6 +92,13 @@ REASONS = (
     "a command that carries data was refused",
     "there are bytes after the end of the reply",
 )
+
+
+class Asked(NamedTuple):
+    """A request and the reply to it."""
+
+    request: "list[ReadableBuffer]"
+    reply: object
 
 
 class Row:

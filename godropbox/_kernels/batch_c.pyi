@@ -2,6 +2,7 @@ from array import array
 from collections.abc import Iterable
 from typing import Any, Never, Protocol, final, type_check_only
 
+from ._wire import Asked
 from .wire_c import Reply
 
 __all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"]
@@ -21,6 +22,9 @@ class Part(Reply):
     def indices(self) -> list[int]: ...
     @property
     def request(self) -> list[bytes]: ...
+    @property
+    def failure(self) -> Exception | None: ...
+    def advance(self, failure: Exception | None) -> Asked | None: ...
 
 @final
 class Batch:

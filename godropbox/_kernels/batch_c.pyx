@@ -20,7 +20,7 @@ import os
 from array import array
 
 from ._identity import refuse_copies
-from ._wire import bad_reply
+from ._wire import Asked, bad_reply
 from .batch_things cimport place, room_for, take_items, take_keys, take_values, text_of
 from .placement_c cimport gdbx_text
 from .wire_c cimport Reply
@@ -101,6 +101,14 @@ cdef class Part(Reply):
 
     @property
     def request(self):
+        return [self.ask()]
+
+    def advance(self, failure):
+        self.failure = failure
+        self.is_asked = not self.is_asked
+        return Asked(self.request, self) if self.is_asked else None
+
+    cdef bytes ask(self):
         cdef gdbx_wire_server *server = self.server()
         cdef bytes verb = self.batch.verb
         cdef bint stores = self.batch.stores
@@ -117,7 +125,7 @@ cdef class Part(Reply):
         _PyBytes_Resize(&made, end - start)
         request = <object> made
         Py_DECREF(request)  # which has its own reference
-        return [request]
+        return <bytes> request
 
     # Filling in place
 

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._identity import refuse_copies
-from ._wire import BARE, FAILED, LINES, STRICT, VALUES, Row
+from ._wire import BARE, FAILED, LINES, STRICT, VALUES, Asked, Row
 from .wire_py import Reply, unasked, wire_name
 from .wire_request_py import LARGE, ascii_keys, ascii_stores, is_plain_key
 
@@ -31,6 +31,8 @@ class Part(Reply):
     """One shard's part of a batch: its request, and the reply to it."""
 
     refusal: tuple[int, bytes] | None = None
+    failure: Exception | None = None
+    _is_asked = False
 
     def __init__(self, batch: "Batch", shard: int, kind: int, words: int, options: int) -> None:
         super().__init__(kind, 1, words, 0, options)
@@ -59,6 +61,12 @@ class Part(Reply):
     def request(self) -> "list[ReadableBuffer]":
         """The buffers to send."""
         return self._batch.request(self)
+
+    def advance(self, failure: Exception | None) -> Asked | None:
+        """Be a talk of one exchange: return it, then keep how it ended in `failure`."""
+        self.failure = failure
+        self._is_asked = not self._is_asked
+        return Asked(self.request, self) if self._is_asked else None
 
     def feed(self, data: "ReadableBuffer") -> int:
         try:

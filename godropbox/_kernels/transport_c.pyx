@@ -76,7 +76,7 @@ cdef class Carrier:
 
     cdef gdbx_wire_poll poll
     cdef sending *sendings
-    cdef list replies
+    cdef list replies, requests
     # For one exchange.
     cdef gdbx_wire_io io
     cdef sending single
@@ -88,6 +88,7 @@ cdef class Carrier:
         cdef size_t i
         cdef size_t each = sizeof(sending) + sizeof(gdbx_wire_io) + sizeof(int)
         self.replies = [None] * <Py_ssize_t> count
+        self.requests = [None] * <Py_ssize_t> count  # of replies that have their own
         self.poll.count = count
         if count == 1:
             self.sendings, self.poll.ios = &self.single, &self.io
@@ -175,7 +176,7 @@ cdef class Carrier:
     cdef int end(self, size_t at) except -1:
         """Let go of exchange number `at`, which is over or was given up."""
         (<Reply> self.replies[at]).busy = False
-        self.replies[at] = None
+        self.replies[at] = self.requests[at] = None
         return self.let_go(at)
 
     cdef int end_all(self) except -1:
@@ -249,16 +250,38 @@ cdef class Carrier:
             self.digest(0)
         return 0
 
-    cdef int start(self, size_t at, Line line, exchange) except -1:
-        """Send what the socket takes of a request."""
+    cdef size_t load_part(self, size_t at, int fd, Reply part) except? 0:
+        """Set up the exchange of a reply that has its own request; return the bytes of that."""
+        cdef bytes request = part.ask()
+        cdef gdbx_wire_part *where = self.sendings[at].few_parts
+        part.is_asked, part.failure = True, None
+        self.requests[at] = request
+        where.data = <const uint8_t *> PyBytes_AS_STRING(request)
+        where.size = PyBytes_GET_SIZE(request)
+        self.set_up(at, fd, where, 1, part)
+        return where.size
+
+    cdef bint go_on(self, size_t at, Line line, talk, failure) except -1:
+        """Tell a talk how its exchange ended; start the next, or return False if there is none."""
+        cdef size_t size
+        if isinstance(talk, Reply):
+            if (<Reply> talk).is_asked:
+                (<Reply> talk).is_asked, (<Reply> talk).failure = False, failure
+                return False
+            size = self.load_part(at, line.fd, <Reply> talk)
+        else:
+            exchange = talk.advance(failure)
+            if exchange is None:
+                return False
+            size = self.load(at, line.fd, exchange)
         line.clean, line.begun = False, True
         # A send that does not wait is over sooner than another thread gives the lock back.
-        if self.load(at, line.fd, exchange) > MOST_HELD:
+        if size > MOST_HELD:
             with nogil:
                 gdbx_wire_poll_start(&self.poll, at)
         else:
             gdbx_wire_poll_start(&self.poll, at)
-        return 0
+        return True
 
     cdef int step(self, size_t at) except -1:
         cdef Reply reply = self.replies[at]
@@ -276,9 +299,7 @@ cdef class Carrier:
             failure = self.failure(at)
             self.end(at)
             (<Line> lines[at]).clean = failure is None
-            exchange = talks[at].advance(failure)
-            if exchange is not None:
-                self.start(at, lines[at], exchange)
+            self.go_on(at, lines[at], talks[at], failure)
         return 0
 
     cdef int go(self, tuple lines, tuple talks) except -1:
@@ -286,9 +307,7 @@ cdef class Carrier:
         cdef size_t i, alone = GDBX_WIRE_ANY, count = self.poll.count
         cdef int result
         for i in range(count):
-            exchange = talks[i].advance(None)
-            if exchange is not None:
-                self.start(i, lines[i], exchange)
+            if self.go_on(i, lines[i], talks[i], None):
                 self.tell(i, lines, talks)
                 # The last is waited for first: by then most others are answered.
                 alone = i
@@ -410,6 +429,12 @@ cdef class Line:
         cdef int64_t deadline = self.deadline(seconds)
         self.carrier.claim()
         try:
+            if isinstance(talk, Reply):
+                self.carrier.load_part(0, self.fd, <Reply> talk)
+                failure = self.block(True, armed, deadline)
+                self.clean = failure is None
+                (<Reply> talk).is_asked, (<Reply> talk).failure = False, failure
+                return 0
             exchange = talk.advance(None)
             while exchange is not None:
                 self.carrier.load(0, self.fd, exchange)
@@ -440,6 +465,8 @@ def carry(list lines not None, list talks not None, seconds):
     a `reply`. When that is over, ``advance`` is called with None, or with how it failed: an
     ``OSError`` (``TimeoutError`` when late), or a ``ValueError`` for a bad reply. It returns the
     next exchange, or None.
+
+    A part of a batch is a talk of one exchange, which keeps how it ended in `failure`.
 
     With `seconds` None, a line that is carried alone takes its own limit, and several take none. A
     line that is carried alone is first seen to be fit.

@@ -16,10 +16,13 @@ cdef class Reply:
     cdef uint8_t *data
     cdef size_t capacity, size
     cdef bint busy
+    cdef bint is_asked  # as a talk: its exchange is under way
+    cdef readonly object failure  # and how it ended
     cdef object fault  # why it cannot be trusted, if the reader does not know
 
     # In place: whoever receives lends an io the reply's room, scans, and settles what was found;
     # `extend` makes more room for records or bytes, `park` keeps what lies in room that is shared.
+    cdef bytes ask(self)  # the request, of a reply that has its own
     cdef int scan_piped(self, gdbx_wire_io *io) noexcept
     cdef int lend(self, gdbx_wire_io *io) except -1
     cdef bint settle(self, gdbx_wire_io *io) except -1  # True if the reply cannot be trusted

@@ -102,6 +102,9 @@ cdef class Reply:
         self.capacity = capacity
         return 0
 
+    cdef bytes ask(self):
+        raise TypeError("talks must give exchanges, got a Reply")
+
     cdef int lend(self, gdbx_wire_io *io) except -1:
         if not self.capacity:
             self.grow_data(0)

@@ -4,8 +4,8 @@ cimport cython
 
 from .fleet.shards cimport Fleet, Shard
 from .protocol.base cimport Protocol
-from .protocol.exchange cimport Exchange, PartExchange
-from .protocol.talk cimport Talk
+from .protocol.exchange cimport Exchange, PartExchange, Probe
+from .protocol.talk cimport Peer, Talk
 
 
 cpdef bint takes(Shard shard, bint sentinel) except -1
@@ -40,6 +40,9 @@ cdef class ShardVisit(Visit):
     cdef ShardVisit _set_up(self, ManyKeys many, Shard shard, part)
     @cython.locals(exchange=PartExchange)
     cpdef _begin(self)
+    @cython.locals(peer=Peer, probe=Probe)
+    cdef object _ready_part(self)
+    cdef _end_part(self)
     cdef list _own_indices(self)
 
 

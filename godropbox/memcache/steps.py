@@ -44,7 +44,7 @@ from .protocol.exchange import (
     PartExchange,
     server_error,
 )
-from .protocol.talk import Talk
+from .protocol.talk import Talk, explained
 from .responses import (
     CountResponse,
     MetaResponse,
@@ -312,6 +312,25 @@ class ShardVisit(Visit):
             self.exchanges = [exchange._set_up(self.part, self.many._probe(self.part))]
         else:
             self.exchanges = self.many._exchanges(self.keys, self._own_indices(), whole)
+
+    def _ready_part(self) -> Any:
+        """Return the part if it can be carried as it is, with nothing to ask or to cut first."""
+        peer: Any = self.peer
+        if self.part is None or not (peer.interleaves or self.many._gets) or not peer.is_valid:
+            return None
+        probe = self.many._probe(self.part)
+        return self.part if probe is None or not probe.kinds & ~peer._proven else None
+
+    def _end_part(self) -> None:
+        """Take how the part ended that was carried as it is."""
+        failure = self.part.failure
+        if failure is not None:
+            self.outcome = explained(failure)
+            return
+        refusal = self.part.refusal
+        self.outcome = [refusal]
+        if refusal is None or len(self.part.indices) == 1:  # as ``PartExchange.in_step``
+            self.peer.end()
 
     def _own_indices(self) -> Any:
         if self.part is not None:

@@ -5,7 +5,7 @@ cimport cython
 from ..resource_pool._simple cimport ManagedHandle, SimpleResourcePool
 from .connection cimport Connection
 from .fleet.shards cimport Fleet, Shard
-from .steps cimport Visit
+from .steps cimport ShardVisit, Visit
 
 
 @cython.locals(visit=Visit, pool=SimpleResourcePool)
@@ -15,7 +15,7 @@ cpdef run(manager, list visits, timeout)
                pool=SimpleResourcePool, handle=ManagedHandle)
 cpdef fetched(manager, bytes prefix, key, timeout)
 
-@cython.locals(visit=Visit, connection=Connection, ready=list, lines=list)
+@cython.locals(visit=Visit, share=ShardVisit, connection=Connection, ready=list, lines=list)
 cdef _carry(list visits, timeout, double start, double moment)
 
 cdef bint _may_wait(Visit visit) except -1
@@ -26,6 +26,9 @@ cdef _renew(list visits, double moment)
 
 @cython.locals(visit=Visit, connection=Connection)
 cdef tuple _lines(list visits)
+
+@cython.locals(visit=Visit, share=ShardVisit, parts=list)
+cdef list _parts(list visits)
 
 @cython.locals(visit=Visit)
 cdef _give_back(list visits)

@@ -21,7 +21,7 @@ from .errors import (
 )
 from .fleet.manager import ShardManager
 from .fleet.shards import Fleet
-from .steps import Visit, settled
+from .steps import ShardVisit, Visit, settled
 
 __all__ = ["fetched", "run"]
 
@@ -122,12 +122,38 @@ def _carry(visits: list[Any], timeout: Any, start: float, moment: float) -> None
             seconds = None  # none of the time is gone: the connection's own limit is the same
         elif seconds is not None:
             seconds = max(start + seconds - monotonic(), 0.0)
-        transport.carry(lines, ready, seconds)
+        parts = _parts(ready)
+        if parts is None:
+            transport.carry(lines, ready, seconds)
+        else:
+            transport.carry(lines, parts, seconds)
+            for visit in ready:
+                share: Any = visit
+                share._end_part()
         if len(ready) > 1 or not visit.is_stale(moment):
             return
         moment = monotonic()
         _renew(ready, moment)
         ready, lines = _lines(ready)
+
+
+def _parts(visits: list[Any]) -> Any:
+    """Begin on the parts of a batch and return them, if all can be carried as they are.
+
+    That saves two calls and an object a shard; the results are those of the general way.
+    """
+    parts = []
+    for visit in visits:
+        if not isinstance(visit, ShardVisit):
+            return None
+        share: Any = visit
+        part = share._ready_part()
+        if part is None:
+            return None
+        parts.append(part)
+    for visit in visits:
+        visit.peer.begin()
+    return parts
 
 
 def _lines(visits: list[Any]) -> tuple[list[Any], list[Any]]:
