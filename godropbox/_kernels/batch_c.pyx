@@ -12,7 +12,7 @@ from cpython.dict cimport PyDict_SetItem
 from cpython.list cimport PyList_GET_ITEM
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -30,7 +30,7 @@ from .wire_csrc cimport (
     gdbx_wire_batch, gdbx_wire_batch_get, gdbx_wire_batch_get_size, gdbx_wire_batch_index,
     gdbx_wire_batch_named, gdbx_wire_batch_slots, gdbx_wire_batch_sort, gdbx_wire_batch_store,
     gdbx_wire_batch_store_size, gdbx_wire_batch_take_stored, gdbx_wire_batch_take_values,
-    gdbx_wire_io, gdbx_wire_record, gdbx_wire_server,
+    gdbx_wire_io, gdbx_wire_part, gdbx_wire_record, gdbx_wire_server,
 )
 
 __all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"]
@@ -38,10 +38,6 @@ __all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"
 cdef extern from *:
     # What Cython makes its own large dicts with: the interpreter's way to do so, where it has one.
     dict __Pyx_PyDict_NewPresized(Py_ssize_t)
-
-cdef extern from "Python.h":
-    PyObject *new_bytes "PyBytes_FromStringAndSize" (const char *, Py_ssize_t) except NULL
-    int _PyBytes_Resize(PyObject **, Py_ssize_t) except -1
 
 cdef enum:
     SHARED = 1 << 16  # bytes of the buffer that replies share
@@ -58,6 +54,8 @@ cdef struct room:
     # Memory that one batch leaves to another.
     void *held  # the arrays
     size_t held_size
+    uint8_t *out  # the requests
+    size_t out_size
     gdbx_wire_record records[RECORDS]
     uint8_t scratch[SHARED]
 
@@ -65,6 +63,7 @@ cdef struct room:
 cdef void free_room(room *rooms) noexcept:
     if rooms != NULL:
         PyMem_RawFree(rooms.held)
+        PyMem_RawFree(rooms.out)
         PyMem_RawFree(rooms)
 
 
@@ -76,6 +75,7 @@ cdef class Part(Reply):
 
     cdef Batch batch
     cdef size_t at  # in the batch's servers
+    cdef size_t offset  # of its request in the batch's memory for them
     cdef readonly object refusal
 
     def __init__(self):
@@ -101,31 +101,29 @@ cdef class Part(Reply):
 
     @property
     def request(self):
-        return [self.ask()]
+        cdef gdbx_wire_part request
+        self.ask(&request)
+        return [request.data[:request.size]]
+
+    @property
+    def failure(self):
+        return self.ending
 
     def advance(self, failure):
-        self.failure = failure
+        self.ending = failure
         self.is_asked = not self.is_asked
         return Asked(self.request, self) if self.is_asked else None
 
-    cdef bytes ask(self):
+    cdef int ask(self, gdbx_wire_part *request) except -1:
+        # In the batch's own memory, which lives as long as the part.
         cdef gdbx_wire_server *server = self.server()
-        cdef bytes verb = self.batch.verb
-        cdef bint stores = self.batch.stores
-        cdef size_t most = (
-            gdbx_wire_batch_store_size(server) if stores else gdbx_wire_batch_get_size(server)
-        )
-        cdef PyObject *made = new_bytes(NULL, most)
-        cdef uint8_t *start = <uint8_t *> PyBytes_AS_STRING(<object> made)
-        cdef uint8_t *end
-        if stores:
-            end = gdbx_wire_batch_store(server, text_of(verb), start)
+        cdef uint8_t *start = self.batch.room.out + self.offset
+        request.data = start
+        if self.batch.stores:
+            request.size = gdbx_wire_batch_store(server, text_of(self.batch.verb), start) - start
         else:
-            end = gdbx_wire_batch_get(server, text_of(verb), start)
-        _PyBytes_Resize(&made, end - start)
-        request = <object> made
-        Py_DECREF(request)  # which has its own reference
-        return <bytes> request
+            request.size = gdbx_wire_batch_get(server, text_of(self.batch.verb), start) - start
+        return 0
 
     # Filling in place
 
@@ -264,15 +262,21 @@ cdef class Batch:
         # Not kept here, as a part holds its batch.
         cdef Part part
         cdef list parts = []
-        cdef size_t i
+        cdef size_t i, size = 0
         if self.is_parted:  # two parts of one shard would take the same answers
             raise RuntimeError("the parts of the batch were made before")
         self.is_parted = True
         for i in range(self.batch.used):
-            part = Part.__new__(Part, self.kind, 1, self.words, 0, self.options)
-            part.batch, part.at = self, i
+            part = Part.__new__(Part, self.kind, 1)
+            part.batch, part.at, part.offset = self, i, size
+            part.reader.words, part.reader.options = self.words, self.options
             part.reader.count = <uint32_t> self.batch.servers[i].number
             parts.append(part)
+            if self.stores:
+                size += gdbx_wire_batch_store_size(&self.batch.servers[i])
+            else:
+                size += gdbx_wire_batch_get_size(&self.batch.servers[i])
+        room_for(<void **> &self.room.out, &self.room.out_size, size)
         return parts
 
     # Matching
@@ -421,7 +425,7 @@ cdef class Keeper:
         free_room(self.spare)
 
     cdef int keep(self, room *left) noexcept:
-        if left != NULL and left.held_size <= MOST_KEPT:
+        if left != NULL and left.held_size + left.out_size <= MOST_KEPT:
             left = self.swap(left)
         free_room(left)
         return 0
@@ -433,7 +437,7 @@ cdef class Keeper:
         spare = <room *> PyMem_RawMalloc(sizeof(room))
         if spare == NULL:
             raise MemoryError
-        spare.held, spare.held_size = NULL, 0
+        spare.held, spare.out, spare.held_size, spare.out_size = NULL, NULL, 0, 0
         return spare
 
     @cython.critical_section

@@ -76,7 +76,7 @@ cdef class Carrier:
 
     cdef gdbx_wire_poll poll
     cdef sending *sendings
-    cdef list replies, requests
+    cdef list replies
     # For one exchange.
     cdef gdbx_wire_io io
     cdef sending single
@@ -88,7 +88,6 @@ cdef class Carrier:
         cdef size_t i
         cdef size_t each = sizeof(sending) + sizeof(gdbx_wire_io) + sizeof(int)
         self.replies = [None] * <Py_ssize_t> count
-        self.requests = [None] * <Py_ssize_t> count  # of replies that have their own
         self.poll.count = count
         if count == 1:
             self.sendings, self.poll.ios = &self.single, &self.io
@@ -176,7 +175,7 @@ cdef class Carrier:
     cdef int end(self, size_t at) except -1:
         """Let go of exchange number `at`, which is over or was given up."""
         (<Reply> self.replies[at]).busy = False
-        self.replies[at] = self.requests[at] = None
+        self.replies[at] = None
         return self.let_go(at)
 
     cdef int end_all(self) except -1:
@@ -252,12 +251,9 @@ cdef class Carrier:
 
     cdef size_t load_part(self, size_t at, int fd, Reply part) except? 0:
         """Set up the exchange of a reply that has its own request; return the bytes of that."""
-        cdef bytes request = part.ask()
         cdef gdbx_wire_part *where = self.sendings[at].few_parts
-        part.is_asked, part.failure = True, None
-        self.requests[at] = request
-        where.data = <const uint8_t *> PyBytes_AS_STRING(request)
-        where.size = PyBytes_GET_SIZE(request)
+        part.ask(where)  # in memory that lives as long as the part
+        part.is_asked, part.ending = True, None
         self.set_up(at, fd, where, 1, part)
         return where.size
 
@@ -266,7 +262,7 @@ cdef class Carrier:
         cdef size_t size
         if isinstance(talk, Reply):
             if (<Reply> talk).is_asked:
-                (<Reply> talk).is_asked, (<Reply> talk).failure = False, failure
+                (<Reply> talk).is_asked, (<Reply> talk).ending = False, failure
                 return False
             size = self.load_part(at, line.fd, <Reply> talk)
         else:
@@ -433,7 +429,7 @@ cdef class Line:
                 self.carrier.load_part(0, self.fd, <Reply> talk)
                 failure = self.block(True, armed, deadline)
                 self.clean = failure is None
-                (<Reply> talk).is_asked, (<Reply> talk).failure = False, failure
+                (<Reply> talk).is_asked, (<Reply> talk).ending = False, failure
                 return 0
             exchange = talk.advance(None)
             while exchange is not None:
@@ -445,6 +441,24 @@ cdef class Line:
         finally:
             self.carrier.is_busy = False
         return 0
+
+
+@cython.final
+cdef class Spare:
+    """Keeps the carrier of one batch for the next."""
+
+    __reduce_ex__ = refuse_copies
+
+    cdef Carrier carrier
+
+    @cython.critical_section
+    cdef Carrier swap(self, Carrier other):
+        cdef Carrier carrier = self.carrier
+        self.carrier = other
+        return carrier
+
+
+cdef Spare SPARE = Spare()
 
 
 cdef bint are_others(list lines) except -1:
@@ -482,9 +496,11 @@ def carry(list lines not None, list talks not None, seconds):
         line = lines[0]
         line.carry(talks[0], seconds)
     elif count:
-        carrier = Carrier(count)
-        if seconds is not None:
-            carrier.poll.deadline = deadline_in(seconds)
+        carrier = SPARE.swap(None)
+        if carrier is None or carrier.poll.count != <size_t> count:
+            carrier = Carrier(count)
+        carrier.poll.is_late = 0
+        carrier.poll.deadline = INT64_MAX if seconds is None else deadline_in(seconds)
         busy = tuple(lines)
         try:
             for line in busy:
@@ -495,6 +511,7 @@ def carry(list lines not None, list talks not None, seconds):
             carrier.end_all()
             for line in busy[:claimed]:
                 line.carrier.is_busy = False
+            SPARE.swap(carrier)
 
 
 def unfit(list lines not None):

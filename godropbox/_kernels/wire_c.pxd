@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from .wire_csrc cimport gdbx_wire_io, gdbx_wire_reader, gdbx_wire_record
+from .wire_csrc cimport gdbx_wire_io, gdbx_wire_part, gdbx_wire_reader, gdbx_wire_record
 
 cdef enum:
     MOST_TRUSTED = 1 << 22  # how much memory a length that a server claims may cost at once
@@ -17,12 +17,12 @@ cdef class Reply:
     cdef size_t capacity, size
     cdef bint busy
     cdef bint is_asked  # as a talk: its exchange is under way
-    cdef readonly object failure  # and how it ended
+    cdef object ending  # and how it failed, if it did
     cdef object fault  # why it cannot be trusted, if the reader does not know
 
     # In place: whoever receives lends an io the reply's room, scans, and settles what was found;
     # `extend` makes more room for records or bytes, `park` keeps what lies in room that is shared.
-    cdef bytes ask(self)  # the request, of a reply that has its own
+    cdef int ask(self, gdbx_wire_part *request) except -1  # of a reply that has its own
     cdef int scan_piped(self, gdbx_wire_io *io) noexcept
     cdef int lend(self, gdbx_wire_io *io) except -1
     cdef bint settle(self, gdbx_wire_io *io) except -1  # True if the reply cannot be trusted

@@ -16,7 +16,7 @@ from ._identity import refuse_copies
 from ._wire import Row, bad_key, bad_leftover, bad_reply
 from .wire_csrc cimport (
     GDBX_WIRE_BAD, GDBX_WIRE_FAILED, GDBX_WIRE_FULL, GDBX_WIRE_KEY, GDBX_WIRE_LINES,
-    GDBX_WIRE_PIPED, GDBX_WIRE_STATS, GDBX_WIRE_VALUES, gdbx_wire_io, gdbx_wire_record,
+    GDBX_WIRE_PIPED, GDBX_WIRE_STATS, GDBX_WIRE_VALUES, gdbx_wire_io, gdbx_wire_part, gdbx_wire_record,
     gdbx_wire_rescan,
 )
 
@@ -102,7 +102,7 @@ cdef class Reply:
         self.capacity = capacity
         return 0
 
-    cdef bytes ask(self):
+    cdef int ask(self, gdbx_wire_part *request) except -1:
         raise TypeError("talks must give exchanges, got a Reply")
 
     cdef int lend(self, gdbx_wire_io *io) except -1:

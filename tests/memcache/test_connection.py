@@ -143,11 +143,15 @@ def test_a_get_takes_one_connection(
     options = memcache.ShardOptions(open=connect)
     manager = memcache.StaticShardManager([server.address], options=options)
     with memcache.ShardedClient(manager, memcache.MetaProtocol()) as client:
+        for _ in range(2):  # until it is known what kind of connections there are
+            client.get("a")
+        before = manager.fleet().shards[0].pool.stats().gets
         for _ in range(3):
             client.get("a")
             client.get_multi(["a", "b"])
             client.set(memcache.Item("a", b"1"))
             client.delete("a")
+        assert manager.fleet().shards[0].pool.stats().gets == before + 12
     assert opened == [server.address]
 
 

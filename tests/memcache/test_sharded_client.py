@@ -336,3 +336,32 @@ def test_a_fleet_that_changes_while_keys_are_placed_is_followed(
             back()
             assert call() == result
     keeper.close()
+
+
+class Named(bytes):
+    """A key of a class of its own."""
+
+
+@pytest.mark.parametrize("protocol", ["ascii", "binary", "meta"])
+def test_keys_of_a_subclass_of_bytes_are_taken(plain: ServerFleet, protocol: Any) -> None:
+    key, other = Named(b"named:a"), Named(b"named:b")
+    with memcache.Client(plain.addresses, protocol=protocol) as client:
+        assert client.set(key, b"1") is True
+        assert client.set_many({key: b"2", other: b"3"}) == []
+        assert client.get_many([key, other]) == {key: b"2", other: b"3"}
+        assert client.get(key) == b"2"
+        assert client.delete_many([key, other]) == []
+
+
+@pytest.mark.parametrize("protocol", ["ascii", "meta"])
+def test_a_key_that_cannot_be_sent_is_named_before_it_is_placed(
+    plain: ServerFleet, protocol: Any
+) -> None:
+    keeper = BaseShardManager(lambda key, shards: int(key[0]) % shards)
+    keeper.update_shard_states([(each, ShardState.ACTIVE) for each in plain.addresses])
+    with memcache.Client(keeper, protocol=protocol) as client:
+        with pytest.raises(memcache.InvalidArgumentError, match="key must be 1 to 250 bytes"):
+            client.set(b"", b"1")
+        with pytest.raises(memcache.InvalidArgumentError, match="key must be 1 to 250 bytes"):
+            client.set_many({b"": b"1"})
+    keeper.close()
