@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, PlatformError
 from setuptools.modified import newer_group
@@ -73,8 +74,6 @@ class BuildLibrary(build_ext):
         self.cython = threading.Lock()
 
     def run(self) -> None:
-        for archive in Path(self.build_temp).glob("*godropbox_csrc.*"):
-            archive.unlink()  # ar keeps the objects of sources that are gone
         self.run_command("build_clib")  # `setup.py build_ext` alone does not
         super().run()
 
@@ -116,6 +115,15 @@ class BuildLibrary(build_ext):
                 depends=made.depends,
             )
         return str(found)
+
+
+class BuildKernels(build_clib):
+    """Compile csrc to one static library."""
+
+    def run(self) -> None:
+        for archive in Path(self.build_clib).glob("*godropbox_csrc.*"):
+            archive.unlink()  # ar keeps the objects of sources that are gone
+        super().run()
 
 
 def to_build() -> dict[str, Any]:
@@ -170,7 +178,7 @@ def to_build() -> dict[str, Any]:
     return {
         "libraries": [("godropbox_csrc", csrc)],
         "ext_modules": [library],
-        "cmdclass": {"build_ext": BuildLibrary},
+        "cmdclass": {"build_clib": BuildKernels, "build_ext": BuildLibrary},
     }
 
 
