@@ -339,7 +339,7 @@ def test_an_abandon_that_raises_keeps_nothing_of_the_parents_in_the_child(
         assert sorted(done) == list(range(1, 15))
         (report,) = reports
         assert list(report.exc_value.exceptions) == [fault] * 14
-        assert "begin again in the child" in str(report.exc_value)
+        assert "in the child of a fork" in str(report.exc_value)
         pools: list[Any] = [*simple, many]
         for pool in pools:
             assert (pool.num_active, pool.num_idle) == (0, 0)

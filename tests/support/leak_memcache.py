@@ -169,8 +169,8 @@ MEMCACHE = (
         for name, (ask, reply) in asked.items()
     ),
     *(
-        fails(memcache.ReplyError, told, new, ask, b"x" + reply[1:], b"")
-        for _, new, asked in EXCHANGES
+        fails(memcache.ReplyError, told, new, ask, b"x" + reply[1:], ending)
+        for ending, (_, new, asked) in zip((b"E", b"\r\n", b"EN"), EXCHANGES, strict=True)
         for ask, reply in [asked["get_multi"]]
     ),
     fails(
