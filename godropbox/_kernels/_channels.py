@@ -12,6 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._guarded import without_frames
 from ._wire import bad_leftover
 
 if TYPE_CHECKING:
@@ -194,9 +195,9 @@ def _carry_alone(line: "_Line", talk: "Talk", deadline: float | None, peeks: boo
             try:
                 _block(line.channel, exchange, deadline)
             except _BadReplyError as error:
-                failure = error.args[0]
+                failure = without_frames(error.args[0])
             except OSError as error:
-                failure = error
+                failure = without_frames(error)
         line.clean = failure is None
         exchange = talk.advance(failure)
 
@@ -316,9 +317,9 @@ class _Turn:
                     return events
                 _check_end(self.channel, self.exchange)
             except _BadReplyError as error:
-                self.end(error.args[0])
+                self.end(without_frames(error.args[0]))
             except OSError as error:
-                self.end(error)
+                self.end(without_frames(error))
             else:
                 self.end(None)
         return 0

@@ -41,6 +41,7 @@ __all__ = [
     "slots_of",
     "text",
     "text_of",
+    "without_frames",
     "without_init",
 ]
 
@@ -325,3 +326,9 @@ def require_plain(what: str, function: object) -> None:
     flags = getattr(code, "co_flags", 0)
     if type(flags) is int and flags & 0x2A0:  # generator, coroutine, async generator
         raise TypeError(f"{what} must return a value, got {brief(function)}: is it async?")
+
+
+def without_frames(error: Exception) -> "Any":
+    """Return an error that may be kept: its frames would hold what keeps it, and so itself."""
+    vars(BaseException)["__context__"].__set__(error, None)
+    return BaseException.with_traceback(error, None)

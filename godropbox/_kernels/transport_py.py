@@ -49,8 +49,12 @@ class Line:
             raise ValueError("the channel must be a plain socket")
         talk = _Single(ascii_keys(verb.rstrip(b" "), [key], prefix))
         carry([self], [talk], seconds)
-        if talk.failure is not None:
-            raise talk.failure
+        failure, talk.failure = talk.failure, None
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame
         self.clean = False
         hit = talk.reply.hit(key, prefix)
         self.clean = True

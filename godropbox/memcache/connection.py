@@ -157,11 +157,15 @@ class Connection(Peer):
             transport.carry([self._line], [talk], seconds)
         finally:
             self._end_turn()
-        if isinstance(talk.outcome, Exception):
-            if self._has_closed and not isinstance(talk.outcome, ConnectionUnusableError):
-                raise self.unusable() from talk.outcome
-            raise talk.outcome
-        results: list[Any] = talk.outcome
+        outcome, talk.outcome = talk.outcome, None
+        if isinstance(outcome, Exception):
+            try:
+                if self._has_closed and not isinstance(outcome, ConnectionUnusableError):
+                    raise self.unusable() from outcome
+                raise outcome
+            finally:
+                del outcome  # its traceback holds this frame
+        results: list[Any] = outcome
         return results
 
     def get(self, key: Key, prefix: bytes) -> "GetResponse":
@@ -188,8 +192,7 @@ class Connection(Peer):
             response = get_response(key, self._line.get(b"gets ", key, prefix, seconds))
         except (OSError, TypeError, ValueError) as error:
             if not self._line.clean:
-                failure = explained(error)
-                raise failure from failure.__cause__
+                raise explained(error)  # noqa: B904  # it has its cause
             self._is_valid = True
             raise as_caller_error(error) from None
         self._is_valid = not self._has_closed

@@ -127,7 +127,9 @@ def located(shard: Shard, error: Exception) -> Exception:
     """Return a connection's error as the same error of a shard, whose id its fields have too."""
     if isinstance(error, NotSupportedError) and "address" in error.fields:
         fields = {**error.fields, "shard": shard.id, "address": shard.address}
-        return NotSupportedError(f"shard {shard.id} at {error}", **fields)
+        lacking = NotSupportedError(f"shard {shard.id} at {error}", **fields)
+        lacking.__cause__ = error.__cause__
+        return lacking
     if not isinstance(error, (NetworkError, ReplyError)) or "shard" in error.fields:
         return error
     fields = {**error.fields, "shard": shard.id, "address": shard.address}
@@ -266,21 +268,26 @@ class OneKey(Visit):
 
     def take(self) -> bool:
         """Take the answer, or raise; return True if the operation is to go to another shard."""
-        outcome = self.outcome
+        outcome, self.outcome = self.outcome, None
         forgives = self._sentinel and self.shard.is_warming_up
         if not isinstance(outcome, Exception):
             self.answer = outcome[0]
-        elif isinstance(outcome, LameDuckError):
+        elif isinstance(outcome, LameDuckError) and self._manager.fleet() is not self._fleet:
             self._rounds -= 1
-            if self._manager.fleet() is self._fleet:
-                raise outcome
             if self._rounds == 0:
                 raise LameDuckError(f"the fleet changed {_ROUNDS} times during one operation")
             return self.aim()
-        elif forgives and isinstance(self.exchanges[0], MutateExchange):
+        elif (
+            forgives
+            and isinstance(outcome, (NetworkError, ReplyError, UsageError))
+            and isinstance(self.exchanges[0], MutateExchange)
+        ):
             self.answer = _failed(self.exchanges[0], outcome)
         else:
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # its traceback holds this frame
         if forgives:
             self.answer = _forgiven(self.answer)
         return False

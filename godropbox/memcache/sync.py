@@ -245,7 +245,6 @@ def fetched(manager: ShardManager, prefix: bytes, key: Any, timeout: Any) -> Any
             raise
         if isinstance(error, ConnectionUnusableError) or not connection.has_begun:
             return None
-        failure = settled(manager, shard, error)
-        raise failure from failure.__cause__
+        raise settled(manager, shard, error)  # noqa: B904  # it has its cause
     pool._put(handle)
     return response

@@ -1,11 +1,13 @@
 """One connection: whose turn it is, and what closes it, signals and other threads included."""
 
 import contextlib
+import gc
 import os
 import signal
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -278,3 +280,58 @@ def test_a_stale_connection_whose_place_was_taken_is_waited_for(served: Served, 
             for thread in threads:
                 thread.join()
             assert [error for error in errors if isinstance(error, PoolExhaustedError)] == []
+
+
+Ask = Callable[[Any], object]
+ASKED: dict[str, Ask] = {
+    "get": lambda client: client.get("a"),
+    "get_multi": lambda client: client.get_multi(["a", "b"]),
+    "delete": lambda client: client.delete("a"),
+    "set_multi": lambda client: client.set_multi([memcache.Item("a", b"1")]),
+}
+
+
+@pytest.mark.parametrize("reply", [b"", b"HUH\r\n"])
+@pytest.mark.parametrize("how", ASKED)
+@pytest.mark.parametrize("fleet", [False, True])
+def test_a_failure_leaves_no_cycle_to_the_collector(how: str, reply: bytes, fleet: bool) -> None:
+    """A connection that broke is gone with its last reference, and so is its socket."""
+    gone: list[weakref.ref[Any]] = []
+
+    def broken_pair() -> socket.socket:
+        near, far = socket.socketpair()
+
+        def serve() -> None:
+            with far, contextlib.suppress(OSError):
+                far.recv(1 << 16)
+                far.sendall(reply)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return near
+
+    def broken() -> memcache.Connection:
+        connection = memcache.Connection(broken_pair(), 10.0)
+        gone.append(weakref.ref(connection))
+        return connection
+
+    def run() -> None:
+        client: Any
+        if fleet:
+            options = memcache.ShardOptions(open=lambda address: broken())
+            manager = memcache.StaticShardManager(["a:1", "b:1"], options=options)
+            client = memcache.ShardedClient(manager, memcache.AsciiProtocol())
+        else:
+            client = memcache.RawAsciiClient(broken_pair(), timeout=10.0)
+            gone.append(weakref.ref(client.connection))
+        with client, contextlib.suppress(memcache.NetworkError, memcache.ServerError):
+            kept.append(ASKED[how](client))
+
+    kept: list[Any] = []  # a batch's errors, which must not hold a connection
+    gc.collect()
+    gc.disable()
+    try:
+        run()
+        assert gone
+        assert [each() for each in gone] == [None] * len(gone)
+    finally:
+        gc.enable()

@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from ..._kernels._guarded import name_of, text_of
+from ..._kernels._guarded import name_of, text_of, without_frames
 from ..._kernels._identity import refuse_copies
 from ..errors import (
     ClientClosedError,
@@ -34,7 +34,9 @@ def explained(failure: Exception) -> Exception:
     if isinstance(failure, (NetworkError, ReplyError, UsageError)):
         return failure
     if not isinstance(failure, OSError):
-        return ReplyError(str(failure))
+        broken = ReplyError(str(failure))
+        broken.__cause__ = None  # raised in its handler, it is all there is to say
+        return broken
     text = text_of(failure) or name_of(type(failure))
     error: NetworkError
     if isinstance(failure, TimeoutError):
@@ -188,7 +190,7 @@ class Talk:
         try:
             return self._next(failure)
         except (NetworkError, ReplyError, UsageError) as error:
-            self.outcome = error
+            self.outcome = without_frames(error)
         return None
 
     def _begin(self) -> None:
