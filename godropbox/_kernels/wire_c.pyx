@@ -2,7 +2,9 @@
 
 cimport cython
 from cpython cimport array as c_array
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
 from libc.stdint cimport SIZE_MAX, uint8_t, uint32_t, uint64_t
@@ -95,12 +97,30 @@ cdef class Reply:
             asked = self.size + MOST_TRUSTED
         # The room after what is needed is for the head of the next frame.
         capacity = max(capacity, asked + 4096, least)
-        cdef void *memory = PyMem_RawRealloc(self.data, capacity)
+        return self.move(capacity)
+
+    cdef int move(self, size_t capacity) except -1:
+        """Have so much memory for the data."""
+        cdef bint is_seen = self.lent is not None and self.lent.exports
+        cdef void *memory = PyMem_RawRealloc(NULL if is_seen else self.data, capacity)
         if memory == NULL:
             raise MemoryError
+        if is_seen:  # somebody has kept a view: it keeps the memory
+            memcpy(memory, self.data, self.size)
+            self.lent.left = self.data
+        self.lent = None
         self.data = <uint8_t *> memory
         self.capacity = capacity
         return 0
+
+    cdef Lent lend_rest(self, size_t size):
+        """Return a buffer of the next bytes to receive, which outlives the reply if it must."""
+        cdef Lent lent = Lent.__new__(Lent)
+        if self.lent is not None and self.lent.exports:
+            self.move(self.capacity)
+        lent.reply, lent.data, lent.size = self, self.data + self.size, size
+        self.lent = lent
+        return lent
 
     cdef int ask(self, gdbx_wire_part *request) except -1:
         raise TypeError("talks must give exchanges, got a Reply")
@@ -166,34 +186,22 @@ cdef class Reply:
         self.reader.options = options
         return result
 
-    @cython.critical_section
-    def feed(self, data):
-        """Take bytes of the reply; return how many: all, unless the reply ends inside them.
+    cdef size_t take_in(self, const uint8_t *data, size_t count) except? 0:
+        """Take bytes of the reply, copying them; return how many."""
+        if self.reader.done:
+            return 0
+        if self.capacity - self.size < count:
+            self.grow_data(self.size + count)
+        if count:
+            memcpy(self.data + self.size, data, count)
+        self.size += count
+        return count - self.rescan()
 
-        Bytes behind the end are not looked at. Raises ``ValueError`` for bytes that are no reply to
-        the request.
-        """
-        cdef Py_buffer view
+    cdef size_t rescan(self) except? 0:
+        """Look at the bytes that came; return how many are left behind the reply's end."""
         cdef gdbx_wire_io io
         cdef int result
-        cdef size_t count, rest
-        self.check_idle()
-        try:
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        except (TypeError, BufferError):
-            raise bad_buffer("data", data) from None
-        try:
-            self.check_idle()  # what gives the buffer may have lent the reply
-            if self.reader.done:
-                return 0
-            count = view.len
-            if self.capacity - self.size < count:
-                self.grow_data(self.size + count)
-            if count:
-                memcpy(self.data + self.size, view.buf, count)
-            self.size += count
-        finally:
-            PyBuffer_Release(&view)
+        cdef size_t rest
         memset(&io, 0, sizeof(io))
         self.lend(&io)
         result = self.scan_piped(&io)
@@ -203,10 +211,29 @@ cdef class Reply:
             self.extend(&io, True)
             result = self.scan_piped(&io)
         if not self.reader.done:
-            return count
+            return 0
         rest = self.size - self.reader.position
         self.size = self.reader.position
-        return count - rest
+        return rest
+
+    @cython.critical_section
+    def feed(self, data):
+        """Take bytes of the reply; return how many: all, unless the reply ends inside them.
+
+        Bytes behind the end are not looked at. Raises ``ValueError`` for bytes that are no reply to
+        the request.
+        """
+        cdef Py_buffer view
+        self.check_idle()
+        try:
+            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        except (TypeError, BufferError):
+            raise bad_buffer("data", data) from None
+        try:
+            self.check_idle()  # what gives the buffer may have lent the reply
+            return self.take_in(<const uint8_t *> view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
 
     def hit(self, key, bytes prefix not None):
         return self.single_hit(key, prefix)
@@ -353,8 +380,30 @@ cdef class Reply:
 
 
 @cython.final
+cdef class Lent:
+    """A buffer in the memory of a reply, to receive in."""
+
+    __reduce_ex__ = refuse_copies
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, self.size, 0, flags)
+        self.exports += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self.exports -= 1
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.left)
+
+
+@cython.final
 cdef class Fed(Reply):
     """What receives a reply for an object that takes bytes, and that knows by itself when it ends."""
+
+    cdef size_t take_in(self, const uint8_t *data, size_t count) except? 0:
+        cdef size_t taken = self.taker.feed(data[:count])
+        self.reader.done = self.taker.done
+        return taken
 
     cdef bint settle(self, gdbx_wire_io *io) except -1:
         cdef bytes data = io.data[:io.size]

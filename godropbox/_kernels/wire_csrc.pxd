@@ -32,6 +32,7 @@ cdef extern from "wire.h":
         size_t position, needed
         int done, reason
     int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
+    int gdbx_wire_scan(gdbx_wire_reader *, const uint8_t *, size_t, gdbx_wire_record *, size_t, size_t *) noexcept nogil
 
 cdef extern from "wire_poll.h":
     size_t GDBX_WIRE_ANY
