@@ -10,6 +10,7 @@ KERNELS = (
     "batch",
     "hash2",
     "murmur3",
+    "pipeline",
     "placement",
     "sqltext",
     "stack",
@@ -42,6 +43,7 @@ MODULES = (
     "godropbox.memcache.codec",
     "godropbox.memcache.connection",
     "godropbox.memcache.fleet.shards",
+    "godropbox.memcache.multiplex",
     "godropbox.memcache.operations",
     "godropbox.memcache.protocol.ascii",
     "godropbox.memcache.protocol.base",
@@ -55,5 +57,6 @@ MODULES = (
     "godropbox.memcache.steps",
     "godropbox.memcache.sync",
     "godropbox.resource_pool._ledger",
+    "godropbox.resource_pool._pool",
     "godropbox.resource_pool._simple",
 )

@@ -5,6 +5,7 @@
 - ``RoundRobinResourcePool``: many interchangeable locations.
 - ``PoolOptions``: the limits, and how to open, check and close; ``ManagedHandle``: a handle on
   loan; ``PoolStats``, ``Loan``: the state of a pool.
+- ``aio.AsyncResourcePool``: handles to one location, for asyncio.
 
 Nothing here knows what a handle is. The functions that open, check and close are the caller's and
 run outside every lock; the clock can be the caller's, too.
@@ -23,7 +24,8 @@ from ._options import (
     PoolTimeoutError,
     UnknownLocationError,
 )
-from ._simple import ManagedHandle, SimpleResourcePool
+from ._pool import ManagedHandle
+from ._simple import SimpleResourcePool
 
 __all__ = [
     "ForeignHandleError",

@@ -9,13 +9,13 @@ cdef class Entry:
 
 
 cdef class Slot:
-    cdef Entry _entry
-    cdef bint _may_open
+    cdef readonly Entry _entry
+    cdef readonly bint _may_open
     cdef Py_ssize_t _generation
 
 
 cdef class Waiter:
-    cdef readonly object lock
+    cdef readonly object signal
     cdef readonly Waiter next
     cdef readonly Slot slot
     cdef readonly int decision
@@ -46,7 +46,7 @@ cdef class Ledger:
     cdef int _quit(self, Waiter waiter) except -1
 
     cdef Waiter _opened(self, Slot slot, Entry entry)
-    cdef _count(self, object index)
+    cpdef _count(self, object index)
 
     @cython.locals(granted=Waiter, surplus=Entry, entry=Entry)
     cdef tuple _give_back(self, Slot slot, double now)

@@ -85,18 +85,16 @@ class Slot:
 
 
 class Waiter:
-    """A get in the line: the decision on it, and the lock it sleeps on."""
+    """A get in the line: the decision on it, and the `signal` it waits for, a lock or a future."""
 
-    __slots__ = ("decision", "lock", "next", "slot")
+    __slots__ = ("decision", "next", "signal", "slot")
     __reduce_ex__ = refuse_copies
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Slot, signal: Any) -> None:
         self.slot = slot
         self.decision = WAIT
         self.next: Waiter | None = None
-        # Acquired before another thread sees it, and released to wake the waiter.
-        self.lock: Any = threading.Lock()
-        self.lock.acquire()
+        self.signal = signal
 
 
 class Ledger:

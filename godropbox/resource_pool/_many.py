@@ -28,8 +28,9 @@ from ._options import (
     UnknownLocationError,
     checked_timeout,
 )
+from ._pool import ManagedHandle
 from ._reaper import Reaper
-from ._simple import ManagedHandle, SimpleResourcePool
+from ._simple import SimpleResourcePool
 
 __all__ = ["MultiResourcePool", "RoundRobinResourcePool"]
 

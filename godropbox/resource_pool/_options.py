@@ -74,7 +74,7 @@ def checked_timeout(name: str, value: Any) -> float:
     return float(value)
 
 
-def log(what: str, error: Exception) -> None:
+def log(what: str, error: BaseException) -> None:
     """Log a failure that has no caller to go to; never raise."""
     try:
         import logging
@@ -85,9 +85,9 @@ def log(what: str, error: Exception) -> None:
         return  # a log handler or filter failed, or the interpreter is exiting
 
 
-def close_handle(handle: Any) -> None:
-    """Close a handle by its own ``close`` method."""
-    handle.close()
+def close_handle(handle: Any) -> object:
+    """Close a handle by its own ``close`` method; return what that returns."""
+    return handle.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
