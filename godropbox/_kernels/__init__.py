@@ -26,6 +26,7 @@ __all__ = [
     "hash2",
     "murmur3",
     "pairs",
+    "pipeline",
     "placement",
     "sqltext",
     "stack",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from . import batch_py as batch
     from . import hash2_py as hash2
     from . import murmur3_py as murmur3
+    from . import pipeline_py as pipeline
     from . import placement_py as placement
     from . import sqltext_py as sqltext
     from . import stack_py as stack

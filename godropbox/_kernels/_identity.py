@@ -12,4 +12,6 @@ __all__ = ["refuse_copies"]
 
 def refuse_copies(self: object, protocol: SupportsIndex = 0, /) -> NoReturn:
     """Raise ``TypeError`` with the class name."""
-    raise TypeError(f"a {type(self).__name__} cannot be copied or pickled: it has an identity")
+    name = type(self).__name__
+    article = "an" if name[:1] in "AEIO" else "a"
+    raise TypeError(f"{article} {name} cannot be copied or pickled: it has an identity")
