@@ -10,13 +10,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._address import Address, address_text
-from ._kernels._guarded import text_of
+from ._kernels._guarded import name_of, text_of
 from .errors import ConnectionLostError, DeadlineExceededError, NetworkError
 
 if TYPE_CHECKING:
     import ssl  # loaded by those who make a context
 
-__all__ = ["DialOptions", "begin_to_dial", "dial"]
+__all__ = ["DialOptions", "begin_to_dial", "dial", "dial_failure"]
 
 
 class DialOptions(NamedTuple):
@@ -47,7 +47,7 @@ def dial(target: Address, options: DialOptions) -> socket.socket:
         except OSError as error:
             errors.append(error)
     is_late = deadline is not None and monotonic() >= deadline
-    raise _failure(target, errors, options.timeout, is_late)
+    raise dial_failure(target, errors, options.timeout, is_late)
 
 
 def begin_to_dial(target: Address) -> socket.socket | None:
@@ -63,7 +63,7 @@ def begin_to_dial(target: Address) -> socket.socket | None:
     try:
         return _connect(family, where, target, None, DialOptions(), is_begun=True)
     except OSError as error:
-        raise _failure(target, [error]) from error
+        raise dial_failure(target, [error]) from error
 
 
 def _candidates(target: Address) -> list[tuple[Any, Any]]:
@@ -75,7 +75,7 @@ def _candidates(target: Address) -> list[tuple[Any, Any]]:
             return [(socket.AF_UNIX, target)]
         found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise _failure(target, [error]) from error
+        raise dial_failure(target, [error]) from error
     return list(dict.fromkeys((family, where) for family, _, _, _, where in found))
 
 
@@ -115,7 +115,7 @@ def _set_deadline(connection: socket.socket, deadline: float | None) -> None:
     connection.settimeout(None if deadline is None else max(deadline - monotonic(), 1e-3))
 
 
-def _failure(
+def dial_failure(
     target: Address, errors: list[OSError], seconds: float | None = None, is_late: bool = False
 ) -> NetworkError:
     """Return the error for a connection that was not made, from the errors of its addresses."""
@@ -125,6 +125,6 @@ def _failure(
         kind = DeadlineExceededError
         if seconds is not None:
             message = f"{message} within {seconds:g} s"
-    said = "; ".join(dict.fromkeys(text_of(error) for error in errors))
+    said = "; ".join(dict.fromkeys(text_of(error) or name_of(type(error)) for error in errors))
     cause = errors[0] if len(errors) == 1 else ExceptionGroup(message, errors)
     return kind(f"{message}: {said}", cause=cause)

@@ -31,6 +31,7 @@ from .errors import (
     ServerError,
     UnmappedKeyError,
     UsageError,
+    WrongLoopError,
 )
 from .fleet.manager import Fleet, Shard, ShardManager, ShardState, ShardStatus
 from .fleet.options import ShardOptions
@@ -130,5 +131,6 @@ __all__ = [
     "UnreadableValueError",
     "UsageError",
     "VersionResponse",
+    "WrongLoopError",
     "connect",
 ]

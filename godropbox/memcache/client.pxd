@@ -7,13 +7,13 @@ from .responses cimport GetResponse
 from .sharded_client cimport ShardedClient
 
 
-cdef class Client:
+cdef class BaseClient:
     cdef object __weakref__
-    cdef object _add, _get, _get_multi, _leases, _operations, _options, _owned, _room, _set
-    cdef object _set_multi, _observed
-    cdef ShardedClient _sharded
+    cdef readonly object _leases, _observed, _operations, _options, _owned, _sharded
+    cdef object _room
     cdef Codec _codec
-    cdef bint _forgives, _is_closed, _looks_at_keys, _skips
+    cdef readonly bint _forgives, _looks_at_keys
+    cdef bint _is_closed, _skips
 
     @cython.locals(value=bytes)
     cpdef _value(self, key, GetResponse response, default)
@@ -21,3 +21,7 @@ cdef class Client:
     @cython.locals(response=GetResponse, value=bytes)
     cpdef dict _found(self, dict answers, dict found, asked)
     cpdef _expiry(self, expire)
+
+
+cdef class Client(BaseClient):
+    cdef object _add, _get, _get_multi, _set, _set_multi

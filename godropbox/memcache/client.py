@@ -7,6 +7,8 @@ exceptions. Compiled as it stands (``client.pxd``).
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from .._kernels._args import shown
@@ -17,7 +19,7 @@ from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, S
 from .fleet.manager import ShardManager
 from .hooks import Observed
 from .keys import by_key
-from .leases import Leases
+from .leases import Leases, Steps, driven
 from .managers import StaticShardManager
 from .options import ClientOptions, Expiry, as_expiry
 from .protocol.ascii import AsciiProtocol
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-__all__ = ["Client"]
+__all__ = ["BaseClient", "Client", "listed"]
 
 _Key = TypeVar("_Key", bound=Key)
 
@@ -55,27 +57,16 @@ _new: Final = tuple.__new__
 _MISTAKES: Final = (ClientClosedError, InvalidArgumentError, InvalidTypeError)
 
 
-class Client:
-    """Keys to values in memcached, over one server or many. Threads may share it.
+class BaseClient:
+    """What a client does without I/O, for the blocking one and for asyncio's.
 
-    `servers` are addresses as ``connect`` takes them, shard 0 first, or one address alone, or a
-    ``ShardManager``, which then is the caller's to close and has its own options of connections.
-    `overrides` are options by name: ``Client(servers, timeout=0.2)``.
-
-    A single operation raises a ``NetworkError`` or a ``ServerError`` when it fails, and a
-    ``UsageError`` for a key or a value that cannot be sent, and ``ClientClosedError``, which is
-    one, when the client or the manager was closed; a batch goes on with the other keys.
-    `expire` is in seconds, 0 for never, a ``timedelta``, or an aware ``datetime`` for an absolute
-    time; see ``options.as_expiry``.
+    `_operations` are those of a sharded client, `_leases` the loads of ``get_or_set``.
     """
 
     __slots__ = (
         "__weakref__",
-        "_add",
         "_codec",
         "_forgives",
-        "_get",
-        "_get_multi",
         "_is_closed",
         "_leases",
         "_looks_at_keys",
@@ -84,54 +75,20 @@ class Client:
         "_options",
         "_owned",
         "_room",
-        "_set",
-        "_set_multi",
         "_sharded",
         "_skips",
     )
     __reduce_ex__ = refuse_copies
 
-    def __init__(
-        self,
-        servers: "Iterable[str] | str | ShardManager",
-        options: ClientOptions = _DEFAULT,
-        **overrides: Any,
+    def _begin(
+        self, operations: Any, sharded: Any, observed: Any, options: ClientOptions, owned: Any
     ) -> None:
-        chosen = replace(options, **overrides) if overrides else options
-        manager: Any = servers
-        own = None
-        if not hasattr(servers, "fleet"):
-            addresses = [servers] if isinstance(servers, str) else list(manager)
-            own = manager = StaticShardManager(addresses, chosen.shard_func, chosen)
-        operations = ShardedClient(
-            manager, _PROTOCOLS[chosen.protocol](chosen.prefix), chosen.timeout
-        )
-        self._start(operations, chosen, own, lambda key: manager.fleet().of(key))
+        """Begin over `operations`, which are `observed` where there are hooks.
 
-    @classmethod
-    def over(cls, operations: Any, options: ClientOptions = _DEFAULT, **overrides: Any) -> "Self":
-        """Return a client over what has the operations of the raw clients: one of these, a mock.
-
-        Of the options those of connections and sharding are beside the point, and `prefix` has to
-        be the one that `operations` have.
+        `sharded` is the sharded client that has the batches of values, None if it is another.
         """
-        client = cls.__new__(cls)
-        chosen = replace(options, **overrides) if overrides else options
-        client._start(operations, chosen, operations)
-        return client
-
-    def _start(
-        self,
-        operations: Any,
-        options: ClientOptions,
-        owned: Any,
-        shard_of: "Callable[[Key], int] | None" = None,
-    ) -> None:
-        # Batches of values take the same path with hooks; ``Observed`` wraps it.
-        self._sharded = operations if type(operations) is ShardedClient else None
-        self._observed: Any = None
-        if options.hooks:
-            self._observed = operations = Observed(operations, options.hooks, shard_of)
+        self._sharded = sharded
+        self._observed = observed
         self._operations = operations
         self._options = options
         self._owned = owned
@@ -143,11 +100,6 @@ class Client:
         # Whether keys go through ``_named``: long ones are hashed, or the client is closed.
         self._looks_at_keys = options.long_keys == "hash"
         self._room = _MAX_KEY - options.prefix_size
-        self._get = operations.get
-        self._get_multi = operations.get_multi
-        self._set = operations.set
-        self._set_multi = operations.set_multi
-        self._add = operations.add
 
     @property
     def options(self) -> ClientOptions:
@@ -157,21 +109,10 @@ class Client:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._operations!r}>"
 
-    def __enter__(self) -> "Self":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections: the idle ones now, those in use as they come back.
-
-        Operations raise ``ClientClosedError`` from then on.
-        """
+    def _close(self) -> None:
+        """Let operations raise ``ClientClosedError`` from now on."""
         self._is_closed = True
         self._looks_at_keys = True
-        if self._owned is not None:
-            self._owned.close()
 
     # Keys, values, failures
 
@@ -199,6 +140,10 @@ class Client:
     def _require_open(self) -> None:
         if self._is_closed:
             raise ClientClosedError("the client was closed")
+
+    def _encoded(self, value: Any) -> tuple[bytes, int]:
+        """Return the data and the flags of a value."""
+        return self._codec.encode(value)
 
     def _item(self, key: Key, value: Any, cas: Any, expire: Any) -> Item:
         if self._looks_at_keys:
@@ -236,51 +181,6 @@ class Client:
             raise error
         return response.status is _OK
 
-    # Reading
-
-    def get(self, key: Key, default: Any = None) -> Any:
-        """Return the value of a key, or `default` if there is none."""
-        if self._looks_at_keys:
-            key = self._named(key)
-        try:
-            response: GetResponse = self._get(key)
-        except FAILURES:
-            if not self._forgives:
-                raise
-            return default
-        return self._value(key, response, default)
-
-    def get_many(self, keys: Iterable[_Key]) -> dict[_Key, Any]:
-        """Return the values of those keys that have one, in the order in which they were given.
-
-        All servers are asked at once. If some keys fail, the others' values are in the `found` of
-        the ``PartialNetworkError`` or ``PartialServerError`` that is raised; with the options
-        ``failures="miss"`` and ``unreadable="miss"`` they are what is returned. A key that cannot
-        be sent raises ``InvalidArgumentError`` or ``InvalidTypeError``.
-        """
-        given = list(keys) if type(keys) is list else _listed(keys)
-        if self._looks_at_keys:
-            return self._get_long(given)
-        if self._sharded is None:
-            return self._found(self._get_multi(given), {}, len(given))
-        if self._observed is None:
-            plain, rest = self._sharded._get_listed(given)
-        else:
-            plain, rest = self._observed.get_listed(given)
-        if not rest:
-            return cast("dict[_Key, Any]", plain)
-        found = self._found(rest, plain, len(given))
-        return {key: found[key] for key in given if key in found}
-
-    def _get_long(self, keys: list[Any]) -> dict[Any, Any]:
-        self._require_open()
-        names = by_key(keys)
-        for key in names:
-            names[key] = self._named(key)
-        answers = self._get_multi(list(dict.fromkeys(names.values())))
-        named = {key: answers[name] for key, name in names.items()}
-        return self._found(named, {}, len(named))
-
     def _found(self, answers: dict[Any, Any], found: dict[Any, Any], asked: int) -> dict[Any, Any]:
         """Put the values of the answers into `found`, or raise what some of those `asked` have."""
         errors: dict[Key, Exception] = {}
@@ -306,6 +206,243 @@ class Client:
         if errors:
             raise partial_error(found, errors, asked)
         return found
+
+    def _failed(self, keys: list[Key], answers: list[Any], missing: bool) -> FailedKeys:
+        """Return the keys whose answer is no success; with `missing`, one that is not there is."""
+        failed = FailedKeys()
+        for key, response in zip(keys, answers, strict=True):
+            status, error = response.status, response.error
+            if status is _OK and error is None:
+                continue
+            if isinstance(error, _MISTAKES):
+                raise error
+            if error is not None or not (missing and status is _MISS):
+                failed.add(key, error)
+        return failed
+
+    def _check(self, response: Any) -> None:
+        error = response.error
+        if error is not None and not (self._forgives and isinstance(error, FAILURES)):
+            raise error
+
+    def _long_names(self, keys: list[Any]) -> dict[Any, Any]:
+        """Return the name to send for each key."""
+        self._require_open()
+        names = by_key(keys)
+        for key in names:
+            names[key] = self._named(key)
+        return names
+
+    def _to_set(self, values: Any, expire: Any) -> tuple[Any, ...]:
+        """Return the keys given, their names, data and flags, and the expiry."""
+        if not hasattr(values, "items"):
+            raise InvalidTypeError(f"values must be a mapping of keys, got {shown(values)}")
+        until = self._expiry(expire)
+        given, data, flags = self._codec.encode_items(values)
+        names = self._all_named(given) if self._looks_at_keys else given
+        return given, names, data, flags, until
+
+    def _until(self, delay: Any) -> int:
+        """Return what ``flush`` takes for a delay."""
+        self._require_open()
+        return max(as_expiry(delay, self._options.wall_clock, name="delay"), 0)  # at once, too
+
+    # Operations of several steps, which yield calls and take what these return
+
+    def _extending(self, verb: str, key: Key, more: Any) -> "Steps[bool]":
+        """The steps of ``append`` and ``prepend``."""
+        name = self._named(key) if self._looks_at_keys else key
+        data = _as_bytes(more)
+        operations = self._operations
+        call = operations.append if verb == "append" else operations.prepend
+        by_token = operations.capabilities.conditional_replace
+        for _ in range(_EXTEND_TRIES):
+            seen: GetResponse = yield partial(operations.get, name)
+            if seen.error is not None:
+                raise seen.error
+            value = seen.value
+            if value is None or not (value or seen.flags):
+                return False  # there is none, or a lease that nobody has filled yet
+            _check_extensible(verb, key, seen.flags, data)
+            if not by_token:
+                if not self._done((yield partial(call, name, data))):
+                    return False
+                return (yield from self._checking(verb, key, name, data))
+            response = yield partial(call, name, data, seen.cas)
+            if response.error is not None or response.status is not _EXISTS:
+                return self._done(response)
+        raise ServerError(
+            f"the value of {key!r} was changed by others {_EXTEND_TRIES} times", key=key
+        )
+
+    def _checking(self, verb: str, key: Key, name: Key, data: bytes) -> "Steps[bool]":
+        """Return True if what was extended without a token was what was looked at.
+
+        Else another client stored a value of another kind in between, and what is there now is
+        that with `data` in it: it is deleted, as a value that is gone can be made anew.
+        """
+        seen: GetResponse = yield partial(self._operations.get, name)
+        value = seen.value
+        if value is None or seen.flags in _EXTENSIBLE:
+            return True
+        if not (value.endswith(data) if verb == "append" else value.startswith(data)):
+            return True  # it was stored afterwards
+        self._done((yield partial(self._operations.delete, name)))
+        raise ServerError(
+            f"another client stored a value of {key!r} that is compressed or serialised while this "
+            f"one did its {verb}: it was damaged, and deleted",
+            key=key,
+        )
+
+    def _counting(
+        self, verb: str, key: Key, delta: Any, initial: Any, expire: Any
+    ) -> "Steps[int | None]":
+        """The steps of ``incr`` and ``decr``."""
+        operations = self._operations
+        call = operations.increment if verb == "incr" else operations.decrement
+        name = self._named(key) if self._looks_at_keys else key
+        first = initial
+        if first is not None:
+            first = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
+        until = self._expiry(expire)
+        for _ in range(_COUNT_TRIES):
+            response: CountResponse = yield partial(call, name, delta)
+            if self._done(response):
+                return response.count
+            if first is None or response.skipped:
+                return None
+            # An item of one's own, whose flags say that it is an int, which no server's would.
+            item = Item(name, b"%d" % first, INT, 0, until)
+            if self._done((yield partial(operations.add, item))):
+                made: int = first
+                return made
+        raise ServerError(f"the counter {key!r} came and went {_COUNT_TRIES} times", key=key)
+
+
+class Client(BaseClient):
+    """Keys to values in memcached, over one server or many. Threads may share it.
+
+    `servers` are addresses as ``connect`` takes them, shard 0 first, or one address alone, or a
+    ``ShardManager``, which then is the caller's to close and has its own options of connections.
+    `overrides` are options by name: ``Client(servers, timeout=0.2)``.
+
+    A single operation raises a ``NetworkError`` or a ``ServerError`` when it fails, and a
+    ``UsageError`` for a key or a value that cannot be sent, and ``ClientClosedError``, which is
+    one, when the client or the manager was closed; a batch goes on with the other keys.
+    `expire` is in seconds, 0 for never, a ``timedelta``, or an aware ``datetime`` for an absolute
+    time; see ``options.as_expiry``.
+    """
+
+    __slots__ = ("_add", "_get", "_get_multi", "_set", "_set_multi")
+
+    def __init__(
+        self,
+        servers: "Iterable[str] | str | ShardManager",
+        options: ClientOptions = _DEFAULT,
+        **overrides: Any,
+    ) -> None:
+        chosen = replace(options, **overrides) if overrides else options
+        if iscoroutinefunction(chosen.sleep):
+            raise InvalidTypeError(
+                f"sleep must block in a Client, got {shown(chosen.sleep)}: is it of an AsyncClient?"
+            )
+        manager: Any = servers
+        own = None
+        if not hasattr(servers, "fleet"):
+            addresses = [servers] if isinstance(servers, str) else manager
+            own = manager = StaticShardManager(addresses, chosen.shard_func, chosen)
+        operations = ShardedClient(
+            manager, _PROTOCOLS[chosen.protocol](chosen.prefix), chosen.timeout
+        )
+        self._start(operations, chosen, own, lambda key: manager.fleet().of(key))
+
+    @classmethod
+    def over(cls, operations: Any, options: ClientOptions = _DEFAULT, **overrides: Any) -> "Self":
+        """Return a client over what has the operations of the raw clients: one of these, a mock.
+
+        Of the options those of connections and sharding are beside the point, and `prefix` has to
+        be the one that `operations` have.
+        """
+        client = cls.__new__(cls)
+        chosen = replace(options, **overrides) if overrides else options
+        client._start(operations, chosen, operations)
+        return client
+
+    def _start(
+        self,
+        operations: Any,
+        options: ClientOptions,
+        owned: Any,
+        shard_of: "Callable[[Key], int] | None" = None,
+    ) -> None:
+        # Batches of values take the same path with hooks; ``Observed`` wraps it.
+        sharded = operations if type(operations) is ShardedClient else None
+        observed = None
+        if options.hooks:
+            observed = operations = Observed(operations, options.hooks, shard_of)
+        self._begin(operations, sharded, observed, options, owned)
+        self._get = operations.get
+        self._get_multi = operations.get_multi
+        self._set = operations.set
+        self._set_multi = operations.set_multi
+        self._add = operations.add
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections: the idle ones now, those in use as they come back.
+
+        Operations raise ``ClientClosedError`` from then on.
+        """
+        self._close()
+        if self._owned is not None:
+            self._owned.close()
+
+    # Reading
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """Return the value of a key, or `default` if there is none."""
+        if self._looks_at_keys:
+            key = self._named(key)
+        try:
+            response: GetResponse = self._get(key)
+        except FAILURES:
+            if not self._forgives:
+                raise
+            return default
+        return self._value(key, response, default)
+
+    def get_many(self, keys: Iterable[_Key]) -> dict[_Key, Any]:
+        """Return the values of those keys that have one, in the order in which they were given.
+
+        All servers are asked at once. If some keys fail, the others' values are in the `found` of
+        the ``PartialNetworkError`` or ``PartialServerError`` that is raised; with the options
+        ``failures="miss"`` and ``unreadable="miss"`` they are what is returned. A key that cannot
+        be sent raises ``InvalidArgumentError`` or ``InvalidTypeError``.
+        """
+        given = list(keys) if type(keys) is list else listed(keys)
+        if self._looks_at_keys:
+            return self._get_long(given)
+        if self._sharded is None:
+            return self._found(self._get_multi(given), {}, len(given))
+        if self._observed is None:
+            plain, rest = self._sharded._get_listed(given)
+        else:
+            plain, rest = self._observed.get_listed(given)
+        if not rest:
+            return cast("dict[_Key, Any]", plain)
+        found = self._found(rest, plain, len(given))
+        return {key: found[key] for key in given if key in found}
+
+    def _get_long(self, keys: list[Any]) -> dict[Any, Any]:
+        names = self._long_names(keys)
+        answers = self._get_multi(list(dict.fromkeys(names.values())))
+        named = {key: answers[name] for key, name in names.items()}
+        return self._found(named, {}, len(named))
 
     def gets(self, key: Key, default: Any = None) -> tuple[Any, int | None]:
         """Return a key's value and the token for ``cas``; `default` and None if it has none."""
@@ -360,7 +497,7 @@ class Client:
         returns the value even if it cannot be stored.
         """
         name = self._named(key) if self._looks_at_keys else key
-        return self._leases.get_or_set(name, load, expire, stale, lease_time, wait)
+        return driven(self._leases.get_or_set(name, load, expire, stale, lease_time, wait))
 
     # Writing
 
@@ -381,11 +518,7 @@ class Client:
         A value that cannot be stored raises before anything is sent, a key that cannot be sent
         raises afterwards.
         """
-        if not hasattr(values, "items"):
-            raise InvalidTypeError(f"values must be a mapping of keys, got {shown(values)}")
-        until = self._expiry(expire)
-        given, data, flags = self._codec.encode_items(values)
-        names = self._all_named(given) if self._looks_at_keys else given
+        given, names, data, flags, until = self._to_set(values, expire)
         if self._sharded is None:
             triples = zip(names, data, flags or [0] * len(given), strict=True)
             items = [Item(*three, 0, until) for three in triples]
@@ -395,19 +528,6 @@ class Client:
         else:
             answers = self._observed.set_listed(names, data, flags, until)
         return self._failed(given, answers, False) if answers else FailedKeys()
-
-    def _failed(self, keys: list[Key], answers: list[Any], missing: bool) -> FailedKeys:
-        """Return the keys whose answer is no success; with `missing`, one that is not there is."""
-        failed = FailedKeys()
-        for key, response in zip(keys, answers, strict=True):
-            status, error = response.status, response.error
-            if status is _OK and error is None:
-                continue
-            if isinstance(error, _MISTAKES):
-                raise error
-            if error is not None or not (missing and status is _MISS):
-                failed.add(key, error)
-        return failed
 
     def add(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
         """Store a value if the key has none; return whether it was stored."""
@@ -433,53 +553,11 @@ class Client:
         then add to it by its token. ASCII has no token for that: it is read again afterwards, and
         deleted if another client stored a value of that kind in between, which is then damaged.
         """
-        return self._extended("append", key, more)
+        return bool(driven(self._extending("append", key, more)))
 
     def prepend(self, key: Key, more: "ReadableBuffer | str") -> bool:
         """Put bytes, or text, before the value of a key, like ``append``."""
-        return self._extended("prepend", key, more)
-
-    def _extended(self, verb: str, key: Key, more: Any) -> bool:
-        name = self._named(key) if self._looks_at_keys else key
-        data = _as_bytes(more)
-        operations = self._operations
-        call = operations.append if verb == "append" else operations.prepend
-        by_token = operations.capabilities.conditional_replace
-        for _ in range(_EXTEND_TRIES):
-            seen: GetResponse = self._get(name)
-            if seen.error is not None:
-                raise seen.error
-            value = seen.value
-            if value is None or not (value or seen.flags):
-                return False  # there is none, or a lease that nobody has filled yet
-            _check_extensible(verb, key, seen.flags, data)
-            if not by_token:
-                return self._done(call(name, data)) and self._is_whole(verb, key, name, data)
-            response = call(name, data, seen.cas)
-            if response.error is not None or response.status is not _EXISTS:
-                return self._done(response)
-        raise ServerError(
-            f"the value of {key!r} was changed by others {_EXTEND_TRIES} times", key=key
-        )
-
-    def _is_whole(self, verb: str, key: Key, name: Key, data: bytes) -> bool:
-        """Return True if what was extended without a token was what was looked at.
-
-        Else another client stored a value of another kind in between, and what is there now is
-        that with `data` in it: it is deleted, as a value that is gone can be made anew.
-        """
-        seen: GetResponse = self._get(name)
-        value = seen.value
-        if value is None or seen.flags in _EXTENSIBLE:
-            return True
-        if not (value.endswith(data) if verb == "append" else value.startswith(data)):
-            return True  # it was stored afterwards
-        self._done(self._operations.delete(name))
-        raise ServerError(
-            f"another client stored a value of {key!r} that is compressed or serialised while this "
-            f"one did its {verb}: it was damaged, and deleted",
-            key=key,
-        )
+        return bool(driven(self._extending("prepend", key, more)))
 
     # Deleting, touching, counting
 
@@ -492,7 +570,7 @@ class Client:
 
         A key that cannot be sent raises after the others were.
         """
-        given = _listed(keys)
+        given = listed(keys)
         names = self._all_named(given) if self._looks_at_keys else given
         return self._failed(given, self._operations.delete_multi(names), True)
 
@@ -509,32 +587,15 @@ class Client:
         A counter that is not there is made, with the value `initial` and that `expire`; if
         `initial` is None it is not, and None is returned.
         """
-        return self._counted(self._operations.increment, key, delta, initial, expire)
+        count: int | None = driven(self._counting("incr", key, delta, initial, expire))
+        return count
 
     def decr(
         self, key: Key, delta: int = 1, initial: int | None = None, expire: Expiry = 0
     ) -> int | None:
         """Take `delta` from a counter, to 0 at the least; else like ``incr``."""
-        return self._counted(self._operations.decrement, key, delta, initial, expire)
-
-    def _counted(self, call: Any, key: Key, delta: Any, initial: Any, expire: Any) -> int | None:
-        name = self._named(key) if self._looks_at_keys else key
-        first = initial
-        if first is not None:
-            first = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
-        until = self._expiry(expire)
-        for _ in range(_COUNT_TRIES):
-            response: CountResponse = call(name, delta)
-            if self._done(response):
-                count: int = response.count
-                return count
-            if first is None or response.skipped:
-                return None
-            # An item of one's own, whose flags say that it is an int, which no server's would.
-            if self._done(self._add(Item(name, b"%d" % first, INT, 0, until))):
-                made: int = first
-                return made
-        raise ServerError(f"the counter {key!r} came and went {_COUNT_TRIES} times", key=key)
+        count: int | None = driven(self._counting("decr", key, delta, initial, expire))
+        return count
 
     # The servers as a whole
 
@@ -555,11 +616,6 @@ class Client:
         self._check(response)
         return dict(response.versions)
 
-    def _check(self, response: Any) -> None:
-        error = response.error
-        if error is not None and not (self._forgives and isinstance(error, FAILURES)):
-            raise error
-
     def flush_all(self, delay: Expiry = 0) -> None:
         """Forget everything on every server, now or after `delay`; raise if a server fails.
 
@@ -567,9 +623,7 @@ class Client:
         servers' entries are forgotten all the same. All that shares the servers goes, whatever its
         prefix.
         """
-        self._require_open()
-        until = as_expiry(delay, self._options.wall_clock, name="delay")
-        response = self._operations.flush(max(until, 0))  # which is at once, too
+        response = self._operations.flush(self._until(delay))
         if response.error is not None:
             raise response.error
 
@@ -603,7 +657,7 @@ def _check_extensible(verb: str, key: Key, flags: int, data: bytes) -> None:
             ) from None
 
 
-def _listed(keys: Any) -> list[Any]:
+def listed(keys: Any) -> list[Any]:
     """Return the keys of a batch; one key alone is a mistake, not a batch of its letters."""
     if isinstance(keys, (str, bytes)):
         raise InvalidTypeError(f"keys must be an iterable of keys, got {shown(keys)}")

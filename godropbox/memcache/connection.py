@@ -16,13 +16,11 @@ from .._kernels._channels import Channel, interleaves
 from .errors import (
     ConnectionUnusableError,
     DeadlineExceededError,
-    InvalidArgumentError,
-    InvalidTypeError,
     NetworkError,
     ReplyError,
 )
 from .protocol.exchange import Exchange, as_caller_error, get_response
-from .protocol.talk import Peer, Talk, explained
+from .protocol.talk import Peer, Talk, check_timeout, explained
 from .types import Key, Seconds
 
 if TYPE_CHECKING:
@@ -30,19 +28,9 @@ if TYPE_CHECKING:
 
     from .responses import GetResponse
 
-__all__ = ["Channel", "Connection", "Seconds", "check_timeout"]
+__all__ = ["Channel", "Connection"]
 
 _BOTH = 2  # ways of a socket, for shutdown
-
-
-def check_timeout(timeout: Any) -> None:
-    """Raise if the seconds for an operation are neither a number nor None, for no limit."""
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise InvalidTypeError(f"timeout must be a number in (0, 1e9) or None, got {timeout!r}")
-    if not 0 < timeout < 1e9:
-        raise InvalidArgumentError(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
 
 
 class Connection(Peer):

@@ -27,6 +27,7 @@ __all__ = [
     "ServerError",
     "UnmappedKeyError",
     "UsageError",
+    "WrongLoopError",
 ]
 
 
@@ -51,6 +52,10 @@ class ConnectionUnusableError(UsageError):
 
 class ClientClosedError(ConnectionUnusableError):
     """The client or its shard manager was closed by the caller."""
+
+
+class WrongLoopError(UsageError, RuntimeError):
+    """The client belongs to another event loop: the one that used it first."""
 
 
 class UnmappedKeyError(UsageError):

@@ -135,7 +135,7 @@ class Observed:
         self, name: str, keys: list[Any], call: Callable[[], Any], judge: Callable[[Any], _Result]
     ) -> Any:
         started, begun = time.time_ns(), self._timer()
-        shard = self._shard(keys[0]) if keys and judge is _of_one else None
+        shard = self._shard_for(keys, judge)
         try:
             response = call()
         except BaseException as error:
@@ -146,9 +146,12 @@ class Observed:
         tell(self._hooks, Event(name, keys, shard, duration, started, *judge(response)))
         return response
 
-    def _shard(self, key: Any) -> int | None:
+    def _shard_for(self, keys: list[Any], judge: Callable[[Any], _Result]) -> int | None:
+        """Return the shard of an operation on one key."""
+        if self._shard_of is None or not keys or judge is not _of_one:
+            return None
         try:
-            return None if self._shard_of is None else self._shard_of(key)
+            return self._shard_of(keys[0])
         except (TypeError, ValueError):
             return None  # a bad key: the operation itself raises for it
 

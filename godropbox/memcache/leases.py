@@ -11,11 +11,12 @@ next get wins it. No I/O of its own.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from time import perf_counter, time_ns
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from .._kernels._args import shown
 from .._kernels._guarded import add_note, brief, refuse_unrun, text_of
 from .._kernels._identity import refuse_copies
 from .batches import FAILURES
@@ -23,14 +24,16 @@ from .codec import Codec, UnreadableValueError
 from .errors import (
     DeadlineExceededError,
     InvalidArgumentError,
+    InvalidTypeError,
     NotSupportedError,
 )
 from .hooks import Event, tell
 from .options import ClientOptions, Expiry, as_expiry, as_seconds, seconds_left
+from .protocol.meta import lease_release
 from .responses import MetaResponse
 from .types import Item, Key
 
-__all__ = ["LeaseTimeoutError", "Leases"]
+__all__ = ["LeaseTimeoutError", "Leases", "Steps", "driven"]
 
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.1
@@ -41,8 +44,35 @@ class LeaseTimeoutError(DeadlineExceededError):
     """No holder of the lease on a key stored a value before the wait was over."""
 
 
+_Result = TypeVar("_Result")
+# What is to be called, and what that returned; the result at the end.
+Steps = Generator[Callable[[], Any], Any, _Result]
+
+
+def driven(steps: Steps[_Result]) -> _Result:
+    """Take the steps, one after the other, and return their result.
+
+    An exception of a call is raised in the steps.
+    """
+    try:
+        call = next(steps)
+        while True:
+            try:
+                outcome = call()
+            except BaseException as error:
+                call = steps.throw(error)
+            else:
+                call = steps.send(outcome)
+    except StopIteration as stop:
+        result: _Result = stop.value
+        return result
+
+
 class Leases:
-    """``get_or_set`` on top of a client's meta operations."""
+    """``get_or_set`` on top of a client's meta operations.
+
+    What a call of these returns is for the driver to wait for, if it is to be waited for.
+    """
 
     __reduce_ex__ = refuse_copies
 
@@ -65,16 +95,16 @@ class Leases:
         stale: Expiry,
         lease: Any,
         wait: Any,
-    ) -> Any:
-        """See ``Client.get_or_set``."""
+    ) -> "Steps[Any]":
+        """Return the steps of ``Client.get_or_set``."""
         if not self._speaks:
             raise NotSupportedError(
                 f"the {self._protocol} protocol has no leases: get_or_set needs protocol='meta'"
             )
+        if not callable(load):
+            raise InvalidTypeError(f"load must be a function, got {shown(load)}")
         turn = _Turn(self, key, load, self._limits(expire, stale, lease, wait))
-        if not self._options.hooks:
-            return turn.take()
-        return self._observed(turn)
+        return self._observed(turn) if self._options.hooks else turn.take()
 
     def _limits(
         self, expire: Expiry, stale: Expiry, lease: Any, wait: Any
@@ -98,11 +128,11 @@ class Leases:
         # The server counts whole seconds, and the first of them may be nearly over.
         return until, math.ceil(old), math.ceil(own) + 1, patience
 
-    def _observed(self, turn: "_Turn") -> Any:
+    def _observed(self, turn: "_Turn") -> "Steps[Any]":
         started, begun = time_ns(), perf_counter()
         error: BaseException | None = None
         try:
-            return turn.take()
+            return (yield from turn.take())
         except BaseException as raised:
             error = raised
             turn.outcome = "error"
@@ -116,29 +146,24 @@ class Leases:
 
     # Operations
 
-    def look(self, key: Key, lease: int, stale: int) -> MetaResponse:
+    def look(self, key: Key, lease: int, stale: int) -> Any:
         """Get the item, or a lease on it if it is missing or about to expire."""
-        options: dict[str, Any] = {"lease": lease, "recache": stale or None, "details": True}
-        if self._raw is not None:
-            response: MetaResponse = self._raw.meta_get(key, **options)
-        else:
-            response = self._run(key, lambda protocol, key: protocol.meta_get(key, **options))
-        return response
+        options = {"lease": lease, "recache": stale or None, "details": True}
+        return self._meta("meta_get", key, options)
 
-    def drop(self, key: Key, token: int, stale: bool, expire: int | None = None) -> Any:
-        """Delete the item with this token; with `stale` mark it stale, and give it `expire`."""
-        options: dict[str, Any] = {"cas": token, "stale": stale, "expire": expire}
-        if self._raw is not None:
-            return self._raw.meta_delete(key, **options)
-        return self._run(key, lambda protocol, key: protocol.meta_delete(key, **options))
+    def claim(self, key: Key, token: int, expire: int) -> Any:
+        """Mark the item with this token stale, and give it `expire`, so that the next look wins."""
+        return self._meta("meta_delete", key, {"cas": token, "stale": True, "expire": expire})
 
-    def reopen(self, key: Key, response: MetaResponse) -> Any:
-        """Leave the item as it was, so that the next caller that looks wins it."""
-        if response.stale:
-            return self.drop(key, response.cas, True)
-        left = 0 if response.ttl == -1 else max(response.ttl or 0, 1)
-        value = response.value or b""
-        return self._cas(Item(key, value, response.flags, response.cas, left))
+    def release(self, key: Key, response: MetaResponse) -> Any:
+        """Give up the lease that was won, for another caller."""
+        verb, subject, options = lease_release(key, response)
+        return self._cas(subject) if verb == "cas" else self._meta(verb, subject, options)
+
+    def _meta(self, verb: str, key: Key, options: dict[str, Any]) -> Any:
+        if self._raw is not None:
+            return getattr(self._raw, verb)(key, **options)
+        return self._run(key, lambda protocol, key: getattr(protocol, verb)(key, **options))
 
 
 class _Turn:
@@ -161,7 +186,7 @@ class _Turn:
         self._options = leases._options
         self._forgives = self._options.failures == "miss"
 
-    def take(self) -> Any:
+    def take(self) -> Steps[Any]:
         """Return the value, after waiting or loading as needed."""
         clock, options = self._options.clock, self._options
         begun = clock()
@@ -169,22 +194,22 @@ class _Turn:
         claimed: int | None = None
         while True:
             try:
-                response = self._leases.look(self.key, self._lease, self._stale)
+                response = yield partial(self._leases.look, self.key, self._lease, self._stale)
                 if response.error is not None:
                     raise response.error
                 is_settled = not self._is_taken(response)
                 if self._is_unclaimed(response) and response.cas != claimed:
                     claimed = response.cas
-                    if self._claim(claimed):
+                    if (yield from self._claim(claimed)):
                         continue
                     is_settled = True
             except FAILURES:
                 if not self._forgives:
                     raise
                 self.outcome = "loaded"
-                return self._value()
+                return (yield from self._value())
             if is_settled:
-                return self._settled(response)
+                return (yield from self._settled(response))
             left = self._wait - (clock() - begun)
             if left <= 0:
                 raise LeaseTimeoutError(
@@ -192,7 +217,7 @@ class _Turn:
                     key=self.key,
                 )
             self.outcome = "waited"
-            options.sleep(min(pause * (0.5 + options.random() / 2), left))
+            yield partial(options.sleep, min(pause * (0.5 + options.random() / 2), left))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _is_unclaimed(self, response: MetaResponse) -> bool:
@@ -204,14 +229,15 @@ class _Turn:
             return False
         return not (response.value or response.flags)
 
-    def _claim(self, token: int) -> bool:
+    def _claim(self, token: int) -> Steps[bool]:
         """Turn the item with this token into a lease; return False if the server cannot.
 
         The next caller that looks wins it; if that dies, it expires as a lease does. If the item
         has changed meanwhile it is left alone.
         """
         try:
-            failure = self._leases.drop(self.key, token, True, self._lease).error
+            dropped = yield partial(self._leases.claim, self.key, token, self._lease)
+            failure = dropped.error
         except NotSupportedError as error:
             failure = error
         if failure is None:
@@ -227,55 +253,54 @@ class _Turn:
         marked = response.stale and not self._stale
         return marked or not (response.value or response.flags)
 
-    def _settled(self, response: MetaResponse) -> Any:
+    def _settled(self, response: MetaResponse) -> Steps[Any]:
         """Return the value in the cache, or load it."""
         data, flags = response.value or b"", response.flags
         if not response.found or response.won or not (data or flags):
-            return self._loaded(response)
+            return (yield from self._loaded(response))
         try:
             return self._leases._codec.decode(self.key, data, flags)
         except UnreadableValueError:
             if self._options.unreadable == "raise":
                 raise
-        return self._loaded(response)
+        return (yield from self._loaded(response))
 
-    def _value(self) -> Any:
+    def _value(self) -> Steps[Any]:
         """Return the value that the caller's function loads."""
-        value = self._load()
+        value = yield self._load
         refuse_unrun("load", value)
         return value
 
-    def _loaded(self, response: MetaResponse) -> Any:
+    def _loaded(self, response: MetaResponse) -> Steps[Any]:
         self.outcome = "loaded"
         try:
-            value = self._value()
+            value = yield from self._value()
             data, flags = self._leases._codec.encode(value)
+        except GeneratorExit:  # nobody goes on with this
+            raise
         except BaseException as error:
-            self._release(response, error)
+            yield from self._release(response, error)
             raise
         if not response.found:  # the key's shard takes no reads now
             return value
         try:
             item = Item(self.key, data, flags, response.cas, self._until())
             # It is not an error if another client stored or deleted the item meanwhile.
-            failure = self._leases._cas(item).error
+            failure = (yield partial(self._leases._cas, item)).error
             if failure is not None:
-                self._release(response, failure)
+                yield from self._release(response, failure)
                 raise failure
         except FAILURES:
             if not self._forgives:
                 raise
         return value
 
-    def _release(self, response: MetaResponse, error: BaseException) -> None:
+    def _release(self, response: MetaResponse, error: BaseException) -> Steps[None]:
         """Release the lease for another caller; a failure to do so is a note on `error`."""
         if not (response.found and response.won):
             return
         try:
-            if response.value or response.flags:
-                failed = self._leases.reopen(self.key, response).error
-            else:
-                failed = self._leases.drop(self.key, response.cas, False).error
+            failed = (yield partial(self._leases.release, self.key, response)).error
         except Exception as raised:  # of any kind: `error` is what is raised
             failed = raised
         if failed is not None:

@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from .._kernels._args import shown
 from ..resource_pool import MultiResourcePool
 from .connection import Connection
 from .dial import open_connection
-from .errors import InvalidArgumentError, InvalidTypeError
-from .fleet.manager import PooledShardManager, ShardStatus
+from .fleet.manager import PooledShardManager, all_active
 from .fleet.options import ShardOptions
 from .fleet.placement import Hash2, ShardFunction
 
@@ -49,10 +47,6 @@ class StaticShardManager(BaseShardManager):
         shard_func: ShardFunction | Callable[[Any, int], int] = _HASH2,
         options: ShardOptions = _DEFAULT,
     ) -> None:
-        if isinstance(addresses, (str, bytes)):
-            raise InvalidTypeError(f"addresses must be a list of str, got {shown(addresses)}")
-        states = [ShardStatus(address) for address in addresses]
-        if not states:
-            raise InvalidArgumentError("addresses must name at least one server, got none")
+        states = all_active(addresses)
         super().__init__(shard_func, options)
         self.update_shard_states(states)

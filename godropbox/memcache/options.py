@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from .._kernels._args import checked_int, shown
+from .._kernels._guarded import require_plain
 from .codec import Codec
 from .compressors import Compressor
 from .errors import InvalidArgumentError, InvalidTypeError
@@ -89,6 +90,8 @@ class ClientOptions(ShardOptions):
         self._check_prefix()
         if not isinstance(self.hooks, tuple) or not all(map(callable, self.hooks)):
             raise InvalidTypeError(f"hooks must be a tuple of callables, got {shown(self.hooks)}")
+        for hook in self.hooks:
+            require_plain("hooks", hook)
 
     def _check_prefix(self) -> None:
         if not isinstance(self.prefix, (str, bytes)):

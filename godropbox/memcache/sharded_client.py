@@ -8,14 +8,13 @@ what one key or one shard did: every key has a response of its own. Compiled as 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .connection import check_timeout
-from .errors import InvalidArgumentError
-from .fleet.manager import ShardManager
+from .fleet.manager import ShardManager, check_waiting
 from .operations import Operations
 from .protocol.ascii import AsciiProtocol
 from .protocol.base import Protocol
 from .protocol.exchange import Exchange
 from .protocol.meta import MetaProtocol
+from .protocol.talk import check_timeout
 from .responses import (
     GetResponse,
     MutateResponse,
@@ -23,7 +22,7 @@ from .responses import (
     StatsResponse,
     VersionResponse,
 )
-from .steps import AllShards, Gets, Mutations, OneKey, Values
+from .steps import AllShards, Gets, Mutations, OneKey, Values, checked_values
 from .sync import fetched, run
 from .types import Item, Key, Seconds
 
@@ -51,6 +50,7 @@ class ShardedClient(Operations):
 
     def __init__(self, manager: ShardManager, protocol: Protocol, timeout: Seconds = None) -> None:
         check_timeout(timeout)
+        check_waiting(manager, False)
         Operations.__init__(self, protocol)
         self._manager = manager
         self._timeout = timeout
@@ -171,13 +171,7 @@ class ShardedClient(Operations):
         `flags` are one a key, or None for 0 each; `expire` is for all. If not all were stored, the
         responses are in the order of the keys, and may lack their tokens.
         """
-        names, given = list(keys), list(values)
-        marks = None if flags is None else list(flags)
-        if len(given) != len(names) or (marks is not None and len(marks) != len(names)):
-            raise InvalidArgumentError(
-                f"values and flags must be {len(names)}, one a key, got {len(given)}"
-                + ("" if marks is None else f" and {len(marks)}")
-            )
+        names, given, marks = checked_values(keys, values, flags)
         return self._set_listed(names, given, marks, expire)
 
     def _set_listed(
@@ -210,33 +204,24 @@ class ShardedClient(Operations):
 
     # Whole servers: all that are not DOWN, at once
 
-    def _all(self, make: Callable[[], Exchange]) -> Any:
+    def _all(self, make: Callable[[], Exchange]) -> AllShards:
         make()  # raises for wrong arguments, before anything is sent
         step = AllShards(self._manager, make)
         run(self._manager, step.visits, self._timeout)
-        answers, status, error = step.result()
-        return answers, status, error
+        return step
 
     def flush(self, expire: int = 0) -> Response:
         """Invalidate every item of every server, `expire` seconds from now."""
-        _, status, error = self._all(lambda: self._protocol.flush(expire))
-        return Response(status, error)
+        return self._all(lambda: self._protocol.flush(expire)).response()
 
     def verbosity(self, level: int) -> Response:
         """Set how much the servers log, if the protocol has ``verbosity``."""
-        _, status, error = self._all(lambda: self._protocol.verbosity(level))
-        return Response(status, error)
+        return self._all(lambda: self._protocol.verbosity(level)).response()
 
     def version(self) -> VersionResponse:
         """Return the servers' versions; those of servers that failed are missing."""
-        answers, status, error = self._all(self._protocol.version)
-        versions = {shard: text for shard, answer in answers for text in answer.versions.values()}
-        return VersionResponse(status, versions, error)
+        return self._all(self._protocol.version).versions()
 
     def stats(self, name: str = "") -> StatsResponse:
         """Return the servers' statistics; those of servers that failed are missing."""
-        answers, status, error = self._all(lambda: self._protocol.stats(name))
-        entries = {
-            shard: entries for shard, answer in answers for entries in answer.entries.values()
-        }
-        return StatsResponse(status, entries, error)
+        return self._all(lambda: self._protocol.stats(name)).statistics()

@@ -32,6 +32,10 @@ cdef class OneKey(Visit):
     cpdef bint take(self) except -1
 
 
+@cython.locals(step=OneKey)
+cpdef tuple one_key(manager, key, Exchange exchange, bint sentinel)
+
+
 cdef class ShardVisit(Visit):
     cdef readonly object part
     cdef readonly list indices, keys

@@ -10,7 +10,7 @@ INTERNAL_ERROR for a reply that cannot be trusted. Compiled as it stands (``step
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..resource_pool import LameDuckError, PoolExhaustedError
 from .errors import (
     ClientClosedError,
     ConnectionUnusableError,
+    InvalidArgumentError,
     InvalidTypeError,
     NotSupportedError,
     ReplyError,
@@ -49,6 +50,9 @@ from .responses import (
     CountResponse,
     MetaResponse,
     MutateResponse,
+    Response,
+    StatsResponse,
+    VersionResponse,
     failed_get,
     failed_mutate,
     fill_gets,
@@ -69,8 +73,10 @@ __all__ = [
     "OneKey",
     "Values",
     "Visit",
+    "checked_values",
     "closed",
     "located",
+    "one_key",
     "require_open",
     "settled",
     "takes",
@@ -291,6 +297,15 @@ class OneKey(Visit):
         if forgives:
             self.answer = _forgiven(self.answer)
         return False
+
+
+def one_key(
+    manager: ShardManager, key: Key, exchange: Exchange, sentinel: bool
+) -> tuple[OneKey, bool]:
+    """Return an operation on one key, and whether it has a visit to make."""
+    step = OneKey.__new__(OneKey)
+    goes_on = step._set_up(manager, key, exchange, sentinel)
+    return step, goes_on
 
 
 # Many keys
@@ -783,6 +798,20 @@ class Values(Mutations):
         return goes_on
 
 
+def checked_values(
+    keys: Iterable[Key], values: Iterable[bytes], flags: Iterable[int] | None
+) -> tuple[list[Key], list[bytes], list[int] | None]:
+    """Return lists of the keys, values and flags to set; raise ``InvalidArgumentError``."""
+    names, given = list(keys), list(values)
+    marks = None if flags is None else list(flags)
+    if len(given) != len(names) or (marks is not None and len(marks) != len(names)):
+        raise InvalidArgumentError(
+            f"values and flags must be {len(names)}, one a key, got {len(given)}"
+            + ("" if marks is None else f" and {len(marks)}")
+        )
+    return names, given, marks
+
+
 def _are_stored(answers: list[Any]) -> bool:
     return all(answer.ok for answer in answers)
 
@@ -800,7 +829,24 @@ class AllShards:
         shards = manager.fleet().shards
         self.visits = [Visit(each, [make()]) for each in shards if each.state != ShardState.DOWN]
 
-    def result(self) -> tuple[list[tuple[int, Any]], ResponseStatus, Exception | None]:
+    def response(self) -> Response:
+        """Return the status of all, and what went wrong."""
+        _, status, error = self._result()
+        return Response(status, error)
+
+    def versions(self) -> VersionResponse:
+        """Return the versions of the servers that answered."""
+        answers, status, error = self._result()
+        found = {shard: text for shard, answer in answers for text in answer.versions.values()}
+        return VersionResponse(status, found, error)
+
+    def statistics(self) -> StatsResponse:
+        """Return the statistics of the servers that answered."""
+        answers, status, error = self._result()
+        found = {shard: rows for shard, answer in answers for rows in answer.entries.values()}
+        return StatsResponse(status, found, error)
+
+    def _result(self) -> tuple[list[tuple[int, Any]], ResponseStatus, Exception | None]:
         """Return the answers with their shards' ids, the status of all, and what went wrong."""
         answers: list[tuple[int, Any]] = []
         errors: list[Exception] = []

@@ -198,9 +198,9 @@ def test_bad_states_change_nothing(states: Any, kind: type[Exception], words: st
 def test_bad_fleets_are_refused() -> None:
     with pytest.raises(memcache.InvalidArgumentError, match="at least one server, got none"):
         StaticShardManager([])
-    with pytest.raises(memcache.InvalidTypeError, match="addresses must be a list of str, got"):
+    with pytest.raises(memcache.InvalidTypeError, match="addresses must be a list of str, such"):
         StaticShardManager("a:1")
-    with pytest.raises(memcache.InvalidTypeError, match="states must hold pairs"):
+    with pytest.raises(memcache.InvalidTypeError, match="addresses must hold str, such"):
         StaticShardManager([5])  # type: ignore[list-item]
     with pytest.raises(memcache.InvalidTypeError, match="shard_func must be a shard function"):
         StaticShardManager(["a:1"], "hash2")  # type: ignore[arg-type]

@@ -283,11 +283,15 @@ def test_an_interrupt_leaves_nothing_on_loan_and_nothing_out_of_step(fleet: Serv
             assert all(r.ok for r in client.set_multi(ITEMS))
             fleet.stop(6)
             _, its = split(client, 6)
-            for call in (lambda: client.get_multi(KEYS), lambda: client.get(its[0])):
+            calls: list[Callable[[], object]] = [
+                lambda: client.get_multi(KEYS),
+                lambda: client.get(its[0]),
+            ]
+            for call in calls:
                 signal.setitimer(signal.ITIMER_REAL, 0.05)
                 with pytest.raises(Interrupted):
                     call()
-                assert loans(client.manager) == 0  # type: ignore[arg-type]
+                assert loans(client.manager) == 0
             fleet.resume(6)
             found = client.get_multi(KEYS)
             assert [found[key].value for key in KEYS] == [item.value for item in ITEMS]

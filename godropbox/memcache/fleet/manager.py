@@ -10,13 +10,14 @@ old or new. No I/O: the driver's pools open the connections.
 
 import threading
 from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 from ..._forks import begin_again_in_child
 from ..._kernels._args import shown
 from ..._kernels._identity import refuse_copies
 from ...errors import NetworkError
-from ...resource_pool import LameDuckError, MultiResourcePool
+from ...resource_pool import LameDuckError
 from ..address import parse_address
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..types import Key
@@ -28,10 +29,13 @@ from .shards import Fleet, Shard, ShardState
 __all__ = [
     "Fleet",
     "PooledShardManager",
+    "Pools",
     "Shard",
     "ShardManager",
     "ShardState",
     "ShardStatus",
+    "all_active",
+    "check_waiting",
 ]
 
 _MAX_SHARDS: Final = 65535
@@ -60,8 +64,21 @@ class ShardManager(Protocol):
     def succeeded(self, shard: Shard) -> None:
         """Count an answered operation; called where ``shard.failures`` is not 0."""
 
-    def close(self) -> None:
+    def close(self) -> Any:
         """Close the connections: idle ones now, those on loan as they come back."""
+
+
+class Pools(Protocol):
+    """What keeps the connections to the servers of a fleet."""
+
+    def set_locations(self, locations: Iterable[str], /) -> object:
+        """Have a pool for each of these addresses, and for no other."""
+
+    def pool(self, location: str, /) -> Any:
+        """Return the pool of an address."""
+
+    def enter_lame_duck_mode(self) -> object:
+        """Lend no more connections."""
 
 
 class PooledShardManager:
@@ -77,7 +94,7 @@ class PooledShardManager:
         self,
         shard_func: ShardFunction | Callable[[Any, int], int],
         options: ShardOptions,
-        pools: MultiResourcePool,
+        pools: Pools,
     ) -> None:
         self._options: Final = options
         self._function: Final = as_shard_function(shard_func)
@@ -229,6 +246,33 @@ class _Next:
             placement = self._function.among(self._addresses, left)
             self._spare = left, placement
         return placement if left else None
+
+
+def all_active(addresses: Any) -> list[ShardStatus]:
+    """Return the servers at `addresses`, at least one, as active ones."""
+    if isinstance(addresses, (str, bytes)) or not hasattr(type(addresses), "__iter__"):
+        raise InvalidTypeError(
+            f"addresses must be a list of str, such as 'host:11211', got {shown(addresses)}"
+        )
+    states = []
+    for address in addresses:
+        if not isinstance(address, str):
+            raise InvalidTypeError(
+                f"addresses must hold str, such as 'host:11211', got {shown(address)}"
+            )
+        states.append(ShardStatus(address))
+    if not states:
+        raise InvalidArgumentError("addresses must name at least one server, got none")
+    return states
+
+
+def check_waiting(manager: Any, is_async: bool) -> None:
+    """Raise ``InvalidTypeError`` for a manager of this package that waits in another way."""
+    if not isinstance(manager, PooledShardManager):
+        return
+    if iscoroutinefunction(manager.close) is not is_async:
+        wanted = "an asyncio one, of godropbox.memcache.aio" if is_async else "a blocking one"
+        raise InvalidTypeError(f"manager must be {wanted}, got {shown(manager)}")
 
 
 def _checked(states: Any) -> list[ShardStatus]:

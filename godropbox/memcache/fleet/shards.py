@@ -4,10 +4,9 @@ Compiled as it stands (``shards.pxd``), so that other compiled modules read its 
 """
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..._kernels._identity import refuse_copies
-from ...resource_pool import SimpleResourcePool
 from .ejection import Health
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Shard:
         index: int,
         address: str,
         state: ShardState,
-        pool: SimpleResourcePool,
+        pool: Any,
         health: Health,
     ) -> None:
         self.id: Final = index

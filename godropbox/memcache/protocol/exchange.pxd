@@ -21,7 +21,7 @@ cdef class GetExchange(Exchange):
 
 
 cdef class MetaGetExchange(GetExchange):
-    pass
+    cdef public object leases
 
 
 cdef class GetManyExchange(Exchange):

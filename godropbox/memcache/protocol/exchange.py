@@ -194,9 +194,32 @@ class GetExchange(Exchange):
 
 
 class MetaGetExchange(GetExchange):
-    """A get of one key with all that only the meta protocol tells."""
+    """A get of one key with all that only the meta protocol tells.
 
-    __slots__ = ()
+    `leases` is the protocol, where the reply may give a lease.
+    """
+
+    __slots__ = ("leases",)
+
+    def __init__(
+        self,
+        request: "list[ReadableBuffer]",
+        reply: wire.Reply,
+        key: Key,
+        named: Key,
+        prefix: bytes,
+        probe: Probe | None = None,
+        leases: Any = None,
+    ) -> None:
+        GetExchange.__init__(self, request, reply, key, named, prefix, probe)
+        self.leases = leases
+
+    def abandoned(self, response: MetaResponse) -> Exchange | None:
+        """Return what to send if the caller is gone that asked: it gives up the lease it won."""
+        if self.leases is None or response.error is not None or not response.won:
+            return None
+        released: Exchange = self.leases.release(self.key, response)
+        return released
 
     def _result(self) -> MetaResponse:
         number, value, flags, cas = self.reply.hit(self.named, self.prefix)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError, InvalidTypeError
+from ..responses import MetaResponse
 from ..types import Capabilities, Item, Key
 from .ascii import AsciiProtocol
 from .base import _NAME, Protocol, Request, expiry, ranged
@@ -24,7 +25,7 @@ from .exchange import (
     as_caller_error,
 )
 
-__all__ = ["MetaProtocol"]
+__all__ = ["MetaProtocol", "lease_release"]
 
 _MODES = {"set": b"", "add": b" ME", "replace": b" MR", "append": b" MA", "prepend": b" MP"}
 # Flags for an item with and without a CAS token; "c" requests the new token.
@@ -164,7 +165,14 @@ class MetaProtocol(AsciiProtocol):
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
         named = self._wire_key(key, self.prefix)
-        return MetaGetExchange(request, reply, key, named, b"", self.probe)
+        leases = None if lease is None and recache is None else self
+        return MetaGetExchange(request, reply, key, named, b"", self.probe, leases)
+
+    def release(self, key: Key, response: MetaResponse) -> MutateExchange:
+        """Give up the lease that `response` won; see ``lease_release``."""
+        verb, subject, options = lease_release(key, response)
+        exchange: MutateExchange = getattr(self, verb)(subject, **options)
+        return exchange
 
     def meta_set(
         self, item: Item, *, invalidate: bool = False, new_cas: int | None = None
@@ -206,6 +214,21 @@ class MetaProtocol(AsciiProtocol):
             raise as_caller_error(error) from None
         probe = self._probe_of(META | MD_TOKEN) if cas else self.probe
         return MutateExchange(request, reply, key, probe)
+
+
+def lease_release(key: Key, response: MetaResponse) -> tuple[str, Any, dict[str, Any]]:
+    """Return the operation, its subject and its options that give up the lease `response` won.
+
+    The next caller that looks then wins it. The item is left as it was, or deleted if it was the
+    lease alone.
+    """
+    value = response.value or b""
+    if not (value or response.flags):
+        return "meta_delete", key, {"cas": response.cas}
+    if response.stale:
+        return "meta_delete", key, {"cas": response.cas, "stale": True}
+    left = 0 if response.ttl == -1 else max(response.ttl or 0, 1)
+    return "cas", Item(key, value, response.flags, response.cas, left), {}
 
 
 def _capabilities(binary_keys: bool) -> Capabilities:

@@ -19,6 +19,8 @@ from ..errors import (
     ConnectionLostError,
     ConnectionUnusableError,
     DeadlineExceededError,
+    InvalidArgumentError,
+    InvalidTypeError,
     NetworkError,
     ReplyError,
     UsageError,
@@ -26,7 +28,17 @@ from ..errors import (
 from .exchange import Exchange, Probe
 from .probe import Proof
 
-__all__ = ["Peer", "Talk", "explained"]
+__all__ = ["Peer", "Talk", "check_timeout", "explained"]
+
+
+def check_timeout(timeout: Any) -> None:
+    """Raise if the seconds for an operation are neither a number nor None, for no limit."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise InvalidTypeError(f"timeout must be a number in (0, 1e9) or None, got {timeout!r}")
+    if not 0 < timeout < 1e9:
+        raise InvalidArgumentError(f"timeout must be in (0, 1e9) seconds, got {timeout!r}")
 
 
 def explained(failure: Exception) -> Exception:
