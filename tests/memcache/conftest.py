@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.blocking import end_all
 from support.memcached import Server, running
 
 from godropbox import memcache
@@ -42,6 +43,13 @@ def tls_context(server: Server, folder: Path) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+@pytest.fixture(autouse=True)
+def loops() -> Iterator[None]:
+    """End the event loops that a test made; nothing may be left of them."""
+    yield
+    end_all()
 
 
 @pytest.fixture(params=["tcp", "unix", "tls"])

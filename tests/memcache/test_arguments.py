@@ -1,10 +1,15 @@
 """Arguments of the wrong type or size: our own words, from every protocol and raw client."""
 
+import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import aio
+from support.blocking import LOOPS, Blocking
 
+import godropbox
 from godropbox import memcache
 from godropbox.memcache import (
     AsciiProtocol,
@@ -14,6 +19,7 @@ from godropbox.memcache import (
     MetaProtocol,
     ShardedClient,
 )
+from godropbox.memcache.aio import AsyncBaseShardManager, AsyncClient, AsyncShardedClient
 from godropbox.memcache.client import Client
 from godropbox.memcache.testing import MockClient
 
@@ -43,7 +49,14 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "RawMetaClient": lambda: memcache.RawMetaClient(Unused()),
     "MockClient": MockClient,
     "ShardedClient": lambda: ShardedClient(BaseShardManager(), MetaProtocol()),
+    **{
+        f"AsyncShardedClient, {loop}": lambda loop=loop: Blocking(  # type: ignore[misc]
+            AsyncShardedClient(AsyncBaseShardManager(), MetaProtocol()), loop
+        )
+        for loop in LOOPS
+    },
 }
+SHARDED = [name for name in MAKERS if "ShardedClient" in name]
 EXPIRY = r"expire must be an int in \[-2\*\*31, 2\*\*32\)"
 LEVEL = r"level must be an int in \[0, 2\*\*31\)"
 COUNT = r"must be an int in \[0, 2\*\*64\)"
@@ -129,6 +142,11 @@ def test_a_timeout_of_another_type(wrong: Any) -> None:
         memcache.RawMetaClient(Unused(), timeout=wrong)
     with pytest.raises(memcache.InvalidTypeError, match=words):
         ShardedClient(BaseShardManager(), MetaProtocol(), wrong)
+    with pytest.raises(memcache.InvalidTypeError, match=words):
+        AsyncShardedClient(AsyncBaseShardManager(), MetaProtocol(), wrong)
+    for kind in (Client, AsyncClient):
+        with pytest.raises(memcache.InvalidTypeError, match="timeout must be a number, got "):
+            kind(["127.0.0.1:1"], timeout=wrong)
 
 
 # Keys of a batch of gets, whose answers go by key
@@ -139,23 +157,40 @@ def over(maker: str, **options: Any) -> Callable[[], Any]:
 
 
 CLIENTS: dict[str, Callable[[], Any]] = {
-    **{f"Client.over({maker})": over(maker) for maker in MAKERS if "Client" in maker},
+    **{
+        f"Client.over({maker})": over(maker)
+        for maker in MAKERS
+        if "Client" in maker and "Async" not in maker
+    },
     "Client.over(MockClient), hashing": over("MockClient", long_keys="hash"),
     "Client": lambda: Client(["127.0.0.1:1"]),
     "Client, hashing": lambda: Client(["127.0.0.1:1"], long_keys="hash"),
     "Client, with hooks": lambda: Client(["127.0.0.1:1"], hooks=(lambda event: None,)),
     "Client, ascii": lambda: Client(["127.0.0.1:1"], protocol="ascii"),
     "Client, binary": lambda: Client(["127.0.0.1:1"], protocol="binary"),
+    **{
+        f"AsyncClient, {loop}{', ' if options else ''}{', '.join(options)}": lambda loop=loop, options=options: (  # type: ignore[misc]  # noqa: E501
+            Blocking(AsyncClient(["127.0.0.1:1"], **options), loop)
+        )
+        for loop in LOOPS
+        for options in (
+            {},
+            {"long_keys": "hash"},
+            {"hooks": (lambda event: None,)},
+            {"protocol": "ascii"},
+            {"protocol": "binary", "failures": "miss"},
+        )
+    },
 }
 GETS: dict[str, tuple[dict[str, Callable[[], Any]], Callable[[Any, list[Any]], Any]]] = {
     "get_multi": (MAKERS, lambda to, keys: to.get_multi(keys)),
     "get_many": (CLIENTS, lambda to, keys: to.get_many(keys)),
     "get_values": (
-        {"ShardedClient": MAKERS["ShardedClient"]},
+        {name: MAKERS[name] for name in SHARDED},
         lambda to, keys: to.get_values(keys),
     ),
     "get_sentinels": (
-        {"ShardedClient": MAKERS["ShardedClient"]},
+        {name: MAKERS[name] for name in SHARDED},
         lambda to, keys: to.get_sentinels(keys),
     ),
 }
@@ -183,3 +218,76 @@ def test_what_a_keys_own_hash_raises_comes_out(call: str, maker: str) -> None:
     makers, ask = GETS[call]
     with pytest.raises(ZeroDivisionError, match="of its own"):
         ask(makers[maker](), ["a", Odd()])
+
+
+# The asyncio clients take what the blocking ones do
+
+PAIRS = [(Client, AsyncClient), (ShardedClient, AsyncShardedClient)]
+HAS_NO_TWIN = {"over"}  # which goes over raw clients
+
+
+def public(kind: type) -> dict[str, Any]:
+    """Return what a class has that has a name for users, by name."""
+    return {
+        name: inspect.getattr_static(kind, name)
+        for name in dir(kind)
+        if not name.startswith("_") and name not in HAS_NO_TWIN
+    }
+
+
+def parameters(function: Any) -> list[tuple[str, Any, Any]]:
+    """Return the names, kinds and defaults of a method's parameters, but for ``self``."""
+    given = list(inspect.signature(function).parameters.values())[1:]
+    return [(each.name, each.kind, each.default) for each in given]
+
+
+@pytest.mark.parametrize(("blocking", "of_tasks"), PAIRS)
+def test_asyncio_has_the_same_methods_with_the_same_parameters(
+    blocking: type, of_tasks: type
+) -> None:
+    theirs, ours = public(blocking), public(of_tasks)
+    assert set(theirs) <= set(ours)
+    assert set(ours) <= set(theirs)
+    for name in theirs:
+        if callable(theirs[name]):
+            assert inspect.iscoroutinefunction(ours[name]), name
+            assert parameters(ours[name]) == parameters(theirs[name]), name
+            assert inspect.getdoc(ours[name]), name
+        else:  # a property is one in both
+            assert not callable(ours[name]), name
+    for name in ("__aenter__", "__aexit__"):
+        assert inspect.iscoroutinefunction(getattr(of_tasks, name))
+    assert inspect.getdoc(of_tasks)
+
+
+def test_asyncio_clients_are_made_of_the_same_arguments() -> None:
+    assert list(inspect.signature(AsyncClient).parameters) == ["servers", "options", "overrides"]
+    assert list(inspect.signature(AsyncShardedClient).parameters) == [
+        "manager",
+        "protocol",
+        "timeout",
+    ]
+    if godropbox.IMPLEMENTATION == "native":
+        return  # classes that are compiled have no signatures
+    for blocking, of_tasks in PAIRS:
+        theirs, ours = (inspect.signature(kind).parameters for kind in (blocking, of_tasks))
+        assert [(each.name, each.kind) for each in ours.values()] == [
+            (each.name, each.kind) for each in theirs.values()
+        ]
+
+
+@pytest.mark.parametrize("loop", aio.LOOPS)
+def test_each_call_is_a_coroutine_that_tasks_take(loop: str) -> None:
+    async def ask() -> None:
+        async with AsyncClient(["127.0.0.1:1"], failures="miss") as client:
+            task = asyncio.create_task(client.get("k", "none"))
+            coroutine = client.get_many(["k"])
+            assert inspect.iscoroutine(coroutine)
+            assert list(await asyncio.gather(task, coroutine)) == ["none", {}]
+            async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+                group.create_task(client.version())
+                await asyncio.shield(client.stats())
+            unused = client.set("k", 1)  # nothing is begun before it is awaited
+            unused.close()
+
+    aio.run(ask(), loop)

@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from support.blocking import LOOPS, Blocking
 from support.memcached import Server
+from support.server_fleets import unverified
 
 from godropbox import memcache
 from godropbox.memcache import (
@@ -19,6 +21,12 @@ from godropbox.memcache import (
     ServerError,
     ShardState,
     StaticShardManager,
+)
+from godropbox.memcache.aio import (
+    AsyncBaseShardManager,
+    AsyncClient,
+    AsyncClientOptions,
+    AsyncStaticShardManager,
 )
 from godropbox.memcache.batches import (
     PartialNetworkError,
@@ -32,15 +40,29 @@ from godropbox.memcache.testing import MockClient
 from .conftest import PROTOCOLS
 
 Servers = Callable[[str], Server]
-WAYS = ["mock", *(f"raw {name}" for name in PROTOCOLS), *(f"fleet {name}" for name in PROTOCOLS)]
+# Under asyncio there is always a fleet: ``Blocking`` shows an ``AsyncClient`` as a ``Client``.
+ASYNC_WAYS = [
+    f"{loop} {name}{kind}" for loop in LOOPS for name in PROTOCOLS for kind in ("", " tls")
+]
+WAYS = ["mock", *(f"{kind} {name}" for kind in ("raw", "fleet") for name in PROTOCOLS)]
+WAYS += ASYNC_WAYS
 
 
-def maker(way: str, servers: Servers) -> Callable[..., Client]:
+def maker(way: str, servers: Servers) -> Callable[..., Any]:
     """Return what makes clients of the same servers, over a kind of thing, with some options."""
     kind, _, protocol = way.partition(" ")
+    addresses = [servers("tcp").address, servers("unix").address]
     if kind == "fleet":
-        addresses = [servers("tcp").address, servers("unix").address]
         return lambda **options: Client(addresses, protocol=protocol, timeout=10.0, **options)
+    if kind in LOOPS:
+        more: dict[str, Any] = {"timeout": 10.0}
+        if protocol.endswith(" tls"):
+            protocol = protocol.removesuffix(" tls")
+            addresses = [servers("tls").address]
+            more |= {"tls": unverified(), "connect_timeout": 10.0}
+        return lambda **options: Blocking(
+            AsyncClient(addresses, protocol=protocol, **more, **options), kind
+        )
     raw: Any = MockClient()
     if kind == "raw":
         raw = PROTOCOLS[protocol](memcache.connect(servers("tcp").address))
@@ -103,7 +125,7 @@ KINDS: dict[str, tuple[dict[str, Any], Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("verb", ["append", "prepend"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [each for each in WAYS if "tls" not in each])
 def test_what_is_not_stored_as_it_is_cannot_be_extended(
     way: str, servers: Servers, kind: str, verb: str
 ) -> None:
@@ -455,11 +477,9 @@ def test_an_aware_datetime_is_when_it_is_over(days: int) -> None:
     assert client.get_many(names) == {}
 
 
-@pytest.mark.parametrize("protocol", ["meta", "ascii", "binary"])
-def test_a_real_server_takes_every_absolute_time(
-    servers: Callable[[str], Server], protocol: Any
-) -> None:
-    with Client([servers("tcp").address], protocol=protocol, timeout=10.0) as client:
+@pytest.mark.parametrize("way", [each for each in WAYS if "tls" not in each and each != "mock"])
+def test_a_real_server_takes_every_absolute_time(servers: Servers, way: str) -> None:
+    with maker(way, servers)() as client:
         for moment in (at(2**31), datetime.max.replace(tzinfo=UTC), datetime.now(UTC) + HOUR):
             assert client.set("k", 1, moment)
             assert client.touch("k", moment)
@@ -612,6 +632,10 @@ def test_options_out_of_their_range(options: dict[str, Any], words: str) -> None
         ClientOptions(**options)
     with pytest.raises((InvalidArgumentError, InvalidTypeError), match=words):
         Client(["127.0.0.1:1"], **options)
+    with pytest.raises((InvalidArgumentError, InvalidTypeError), match=words):
+        AsyncClientOptions(**options)
+    with pytest.raises((InvalidArgumentError, InvalidTypeError), match=words):
+        AsyncClient(["127.0.0.1:1"], **options)
 
 
 def test_options_are_frozen_and_overridden_by_name() -> None:
@@ -623,6 +647,14 @@ def test_options_are_frozen_and_overridden_by_name() -> None:
         options.prefix = "q:"  # type: ignore[misc]
     with pytest.raises(TypeError, match="tiemout"):
         Client.over(MockClient(), tiemout=1)
+    asked = AsyncClientOptions(prefix="p:")
+    assert AsyncClient(["127.0.0.1:1"], asked).options is asked
+    changed = AsyncClient(["127.0.0.1:1"], asked, failures="miss", connections=2)
+    assert changed.options == AsyncClientOptions(prefix="p:", failures="miss", connections=2)
+    with pytest.raises(FrozenInstanceError):
+        asked.prefix = "q:"  # type: ignore[misc]
+    with pytest.raises(TypeError, match="tiemout"):
+        AsyncClient(["127.0.0.1:1"], tiemout=1)
 
 
 def test_a_client_can_be_closed_and_shown() -> None:
@@ -668,30 +700,40 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def test_every_operation_is_in_the_list() -> None:
-    names = {name for name in vars(Client) if not name.startswith("_")}
-    assert names - {"close", "options", "over"} == {name.split()[0] for name in OPERATIONS}
+    for kind in (Client, AsyncClient):
+        names = {name for name in vars(kind) if not name.startswith("_")}
+        assert names - {"close", "options", "over"} == {name.split()[0] for name in OPERATIONS}
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("way", [*WAYS, "shared", "shared and closed by its owner"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        *WAYS,
+        "shared",
+        "shared and closed by its owner",
+        *(f"{loop} shared{how}" for loop in LOOPS for how in ("", " and closed by its owner")),
+    ],
+)
 def test_every_operation_of_a_closed_client_says_so(
     way: str, options: str, servers: Servers
 ) -> None:
     chosen = OPTIONS[options]
-    kind, _, protocol = way.partition(" ")
+    kind = way.split()[0]
     addresses = [servers("tcp").address, servers("unix").address]
-    with StaticShardManager(addresses) as manager:
-        if kind == "mock":
-            client = Client.over(MockClient(), **chosen)
-        elif kind == "raw":
-            client = Client.over(PROTOCOLS[protocol](memcache.connect(addresses[0])), **chosen)
-        elif kind == "fleet":
-            client = Client(addresses, protocol=protocol, timeout=10.0, **chosen)
+    manager: Any = StaticShardManager(addresses)
+    make: Callable[..., Any] = Client
+    if kind in LOOPS:
+        manager = Blocking(AsyncStaticShardManager(addresses), kind)
+        make = lambda *_, **more: Blocking(AsyncClient(manager.inner, **more), manager)  # noqa: E731
+    with manager:
+        if way in WAYS:
+            client = maker(way, servers)(**chosen)
         else:
-            client = Client(manager, timeout=10.0, **chosen)
+            client = make(manager, timeout=10.0, **chosen)
         client.set("k", 5)
         client.get_many(["k"])
-        if way == "shared and closed by its owner":
+        if way.endswith("closed by its owner"):
             manager.close()
         else:
             client.close()
@@ -701,9 +743,9 @@ def test_every_operation_of_a_closed_client_says_so(
             with pytest.raises(memcache.ClientClosedError, match="the client was closed"):
                 operate(client)
         client.close()
-        assert manager.is_closed is (way == "shared and closed by its owner")
+        assert manager.is_closed is way.endswith("closed by its owner")
         if not manager.is_closed:  # which others use
-            assert Client(manager, timeout=10.0).version().keys() == {0, 1}
+            assert make(manager, timeout=10.0).version().keys() == {0, 1}
 
 
 # A fleet of which one server is not there
@@ -713,14 +755,18 @@ def by_first_letter(key: Any, shards: int) -> int:
     return "ad".find(key[0])
 
 
-@pytest.fixture
-def half(servers: Servers) -> Iterator[Callable[..., Client]]:
+@pytest.fixture(params=["blocking", *LOOPS])
+def half(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Callable[..., Any]]:
     """Make clients of two servers: one for keys with a, and one, not there, for those with d."""
-    made: list[Client] = []
+    made: list[Any] = []
 
-    def make(**options: Any) -> Client:
+    def make(**options: Any) -> Any:
         addresses = [servers("tcp").address, "127.0.0.1:1"]
-        made.append(Client(addresses, shard_func=by_first_letter, **options))
+        options["shard_func"] = by_first_letter
+        if request.param in LOOPS:
+            made.append(Blocking(AsyncClient(addresses, **options), request.param))
+        else:
+            made.append(Client(addresses, **options))
         return made[-1]
 
     alive = make()
@@ -767,11 +813,16 @@ def test_a_key_of_no_server(half: Callable[..., Client]) -> None:
     assert isinstance(failed.errors["x1"], memcache.UnmappedKeyError)
 
 
-def test_a_server_that_is_down_is_skipped(servers: Servers) -> None:
-    manager = BaseShardManager(by_first_letter)
+@pytest.mark.parametrize("kind", ["blocking", *LOOPS])
+def test_a_server_that_is_down_is_skipped(servers: Servers, kind: str) -> None:
+    manager: Any = BaseShardManager(by_first_letter)
+    make: Callable[[], Any] = lambda: Client(manager, timeout=10.0)  # noqa: E731
+    if kind in LOOPS:
+        manager = Blocking(AsyncBaseShardManager(by_first_letter), kind)
+        make = lambda: Blocking(AsyncClient(manager.inner, timeout=10.0), manager)  # noqa: E731
     address = servers("tcp").address
     manager.update_shard_states([(address, ShardState.ACTIVE), ("127.0.0.1:1", ShardState.DOWN)])
-    with Client(manager, timeout=10.0) as client:
+    with make() as client:
         assert client.set("a1", 1) is True
         assert client.set("d1", 1) is False
         assert client.get("d1", "none") == "none"
@@ -782,7 +833,7 @@ def test_a_server_that_is_down_is_skipped(servers: Servers) -> None:
         assert (failed, failed.errors) == (["d1"], {})
         assert client.get_or_set("d1", lambda: "loaded", 60) == "loaded"
     # Whoever made the manager closes it.
-    with Client(manager, timeout=10.0) as client:
+    with make() as client:
         assert client.get("a1") == 1
     manager.close()
 

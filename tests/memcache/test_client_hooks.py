@@ -3,7 +3,7 @@
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,10 +12,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
+from support.blocking import LOOPS, Blocking
 from support.memcached import Server
 
 from godropbox import memcache
 from godropbox.memcache import BaseShardManager, Item, ShardState
+from godropbox.memcache.aio import AsyncBaseShardManager, AsyncClient
 from godropbox.memcache.client import Client
 from godropbox.memcache.hooks import Event, OpenTelemetryHook, PrometheusHook
 from godropbox.memcache.testing import MockClient
@@ -26,6 +28,25 @@ def watched(**options: Any) -> tuple[Client, MockClient, list[Event]]:
     events: list[Event] = []
     raw = MockClient()
     return Client.over(raw, hooks=(events.append,), **options), raw, events
+
+
+@pytest.fixture(params=["mock", "raw", *LOOPS])
+def seen(
+    request: pytest.FixtureRequest, servers: Callable[[str], Server]
+) -> Iterator[tuple[Any, Any, list[Event]]]:
+    """Give a client of an empty server, raw operations on that, and the list of its events."""
+    if request.param == "mock":
+        yield watched()
+        return
+    address = servers("tcp").address
+    events: list[Event] = []
+    with memcache.RawMetaClient(memcache.connect(address)) as raw:
+        assert raw.flush().ok
+        if request.param == "raw":
+            yield Client.over(raw, hooks=(events.append,)), raw, events
+        else:
+            client = AsyncClient([address], hooks=(events.append,))
+            yield Blocking(client, request.param), raw, events
 
 
 @pytest.mark.parametrize(
@@ -47,9 +68,12 @@ def watched(**options: Any) -> tuple[Client, MockClient, list[Event]]:
     ],
 )
 def test_an_operation_on_one_key(
-    call: Callable[[Client], Any], operation: str, outcome: str
+    seen: tuple[Any, Any, list[Event]],
+    call: Callable[[Client], Any],
+    operation: str,
+    outcome: str,
 ) -> None:
-    client, raw, events = watched()
+    client, raw, events = seen
     raw.set(Item("k", b"5", flags=4))
     raw.set(Item("lease", b""))
     call(client)
@@ -61,8 +85,8 @@ def test_an_operation_on_one_key(
     assert (event.hits, event.misses) == (outcome == "hit", outcome == "miss")
 
 
-def test_an_append_is_a_get_and_an_append() -> None:
-    client, raw, events = watched()
+def test_an_append_is_a_get_and_an_append(seen: tuple[Any, Any, list[Event]]) -> None:
+    client, raw, events = seen
     raw.set(Item("k", b"text", flags=16))
     assert client.append("k", "1")
     assert client.prepend("k", "1")
@@ -76,8 +100,8 @@ def test_an_append_is_a_get_and_an_append() -> None:
     ]
 
 
-def test_batches_and_whole_servers() -> None:
-    client, _, events = watched()
+def test_batches_and_whole_servers(seen: tuple[Any, Any, list[Event]]) -> None:
+    client, _, events = seen
     client.set_many({"a": 1, "b": 2})
     client.get_many(["a", "b", "c"])
     client.delete_many(["a"])
@@ -93,6 +117,27 @@ def test_batches_and_whole_servers() -> None:
         ("flush", 0, "ok"),
     ]
     assert (events[1].hits, events[1].misses, events[1].errors) == (2, 1, 0)
+
+
+@pytest.mark.parametrize("kind", ["blocking", *LOOPS])
+def test_failures_of_the_network_are_told_with_their_errors(kind: str) -> None:
+    events: list[Event] = []
+    options: dict[str, Any] = {"failures": "miss", "hooks": (events.append,)}
+    client: Any = Client(["127.0.0.1:1"], **options)
+    if kind in LOOPS:
+        client = Blocking(AsyncClient(["127.0.0.1:1"], **options), kind)
+    assert client.get("k") is None
+    assert client.get_many(["a", "b"]) == {}
+    assert client.set_many({"a": 1}) == ["a"]
+    with pytest.raises(memcache.InvalidArgumentError):
+        client.get("a b")
+    assert [(e.operation, e.outcome, e.errors, type(e.error)) for e in events] == [
+        ("get", "error", 1, memcache.ConnectionLostError),
+        ("get_multi", "error", 2, memcache.ConnectionLostError),
+        ("set_multi", "error", 1, memcache.ConnectionLostError),
+        ("get", "error", 1, memcache.InvalidArgumentError),
+    ]
+    client.close()
 
 
 def test_failures_are_told_with_their_errors() -> None:
@@ -138,27 +183,38 @@ def test_a_hook_that_ends_the_program_keeps_no_other_from_being_called() -> None
     assert told == ["first", "second"]
 
 
-def test_the_shard_of_a_key_is_told(servers: Callable[[str], Server]) -> None:
+@pytest.mark.parametrize("kind", ["blocking", *LOOPS])
+def test_the_shard_of_a_key_is_told(servers: Callable[[str], Server], kind: str) -> None:
     events: list[Event] = []
     addresses = [servers("tcp").address, servers("unix").address]
-    client = Client(addresses, timeout=10.0, hooks=(events.append,), shard_func=lambda key, n: 1)
+    options: dict[str, Any] = {"timeout": 10.0, "hooks": (events.append,)}
+    options["shard_func"] = lambda key, n: 1
+    client: Any = Client(addresses, **options)
+    if kind in LOOPS:
+        client = Blocking(AsyncClient(addresses, **options), kind)
     client.set("k", 1)
     client.get_many(["k"])
     with pytest.raises(memcache.InvalidTypeError):
-        client.get(5)  # type: ignore[arg-type]
+        client.get(5)
     client.close()
     assert [event.shard for event in events] == [1, None, None]
 
 
+@pytest.mark.parametrize("kind", ["blocking", *LOOPS])
 @pytest.mark.parametrize("protocol", ["meta", "ascii", "binary"])
 def test_batches_over_a_fleet_are_told_key_by_key(
-    servers: Callable[[str], Server], protocol: Any
+    servers: Callable[[str], Server], protocol: Any, kind: str
 ) -> None:
     events: list[Event] = []
     states = [(servers("tcp").address, ShardState.ACTIVE), ("127.0.0.1:1", ShardState.WRITE_ONLY)]
-    with BaseShardManager(lambda key, shards: int(key[-1]) % 2) as manager:
+    options: dict[str, Any] = {"protocol": protocol, "timeout": 10.0, "hooks": (events.append,)}
+    manager: Any = BaseShardManager(lambda key, shards: int(key[-1]) % 2)
+    client: Any = Client(manager, **options)
+    if kind in LOOPS:
+        manager = Blocking(AsyncBaseShardManager(lambda key, shards: int(key[-1]) % 2), kind)
+        client = Blocking(AsyncClient(manager.inner, **options), manager)
+    with manager:
         manager.update_shard_states(states)
-        client = Client(manager, protocol=protocol, timeout=10.0, hooks=(events.append,))
         client.delete_many(["absent0", "empty0"])
         assert client.set_many({"a0": b"1", "b0": "text", "c0": 5, "skipped1": b"1"}) == [
             "skipped1"
@@ -175,16 +231,13 @@ def test_batches_over_a_fleet_are_told_key_by_key(
     ]
 
 
-def test_what_get_or_set_did_is_told(servers: Callable[[str], Server]) -> None:
-    events: list[Event] = []
-    raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
-    raw.flush()
-    client = Client.over(raw, hooks=(events.append,))
+@pytest.mark.parametrize("seen", ["raw", *LOOPS], indirect=True)
+def test_what_get_or_set_did_is_told(seen: tuple[Any, Any, list[Event]]) -> None:
+    client, _, events = seen
     client.get_or_set("k", lambda: 1, 60)
     client.get_or_set("k", lambda: 2, 60)
     with pytest.raises(ZeroDivisionError):
         client.get_or_set("l", lambda: 1 // 0, 60)
-    raw.close()
     assert [(e.operation, e.outcome) for e in events] == [
         ("lease", "miss"),
         ("cas", "ok"),

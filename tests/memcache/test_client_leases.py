@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support import leases
+from support.blocking import LOOPS, Blocking
 from support.memcached import Server
 
 import godropbox
@@ -25,27 +26,41 @@ from godropbox.memcache import (
     NotSupportedError,
     ResponseStatus,
 )
+from godropbox.memcache.aio import AsyncClient
 from godropbox.memcache.client import Client
 from godropbox.memcache.codec import UnreadableValueError
 from godropbox.memcache.leases import LeaseTimeoutError
 from godropbox.memcache.responses import failed_mutate
 from godropbox.memcache.testing import MockClient
 
-Make = Callable[..., Client]
+Make = Callable[..., Any]
 
 
 def never() -> Any:
     raise AssertionError("this was not to be loaded")
 
 
-@pytest.fixture(params=["raw", "fleet"])
+def later(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a coroutine function that does what a function does."""
+
+    async def called(*given: Any) -> Any:
+        return call(*given)
+
+    return called
+
+
+@pytest.fixture(params=["raw", "fleet", *LOOPS])
 def make(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Iterator[Make]:
     """Make clients of one empty server."""
     address = servers("tcp").address
-    made: list[Client] = []
+    made: list[Any] = []
 
-    def client(**options: Any) -> Client:
-        if request.param == "raw":
+    def client(**options: Any) -> Any:
+        if request.param in LOOPS:
+            if "sleep" in options:
+                options["sleep"] = later(options["sleep"])
+            made.append(Blocking(AsyncClient([address], timeout=10.0, **options), request.param))
+        elif request.param == "raw":
             raw = memcache.RawMetaClient(memcache.connect(address, timeout=10.0))
             made.append(Client.over(raw, **options))
         else:
@@ -451,11 +466,22 @@ def test_a_value_that_cannot_be_read_is_loaded_anew_if_it_is_to_be_a_miss(
     assert client.get("k") == 5
 
 
-def test_without_a_cache_it_raises_or_loads() -> None:
-    nowhere = ["127.0.0.1:1"]
+@pytest.fixture(params=["blocking", *LOOPS])
+def nowhere(request: pytest.FixtureRequest) -> Make:
+    """Make clients of a server that is not there."""
+
+    def make(**options: Any) -> Any:
+        if request.param in LOOPS:
+            return Blocking(AsyncClient(["127.0.0.1:1"], **options), request.param)
+        return Client(["127.0.0.1:1"], **options)
+
+    return make
+
+
+def test_without_a_cache_it_raises_or_loads(nowhere: Make) -> None:
     with pytest.raises(memcache.NetworkError):
-        Client(nowhere).get_or_set("k", never, 60)
-    assert Client(nowhere, failures="miss").get_or_set("k", lambda: 5, 60) == 5
+        nowhere().get_or_set("k", never, 60)
+    assert nowhere(failures="miss").get_or_set("k", lambda: 5, 60) == 5
 
 
 class Forgetful:
@@ -531,21 +557,29 @@ async def both() -> Any:
 def test_a_load_that_returns_a_promise_is_refused(make: Make, load: Any) -> None:
     """And the lease is handed on; nor does anybody warn that a coroutine was never awaited."""
     client = make()
+    if load is promised and isinstance(client, Blocking):  # which waits for it
+        assert client.get_or_set("k", load, 60) == 5
+        assert client.get("k") == 5
+        client.delete("k")
+        load = later(generated)
     with pytest.raises(TypeError, match=r"^load must return a value, got <.*: is it async, or a"):
         client.get_or_set("k", load, 60)
     assert client.get_or_set("k", lambda: 5, 60) == 5
 
 
-def test_a_load_is_refused_over_a_cache_that_is_down() -> None:
-    client = Client(["127.0.0.1:1"], failures="miss", timeout=0.2)
-    with pytest.raises(TypeError, match=r"^load must return a value, got <coroutine"):
-        client.get_or_set("k", promised, 60)
+def test_a_load_is_refused_over_a_cache_that_is_down(nowhere: Make) -> None:
+    client = nowhere(failures="miss", timeout=0.2)
+    with pytest.raises(TypeError, match=r"^load must return a value, got <generator"):
+        client.get_or_set("k", generated, 60)
+    if isinstance(client, Client):
+        with pytest.raises(TypeError, match=r"^load must return a value, got <coroutine"):
+            client.get_or_set("k", promised, 60)
     client.close()
 
 
 @pytest.mark.parametrize("protocol", ["ascii", "binary"])
-def test_it_needs_the_meta_protocol(protocol: str) -> None:
-    client = Client(["127.0.0.1:1"], protocol=protocol)
+def test_it_needs_the_meta_protocol(nowhere: Make, protocol: str) -> None:
+    client = nowhere(protocol=protocol)
     with pytest.raises(NotSupportedError, match="no leases: get_or_set needs protocol='meta'"):
         client.get_or_set("k", never, 60)
     with pytest.raises(NotSupportedError):

@@ -3,14 +3,18 @@
 import json
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.blocking import LOOPS, Blocking
+from support.memcached import Server
 
+from godropbox import memcache
 from godropbox.memcache import InvalidArgumentError, InvalidTypeError, Item
+from godropbox.memcache.aio import AsyncClient
 from godropbox.memcache.client import Client
 from godropbox.memcache.codec import Codec, UnreadableValueError
 from godropbox.memcache.compressors import ZlibCompressor, ZstdCompressor
@@ -18,6 +22,22 @@ from godropbox.memcache.serializers import JsonSerializer, MsgpackSerializer, Pi
 from godropbox.memcache.testing import MockClient
 
 BYTES, TEXT, INT, EMPTY, ZLIB, JSON = 0, 16, 4, 0x800, 8, 0x100
+Make = Callable[..., Any]
+
+
+@pytest.fixture(params=["mock", *LOOPS])
+def stored(
+    request: pytest.FixtureRequest, servers: Callable[[str], Server]
+) -> Iterator[tuple[Any, Make]]:
+    """Give raw operations on an empty server, and what makes clients of it with some options."""
+    if request.param == "mock":
+        mock = MockClient()
+        yield mock, lambda **options: Client.over(mock, **options)
+        return
+    address = servers("tcp").address
+    with memcache.RawMetaClient(memcache.connect(address)) as raw:
+        assert raw.flush().ok
+        yield raw, lambda **options: Blocking(AsyncClient([address], **options), request.param)
 
 
 @given(st.one_of(st.binary(), st.text(st.characters(codec="utf-8")), st.integers()))
@@ -45,14 +65,16 @@ def test_how_a_value_is_stored(value: Any, data: bytes, flags: int) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, {}, [1], object(), type("S", (str,), {})("x")])
-def test_without_a_serializer_any_other_value_is_refused(value: Any) -> None:
+def test_without_a_serializer_any_other_value_is_refused(
+    stored: tuple[Any, Make], value: Any
+) -> None:
     with pytest.raises(InvalidTypeError, match="value must be bytes, str or int without a serial"):
-        Client.over(MockClient()).set("k", value)
+        stored[1]().set("k", value)
 
 
 @pytest.mark.parametrize("name", ["json", "msgpack", "pickle"])
-def test_serializers(name: str) -> None:
-    client = Client.over(MockClient(), serializer=name)
+def test_serializers(stored: tuple[Any, Make], name: str) -> None:
+    client = stored[1](serializer=name)
     value = {"a": [1, 2.5, None, True, "é"], "b": {"c": ""}}
     client.set("k", value)
     assert client.get("k") == value
@@ -66,9 +88,9 @@ def test_serializers(name: str) -> None:
     }
 
 
-def test_serializers_may_be_given_as_they_are() -> None:
+def test_serializers_may_be_given_as_they_are(stored: tuple[Any, Make]) -> None:
     for serializer in (JsonSerializer(), MsgpackSerializer(), PickleSerializer(2)):
-        client = Client.over(MockClient(), serializer=serializer)
+        client = stored[1](serializer=serializer)
         client.set("k", [1])
         assert client.get("k") == [1]
     with pytest.raises(InvalidArgumentError, match=r"protocol must be in \[0, \d\] for pickle"):
@@ -76,8 +98,10 @@ def test_serializers_may_be_given_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, {"a": object()}])
-def test_what_a_serializer_cannot_take_is_the_callers_error(value: Any) -> None:
-    client = Client.over(MockClient(), serializer="json")
+def test_what_a_serializer_cannot_take_is_the_callers_error(
+    stored: tuple[Any, Make], value: Any
+) -> None:
+    client = stored[1](serializer="json")
     with pytest.raises(
         (InvalidTypeError, InvalidArgumentError), match="value cannot be serialized"
     ):
@@ -128,9 +152,9 @@ def test_an_error_of_a_serializer_is_not_asked_for_its_class(base: type[Exceptio
     assert got == [InvalidTypeError if base is TypeError else InvalidArgumentError, kind]
 
 
-def test_a_serializer_and_a_compressor_of_ones_own() -> None:
-    raw = MockClient()
-    client = Client.over(raw, serializer=Shouting(), compressor=Doubling(), compress_from=0)
+def test_a_serializer_and_a_compressor_of_ones_own(stored: tuple[Any, Make]) -> None:
+    raw, make = stored
+    client = make(serializer=Shouting(), compressor=Doubling(), compress_from=0)
     client.set("k", ["a"])
     assert raw.get("k").flags == 0x01020000
     client.set("text", "abab")
@@ -171,9 +195,11 @@ def test_a_serializer_that_makes_no_bytes_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["zlib", "zstd"])
-def test_what_is_large_enough_and_shrinks_is_compressed(name: str) -> None:
-    raw = MockClient()
-    client = Client.over(raw, serializer="json", compressor=name, compress_from=100)
+def test_what_is_large_enough_and_shrinks_is_compressed(
+    stored: tuple[Any, Make], name: str
+) -> None:
+    raw, make = stored
+    client = make(serializer="json", compressor=name, compress_from=100)
     values = {"short": b"x" * 99, "long": b"x" * 100, "text": "é" * 900, "json": ["a"] * 300}
     client.set_many(values)
     assert client.get_many(values) == values
@@ -217,19 +243,21 @@ def test_bad_levels(make: Callable[[int], Any], level: int) -> None:
         (4, b"9 ", 9),  # after a decr of memcached
     ],
 )
-def test_what_others_wrote_is_read(flags: int, data: bytes, value: Any) -> None:
-    raw = MockClient()
+def test_what_others_wrote_is_read(
+    stored: tuple[Any, Make], flags: int, data: bytes, value: Any
+) -> None:
+    raw, make = stored
     raw.set(Item("k", data, flags=flags))
-    back = Client.over(raw).get("k")
+    back = make().get("k")
     assert (back, type(back)) == (value, type(value))
 
 
-def test_a_pickle_is_read_only_by_who_asked_for_it() -> None:
-    raw = MockClient()
+def test_a_pickle_is_read_only_by_who_asked_for_it(stored: tuple[Any, Make]) -> None:
+    raw, make = stored
     raw.set(Item("k", pickle.dumps({1}), flags=1))
     with pytest.raises(UnreadableValueError, match="pickled, which serializer='pickle' reads"):
-        Client.over(raw, serializer="json").get("k")
-    assert Client.over(raw, serializer="pickle").get("k") == {1}
+        make(serializer="json").get("k")
+    assert make(serializer="pickle").get("k") == {1}
 
 
 @pytest.mark.parametrize(
@@ -246,38 +274,40 @@ def test_a_pickle_is_read_only_by_who_asked_for_it() -> None:
         (3, b"", "of a kind that this client does not know"),
     ],
 )
-def test_what_cannot_be_read_is_an_error_or_a_miss(flags: int, data: bytes, words: str) -> None:
-    raw = MockClient()
+def test_what_cannot_be_read_is_an_error_or_a_miss(
+    stored: tuple[Any, Make], flags: int, data: bytes, words: str
+) -> None:
+    raw, make = stored
     raw.set(Item("k", data, flags=flags))
     raw.set(Item("good", b"1"))
-    strict = Client.over(raw, max_value=1000)
+    strict = make(max_value=1000)
     with pytest.raises(UnreadableValueError, match=words) as caught:
         strict.get("k")
     assert dict(caught.value.fields) == {"key": "k", "flags": flags}
     with pytest.raises(UnreadableValueError):
         strict.gets("k")
-    lenient = Client.over(raw, max_value=1000, unreadable="miss")
+    lenient = make(max_value=1000, unreadable="miss")
     assert lenient.get("k", "none") == "none"
     assert lenient.gat("k", 100, "none") == "none"
     assert lenient.gets("k", "none") == ("none", None)
     assert lenient.get_many(["k", "good"]) == {"good": b"1"}
 
 
-def test_json_is_read_by_who_chose_no_serializer() -> None:
-    raw = MockClient()
-    Client.over(raw, serializer="json").set("k", {"a": "é"})
+def test_json_is_read_by_who_chose_no_serializer(stored: tuple[Any, Make]) -> None:
+    raw, make = stored
+    make(serializer="json").set("k", {"a": "é"})
     assert json.loads(raw.get("k").value or b"") == {"a": "é"}
-    assert Client.over(raw).get("k") == {"a": "é"}
+    assert make().get("k") == {"a": "é"}
 
 
-def test_text_that_utf8_cannot_hold_is_refused() -> None:
+def test_text_that_utf8_cannot_hold_is_refused(stored: tuple[Any, Make]) -> None:
     with pytest.raises(InvalidArgumentError, match="value must be text for UTF-8"):
-        Client.over(MockClient()).set("k", "\udc80")
+        stored[1]().set("k", "\udc80")
 
 
-def test_an_int_of_too_many_digits_is_refused() -> None:
+def test_an_int_of_too_many_digits_is_refused(stored: tuple[Any, Make]) -> None:
     with pytest.raises(InvalidArgumentError, match="value must be an int of fewer digits"):
-        Client.over(MockClient()).set("k", 1 << 50000)
+        stored[1]().set("k", 1 << 50000)
 
 
 class Meddling:
@@ -297,9 +327,11 @@ class Meddling:
         return data.decode()
 
 
-def test_a_serializer_that_changes_the_mapping_changes_nothing_that_is_stored() -> None:
+def test_a_serializer_that_changes_the_mapping_changes_nothing_that_is_stored(
+    stored: tuple[Any, Make],
+) -> None:
     serializer = Meddling()
-    client = Client.over(MockClient(), serializer=serializer)
+    client = stored[1](serializer=serializer)
     serializer.values = {"a": 1.5, "b": 2.5, "c": b"3"}
     assert client.set_many(serializer.values) == []
     assert client.get_many(["a", "b", "c", "z"]) == {"a": "1.5", "b": "2.5", "c": b"3"}

@@ -4,8 +4,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support.blocking import Blocking
 from support.memcache_suite import CHECKS
-from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded, unverified
+from support.server_fleets import (
+    DRIVERS,
+    PROTOCOLS,
+    ServerFleet,
+    loans,
+    owner,
+    sharded,
+    unverified,
+)
 
 from godropbox import memcache
 from godropbox.memcache import (
@@ -16,6 +25,12 @@ from godropbox.memcache import (
     ShardedClient,
     ShardState,
     StaticShardManager,
+)
+from godropbox.memcache.aio import (
+    AsyncBaseShardManager,
+    AsyncClient,
+    AsyncShardedClient,
+    AsyncStaticShardManager,
 )
 
 MISS = ResponseStatus.KEY_NOT_FOUND
@@ -43,18 +58,46 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerFleet]:
     fleet.close()
 
 
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> str:
+    """What drives the client: threads that block, or a kind of event loop."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(params=list(PROTOCOLS))
-def client(request: pytest.FixtureRequest, plain: ServerFleet) -> Iterator[ShardedClient]:
-    with sharded(plain, request.param, kind=Checked) as client:
+def client(request: pytest.FixtureRequest, driver: str, plain: ServerFleet) -> Iterator[Any]:
+    with sharded(plain, request.param, kind=Checked, driver=driver) as client:
         assert client.flush().ok
         yield client
 
 
 @pytest.fixture
-def manager(plain: ServerFleet) -> Iterator[BaseShardManager]:
-    with BaseShardManager(lambda key, count: int(key[-1]) % count) as manager:
+def manager(driver: str) -> Iterator[Any]:
+    with new_manager(driver, lambda key, count: int(key[-1]) % count) as manager:
         yield manager
-        assert loans(manager) == 0
+        if driver == "blocking":
+            assert loans(manager) == 0
+
+
+def new_manager(driver: str, shard_func: Callable[[Any, int], int]) -> Any:
+    if driver == "blocking":
+        return BaseShardManager(shard_func)
+    return Blocking(AsyncBaseShardManager(shard_func), driver)
+
+
+def new_client(manager: Any, protocol: Any, **options: Any) -> Any:
+    """Return a client over what ``new_manager`` returned."""
+    if isinstance(manager, Blocking):
+        return Blocking(AsyncShardedClient(manager.inner, protocol, **options), manager)
+    return ShardedClient(manager, protocol, **options)
+
+
+def new_plain(manager: Any, protocol: Any) -> Any:
+    """Return a client of values over what ``new_manager`` returned."""
+    if isinstance(manager, Blocking):
+        return Blocking(AsyncClient(manager.inner, protocol=protocol), manager)
+    return memcache.Client(manager, protocol=protocol)
 
 
 def checks() -> list[Callable[[Any], None]]:
@@ -69,9 +112,9 @@ def test_conformance(check: Callable[[Any], None], client: ShardedClient) -> Non
 @pytest.mark.parametrize("check", checks(), ids=lambda check: check.__name__)
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_conformance_over_tls(
-    check: Callable[[Any], None], protocol: str, secure: ServerFleet
+    check: Callable[[Any], None], protocol: str, driver: str, secure: ServerFleet
 ) -> None:
-    with sharded(secure, protocol, tls=True, kind=Checked) as client:
+    with sharded(secure, protocol, tls=True, kind=Checked, driver=driver) as client:
         assert client.flush().ok
         check(client)
 
@@ -138,11 +181,11 @@ def test_what_was_not_set_has_answers_for_all(client: ShardedClient) -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "secure"])
 def test_a_get_leaves_the_loading_of_a_stale_item_to_who_asks_for_it(
-    kind: str, request: pytest.FixtureRequest
+    kind: str, driver: str, request: pytest.FixtureRequest
 ) -> None:
     fleet: ServerFleet = request.getfixturevalue(kind)
     tls = unverified() if kind == "secure" else None
-    with sharded(fleet, "meta", tls=tls is not None) as client:
+    with sharded(fleet, "meta", tls=tls is not None, driver=driver) as client:
         where = fleet.addresses[owner(client, "a")]
         with memcache.RawMetaClient(memcache.connect(where, tls=tls)) as raw:
             client.set(Item("a", b"old", flags=4))
@@ -157,9 +200,11 @@ def test_a_get_leaves_the_loading_of_a_stale_item_to_who_asks_for_it(
                 assert raw.meta_get("a").won
 
 
-def test_keys_of_any_bytes_go_over_meta(plain: ServerFleet) -> None:
-    manager = StaticShardManager(plain.addresses)
-    with ShardedClient(manager, MetaProtocol(binary_keys=True)) as client:
+def test_keys_of_any_bytes_go_over_meta(plain: ServerFleet, driver: str) -> None:
+    manager: Any = StaticShardManager(plain.addresses)
+    if driver != "blocking":
+        manager = Blocking(AsyncStaticShardManager(plain.addresses), driver)
+    with new_client(manager, MetaProtocol(binary_keys=True)) as client:
         keys = [b"a b", b"\r\n", b"\x00\xff"]
         assert client.set_values(keys, [b"1", b"2", b"3"]) == []
         assert client.get_values(keys) == (dict(zip(keys, [b"1", b"2", b"3"], strict=True)), {})
@@ -205,8 +250,9 @@ def test_versions_and_statistics_are_by_shard(client: ShardedClient, plain: Serv
     assert pids == {at: str(each.process.pid) for at, each in enumerate(plain.servers)}
 
 
-def test_what_one_protocol_alone_can_do(plain: ServerFleet) -> None:
-    with sharded(plain, "meta") as client:
+def test_what_one_protocol_alone_can_do(plain: ServerFleet, driver: str) -> None:
+    with sharded(plain, "meta", driver=driver) as client:
+        client.delete("lease")
         won = client.run("lease", lambda p, key: p.meta_get(key, lease=10))
         lost = client.run("lease", lambda p, key: p.meta_get(key, lease=10))
         assert (won.won, lost.won, lost.taken) == (True, False, True)
@@ -215,11 +261,11 @@ def test_what_one_protocol_alone_can_do(plain: ServerFleet) -> None:
             client.run("a b", lambda p, key: p.meta_get(key))
 
 
-def test_an_unmapped_key_is_an_error_of_its_own(plain: ServerFleet) -> None:
+def test_an_unmapped_key_is_an_error_of_its_own(plain: ServerFleet, driver: str) -> None:
     def place(key: Any, count: int) -> int:
         return -1 if "lost" in str(key) else 0
 
-    with sharded(plain, shard_func=place) as client:
+    with sharded(plain, shard_func=place, driver=driver) as client:
         for response in (client.get("lost"), client.set(Item("lost", b"")), client.delete("lost")):
             assert isinstance(response.error, memcache.UnmappedKeyError)
             assert response.status is ResponseStatus.WRONG_VBUCKET
@@ -244,9 +290,9 @@ STATES = [ShardState.ACTIVE, ShardState.WRITE_ONLY, ShardState.DOWN, ShardState.
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 @pytest.mark.parametrize("state", STATES)
 def test_what_is_not_for_a_shard_is_skipped(
-    state: ShardState, protocol: str, plain: ServerFleet, manager: BaseShardManager
+    state: ShardState, protocol: str, plain: ServerFleet, manager: Any
 ) -> None:
-    client = ShardedClient(manager, PROTOCOLS[protocol]())
+    client = new_client(manager, PROTOCOLS[protocol]())
     manager.update_shard_states([(each, ShardState.ACTIVE) for each in plain.addresses])
     client.set_multi([Item("k0", b"0"), Item("k1", b"1"), Item("s1", b"s")])
     states = [ShardState.ACTIVE, state, ShardState.ACTIVE]
@@ -279,9 +325,9 @@ def test_what_is_not_for_a_shard_is_skipped(
 
 
 def test_while_a_shard_warms_up_failed_sentinel_writes_are_successes(
-    plain: ServerFleet, manager: BaseShardManager
+    plain: ServerFleet, manager: Any
 ) -> None:
-    client = ShardedClient(manager, MetaProtocol())
+    client = new_client(manager, MetaProtocol())
     nobody = "127.0.0.1:9"
     for address in (plain.addresses[1], nobody):
         addresses = [plain.addresses[0], address]
@@ -298,18 +344,18 @@ def test_while_a_shard_warms_up_failed_sentinel_writes_are_successes(
     assert found["w1"].error.fields["address"] == nobody
 
 
-def test_options_are_checked(plain: ServerFleet, manager: BaseShardManager) -> None:
+def test_options_are_checked(manager: Any) -> None:
     with pytest.raises(memcache.InvalidArgumentError, match=r"timeout must be in \(0, 1e9\)"):
-        ShardedClient(manager, MetaProtocol(), timeout=0)
-    client = ShardedClient(manager, MetaProtocol(), timeout=2.5)
-    assert (client.timeout, client.manager) == (2.5, manager)
+        new_client(manager, MetaProtocol(), timeout=0)
+    client = new_client(manager, MetaProtocol(), timeout=2.5)
+    assert (client.timeout, client.manager) == (2.5, getattr(manager, "inner", manager))
     assert client.capabilities.protocol == "meta"
     assert isinstance(client.get("k0").error, memcache.UnmappedKeyError)
 
 
 @pytest.mark.parametrize("protocol", ["ascii", "binary", "meta"])
 def test_a_fleet_that_changes_while_keys_are_placed_is_followed(
-    plain: ServerFleet, protocol: Any
+    plain: ServerFleet, protocol: Any, driver: str
 ) -> None:
     first, second = plain.addresses[:2]
 
@@ -318,21 +364,22 @@ def test_a_fleet_that_changes_while_keys_are_placed_is_followed(
             keeper.update_shard_states([(second, ShardState.ACTIVE)])
         return 0
 
-    keeper = BaseShardManager(place)
+    keeper = new_manager(driver, place)
 
     def back() -> None:
         keeper.update_shard_states([(first, ShardState.ACTIVE)])
 
     back()
     values = {"moved:a": b"1", "moved:b": b"2"}
-    with memcache.Client(keeper, protocol=protocol) as client:
-        for call, result in (
+    with new_plain(keeper, protocol) as client:
+        calls: list[tuple[Callable[[], Any], Any]] = [
             (lambda: client.set("moved:c", b"3"), True),
             (lambda: client.set_many(values), []),
             (lambda: client.get_many([*values, "moved:no"]), values),
             (lambda: client.get("moved:a"), b"1"),
             (lambda: client.delete_many([*values, "moved:c"]), []),
-        ):
+        ]
+        for call, result in calls:
             back()
             assert call() == result
     keeper.close()
@@ -343,9 +390,13 @@ class Named(bytes):
 
 
 @pytest.mark.parametrize("protocol", ["ascii", "binary", "meta"])
-def test_keys_of_a_subclass_of_bytes_are_taken(plain: ServerFleet, protocol: Any) -> None:
+def test_keys_of_a_subclass_of_bytes_are_taken(
+    plain: ServerFleet, protocol: Any, driver: str
+) -> None:
     key, other = Named(b"named:a"), Named(b"named:b")
-    with memcache.Client(plain.addresses, protocol=protocol) as client:
+    keeper = new_manager(driver, lambda key, shards: 0)
+    keeper.update_shard_states([(each, ShardState.ACTIVE) for each in plain.addresses])
+    with keeper, new_plain(keeper, protocol) as client:
         assert client.set(key, b"1") is True
         assert client.set_many({key: b"2", other: b"3"}) == []
         assert client.get_many([key, other]) == {key: b"2", other: b"3"}
@@ -355,11 +406,11 @@ def test_keys_of_a_subclass_of_bytes_are_taken(plain: ServerFleet, protocol: Any
 
 @pytest.mark.parametrize("protocol", ["ascii", "meta"])
 def test_a_key_that_cannot_be_sent_is_named_before_it_is_placed(
-    plain: ServerFleet, protocol: Any
+    plain: ServerFleet, protocol: Any, driver: str
 ) -> None:
-    keeper = BaseShardManager(lambda key, shards: int(key[0]) % shards)
+    keeper = new_manager(driver, lambda key, shards: int(key[0]) % shards)
     keeper.update_shard_states([(each, ShardState.ACTIVE) for each in plain.addresses])
-    with memcache.Client(keeper, protocol=protocol) as client:
+    with new_plain(keeper, protocol) as client:
         with pytest.raises(memcache.InvalidArgumentError, match="key must be 1 to 250 bytes"):
             client.set(b"", b"1")
         with pytest.raises(memcache.InvalidArgumentError, match="key must be 1 to 250 bytes"):

@@ -17,10 +17,13 @@ from godropbox.memcache import (
     ShardOptions,
     StaticShardManager,
 )
+from godropbox.memcache.aio import AsyncShardedClient, AsyncShardOptions, AsyncStaticShardManager
+from support.blocking import LOOPS, Blocking
 from support.memcached import Server, running
 
-__all__ = ["PROTOCOLS", "ServerFleet", "loans", "owner", "sharded", "unverified"]
+__all__ = ["DRIVERS", "PROTOCOLS", "ServerFleet", "loans", "owner", "sharded", "unverified"]
 
+DRIVERS = ("blocking", *LOOPS)
 PROTOCOLS = {"ascii": AsciiProtocol, "binary": BinaryProtocol, "meta": MetaProtocol}
 
 
@@ -83,14 +86,23 @@ def sharded(
     timeout: float = 10.0,
     shard_func: Any = None,
     kind: type[ShardedClient] = ShardedClient,
+    driver: str = "blocking",
     **options: Any,
-) -> Iterator[ShardedClient]:
-    """Give a client of a fleet, and see in the end that it lent no connection for good."""
-    made = ShardOptions(
-        timeout=timeout, connect_timeout=5.0, tls=unverified() if tls else None, **options
-    )
+) -> Iterator[Any]:
+    """Give a client of a fleet, and see in the end that it lent no connection for good.
+
+    With `driver` a kind of event loop, it is an ``AsyncShardedClient`` with a blocking face.
+    """
+    options |= {"timeout": timeout, "connect_timeout": 5.0, "tls": unverified() if tls else None}
     more = {} if shard_func is None else {"shard_func": shard_func}
-    manager = StaticShardManager(fleet.addresses, options=made, **more)
+    if driver != "blocking":
+        of_tasks = AsyncStaticShardManager(
+            fleet.addresses, options=AsyncShardOptions(**options), **more
+        )
+        with Blocking(AsyncShardedClient(of_tasks, PROTOCOLS[protocol]()), driver) as face:
+            yield face
+        return
+    manager = StaticShardManager(fleet.addresses, options=ShardOptions(**options), **more)
     with kind(manager, PROTOCOLS[protocol]()) as client:
         yield client
         assert loans(manager) == 0

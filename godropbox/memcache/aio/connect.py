@@ -1,0 +1,287 @@
+"""Connections of an asyncio client: what the loop calls, dialling without threads, the login."""
+
+import asyncio
+import select
+import socket
+from contextlib import suppress
+from contextvars import Context
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
+
+from ..._address import Address, address_text
+from ..._dial import dial_failure
+from ..._kernels import pipeline as kernel
+from ..._kernels._guarded import text_of
+from ...errors import DropboxError
+from ..address import parse_address
+from ..errors import DeadlineExceededError, ServerError
+from ..fleet.options import ShardOptions
+from ..multiplex import Hub, Link
+from ..protocol.ascii import AsciiProtocol
+from ..protocol.binary import BinaryProtocol
+from ..protocol.talk import Talk, explained
+
+__all__ = ["Home"]
+
+
+_CLOSING = 1.0  # seconds for the loop to close connections that were aborted
+
+
+class _Connection(kernel.Pipeline, asyncio.BufferedProtocol):
+    """What the loop tells of a connection; it is told apart from those of other attempts."""
+
+    __slots__ = ("_ended", "_home", "_link", "_looks", "transport")
+
+    def __init__(self, room: Any, clock: Any) -> None:
+        self.transport: Any = None
+        self._home: Any = None
+        self._looks: Any = None
+        self._link: Link | None = None
+        self._ended: Exception | None = None
+
+    def attach(self, link: Link) -> None:
+        """Carry the requests of `link`."""
+        self._link = link
+        link.attach(self, self.transport)
+        if self._ended is not None:
+            link.failed(self._ended)
+
+    def is_fit(self) -> bool:
+        """Return whether nothing has come unasked, such as the end of the connection.
+
+        With TLS that cannot be told.
+        """
+        return not self._looks or not _readable(self._looks)
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self._home.connections.add(self)
+        if transport.get_extra_info("sslcontext") is None:
+            self._looks = transport.get_extra_info("socket")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._link is not None:
+            self._link.transport = None  # asyncio 3.11 fails to abort it once more
+        self._end(EOFError() if error is None else error)
+        self._home.closed(self)
+
+    def eof_received(self) -> None:
+        self._end(EOFError())
+
+    def _end(self, error: Exception) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.failed(error)
+        elif self._ended is None:
+            self._ended = error
+
+    def pause_writing(self) -> None:
+        self.pause()
+
+    def resume_writing(self) -> None:
+        self.resume()
+
+
+class Home:
+    """What a client has of its loop: it makes the connections, and knows the tasks that do."""
+
+    def __init__(self, options: ShardOptions) -> None:
+        self._options = options
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hub: Any = None
+        self.connections: set[_Connection] = set()  # those that the loop has not closed
+        self._change: asyncio.Future[None] | None = None
+
+    def bind(self, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
+        """Give a hub the functions of the loop."""
+        self._hub = hub
+        hub.room = kernel.Room(loop, asyncio.CancelledError)
+        # In a context of its own, or that of the first caller would live as long as the connection.
+        hub.at = partial(loop.call_later, context=Context())
+        hub.dial = self.dial
+        hub.gone = self.changed
+
+    def dial(self, link: Link) -> None:
+        """Begin to connect a link, in the next turn: an eager task could fail before it is used."""
+        self._hub.loop.call_soon(self._dial, link, context=Context())
+
+    def _dial(self, link: Link) -> None:
+        if link.is_valid:
+            task = self._hub.loop.create_task(self._dialled(link))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def closed(self, connection: _Connection) -> None:
+        """Note that the loop has closed a connection."""
+        self.connections.discard(connection)
+        self.changed()
+
+    def changed(self) -> None:
+        """Note that a link or a connection is closed."""
+        change, self._change = self._change, None
+        if change is not None and not change.done():
+            change.set_result(None)
+
+    async def _next_change(self) -> None:
+        if self._change is None:
+            self._change = self._hub.loop.create_future()
+        await asyncio.shield(self._change)
+
+    async def idle(self, seconds: float) -> None:
+        """Wait until all links are closed, at most so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._hub.links:
+                    await self._next_change()
+
+    async def end(self) -> None:
+        """Cancel what is being connected, and wait until the loop has closed all connections."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                while self.connections:
+                    await self._next_change()
+
+    async def _dialled(self, link: Link) -> None:
+        options = self._options
+        target = parse_address(link.address)
+        connection: Any = None
+        try:
+            try:
+                async with asyncio.timeout(options.connect_timeout):
+                    connection = await self._connected(target)
+                    if options.auth is not None:
+                        connection.attach(link)
+                        await _log_in(link, options.auth)
+            except TimeoutError as error:
+                if connection is None:
+                    late = TimeoutError("timed out")
+                    raise dial_failure(target, [late], options.connect_timeout, True) from error
+                raise DeadlineExceededError(
+                    f"no login at {address_text(target)} within {options.connect_timeout:g} s"
+                ) from error
+            if options.auth is None:
+                connection.attach(link)
+        except (OSError, DropboxError, ValueError) as error:
+            _close(connection)
+            link.failed(error if isinstance(error, DropboxError) else explained(error))
+        except BaseException:
+            _close(connection)
+            link.close()
+            raise
+        else:
+            if link.is_valid:
+                link.made()
+            else:
+                _close(connection)
+
+    async def _connected(self, target: Address) -> "_Connection":
+        """Return a connection to the first address that takes one, an equal share of time each."""
+        loop = asyncio.get_running_loop()
+        limit = self._options.connect_timeout
+        until = loop.time() + limit
+        errors: list[OSError] = []
+        try:
+            candidates = await _candidates(loop, target)
+        except OSError as error:
+            raise dial_failure(target, [error]) from error
+        for i, where in enumerate(candidates):
+            now = loop.time()
+            try:
+                async with asyncio.timeout((until - now) / (len(candidates) - i)):
+                    return await self._attempt(loop, target, where)
+            except TimeoutError as error:
+                errors.append(error if error.args else TimeoutError("timed out"))
+            except OSError as error:
+                errors.append(error)
+        raise dial_failure(target, errors, limit, loop.time() >= until)
+
+    async def _attempt(
+        self, loop: asyncio.AbstractEventLoop, target: Address, where: Any
+    ) -> "_Connection":
+        tls = self._options.tls
+        connection = _Connection(self._hub.room, self._hub.clock)
+        connection._home = self
+        try:
+            if isinstance(target, str):
+                host = "" if tls is not None else None
+                await loop.create_unix_connection(
+                    lambda: connection, target, ssl=tls, server_hostname=host
+                )
+                return connection
+            host = target[0] if tls is not None else None
+            await loop.create_connection(
+                lambda: connection, *where[:2], ssl=tls, server_hostname=host
+            )
+        except BaseException:
+            # uvloop 0.23, cancelled between connection_made and its return, never tells the end.
+            _close(connection)
+            self.closed(connection)
+            raise
+        raw = connection.transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+        return connection
+
+
+def _readable(raw: Any) -> bool:
+    """Return whether a socket has bytes, or its end, to be received."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(raw.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([raw.fileno()], [], [], 0)[0])
+
+
+def _close(connection: Any) -> None:
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+
+
+async def _candidates(loop: asyncio.AbstractEventLoop, target: Address) -> list[Any]:
+    """Return the addresses of a name, in the system's order; the loop looks them up."""
+    if isinstance(target, str):
+        return [target]
+    try:
+        ip_address(target[0])
+    except ValueError:
+        found = await loop.getaddrinfo(*target, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(where for *_, where in found))
+    return [target]
+
+
+class _Login:
+    """The talk of a login, carried before the callers' requests."""
+
+    def __init__(self, link: Link, talk: Talk, done: "asyncio.Future[Any]") -> None:
+        self._link = link
+        self._talk = talk
+        self._done = done
+
+    def over(self, failure: Exception | None) -> None:
+        exchange = self._talk.advance(failure)
+        if exchange is not None:
+            self._link.pipeline.put(exchange.request, self, exchange.reply, float("inf"))
+        elif not self._done.done():
+            self._done.set_result(self._talk.outcome)
+
+
+async def _log_in(link: Link, who: Any) -> None:
+    protocol = AsciiProtocol() if who.mechanism == "ascii" else BinaryProtocol()
+    exchange = protocol.authenticate(who.user, who.password)
+    done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    _Login(link, Talk(link, [exchange]), done).over(None)
+    outcome = await done
+    if isinstance(outcome, Exception):
+        raise outcome
+    error = outcome[0].error
+    if error is not None:
+        raise ServerError(
+            f"the login of {who.user!r} was refused: {text_of(error)}", **error.fields
+        )
