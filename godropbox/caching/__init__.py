@@ -9,6 +9,7 @@
 - ``ConsistentCacheOnStorage``: a cache that is never stale after an acknowledged write, over
   ``ConsistentServers``, which ``FleetServers`` are.
 - ``SingleFlight``: one load for all threads that want the same key at once.
+- ``cached``: a decorator that keeps the results of a function in a storage.
 """
 
 from .consistency.servers import ConsistentServers, FleetServers
@@ -19,6 +20,7 @@ from .consistent import (
     ConsistentCacheOnStorage,
     WriteRefused,
 )
+from .decorator import Cached, cached
 from .flight import SingleFlight
 from .fresh import FreshCacheOnStorage
 from .layers import CacheOnStorage
@@ -45,6 +47,7 @@ __all__ = [
     "CacheOnStorage",
     "CacheOptions",
     "CacheStats",
+    "Cached",
     "CommitUncertain",
     "ConsistencyOptions",
     "ConsistencyStatistics",
@@ -67,5 +70,6 @@ __all__ = [
     "StorageError",
     "UnsupportedOperationError",
     "WriteRefused",
+    "cached",
     "sqlite_pool",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Final
 from .._forks import begin_again_in_child
 from .._kernels._guarded import refuse_unrun
 from .._kernels._identity import refuse_copies
+from ._calls import Calls
 from ._failures import REFUSALS, failed_keys, reads_refuse
 from .options import CacheOptions
 from .storage import PartialFailureError
@@ -83,7 +84,7 @@ class Doubts:
                         self._keys[key] = when
             self.owed = bool(self._keys)
 
-    def retry(self, now: bool = False) -> Exception | None:
+    def retry(self, now: bool = False) -> Calls[Exception | None]:
         """Invalidate some of the keys if that is due, or `now`; return the cache's exception."""
         with self._lock:
             if self._trying or not self._keys:
@@ -95,7 +96,7 @@ class Doubts:
         left: Container[Any] = chosen
         failure: Exception | None = None
         try:
-            still, failure = self.invalidate(list(chosen))
+            still, failure = yield from self.invalidate(list(chosen))
             left = set(still)
         finally:
             with self._lock:
@@ -104,25 +105,30 @@ class Doubts:
                 self.settle(chosen, left)
         return failure
 
-    def invalidate(self, keys: list[Any]) -> tuple[list[Any], Exception | None]:
+    def invalidate(self, keys: list[Any]) -> Calls[tuple[list[Any], Exception | None]]:
         """Delete `keys` from the cache; return those that may remain, and the exception.
 
         A key that deletes and reads refuse cannot be in the cache.
         """
         try:
             if len(keys) == 1:
-                refuse_unrun("cache.delete", self._cache.delete(keys[0]))
+                refuse_unrun("cache.delete", (yield self._cache.delete, (keys[0],)))
             elif keys:
-                refuse_unrun("cache.delete_multi", self._cache.delete_multi(keys))
+                refuse_unrun("cache.delete_multi", (yield self._cache.delete_multi, (keys,)))
         except PartialFailureError as error:
             return failed_keys(error, keys), error
         except (TypeError, ValueError) as error:
             if len(keys) == 1:
-                refused = issubclass(type(error), REFUSALS) and reads_refuse(self._cache, keys[0])
+                refused = issubclass(type(error), REFUSALS) and (
+                    yield from reads_refuse(self._cache, keys[0])
+                )
                 return [] if refused else keys, error
             # One of them may be at fault.
-            single = [self.invalidate([key]) for key in keys]
-            return [key for left, _ in single for key in left], error
+            remaining: list[Any] = []
+            for key in keys:
+                left, _ = yield from self.invalidate([key])
+                remaining += left
+            return remaining, error
         except Exception as error:
             return keys, error
         return [], None

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from .._kernels._guarded import brief, kind_of, linked, text_of
 from ..memcache.errors import InvalidArgumentError, InvalidTypeError
+from ._calls import Calls
 from .storage import MISSING, PartialFailureError
 
 __all__ = ["REFUSALS", "Told", "failed_keys", "found_keys", "is_mistake", "reads_refuse"]
@@ -55,11 +56,11 @@ def is_mistake(error: BaseException, values: Iterable[Any] = ()) -> bool:
     )
 
 
-def reads_refuse(cache: Any, key: Any) -> bool:
+def reads_refuse(cache: Any, key: Any) -> Calls[bool]:
     """Return whether reads refuse `key`, so that no old value can be read under it."""
     for read, given in ((cache.get, (key, MISSING)), (cache.get_multi, ([key],))):
         try:
-            read(*given)
+            yield read, given
         except REFUSALS:
             continue
         except Exception:

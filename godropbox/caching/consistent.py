@@ -3,7 +3,8 @@
 A read that starts after a write was acknowledged returns that write's value or a later one,
 whatever is evicted, restarted, cut off or killed meanwhile; docs/consistency.md has the protocol,
 the assumptions and the costs. The steps are in ``consistency.protocol``; they are run here, those
-of many keys side by side, against servers (``consistency.servers``) and a storage.
+of many keys side by side, against servers (``consistency.servers``) and a storage. What is called
+is written as calls (``_calls``), which ``aio`` makes, too.
 """
 
 import threading
@@ -18,6 +19,8 @@ from .._forks import begin_again_in_child
 from .._kernels._guarded import refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
+from ._calls import Calls
+from ._calls import run as blocking
 from ._failures import Told
 from .consistency import protocol
 from .consistency.driver import Driver, Patience, run, run_one
@@ -196,8 +199,7 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         pause: Callable[[float], object] = time.sleep,
         random: Callable[[int], bytes] = token_bytes,
     ) -> None:
-        for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
-            require_plain(f"storage.{name}", getattr(storage, name, None))
+        self._check(storage)
         self._servers = cache
         self._storage = storage
         self._told = Told()
@@ -216,6 +218,11 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         self._forked()
         begin_again_in_child(self)
 
+    def _check(self, storage: Any) -> None:
+        """Raise ``TypeError`` for methods that cannot be called."""
+        for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
+            require_plain(f"storage.{name}", getattr(storage, name, None))
+
     def _forked(self) -> None:
         """Make the lock: at first, and in the child of a fork."""
         self._lock = threading.Lock()
@@ -233,7 +240,10 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     def get(self, key: K, default: D) -> V | D: ...
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if the storage lacks it."""
-        value = self._read([key])[key]
+        return blocking(self._get_calls(key, default))
+
+    def _get_calls(self, key: K, default: Any) -> Calls[Any]:
+        value = (yield from self._read([key]))[key]
         return default if value is MISSING else value
 
     def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
@@ -241,19 +251,22 @@ class ConsistentCacheOnStorage(Generic[K, V]):
 
         All hits of a server take one round trip, and all misses one read of the storage.
         """
-        found = self._read(list(dict.fromkeys(keys)))
+        return blocking(self._get_multi_calls(keys))
+
+    def _get_multi_calls(self, keys: Iterable[K]) -> Calls[dict[K, V]]:
+        found = yield from self._read(list(dict.fromkeys(keys)))
         return {key: value for key, value in found.items() if value is not MISSING}
 
-    def _read(self, keys: list[K]) -> dict[K, Any]:
+    def _read(self, keys: list[K]) -> Calls[dict[K, Any]]:
         errors: list[Exception] = []
 
-        def load(missed: list[K]) -> Mapping[K, Any]:
+        def load(missed: list[K]) -> Calls[Mapping[K, Any]]:
             try:
                 if len(missed) == 1:
-                    value = self._storage.get(missed[0], MISSING)
+                    value = yield self._storage.get, (missed[0], MISSING)
                     refuse_unrun("storage.get", value)
                     return {missed[0]: value}
-                found = self._storage.get_multi(missed)
+                found = yield self._storage.get_multi, (missed,)
                 refuse_unrun("storage.get_multi", found)
                 refuse_unrun_values("storage.get_multi", found.values())
             except Exception as error:
@@ -264,13 +277,14 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         # Hits need no further steps.
         found: dict[K, Any] = {}
         steps: dict[K, protocol.Steps] = {}
-        for key, seen in zip(keys, self._ask([(key, protocol.LOOK) for key in keys]), strict=True):
+        looks = yield from self._ask([(key, protocol.LOOK) for key in keys])
+        for key, seen in zip(keys, looks, strict=True):
             if type(seen) is Seen and type(seen.entry) is Value:
                 found[key] = seen.entry.data
             else:
                 steps[key] = protocol.read_on(seen, self._new_lease)
         self._count(_OF_READS[Via.HIT], len(found))
-        for key, reading in self._run(steps, load).items():
+        for key, reading in (yield from self._run(steps, load)).items():
             found[key] = reading.data
             self._count(_OF_READS[reading.via])
         if errors:
@@ -284,22 +298,34 @@ class ConsistentCacheOnStorage(Generic[K, V]):
 
     def set(self, key: K, value: V) -> None:
         """Store `value` under `key`; once this returns, no read returns anything older."""
-        self._write({key: self._kept(value)}, lambda: self._storage.set(key, value))
+        blocking(self._set_calls(key, value))
+
+    def _set_calls(self, key: K, value: V) -> Calls[None]:
+        return self._write({key: self._kept(value)}, "set", key, value)
 
     def set_multi(self, items: Mapping[K, V]) -> None:
         """Store all of `items`, or none if a server of one of them does not confirm."""
+        blocking(self._set_multi_calls(items))
+
+    def _set_multi_calls(self, items: Mapping[K, V]) -> Calls[None]:
         given = dict(items)
         kept = {key: self._kept(value) for key, value in given.items()}
-        self._write(kept, lambda: self._storage.set_multi(given))
+        return self._write(kept, "set_multi", given)
 
     def delete(self, key: K) -> None:
         """Delete `key`; once this returns, no read returns the old value."""
-        self._write({key: None}, lambda: self._storage.delete(key))
+        blocking(self._delete_calls(key))
+
+    def _delete_calls(self, key: K) -> Calls[None]:
+        return self._write({key: None}, "delete", key)
 
     def delete_multi(self, keys: Iterable[K]) -> None:
         """Delete all of `keys`, or none if a server of one of them does not confirm."""
+        blocking(self._delete_multi_calls(keys))
+
+    def _delete_multi_calls(self, keys: Iterable[K]) -> Calls[None]:
         given = list(dict.fromkeys(keys))
-        self._write(dict.fromkeys(given), lambda: self._storage.delete_multi(given))
+        return self._write(dict.fromkeys(given), "delete_multi", given)
 
     def invalidate(self, key: K) -> None:
         """Make later reads return the storage's present value, or a later one.
@@ -311,8 +337,11 @@ class ConsistentCacheOnStorage(Generic[K, V]):
 
     def invalidate_multi(self, keys: Iterable[K]) -> None:
         """Invalidate all of `keys`."""
+        blocking(self._invalidate_calls(keys))
+
+    def _invalidate_calls(self, keys: Iterable[K]) -> Calls[None]:
         steps = {key: protocol.erase() for key in keys}
-        results = self._run(steps, lambda keys: {})  # these steps need no storage
+        results = yield from self._run(steps, _no_storage)
         self._raise_unsettled(results)
 
     def flush(self) -> None:
@@ -321,14 +350,17 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         A writer whose sentinel is flushed has to invalidate. Raises ``CommitUncertain`` if the
         storage fails, or a server does not confirm.
         """
+        blocking(self._flush_calls())
+
+    def _flush_calls(self) -> Calls[None]:
         try:
-            done: Any = self._storage.flush()  # type: ignore[func-returns-value]
+            done = yield self._storage.flush, ()
         except Exception as error:
             raise CommitUncertain("the storage did not say that it was flushed") from error
         refuse_unrun("storage.flush", done)
         patience = self._patience()
-        while not self._servers.flush():
-            if not patience.again():
+        while not (yield self._servers.flush, ()):
+            if not (yield from patience.again()):
                 raise CommitUncertain("a server did not say that it was flushed", (), True)
 
     def _kept(self, value: V) -> Value | None:
@@ -338,7 +370,8 @@ class ConsistentCacheOnStorage(Generic[K, V]):
             raise TypeError(f"encode must return bytes, got {data!r:.80}")
         return Value(value) if self._options.keep_written else None
 
-    def _write(self, values: Mapping[K, Value | None], write: Callable[[], object]) -> None:
+    def _write(self, values: Mapping[K, Value | None], name: str, *arguments: Any) -> Calls[None]:
+        """Write `values` to the cache around a call of a method of the storage."""
         options = self._options
         latest = self._clock() + options.shielded - options.storage_limit
         now = int(self._wall_clock())
@@ -346,13 +379,13 @@ class ConsistentCacheOnStorage(Generic[K, V]):
         errors: list[Exception] = []
         steps = {key: protocol.write(me, now, value) for key, value in values.items()}
 
-        def commit(waiting: list[K]) -> Mapping[K, Any]:
+        def commit(waiting: list[K]) -> Calls[Mapping[K, Any]]:
             outcome: Any = DONE
             if len(waiting) < len(steps) or self._clock() > latest:
                 outcome = ABORTED
             else:
                 try:
-                    done = write()
+                    done = yield getattr(self._storage, name), arguments
                 except options.not_committed as error:
                     errors.append(error)
                     outcome = ABORTED
@@ -367,7 +400,7 @@ class ConsistentCacheOnStorage(Generic[K, V]):
                         outcome = ABORTED
             return dict.fromkeys(waiting, outcome)
 
-        results = self._run(steps, commit)
+        results = yield from self._run(steps, commit)
         for result in results.values():
             self._count(result.settled.name.lower())
             self._count("sentinels_lost", result.lost)
@@ -405,15 +438,17 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     # The servers and the storage, for the steps
 
     def _run(
-        self, steps: Mapping[K, protocol.Steps], storage: Callable[[list[K]], Mapping[K, Any]]
-    ) -> dict[K, Any]:
+        self,
+        steps: Mapping[K, protocol.Steps],
+        storage: Callable[[list[K]], Calls[Mapping[K, Any]]],
+    ) -> Calls[dict[K, Any]]:
         if not steps:
             return {}
         driver = Driver(self._places, self._ask, storage, self._patience)
         if len(steps) == 1:
             ((key, one),) = steps.items()
-            return {key: run_one(key, one, driver)}
-        return run(steps, driver)
+            return {key: (yield from run_one(key, one, driver))}
+        return (yield from run(steps, driver))
 
     def _places(self, key: K) -> tuple[protocol.Place, ...]:
         return self._servers.places(self._cache_key(key))
@@ -421,9 +456,10 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     def _patience(self) -> Patience:
         return Patience(self._options.settle_limit, self._clock, self._pause)
 
-    def _ask(self, asked: Sequence[tuple[K, protocol.CacheStep]]) -> list[Any]:
+    def _ask(self, asked: Sequence[tuple[K, protocol.CacheStep]]) -> Calls[list[Any]]:
         """Run steps against the servers, whose values are bytes."""
-        answers = self._servers.run([self._request(key, step) for key, step in asked])
+        requests = [self._request(key, step) for key, step in asked]
+        answers = yield self._servers.run, (requests,)
         return [self._decoded(answer) for answer in answers]
 
     def _request(self, key: K, step: protocol.CacheStep) -> Request:
@@ -446,6 +482,12 @@ class ConsistentCacheOnStorage(Generic[K, V]):
     def _count(self, name: str, by: int = 1) -> None:
         with self._lock:
             self._counts[name] += by
+
+
+def _no_storage(keys: list[Any]) -> Calls[Mapping[Any, Any]]:
+    """Stand for the storage of steps that need none."""
+    yield from ()
+    return {}
 
 
 def _keys(results: Mapping[K, Any], settled: Settled) -> list[K]:

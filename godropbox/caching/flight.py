@@ -4,17 +4,22 @@ The first caller of a key is the leader and runs its load. Callers that come whi
 followers: they wait and share the outcome. Nothing is kept after the load; that is what caches are
 for.
 
+What is decided is written as calls (``_calls``), for threads and for asyncio's tasks; a subclass in
+``aio`` says who a caller is there, and how it waits.
+
 Compiled as it stands, with its types in ``flight.pxd``, or run as it is.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from .._forks import begin_again_in_child
 from .._kernels._args import shown
 from .._kernels._guarded import own_copy, refuse_unrun, refuse_unrun_values
 from .._kernels._identity import refuse_copies
+from ._calls import Calls, raised, run
 from .options import require_number
 from .storage import MISSING
 
@@ -34,16 +39,17 @@ class Flight:
     heir, another flight for its followers.
     """
 
-    __slots__ = ("done", "forgotten", "heir", "key", "leader", "outcome", "state")
+    __slots__ = ("done", "followers", "forgotten", "heir", "key", "leader", "outcome", "state")
     __reduce_ex__ = refuse_copies
 
-    def __init__(self, key: Any, leader: int | None) -> None:
+    def __init__(self, key: Any, leader: Any) -> None:
         self.key = key
         self.leader = leader
         self.heir: Flight | None = None
         self.state: int = _FLYING
         self.outcome: Any = None  # the value, or the exception
         self.done: Any = None  # an event, as soon as there is a follower
+        self.followers = 0
         self.forgotten = False  # whether the key was written since
 
 
@@ -57,7 +63,7 @@ class Lead:
     __slots__ = ("_table", "flights", "leader")
     __reduce_ex__ = refuse_copies
 
-    def __init__(self, table: "SingleFlight", leader: int | None) -> None:
+    def __init__(self, table: "SingleFlight", leader: Any) -> None:
         self.flights: list[Flight] = []
         self.leader = leader
         self._table = table
@@ -76,7 +82,7 @@ class Lead:
 
         Keys that were written since, or that another caller loads already, are left out.
         """
-        me = threading.get_ident()
+        me = self._table._me()
         with self._table._lock:
             mine = []
             for flight in self.flights:
@@ -87,10 +93,10 @@ class Lead:
             self.leader = me
         return self.keys
 
-    def fly(self, load: Callable[["Lead"], Mapping[Any, Any]]) -> Mapping[Any, Any]:
+    def fly(self, load: Callable[["Lead"], Calls[Mapping[Any, Any]]]) -> Calls[Mapping[Any, Any]]:
         """Load the keys and settle the flights by the outcome; raises what `load` raises."""
         try:
-            found = load(self)
+            found = yield from self._table._led(load, self)
         except BaseException as error:
             # A failed batch says nothing about a single key.
             is_verdict = len(self.flights) == 1 and not self._table._is_cancellation(error)
@@ -99,7 +105,7 @@ class Lead:
             elif self._table._close(self):
                 # Followers copy this copy, without the notes and fields that `error` is given on
                 # its way through the leader. No variable holds it: its traceback holds this frame.
-                self._table._settle(self, _FAILED, own_copy(error))
+                self._table._settle(self, _FAILED, own_copy(raised(error)))
             else:
                 self._table._settle(self, _FAILED, None)
             raise
@@ -176,15 +182,45 @@ class SingleFlight:
         # Reentrant: a finalizer or a signal handler can run in any section.
         self._lock = threading.RLock()
         self._flights: dict[Any, Flight] = {}
-        self._waits: dict[int | None, Flight] = {}
+        self._waits: dict[Any, Flight] = {}
         self._ended: int = 0
+
+    # What depends on how callers wait
+
+    def _me(self) -> Any:
+        """Return what tells this caller from others that may wait for it."""
+        return threading.get_ident()
+
+    def _mine(self, me: Any) -> Container[Any]:
+        """Return the callers that wait as long as `me` runs, itself included."""
+        return (me,)
+
+    def _event(self) -> Any:
+        """Return an event that followers can wait for."""
+        return threading.Event()
+
+    def _wait_for(self, event: Any) -> Any:
+        """Wait for an event; return whether it was set in time."""
+        return event.wait(self._patience)
+
+    def _led(
+        self, load: Callable[[Lead], Calls[Mapping[Any, Any]]], lead: Lead
+    ) -> Calls[Mapping[Any, Any]]:
+        """Return the calls of a load."""
+        return load(lead)
+
+    # Using it
 
     def run(self, key: Any, load: Callable[[], Any]) -> Any:
         """Return what ``load()`` returns, or what the leader's load returned.
 
         If the leader's is a ``run_multi`` that did not find the key, it is ``MISSING``.
         """
-        return self._fly([key], lambda lead: {key: _loaded(load())}).get(key, MISSING)
+        return run(self._run_calls(key, load))
+
+    def _run_calls(self, key: Any, load: Callable[[], Any]) -> Calls[Any]:
+        found = yield from self._fly([key], partial(_load_one, load))
+        return found.get(key, MISSING)
 
     def run_multi(
         self, keys: Iterable[Any], load: Callable[[list[Any]], Mapping[Any, Any]]
@@ -193,7 +229,12 @@ class SingleFlight:
 
         It loads them in one call, before the outcomes of other callers' loads are waited for.
         """
-        return self._fly(list(dict.fromkeys(keys)), lambda lead: _all_loaded(load(lead.keys)))
+        return run(self._run_multi_calls(keys, load))
+
+    def _run_multi_calls(
+        self, keys: Iterable[Any], load: Callable[[list[Any]], Any]
+    ) -> Calls[dict[Any, Any]]:
+        return self._fly(list(dict.fromkeys(keys)), partial(_load_many, load))
 
     def forget(self, keys: Iterable[Any]) -> None:
         """Let no later caller of `keys` follow a load that began before."""
@@ -216,6 +257,17 @@ class SingleFlight:
         self._board(keys, lead, [])
         return lead
 
+    def take_over(self, keys: list[Any]) -> Lead:
+        """Return a lead of all of `keys` by this caller, which follows no load that began before.
+
+        Those loads are forgotten: no later caller follows them.
+        """
+        lead = Lead(self, self._me())
+        with self._lock:
+            self.forget(keys)
+            self._board(keys, lead, [])
+        return lead
+
     @property
     def followers(self) -> int:
         """How many callers wait for another's load."""
@@ -223,35 +275,49 @@ class SingleFlight:
 
     # The table
 
-    def _fly(self, keys: list[Any], load: Callable[[Lead], Mapping[Any, Any]]) -> dict[Any, Any]:
+    def _fly(
+        self, keys: list[Any], load: Callable[[Lead], Calls[Mapping[Any, Any]]]
+    ) -> Calls[dict[Any, Any]]:
         found: dict[Any, Any] = {}
         passed: list[Flight] = []  # not to be waited for
-        me = threading.get_ident()
+        me = self._me()
         lead = Lead(self, me)
         others = self._board(keys, lead, passed)
-        while True:
-            if lead.flights:
-                found.update(lead.fly(load))
-            if not others:
-                return found
-            lead = Lead(self, me)
-            keys = []
-            later: list[Flight] = []
-            for flight in others:
-                if flight.state == _FLYING and (keys or lead.flights):
-                    later.append(flight)  # load before waiting
-                elif not self._wait(flight):
-                    passed.append(flight)
-                    keys.append(flight.key)
-                elif flight.state == _FAILED:
-                    raise own_copy(flight.outcome)
-                elif flight.state == _ABANDONED:
-                    heir = self._inherit(flight, lead)
-                    if heir is not None:
-                        later.append(heir)
-                elif flight.outcome is not MISSING:
-                    found[flight.key] = flight.outcome
-            others = later + self._board(keys, lead, passed)
+        followed = list(others)  # and not yet passed, led or replaced by an heir
+        try:
+            while True:
+                if lead.flights:
+                    found.update((yield from lead.fly(load)))
+                if not others:
+                    return found
+                lead = Lead(self, me)
+                keys = []
+                later: list[Flight] = []
+                for flight in others:
+                    if flight.state == _FLYING and (keys or lead.flights):
+                        later.append(flight)  # load before waiting
+                    elif not (yield from self._wait(flight, me)):
+                        followed.remove(flight)
+                        self._part([flight])
+                        passed.append(flight)
+                        keys.append(flight.key)
+                    elif flight.state == _FAILED:
+                        raise own_copy(flight.outcome)
+                    elif flight.state == _ABANDONED:
+                        heir = self._inherit(flight, lead)
+                        followed.remove(flight)
+                        if heir is not None:
+                            followed.append(heir)
+                            later.append(heir)
+                    elif flight.outcome is not MISSING:
+                        found[flight.key] = flight.outcome
+                joined = self._board(keys, lead, passed)
+                followed += joined
+                others = later + joined
+        except BaseException:
+            lead.drop()  # now, since the error's traceback keeps this frame and the lead alive
+            self._part(followed)
+            raise
 
     def _board(self, keys: list[Any], lead: Lead, passed: list[Any]) -> list[Flight]:
         """Add to `lead` the flights of `keys` without a leader; return the others."""
@@ -276,39 +342,62 @@ class SingleFlight:
             lead.flights.append(flight)
         else:
             if flight.done is None:
-                flight.done = threading.Event()
+                flight.done = self._event()
+            flight.followers += 1
             others.append(flight)
 
-    def _inherit(self, flight: Flight, lead: Lead) -> Flight | None:
-        """Lead the heir of an abandoned flight, or return it if it has a leader."""
-        others: list[Flight] = []
+    def _part(self, followed: list[Any]) -> None:
+        """Follow flights and their heirs no more; drop the heirs that nobody will lead."""
         with self._lock:
-            assert flight.heir is not None  # it had followers
-            self._join(flight.heir, lead, others)
-        return others[0] if others else None
+            for flight in followed:
+                left: Flight | None = flight
+                while left is not None:
+                    left.followers -= 1
+                    is_there = self._flights.get(left.key) is left
+                    if is_there and left.leader is None and not left.followers:
+                        del self._flights[left.key]
+                    left = left.heir
 
-    def _wait(self, flight: Flight) -> bool:
-        """Wait for a flight to end; return False if it would never end, or did not in time."""
-        me = threading.get_ident()
+    def _inherit(self, flight: Flight, lead: Lead) -> Flight | None:
+        """Lead the heir of an abandoned flight, or return it if it has, or had, a leader."""
         with self._lock:
-            if flight.state != _FLYING:
-                return True
-            if self._waits_for(flight, me):
-                return False
-            self._waits[me] = flight
+            heir = flight.heir
+            assert heir is not None  # it had followers
+            if heir.leader is None:
+                heir.leader = lead.leader
+                heir.followers -= 1
+                lead.flights.append(heir)
+                heir = None
+        return heir
+
+    def _wait(self, flight: Flight, me: Any) -> Calls[bool]:
+        """Wait for a flight to end; return False if it would never end, or did not in time."""
+        will_end = self._begin_wait(flight, me)
+        if will_end is not None:
+            return will_end
         try:
-            ended: bool = flight.done.wait(self._patience)
+            ended: bool = yield self._wait_for, (flight.done,)
         finally:
             with self._lock:
                 self._waits.pop(me, None)
         return ended
 
-    def _waits_for(self, flight: Flight, me: Any) -> bool:
-        """Return whether the leader of `flight` is thread `me`, or waits for it indirectly."""
+    def _begin_wait(self, flight: Flight, me: Any) -> bool | None:
+        """Note that `me` waits; return whether the flight has ended, None if it may yet."""
+        with self._lock:
+            if flight.state != _FLYING:
+                return True
+            if self._waits_for(flight, self._mine(me)):
+                return False
+            self._waits[me] = flight
+        return None
+
+    def _waits_for(self, flight: Flight, mine: Container[Any]) -> bool:
+        """Return whether the leader of `flight` is one of `mine`, or waits for one indirectly."""
         there: Flight | None = flight
         seen = 0
         while there is not None and there.state == _FLYING and seen <= len(self._waits):
-            if there.leader == me:
+            if there.leader in mine:
                 return True
             there = self._waits.get(there.leader)
             seen += 1
@@ -329,7 +418,7 @@ class SingleFlight:
             for flight in lead.flights:
                 if self._flights.get(flight.key) is flight:
                     del self._flights[flight.key]
-                if flight.done is not None:
+                if flight.followers:
                     is_followed = True
         return is_followed
 
@@ -351,10 +440,13 @@ class SingleFlight:
         is_there = self._flights.get(flight.key) is flight
         if is_there:
             del self._flights[flight.key]
-        if flight.done is None:
+        if not flight.followers:
             return
         if flight.state == _ABANDONED:
+            # All followers are the heir's, since it may end before they wake.
             flight.heir = Flight(flight.key, None)
+            flight.heir.followers = flight.followers
+            flight.heir.done = self._event()
             flight.heir.forgotten = not is_there
             if is_there:
                 self._flights[flight.key] = flight.heir
@@ -367,14 +459,17 @@ class SingleFlight:
         return f"<SingleFlight: {len(self._flights)} flying, {self._ended} ended>"
 
 
-def _loaded(value: Any) -> Any:
+def _load_one(load: Callable[[], Any], lead: Lead) -> Calls[dict[Any, Any]]:
+    value = yield load, ()
     refuse_unrun("load", value)
-    return value
+    return dict.fromkeys(lead.keys, value)
 
 
-def _all_loaded(found: Any) -> Any:
+def _load_many(load: Callable[[list[Any]], Any], lead: Lead) -> Calls[Mapping[Any, Any]]:
+    found = yield load, (lead.keys,)
     refuse_unrun("load", found)
     if not hasattr(found, "items"):
         raise TypeError(f"load must return a mapping of keys, got {shown(found)}")
     refuse_unrun_values("load", found.values())
-    return found
+    loaded: Mapping[Any, Any] = found
+    return loaded

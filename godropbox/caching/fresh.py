@@ -10,6 +10,7 @@ from math import log
 from typing import TYPE_CHECKING, Any, Final
 
 from .._kernels._identity import refuse_copies
+from ._calls import Calls, run
 from .flight import Lead
 from .layers import CacheOnStorage
 from .options import CacheOptions, CacheStats, Freshness
@@ -53,6 +54,8 @@ class FreshCacheOnStorage(CacheOnStorage):
 
     __slots__ = ("_freshness", "_refresh_failures", "_refreshes", "_seconds")
     __reduce_ex__ = refuse_copies
+
+    _kind = "FreshCacheOnStorage"
 
     def __init__(
         self,
@@ -122,17 +125,35 @@ class FreshCacheOnStorage(CacheOnStorage):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
+        # In this order: a key is marked as in doubt before it is unmarked as being filled.
+        if self._filling or self._doubts.owed:
+            return run(self._get_calls(key, default))
         ended = self._flight._ended
         barred: Container[Any] | None = ()
-        # In this order: a key is marked as in doubt before it is unmarked as being filled.
-        if not (self._filling and key in self._filling) and (
-            not self._doubts.owed or not self._doubted([key])
-        ):
+        try:
+            held = self._cache.get(key, MISSING)
+        except Exception as error:
+            if self._unread("get", error):
+                raise
+            barred = None
+        else:
+            state = _DEAD if held is MISSING else self._judge(held)
+            if state != _DEAD:
+                self._count(1, 0)
+                value = held[3] if len(held) == 4 else MISSING
+                if state == _DUE:
+                    value = run(self._refresh([key])).get(key, value)
+                return default if value is MISSING else value
+        return run(self._missed([key], ended, barred, True)).get(key, default)
+
+    def _get_calls(self, key: Any, default: Any) -> Calls[Any]:
+        ended = self._flight._ended
+        barred: Container[Any] | None = ()
+        if (yield from self._may_read(key)):
             try:
-                held = self._cache.get(key, MISSING)
+                held = yield self._cache.get, (key, MISSING)
             except Exception as error:
-                self._failed("get", error)
-                if self._is_mistake(error):
+                if self._unread("get", error):
                     raise
                 barred = None
             else:
@@ -141,15 +162,19 @@ class FreshCacheOnStorage(CacheOnStorage):
                     self._count(1, 0)
                     value = held[3] if len(held) == 4 else MISSING
                     if state == _DUE:
-                        value = self._refresh([key]).get(key, value)
+                        value = (yield from self._refresh([key])).get(key, value)
                     return default if value is MISSING else value
-        return self._missed([key], ended, barred, True).get(key, default)
+        found = yield from self._missed([key], ended, barred, True)
+        return found.get(key, default)
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of `keys` by key; missing keys are left out."""
+        return run(self._get_multi_calls(keys))
+
+    def _get_multi_calls(self, keys: Iterable[Any]) -> Calls[dict[Any, Any]]:
         wanted = list(dict.fromkeys(keys))
         ended = self._flight._ended
-        held, barred = self._cached(wanted)
+        held, barred = yield from self._cached(wanted)
         known: dict[Any, Any] = {}
         due = []
         for key, entry in held.items():
@@ -161,13 +186,13 @@ class FreshCacheOnStorage(CacheOnStorage):
         self._count(len(known), 0)
         missing = [key for key in wanted if key not in known]
         if missing:
-            known.update(self._missed(missing, ended, barred, False))
+            known.update((yield from self._missed(missing, ended, barred, False)))
         if due:
-            known.update(self._refresh(due))
+            known.update((yield from self._refresh(due)))
         return {key: known[key] for key in wanted if known.get(key, MISSING) is not MISSING}
 
-    def _look_again(self, keys: list[Any]) -> dict[Any, Any]:
-        found = CacheOnStorage._look_again(self, keys)
+    def _look_again(self, keys: list[Any]) -> Calls[dict[Any, Any]]:
+        found = yield from CacheOnStorage._look_again(self, keys)
         return {
             key: entry[3] if len(entry) == 4 else MISSING
             for key, entry in found.items()
@@ -176,28 +201,51 @@ class FreshCacheOnStorage(CacheOnStorage):
 
     # Refreshing
 
-    def _refresh(self, keys: list[Any]) -> dict[Any, Any]:
+    def reload(self, key: Any, default: Any = None) -> Any:
+        """Read `key` from the storage now, replace its entry, and return its value or `default`.
+
+        No load that began before this call is followed or stored. If the storage raises, the
+        exception comes out and the entry stays. If the new entry cannot be stored, the old one is
+        deleted, or in doubt as after a write.
+        """
+        return run(self._reload_calls(key, default))
+
+    def _reload_calls(self, key: Any, default: Any) -> Calls[Any]:
+        failures = self._cache_failures
+        found = yield from self._flight.take_over([key]).fly(self._reload)
+        if self._cache_failures != failures:
+            yield from self._withdraw([key])
+        return found.get(key, default)
+
+    def _refresh(self, keys: list[Any]) -> Calls[dict[Any, Any]]:
         """Reload those of `keys` that nobody is loading; return what was loaded by now."""
         lead = self._flight.claim(keys)
         if not lead.keys:
             return {}
-        background: Callable[..., object] | None = self._freshness.background
-        if background is None:
-            return self._renew(lead)
+        calls = self._renew(lead)
         try:
-            background(partial(self._renew, lead))
+            is_started = self._start(calls)
         except Exception as error:
             lead.drop()  # now, since the error's traceback keeps this frame and the lead alive
             self._told.tell(self, "background", error)
             self._renewed(0, len(keys))
-        return {}
+            return {}
+        return {} if is_started else (yield from calls)
 
-    def _renew(self, lead: Lead) -> dict[Any, Any]:
+    def _start(self, calls: Calls[Any]) -> bool:
+        """Make the calls of a refresh in the background; return False to make them at once."""
+        background: Callable[..., object] | None = self._freshness.background
+        if background is None:
+            return False
+        background(partial(run, calls))
+        return True
+
+    def _renew(self, lead: Lead) -> Calls[dict[Any, Any]]:
         keys = lead.begin()
         if not keys:
             return {}
         try:
-            found = lead.fly(self._reload)
+            found = yield from lead.fly(self._reload)
         except Exception as error:
             self._told.tell(self, "reloading", error)
             self._renewed(0, len(keys))
@@ -205,18 +253,22 @@ class FreshCacheOnStorage(CacheOnStorage):
         self._renewed(len(keys), 0)
         return {key: found.get(key, MISSING) for key in keys}
 
-    def _reload(self, lead: Lead) -> Mapping[Any, Any]:
+    def _reload(self, lead: Lead) -> Calls[Mapping[Any, Any]]:
         """Read the keys of a lead from the storage, and replace their entries."""
         keys = lead.keys
-        loaded: Mapping[Any, Any] = self._load(self._flight._ended, (), len(keys) == 1, lead)
+        loaded: Mapping[Any, Any] = yield from self._load(None, (), len(keys) == 1, lead)
         gone = [key for key in keys if key not in loaded]
         if gone and not self._freshness.negative_ttl:
-            left, failure = self._doubts.invalidate(gone)
-            if failure is not None:
-                self._failed("delete_multi", failure)
-            if left:
-                self._doubts.add(left, True, True)
+            yield from self._withdraw(gone)
         return loaded
+
+    def _withdraw(self, keys: list[Any]) -> Calls[None]:
+        """Delete the entries of `keys`, or note that they are in doubt."""
+        left, failure = yield from self._doubts.invalidate(keys)
+        if failure is not None:
+            self._failed("delete_multi", failure)
+        if left:
+            self._doubts.add(left, True, True)
 
     def _renewed(self, refreshes: Any, failures: Any) -> None:
         with cython.critical_section(self):

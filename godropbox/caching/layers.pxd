@@ -16,4 +16,4 @@ cdef class CacheOnStorage:
 
     cdef _count(self, Py_ssize_t hits, Py_ssize_t misses)
     cpdef get(self, object key, object default=*)
-    cdef dict _missed(self, list keys, Py_ssize_t ended, object barred, bint single)
+

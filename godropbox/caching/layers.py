@@ -1,5 +1,8 @@
 """A cache over a storage, which is a storage itself: stack them to make tiers.
 
+What an operation does is written as calls (``_calls``), which ``aio`` makes, too; what may be read
+without a call that a cache hit does not need has a way of its own.
+
 Compiled as it stands, with its types in ``layers.pxd``, or run as it is.
 """
 
@@ -12,6 +15,7 @@ from .._forks import begin_again_in_child
 from .._kernels._args import shown
 from .._kernels._guarded import PLAIN, add_note, refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
+from ._calls import Calls, run
 from ._doubts import Doubts
 from ._failures import Told, failed_keys, found_keys, is_mistake
 from .flight import Lead, SingleFlight
@@ -77,16 +81,16 @@ class CacheOnStorage:
     )
     __reduce_ex__ = refuse_copies
 
+    _kind = "CacheOnStorage"
+
     def __init__(self, cache: Any, storage: Any, options: CacheOptions | None = None) -> None:
         options = CacheOptions() if options is None else options
-        for name in _METHODS:
-            require_plain(f"cache.{name}", getattr(cache, name, None))
-            require_plain(f"storage.{name}", getattr(storage, name, None))
+        self._check(cache, storage)
         self._cache = cache
         self._storage = storage
         self._options = options
         self._doubts = Doubts(cache, options)
-        self._flight = SingleFlight(patience=options.patience, cancellations=options.cancellations)
+        self._flight = self._new_flight(options)
         self._hits = 0
         self._misses = 0
         self._cache_failures = 0
@@ -101,6 +105,18 @@ class CacheOnStorage:
         # How many loads are storing each key in the cache now. Their values may be older than a
         # write that was acknowledged meanwhile, so reads bypass the cache.
         self._filling: dict[Any, int] = {}
+
+    # What depends on how calls are made
+
+    def _check(self, cache: Any, storage: Any) -> None:
+        """Raise ``TypeError`` for methods that cannot be called."""
+        for name in _METHODS:
+            require_plain(f"cache.{name}", getattr(cache, name, None))
+            require_plain(f"storage.{name}", getattr(storage, name, None))
+
+    def _new_flight(self, options: CacheOptions) -> SingleFlight:
+        """Return the table of loads under way."""
+        return SingleFlight(patience=options.patience, cancellations=options.cancellations)
 
     @property
     def cache(self) -> Any:
@@ -148,30 +164,72 @@ class CacheOnStorage:
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
+        # In this order: a key is marked as in doubt before it is unmarked as being filled.
+        if self._filling or self._doubts.owed:
+            return run(self._get_calls(key, default))
         ended = self._flight._ended
         barred: Container[Any] | None = ()
-        # In this order: a key is marked as in doubt before it is unmarked as being filled.
-        if not (self._filling and key in self._filling) and (
-            not self._doubts.owed or not self._doubted([key])
-        ):
+        try:
+            value = self._cache.get(key, MISSING)
+        except Exception as error:
+            if self._unread("get", error):
+                raise
+            barred = None
+        else:
+            if value is not MISSING:
+                self._count(1, 0)
+                return value
+        return run(self._missed([key], ended, barred, True)).get(key, default)
+
+    def _get_calls(self, key: Any, default: Any) -> Calls[Any]:
+        ended = self._flight._ended
+        barred: Container[Any] | None = ()
+        if (yield from self._may_read(key)):
             try:
-                value = self._cache.get(key, MISSING)
+                value = yield self._cache.get, (key, MISSING)
             except Exception as error:
-                self._failed("get", error)
-                if self._is_mistake(error):
+                if self._unread("get", error):
                     raise
                 barred = None
             else:
                 if value is not MISSING:
                     self._count(1, 0)
                     return value
-        return self._missed([key], ended, barred, True).get(key, default)
+        found = yield from self._missed([key], ended, barred, True)
+        return found.get(key, default)
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of `keys` by key; missing keys are left out."""
         wanted = list(keys)
+        # In this order: a key is marked as in doubt before it is unmarked as being filled.
+        if self._filling or self._doubts.owed:
+            return run(self._get_multi_calls(wanted))
         ended = self._flight._ended
-        found, barred = self._cached(wanted)
+        barred: Container[Any] | None = ()
+        try:
+            found = self._cache.get_multi(wanted) if wanted else {}
+            if type(found) is not dict:
+                found = dict(found)
+        except Exception as error:
+            failed = self._read_failed(error, wanted)
+            if failed is None:
+                raise
+            found, barred = failed
+        if list(found) == wanted:
+            self._count(len(found), 0)
+            return found
+        return run(self._get_multi_on(wanted, ended, found, barred))
+
+    def _get_multi_calls(self, keys: Iterable[Any]) -> Calls[dict[Any, Any]]:
+        wanted = list(keys)
+        ended = self._flight._ended
+        found, barred = yield from self._cached(wanted)
+        return (yield from self._get_multi_on(wanted, ended, found, barred))
+
+    def _get_multi_on(
+        self, wanted: list[Any], ended: Any, found: dict[Any, Any], barred: Container[Any] | None
+    ) -> Calls[dict[Any, Any]]:
+        """Go on after a read of the cache, made after `ended` was read."""
         self._count(len(found), 0)
         if list(found) == wanted:
             return found
@@ -179,31 +237,50 @@ class CacheOnStorage:
         found = {key: found[key] for key in wanted if key in found}
         missing = [key for key in dict.fromkeys(wanted) if key not in found]
         if missing:
-            found.update(self._missed(missing, ended, barred, False))
+            found.update((yield from self._missed(missing, ended, barred, False)))
         return found
 
-    def _cached(self, wanted: list[Any]) -> tuple[dict[Any, Any], Container[Any] | None]:
+    def _may_read(self, key: Any) -> Calls[bool]:
+        """Return whether the cache cannot have an older value of `key` than the storage."""
+        # In this order: a key is marked as in doubt before it is unmarked as being filled.
+        if key in self._filling:
+            return False
+        return not self._doubts.owed or not (yield from self._doubted([key]))
+
+    def _unread(self, operation: str, error: Exception) -> bool:
+        """Note that a read of the cache failed; return whether it is a mistake, to be raised."""
+        self._failed(operation, error)
+        return self._is_mistake(error)
+
+    def _cached(self, wanted: list[Any]) -> Calls[tuple[dict[Any, Any], Container[Any] | None]]:
         """Return the hits, and the keys that must not be stored in the cache; None for all."""
         filling = {key for key in wanted if key in self._filling} if self._filling else ()
-        doubted = self._doubted(wanted) if self._doubts.owed else ()
+        doubted = (yield from self._doubted(wanted)) if self._doubts.owed else ()
         asked = wanted
         if filling or doubted:
             asked = [key for key in wanted if key not in filling and key not in doubted]
         try:
-            found: dict[Any, Any] = self._cache.get_multi(asked) if asked else {}
+            found: dict[Any, Any] = (yield self._cache.get_multi, (asked,)) if asked else {}
             return found if type(found) is dict else dict(found), ()
-        except PartialFailureError as error:
-            self._failed("get_multi", error)
-            return found_keys(error, asked), set(failed_keys(error, asked))
         except Exception as error:
-            self._failed("get_multi", error)
-            if self._is_mistake(error):
+            failed = self._read_failed(error, asked)
+            if failed is None:
                 raise
-            return {}, None
+            return failed
+
+    def _read_failed(
+        self, error: Exception, asked: list[Any]
+    ) -> tuple[dict[Any, Any], Container[Any] | None] | None:
+        """Return what ``_cached`` returns after a failed read; None if it is to be raised."""
+        is_mistake = self._unread("get_multi", error)
+        if issubclass(type(error), PartialFailureError):
+            partial_failure: Any = error
+            return found_keys(partial_failure, asked), set(failed_keys(partial_failure, asked))
+        return None if is_mistake else ({}, None)
 
     def _missed(
         self, keys: list[Any], ended: Any, barred: Container[Any] | None, single: bool
-    ) -> dict[Any, Any]:
+    ) -> Calls[dict[Any, Any]]:
         """Load `keys`, which the cache lacked after `ended` was read; return what was found."""
         self._count(0, len(keys))
         load = partial(self._load, ended, barred, single)
@@ -211,29 +288,32 @@ class CacheOnStorage:
 
     def _load(
         self, ended: Any, barred: Container[Any] | None, single: bool, lead: Lead
-    ) -> dict[Any, Any]:
-        """Read the keys of a lead from the storage; store those not `barred` in the cache."""
+    ) -> Calls[dict[Any, Any]]:
+        """Read the keys of a lead from the storage; store those not `barred` in the cache.
+
+        With None for `ended` the cache is not looked into again.
+        """
         keys = lead.keys
         found: dict[Any, Any] = {}
-        if barred is not None and self._flight._ended != ended:
+        if ended is not None and barred is not None and self._flight._ended != ended:
             # Another load ended after this caller looked into the cache: look again.
             sure = [
                 key
                 for key in keys
                 if key not in self._filling and key not in self._doubts and key not in barred
             ]
-            found = self._look_again(sure)
+            found = yield from self._look_again(sure)
             keys = [key for key in keys if key not in found]
             found = {key: value for key, value in found.items() if value is not MISSING}
         if keys:
             began = self._options.clock()
             if single:
-                value = self._storage.get(keys[0], MISSING)
+                value = yield self._storage.get, (keys[0], MISSING)
                 if type(value) not in PLAIN:
                     refuse_unrun("storage.get", value)
                 loaded = {} if value is MISSING else {keys[0]: value}
             else:
-                loaded = self._storage.get_multi(keys)
+                loaded = yield self._storage.get_multi, (keys,)
                 if type(loaded) is not dict:
                     refuse_unrun("storage.get_multi", loaded)
                     loaded = dict(loaded)
@@ -248,29 +328,29 @@ class CacheOnStorage:
                 loaded = {key: loaded[key] for key in keys if key in loaded}
             if barred is not None:
                 entries = self._entries(keys, loaded, self._options.clock() - began)
-                self._fill(lead, entries, barred)
+                yield from self._fill(lead, entries, barred)
             found.update(loaded)
         return found
 
-    def _look_again(self, keys: list[Any]) -> dict[Any, Any]:
+    def _look_again(self, keys: list[Any]) -> Calls[dict[Any, Any]]:
         """Return the present hits of `keys`; MISSING for a key known to be missing."""
         try:
-            found: dict[Any, Any] = self._cache.get_multi(keys) if keys else {}
+            found: dict[Any, Any] = (yield self._cache.get_multi, (keys,)) if keys else {}
             return found if type(found) is dict else dict(found)
         except Exception as error:
             self._failed("get_multi", error)
             return {}
 
-    def _fill(self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]) -> None:
+    def _fill(self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]) -> Calls[None]:
         """Store `entries` in the cache, except keys written since the lead began to load."""
         keys = list(entries)
         self._mark(keys, 1)
         try:
-            written = self._put_unwritten(lead, entries, barred)
+            written = yield from self._put_unwritten(lead, entries, barred)
         finally:
             self._mark(keys, -1)
         if written:
-            self._retry(True)
+            yield from self._retry(True)
 
     def _mark(self, keys: list[Any], more: Any) -> None:
         """Count a load that begins or ends storing `keys` in the cache."""
@@ -284,7 +364,7 @@ class CacheOnStorage:
 
     def _put_unwritten(
         self, lead: Lead, entries: Mapping[Any, Any], barred: Container[Any]
-    ) -> list[Any]:
+    ) -> Calls[list[Any]]:
         """Do what ``_fill`` does; return the keys written meanwhile, which are now in doubt."""
         before = lead.forgotten()
         if barred or before or self._doubts.owed:
@@ -296,7 +376,7 @@ class CacheOnStorage:
         written: list[Any] = []
         try:
             if entries:
-                self._put(entries)
+                yield from self._put(entries)
         except Exception as error:
             self._failed("set_multi", error)
             if self._is_mistake(error, entries.values()):
@@ -314,26 +394,26 @@ class CacheOnStorage:
         """Return what the cache is to hold for `values`, all that was found of `keys`."""
         return values
 
-    def _put(self, entries: Mapping[Any, Any]) -> None:
+    def _put(self, entries: Mapping[Any, Any]) -> Calls[None]:
         done: Any = None
         if len(entries) == 1:
             for key, entry in entries.items():
-                done = self._cache.set(key, entry)
+                done = yield self._cache.set, (key, entry)
         else:
-            done = self._cache.set_multi(entries)
+            done = yield self._cache.set_multi, (entries,)
         if done is not None:
             refuse_unrun("the cache's set", done)
         self._stored = True
 
     # Doubt
 
-    def _doubted(self, keys: list[Any]) -> set[Any]:
+    def _doubted(self, keys: list[Any]) -> Calls[set[Any]]:
         """Try to invalidate keys in doubt, if due; return those of `keys` still in doubt."""
-        self._retry(False)
+        yield from self._retry(False)
         return {key for key in keys if key in self._doubts}
 
-    def _retry(self, now: bool) -> None:
-        error = self._doubts.retry(now)
+    def _retry(self, now: bool) -> Calls[None]:
+        error = yield from self._doubts.retry(now)
         if error is not None:
             self._failed("delete_multi", error)
 
@@ -341,67 +421,53 @@ class CacheOnStorage:
 
     def set(self, key: Any, value: Any) -> None:
         """Store `value` under `key`, in the storage and in the cache."""
-        keys = [key]
-        try:
-            done = self._storage.set(key, value)
-            if done is not None:
-                refuse_unrun("storage.set", done)
-            failed = self._update(keys, {key: value})
-        except BaseException as error:
-            self._note_failure(keys, error)
-            raise
-        if failed is not None:
-            self._end_write(*failed)
-        elif self._doubts.owed:
-            self._retry(False)
+        run(self._set_calls(key, value))
+
+    def _set_calls(self, key: Any, value: Any) -> Calls[None]:
+        return self._write("set", (key, value), [key], {key: value})
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
         """Store the values of `items` by key, in the storage and in the cache."""
-        keys = list(items)
-        try:
-            done = self._storage.set_multi(items)
-            if done is not None:
-                refuse_unrun("storage.set_multi", done)
-            failed = self._update(keys, items)
-        except BaseException as error:
-            self._note_failure(keys, error)
-            raise
-        if failed is not None:
-            self._end_write(*failed)
-        elif self._doubts.owed:
-            self._retry(False)
+        run(self._set_multi_calls(items))
+
+    def _set_multi_calls(self, items: Mapping[Any, Any]) -> Calls[None]:
+        return self._write("set_multi", (items,), list(items), items)
 
     def delete(self, key: Any) -> None:
         """Delete `key` from the storage and the cache; a missing key is ignored."""
-        keys = [key]
-        try:
-            done = self._storage.delete(key)
-            if done is not None:
-                refuse_unrun("storage.delete", done)
-            failed = self._update(keys, None)
-        except BaseException as error:
-            self._note_failure(keys, error)
-            raise
-        if failed is not None:
-            self._end_write(*failed)
-        elif self._doubts.owed:
-            self._retry(False)
+        run(self._delete_calls(key))
+
+    def _delete_calls(self, key: Any) -> Calls[None]:
+        return self._write("delete", (key,), [key], None)
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
         """Delete `keys` from the storage and the cache; missing keys are ignored."""
+        run(self._delete_multi_calls(keys))
+
+    def _delete_multi_calls(self, keys: Iterable[Any]) -> Calls[None]:
         keys = list(keys)
+        return self._write("delete_multi", (keys,), keys, None)
+
+    def _write(
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        keys: list[Any],
+        items: Mapping[Any, Any] | None,
+    ) -> Calls[None]:
+        """Write `keys` to the storage, then to the cache; `items` is None if they are deleted."""
         try:
-            done = self._storage.delete_multi(keys)
+            done = yield getattr(self._storage, name), arguments
             if done is not None:
-                refuse_unrun("storage.delete_multi", done)
-            failed = self._update(keys, None)
+                refuse_unrun(f"storage.{name}", done)
+            failed = yield from self._update(keys, items)
         except BaseException as error:
             self._note_failure(keys, error)
             raise
         if failed is not None:
             self._end_write(*failed)
         elif self._doubts.owed:
-            self._retry(False)
+            yield from self._retry(False)
 
     def flush(self) -> None:
         """Delete everything from the storage and the cache.
@@ -409,23 +475,29 @@ class CacheOnStorage:
         Raises ``StaleCacheError`` if the cache cannot be flushed, since a layer cannot remember all
         keys. If the storage fails, the cache is flushed all the same.
         """
+        run(self._flush_calls())
+
+    def _flush_calls(self) -> Calls[None]:
         doubts = self._doubts.all()
         try:
-            refuse_unrun("storage.flush", self._storage.flush())
+            refuse_unrun("storage.flush", (yield self._storage.flush, ()))
+        except GeneratorExit:  # nothing more can be called
+            self._flight.forget_all()
+            raise
         except BaseException as error:
-            if self._flush_cache() is not None:
+            if (yield from self._flush_cache()) is not None:
                 add_note(error, "the cache may hold values that the storage no longer holds")
             raise
-        failure = self._flush_cache()
+        failure = yield from self._flush_cache()
         if failure is not None:
             message = "the storage was flushed, but the cache may still hold what was in it"
             raise StaleCacheError(message, cause=failure) from failure
         self._doubts.settle(doubts)
 
-    def _flush_cache(self) -> Exception | None:
+    def _flush_cache(self) -> Calls[Exception | None]:
         self._flight.forget_all()
         try:
-            refuse_unrun("cache.flush", self._cache.flush())
+            refuse_unrun("cache.flush", (yield self._cache.flush, ()))
         except Exception as error:
             self._failed("flush", error)
             return error
@@ -434,13 +506,13 @@ class CacheOnStorage:
 
     def _update(
         self, keys: list[Any], items: Mapping[Any, Any] | None
-    ) -> tuple[list[Any], Exception | None, Exception | None] | None:
+    ) -> Calls[tuple[list[Any], Exception | None, Exception | None] | None]:
         """Apply a write to the cache; return None, or the keys for which that failed, and why.
 
         The third is a mistake for all keys, which is raised in any case.
         """
         self._flight.forget(keys)
-        failed = self._update_cache(keys, items)
+        failed = yield from self._update_cache(keys, items)
         if self._flight._flights:
             # A load that began meanwhile may have found the old value in the cache.
             self._flight.forget(keys)
@@ -448,13 +520,13 @@ class CacheOnStorage:
 
     def _update_cache(
         self, keys: list[Any], items: Mapping[Any, Any] | None
-    ) -> tuple[list[Any], Exception | None, Exception | None] | None:
+    ) -> Calls[tuple[list[Any], Exception | None, Exception | None] | None]:
         mistake: Exception | None = None
         if items and self._options.on_write == "update":
             entries: Mapping[Any, Any] = {}
             try:
                 entries = self._entries(keys, items, 0.0)
-                self._put(entries)
+                yield from self._put(entries)
                 return None
             except PartialFailureError as error:
                 self._failed("set_multi" if len(items) > 1 else "set", error)
@@ -463,7 +535,7 @@ class CacheOnStorage:
                 self._failed("set_multi" if len(items) > 1 else "set", error)
                 if self._is_mistake(error, entries.values()):
                     mistake = error
-        left, failure = self._doubts.invalidate(keys)
+        left, failure = yield from self._doubts.invalidate(keys)
         if failure is not None:
             self._failed("delete_multi" if len(keys) > 1 else "delete", failure)
             if mistake is None and self._is_mistake(failure):
@@ -493,4 +565,4 @@ class CacheOnStorage:
             raise mistake
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._cache!r} on {self._storage!r}>"
+        return f"<{self._kind} of {self._cache!r} on {self._storage!r}>"

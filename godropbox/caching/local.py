@@ -286,6 +286,11 @@ class LocalStorage:
         """The most values that are kept."""
         return self._maxsize
 
+    @property
+    def lifetime(self) -> float | None:
+        """For how many seconds a value is kept at least, unless it is evicted; None: no limit."""
+        return self._ttl * (1.0 - self._jitter) if self._timed else None
+
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
         if not self._timed:

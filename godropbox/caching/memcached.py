@@ -1,5 +1,10 @@
-"""A storage in memcached, over ``memcache.Client`` or anything that has its methods."""
+"""A storage in memcached, over ``memcache.Client`` or anything that has its methods.
 
+Writes are written as calls (``_calls``), for ``aio``, too. Reads are so as well, and once more
+without: a cache hit is what this storage is for, and calls would cost one part in thirty of it.
+"""
+
+import math
 from collections.abc import Callable, Iterable, Mapping
 from random import random as uniform
 from typing import Any, Protocol
@@ -7,6 +12,7 @@ from typing import Any, Protocol
 from .._kernels._args import shown
 from .._kernels._guarded import PLAIN, refuse_unrun
 from .._kernels._identity import refuse_copies
+from ._calls import Calls, run
 from .options import require_number
 from .storage import PartialFailureError
 
@@ -56,6 +62,8 @@ class MemcacheStorage:
     __slots__ = ("_client", "_jitter", "_key_of", "_random", "_ttl")
     __reduce_ex__ = refuse_copies
 
+    _kind = "MemcacheStorage"
+
     def __init__(
         self,
         client: CacheClient,
@@ -86,6 +94,17 @@ class MemcacheStorage:
         """The client."""
         return self._client
 
+    @property
+    def lifetime(self) -> float | None:
+        """For how many seconds a value is kept at least, unless it is evicted; None: no limit."""
+        return None if self._ttl is None else max(round(self._ttl * (1 - self._jitter)), 1)
+
+    def keeping(self, seconds: float) -> "MemcacheStorage":
+        """Return a storage over the same client that keeps each value for at least `seconds`."""
+        # A second more: memcached counts whole ones of its own clock.
+        ttl = math.ceil(seconds) + 1
+        return type(self)(self._client, ttl=ttl, jitter=0, key_of=self._key_of, random=self._random)
+
     def _expire(self) -> int:
         """Return the expiry for values that are stored now."""
         if self._ttl is None:
@@ -94,32 +113,43 @@ class MemcacheStorage:
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
-        value = self._client.get(key if self._key_of is None else self._key_of(key), default)
+        name = key if self._key_of is None else self._key_of(key)
+        value = self._client.get(name, default)
+        if type(value) not in PLAIN:
+            refuse_unrun("client.get", value)
+        return value
+
+    def _get_calls(self, key: Any, default: Any) -> Calls[Any]:
+        name = key if self._key_of is None else self._key_of(key)
+        value = yield self._client.get, (name, default)
         if type(value) not in PLAIN:
             refuse_unrun("client.get", value)
         return value
 
     def get_multi(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the values of `keys` by key; missing keys are left out."""
-        if type(keys) is not list:
-            keys = list(keys)  # named if some fail
-        names: Mapping[Any, Any] | None = None
+        wanted = keys if type(keys) is list else list(keys)  # named if some fail
+        names = None if self._key_of is None else self._names(wanted)
         try:
-            if self._key_of is None:
-                values = self._client.get_many(keys)
-            else:
-                names = self._names(keys)
-                values = self._client.get_many(list(names))
+            values = self._client.get_many(wanted if names is None else list(names))
         except Exception as error:
-            partly = _read_partly(error, keys, names)
+            partly = _read_partly(error, wanted, names)
             if partly is None:
                 raise
             raise partly from error
-        if type(values) is not dict:
-            refuse_unrun("client.get_many", values)
-        if names is None:
-            return values
-        return {names[name]: value for name, value in values.items()}
+        return _found(values, names)
+
+    def _get_multi_calls(self, keys: Iterable[Any]) -> Calls[dict[Any, Any]]:
+        wanted = keys if type(keys) is list else list(keys)  # named if some fail
+        names = None if self._key_of is None else self._names(wanted)
+        try:
+            values = yield self._client.get_many, (wanted if names is None else list(names),)
+        except Exception as error:
+            partly = _read_partly(error, wanted, names)
+            if partly is None:
+                raise
+            raise partly from error
+        return _found(values, names)
 
     def _names(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return the keys by the client's names for them."""
@@ -128,8 +158,11 @@ class MemcacheStorage:
 
     def set(self, key: Any, value: Any) -> None:
         """Store `value` under `key`."""
+        run(self._set_calls(key, value))
+
+    def _set_calls(self, key: Any, value: Any) -> Calls[None]:
         name = key if self._key_of is None else self._key_of(key)
-        done = self._client.set(name, value, self._expire())
+        done = yield self._client.set, (name, value, self._expire())
         if done is not True:
             refuse_unrun("client.set", done)
         if done is False:
@@ -137,21 +170,30 @@ class MemcacheStorage:
 
     def set_multi(self, items: Mapping[Any, Any]) -> None:
         """Store the values of `items` by key."""
+        run(self._set_multi_calls(items))
+
+    def _set_multi_calls(self, items: Mapping[Any, Any]) -> Calls[None]:
         names = self._names(items)
         named = {name: items[key] for name, key in names.items()}
-        failed = self._client.set_many(named, self._expire())
+        failed = yield self._client.set_many, (named, self._expire())
         refuse_unrun("client.set_many", failed)
         if failed:
             raise self._partial("set", failed, names)
 
     def delete(self, key: Any) -> None:
         """Delete `key`; a missing key is ignored."""
-        self.delete_multi([key])  # which tells a missing key from a failure
+        run(self._delete_calls(key))
+
+    def _delete_calls(self, key: Any) -> Calls[None]:
+        return self._delete_multi_calls([key])  # which tells a missing key from a failure
 
     def delete_multi(self, keys: Iterable[Any]) -> None:
         """Delete `keys`; missing keys are ignored."""
+        run(self._delete_multi_calls(keys))
+
+    def _delete_multi_calls(self, keys: Iterable[Any]) -> Calls[None]:
         names = self._names(keys)
-        failed = self._client.delete_many(list(names))
+        failed = yield self._client.delete_many, (list(names),)
         refuse_unrun("client.delete_many", failed)
         if failed:
             raise self._partial("deleted", failed, names)
@@ -165,11 +207,23 @@ class MemcacheStorage:
 
     def flush(self) -> None:
         """Delete everything on all servers, other users' entries included."""
-        refuse_unrun("client.flush_all", self._client.flush_all())
+        run(self._flush_calls())
+
+    def _flush_calls(self) -> Calls[None]:
+        refuse_unrun("client.flush_all", (yield self._client.flush_all, ()))
 
     def __repr__(self) -> str:
         life = "" if self._ttl is None else f", {self._ttl:g} s each"
-        return f"<MemcacheStorage over {type(self._client).__name__}{life}>"
+        return f"<{self._kind} over {type(self._client).__name__}{life}>"
+
+
+def _found(values: dict[Any, Any], names: Mapping[Any, Any] | None) -> dict[Any, Any]:
+    """Return the values that a client returned by the storage's keys."""
+    if type(values) is not dict:
+        refuse_unrun("client.get_many", values)
+    if names is None:
+        return values
+    return {names[name]: value for name, value in values.items()}
 
 
 def _read_partly(

@@ -16,6 +16,7 @@ from .._kernels._args import shown
 from .._kernels._guarded import PLAIN, refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError, UsageError
+from ._calls import Calls, run
 
 __all__ = [
     "MISSING",
@@ -184,6 +185,8 @@ class FunctionStorage(Generic[K, V]):
     __slots__ = ("_functions", "_name")
     __reduce_ex__ = refuse_copies
 
+    _kind = "FunctionStorage"
+
     def __init__(
         self,
         name: str,
@@ -209,7 +212,12 @@ class FunctionStorage(Generic[K, V]):
         for argument, function in self._functions.items():
             if function is not None and not callable(function):
                 raise TypeError(f"{argument} must be a function or None, got {shown(function)}")
-            require_plain(argument, function)
+            if function is not None:
+                self._check(argument, function)
+
+    def _check(self, argument: str, function: Callable[..., Any]) -> None:
+        """Raise ``TypeError`` for a function that cannot be called."""
+        require_plain(argument, function)
 
     def _either(self, name: str, other: str) -> tuple[Callable[..., Any] | None, Any]:
         """Return the function of an operation if there is one, and that which stands in for it."""
@@ -222,71 +230,95 @@ class FunctionStorage(Generic[K, V]):
 
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
+        return run(self._get_calls(key, default))
+
+    def _get_calls(self, key: K, default: Any) -> Calls[Any]:
         single, multi = self._either("get", "get_multi")
         if single is not None:
-            value = single(key, default)
+            value = yield single, (key, default)
             if type(value) not in PLAIN:
                 refuse_unrun("get", value)
             return value
-        found = multi([key])
+        found = yield multi, ([key],)
         refuse_unrun("get_multi", found)
         refuse_unrun_values("get_multi", found.values())
         return found.get(key, default)
 
     def get_multi(self, keys: Iterable[K]) -> dict[K, V]:
         """Return the values of `keys` by key; missing keys are left out."""
+        return run(self._get_multi_calls(keys))
+
+    def _get_multi_calls(self, keys: Iterable[K]) -> Calls[dict[K, V]]:
         multi, single = self._either("get_multi", "get")
+        values: dict[K, V] = {}
         if multi is not None:
-            found = multi(list(keys))
+            found = yield multi, (list(keys),)
             refuse_unrun("get_multi", found)
             values = dict(found)
         else:
-            asked = ((key, single(key, MISSING)) for key in keys)
-            values = {key: value for key, value in asked if value is not MISSING}
+            for key in keys:
+                value = yield single, (key, MISSING)
+                if value is not MISSING:
+                    values[key] = value
         refuse_unrun_values("get" if multi is None else "get_multi", values.values())
         return values
 
     def set(self, key: K, value: V) -> None:
         """Store `value` under `key`."""
+        run(self._set_calls(key, value))
+
+    def _set_calls(self, key: K, value: V) -> Calls[None]:
         single, multi = self._either("set", "set_multi")
         if single is None:
-            refuse_unrun("set_multi", multi({key: value}))
+            refuse_unrun("set_multi", (yield multi, ({key: value},)))
         else:
-            refuse_unrun("set", single(key, value))
+            refuse_unrun("set", (yield single, (key, value)))
 
     def set_multi(self, items: Mapping[K, V]) -> None:
         """Store the values of `items` by key."""
+        run(self._set_multi_calls(items))
+
+    def _set_multi_calls(self, items: Mapping[K, V]) -> Calls[None]:
         multi, single = self._either("set_multi", "set")
         if multi is not None:
-            refuse_unrun("set_multi", multi(items))
+            refuse_unrun("set_multi", (yield multi, (items,)))
             return
         for key, value in items.items():
-            refuse_unrun("set", single(key, value))
+            refuse_unrun("set", (yield single, (key, value)))
 
     def delete(self, key: K) -> None:
         """Delete `key`; a missing key is ignored."""
+        run(self._delete_calls(key))
+
+    def _delete_calls(self, key: K) -> Calls[None]:
         single, multi = self._either("delete", "delete_multi")
         if single is None:
-            refuse_unrun("delete_multi", multi([key]))
+            refuse_unrun("delete_multi", (yield multi, ([key],)))
         else:
-            refuse_unrun("delete", single(key))
+            refuse_unrun("delete", (yield single, (key,)))
 
     def delete_multi(self, keys: Iterable[K]) -> None:
         """Delete `keys`; missing keys are ignored."""
+        run(self._delete_multi_calls(keys))
+
+    def _delete_multi_calls(self, keys: Iterable[K]) -> Calls[None]:
         multi, single = self._either("delete_multi", "delete")
         if multi is not None:
-            refuse_unrun("delete_multi", multi(list(keys)))
+            refuse_unrun("delete_multi", (yield multi, (list(keys),)))
             return
         for key in keys:
-            refuse_unrun("delete", single(key))
+            refuse_unrun("delete", (yield single, (key,)))
 
     def flush(self) -> None:
         """Delete everything."""
+        run(self._flush_calls())
+
+    def _flush_calls(self) -> Calls[None]:
         function = self._functions["flush"]
         if function is None:
             raise UnsupportedOperationError(f"storage {self._name!r} has no function for flush")
-        refuse_unrun("flush", function())
+        refuse_unrun("flush", (yield function, ()))
 
     def __repr__(self) -> str:
         given = ", ".join(name for name, function in self._functions.items() if function)
-        return f"<FunctionStorage {self._name!r}: {given or 'no functions'}>"
+        return f"<{self._kind} {self._name!r}: {given or 'no functions'}>"

@@ -1,12 +1,14 @@
 """Runs the steps of the consistency protocol, for many keys side by side.
 
 The requests of all keys go to the servers together, and the storage is called once, when all keys
-need it. No I/O of its own: servers, storage, clock and pauses are given.
+need it. No I/O: servers, storage, clock and pauses are given, and what is called is yielded
+(``_calls``), for a driver that blocks and one of asyncio.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from .._calls import Calls
 from .protocol import CacheStep, Commit, Load, Place, Places, Retry, Step, Steps
 
 __all__ = ["Driver", "Patience", "run", "run_one"]
@@ -27,7 +29,7 @@ class Patience:
         self._until: float | None = None
         self._tries = 0
 
-    def again(self) -> bool:
+    def again(self) -> Calls[bool]:
         """Pause, and return whether there is time for one more attempt."""
         now = self._clock()
         if self._until is None:
@@ -37,20 +39,20 @@ class Patience:
         self._tries += 1
         if self._tries > 2:
             pause = _FIRST_PAUSE * 2 ** min(self._tries - 3, _DOUBLINGS)
-            self._pause(min(pause, self._until - now))
+            yield self._pause, (min(pause, self._until - now),)
         return True
 
 
 class Driver(NamedTuple):
-    """Functions that carry out steps, by the keys of the storage."""
+    """Functions that carry out steps, by the keys of the storage; calls where they may block."""
 
     places: Callable[[Any], tuple[Place, ...]]
-    cache: Callable[[Sequence[tuple[Any, CacheStep]]], Sequence[Any]]
-    storage: Callable[[list[Any]], Mapping[Any, Any]]
+    cache: Callable[[Sequence[tuple[Any, CacheStep]]], Calls[Sequence[Any]]]
+    storage: Callable[[list[Any]], Calls[Mapping[Any, Any]]]
     patience: Callable[[], Patience]
 
 
-def run_one(key: Any, steps: Steps, driver: Driver) -> Any:
+def run_one(key: Any, steps: Steps, driver: Driver) -> Calls[Any]:
     """Run the steps of one key, as ``run`` does but faster; return their result."""
     outcome: Any = None
     patience: Patience | None = None
@@ -60,18 +62,18 @@ def run_one(key: Any, steps: Steps, driver: Driver) -> Any:
         except StopIteration as stop:
             return stop.value
         if isinstance(step, CacheStep):
-            (outcome,) = driver.cache(((key, step),))
+            (outcome,) = yield from driver.cache(((key, step),))
         elif type(step) is Places:
             outcome = driver.places(key)
         elif type(step) is Retry:
             patience = patience or driver.patience()
-            outcome = patience.again()
+            outcome = yield from patience.again()
         else:
-            outcome = driver.storage([key])[key]
+            outcome = (yield from driver.storage([key]))[key]
             patience = None
 
 
-def run(steps: Mapping[Any, Steps], driver: Driver) -> dict[Any, Any]:
+def run(steps: Mapping[Any, Steps], driver: Driver) -> Calls[dict[Any, Any]]:
     """Run the steps of all keys; return their results."""
     results: dict[Any, Any] = {}
     wanted: dict[Any, Step] = {}
@@ -91,12 +93,12 @@ def run(steps: Mapping[Any, Steps], driver: Driver) -> dict[Any, Any]:
         asked = [(key, step) for key, step in wanted.items() if isinstance(step, CacheStep)]
         waiting = [key for key, step in wanted.items() if type(step) is Retry]
         if asked:
-            answers = driver.cache(asked)
+            answers = yield from driver.cache(asked)
             send({key: answer for (key, _), answer in zip(asked, answers, strict=True)})
         elif waiting:
-            send(dict.fromkeys(waiting, patience.again()))
+            send(dict.fromkeys(waiting, (yield from patience.again())))
         elif any(type(step) is Load or type(step) is Commit for step in wanted.values()):
             # Last, so that all keys wait for it. Afterwards patience starts again.
-            send(driver.storage(list(wanted)))
+            send((yield from driver.storage(list(wanted))))
             patience = driver.patience()
     return {key: results[key] for key in steps}

@@ -33,6 +33,8 @@ from ...memcache.fleet.manager import Fleet, Shard, ShardManager
 from ...memcache.protocol.chunks import key_chunks, mutation_chunks
 from ...memcache.steps import Visit, takes
 from ...memcache.sync import run
+from .._calls import Calls
+from .._calls import run as blocking
 from .._failures import Told
 from . import protocol
 from .codec import decoded, encoded
@@ -203,6 +205,9 @@ class FleetServers:
 
     def run(self, requests: Sequence[Request]) -> list[Any]:
         """Run steps of different keys: those of all servers go out at once, by one deadline."""
+        return blocking(self._run_calls(requests))
+
+    def _run_calls(self, requests: Sequence[Request]) -> Calls[list[Any]]:
         outcomes: list[Any] = [FAILED] * len(requests)
         fleet = self._manager.fleet()
         visits: dict[int, _StepsVisit] = {}
@@ -214,29 +219,37 @@ class FleetServers:
             if visit is None:
                 visit = visits[shard.id] = _StepsVisit(shard, self._protocol)
             visit.add(index, request)
-        for visit in self._carried(list(visits.values())):
+        for visit in (yield from self._carried(list(visits.values()))):
             for index, outcome in visit.outcomes():
                 outcomes[index] = outcome
         return outcomes
 
     def flush(self) -> bool:
         """Flush every server that writes must be known at; return whether all have said so."""
+        return blocking(self._flush_calls())
+
+    def _flush_calls(self) -> Calls[bool]:
         shards = [shard for shard in self._manager.fleet().shards if shard.takes_sentinels]
         visits = [Visit(shard, [self._protocol.flush()]) for shard in shards]
-        done = {visit.shard.id for visit in self._carried(visits) if visit.outcome[0].ok}
+        carried = yield from self._carried(visits)
+        done = {visit.shard.id for visit in carried if visit.outcome[0].ok}
         return all(shard.id in done or shard.is_warming_up for shard in shards)
 
-    def _carried(self, visits: list[Any]) -> list[Any]:
+    def _carry(self, visits: list[Any]) -> Any:
+        """Carry visits, at once, and settle each."""
+        run(self._manager, visits, None)
+
+    def _carried(self, visits: list[Any]) -> Calls[list[Any]]:
         """Carry visits, and return those that did not fail: nobody knows how far the others came.
 
         Raises what the caller did wrong.
         """
-        run(self._manager, visits, None)
+        yield self._carry, (visits,)
         # A server that is killed while it is asked what it knows looks like a proxy that knows no
         # meta commands, until the next connection. Nothing was sent but the question.
         doubtful = [visit for visit in visits if isinstance(visit.outcome, NotSupportedError)]
         if doubtful:
-            run(self._manager, doubtful, None)
+            yield self._carry, (doubtful,)
         done = []
         for visit in visits:
             error = visit.outcome
