@@ -4,9 +4,24 @@ from collections.abc import Iterator
 
 import pytest
 from caching.consist_support import Caches, dial
+from support.forms import FORMS, form_of
 from support.memcached import Server, running
 
 from godropbox.memcache import RawMetaClient
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests that use ``form`` over all forms, those about threads over one."""
+    if "form" in metafunc.fixturenames:
+        is_about_threads = metafunc.definition.get_closest_marker("threads")
+        metafunc.parametrize("form", FORMS[:1] if is_about_threads else FORMS, indirect=True)
+
+
+@pytest.fixture
+def form(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have the classes of ``support.forms`` make one form."""
+    with form_of(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from support.forms import ConsistentCacheOnStorage
 from support.memcached import Server
 
 from godropbox import memcache
 from godropbox.caching.consistency.servers import FleetServers
-from godropbox.caching.consistent import ConsistencyOptions, ConsistentCacheOnStorage
+from godropbox.caching.consistent import ConsistencyOptions
 from godropbox.memcache import Connection, ShardOptions, ShardState, StaticShardManager
 
 __all__ = [
@@ -170,14 +171,14 @@ class Caches:
         given: ConsistencyOptions | None = None,
         servers: FleetServers | None = None,
         **more: Any,
-    ) -> ConsistentCacheOnStorage[Any, Any]:
+    ) -> Any:
         """Return a cache over a table, by default with a connection of its own."""
         return ConsistentCacheOnStorage(
             servers or self.servers(), table, given or options(), **more
         )
 
 
-def unreachable() -> ConsistentCacheOnStorage[str, bytes]:
+def unreachable() -> Any:
     """Return a cache whose server is not there, over a table that has a."""
     servers = Servers(["shard0:1"], lambda address: refuse())
     return ConsistentCacheOnStorage(servers, Table(a=b"1"), options())

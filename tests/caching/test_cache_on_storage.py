@@ -1,18 +1,21 @@
 """A cache over a storage: what the Go library's own tests show of it, and what its faults were."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.caches import CountedStorage, at_once
+from support.forms import CacheOnStorage
 
 from godropbox.caching import (
     MISSING,
-    CacheOnStorage,
     CacheOptions,
     CacheStats,
     LocalStorage,
     Storage,
 )
+
+pytestmark = pytest.mark.usefixtures("form")
 
 
 class Layers:
@@ -29,11 +32,12 @@ class Layers:
 
     @property
     def stats(self) -> CacheStats:
-        return self.combined.stats()
+        stats: CacheStats = self.combined.stats()
+        return stats
 
 
 @pytest.fixture
-def layers() -> Layers:
+def layers(form: str) -> Layers:
     return Layers()
 
 
@@ -144,6 +148,7 @@ def test_the_storage_is_written_first(layers: Layers) -> None:
 
 def test_what_the_storage_raises_comes_out_of_a_read(layers: Layers) -> None:
     layers.storage.fail(error=ConnectionError("no such host"))
+    call: Callable[[], Any]
     for call in (lambda: layers.combined.get("foo"), lambda: layers.combined.get_multi(["a", "b"])):
         with pytest.raises(ConnectionError, match="no such host"):
             call()
@@ -167,6 +172,7 @@ def test_any_number_of_tiers() -> None:
     assert (len(near), far.data, storage.data) == (0, {}, {})
 
 
+@pytest.mark.threads
 def test_a_thousand_callers_who_miss_cost_the_storage_one_read(layers: Layers) -> None:
     layers.fill({}, {"foo": object()})
     values = at_once(1000, lambda _: layers.combined.get("foo"))
@@ -174,6 +180,7 @@ def test_a_thousand_callers_who_miss_cost_the_storage_one_read(layers: Layers) -
     assert layers.storage.names() == ["get"]
 
 
+@pytest.mark.threads
 def test_a_thousand_batches_that_miss_cost_the_storage_one_read_a_key(layers: Layers) -> None:
     layers.storage.data.update({key: key for key in range(20)})
 

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from godropbox.caching._calls import Calls
+from godropbox.caching._calls import run as blocking
 from godropbox.caching.consistency import protocol
 from godropbox.caching.consistency.codec import decoded, encoded
 from godropbox.caching.consistency.driver import Driver, Patience, run, run_one
@@ -171,30 +173,31 @@ def test_patience_grows_and_ends() -> None:
     clock = Clock()
     patience = Patience(0.5, clock, clock.pause)
     tries = 0
-    while patience.again():
+    while blocking(patience.again()):
         tries += 1
     assert tries == len(clock.pauses) + 2
     assert clock.pauses[:4] == [0.001, 0.002, 0.004, 0.008]
     assert max(clock.pauses) == 0.128
     assert sum(clock.pauses) == pytest.approx(0.5)
-    assert not Patience(0.0, clock, clock.pause).again()
+    assert not blocking(Patience(0.0, clock, clock.pause).again())
 
 
 def test_the_storage_is_asked_once_for_all() -> None:
     asked: list[Any] = []
 
-    def cache(steps: Sequence[tuple[Any, protocol.CacheStep]]) -> list[Any]:
+    def cache(steps: Sequence[tuple[Any, protocol.CacheStep]]) -> Calls[list[Any]]:
+        yield from ()
         asked.append([(key, type(step).__name__) for key, step in steps])
         looks = {"hit": Seen(Value(1), "token"), "miss": Seen(None), "lost": FAILED}
         return [looks[key] if isinstance(step, Look) else Stored("token") for key, step in steps]
 
-    def storage(keys: list[Any]) -> dict[Any, Any]:
-        asked.append(keys)
+    def storage(keys: list[Any]) -> Calls[dict[Any, Any]]:
+        yield asked.append, (keys,)
         return dict.fromkeys(keys, 2)
 
     driver = Driver(lambda key: (), cache, storage, lambda: Patience(0.0, Clock(), print))
     steps = {key: protocol.read(lambda: Lease(b"mine")) for key in ("hit", "miss", "lost")}
-    assert run(steps, driver) == {
+    assert blocking(run(steps, driver)) == {
         "hit": (1, Via.HIT),
         "miss": (2, Via.FILLED),
         "lost": (2, Via.FAILED),
@@ -205,5 +208,6 @@ def test_the_storage_is_asked_once_for_all() -> None:
         ["miss", "lost"],
         [("miss", "Swap")],
     ]
-    assert run_one("miss", protocol.read(lambda: Lease(b"mine")), driver) == (2, Via.FILLED)
-    assert run({}, driver) == {}
+    one = run_one("miss", protocol.read(lambda: Lease(b"mine")), driver)
+    assert blocking(one) == (2, Via.FILLED)
+    assert blocking(run({}, driver)) == {}

@@ -1,19 +1,22 @@
 """``ConsistentCacheOnStorage`` over a real memcached: reads, round trips, and all but writes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from caching.consist_support import Caches, CountingChannel, Servers, Table, options, unreachable
 from support.dialects import DIALECTS, FakeServer
+from support.forms import ConsistentCacheOnStorage
 
 from godropbox import memcache
 from godropbox.caching.consistent import (
     CommitUncertain,
     ConsistencyOptions,
-    ConsistentCacheOnStorage,
     WriteRefused,
 )
 from godropbox.memcache import Connection, Item, RawMetaClient
+
+pytestmark = pytest.mark.usefixtures("form")
 
 # Reading
 
@@ -263,6 +266,7 @@ def test_options_that_cannot_be(field: str, value: Any, message: str) -> None:
 # What fails without a word of the cache's
 
 
+@pytest.mark.threads
 def test_a_storage_that_is_async_is_refused(caches: Caches, raw: RawMetaClient) -> None:
     class Hidden(Table):
         """Whose methods are not async, but return what is."""
@@ -298,6 +302,7 @@ def test_a_storage_that_is_async_is_refused(caches: Caches, raw: RawMetaClient) 
     with pytest.raises(TypeError, match=r"^storage\.set must return a value, got <.*async"):
         caches.over(Plain())
     cache = caches.over(Hidden())
+    call: Callable[[], Any]
     for call in (
         lambda: cache.get("a"),
         lambda: cache.get_multi(["a", "b"]),

@@ -310,7 +310,7 @@ def test_a_server_that_warms_up_holds_no_values(caches: Caches, raw: RawMetaClie
     servers.use(WARM_UP)
     cache = caches.over(Table(), servers=servers)
     seen: list[Any] = []
-    cache._storage.after_writing = lambda: seen.append(raw.get("key0").flags)  # type: ignore[attr-defined]
+    cache._storage.after_writing = lambda: seen.append(raw.get("key0").flags)
     cache.set("key0", b"1")
     assert seen == [0x64620003]
     assert not raw.get("key0").found

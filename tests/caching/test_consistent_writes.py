@@ -14,6 +14,8 @@ from godropbox.caching.consistent import (
 )
 from godropbox.memcache import Connection, RawMetaClient
 
+pytestmark = pytest.mark.usefixtures("form")
+
 # Writing
 
 

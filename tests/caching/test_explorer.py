@@ -5,6 +5,7 @@ many states there were.
 """
 
 import os
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from godropbox.caching import (
     ConsistentCacheOnStorage,
     WriteRefused,
 )
+from godropbox.caching.aio import AsyncConsistentCacheOnStorage
 from godropbox.caching.consistency import protocol
 
 FULL = os.environ.get("GODROPBOX_EXPLORE") == "full"
@@ -103,9 +105,9 @@ def test_leases_and_a_sure_invalidation_are_enough_for_what_is_acknowledged() ->
 # The class that drives it
 
 
-def _cache(ask: Any, n: int) -> ConsistentCacheOnStorage[str, Any]:
+def _cache(ask: Any, n: int, kind: Any = ConsistentCacheOnStorage) -> Any:
     options = ConsistencyOptions(encode=lambda value: b"%d" % value, decode=int, settle_limit=0.0)
-    return ConsistentCacheOnStorage(
+    return kind(
         AskedServers(ask),
         AskedStorage(ask),
         options,
@@ -120,8 +122,12 @@ def _get(n: int, ask: Any) -> protocol.Reading:
 
 
 def _set(n: int, ask: Any) -> protocol.Writing:
+    return _written(lambda: _cache(ask, n).set("key", n))
+
+
+def _written(write: Callable[[], object]) -> protocol.Writing:
     try:
-        _cache(ask, n).set("key", n)
+        write()
     except WriteRefused:
         return protocol.Writing(protocol.Settled.REFUSED)
     except CommitUncertain:
@@ -129,6 +135,23 @@ def _set(n: int, ask: Any) -> protocol.Writing:
     return protocol.Writing(protocol.Settled.ACKNOWLEDGED)
 
 
+def _ended(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine returns that never waits, as all that it calls is plain."""
+    with pytest.raises(StopIteration) as stop:
+        coroutine.send(None)
+    return stop.value.value
+
+
+def _async_get(n: int, ask: Any) -> protocol.Reading:
+    value = _ended(_cache(ask, n, AsyncConsistentCacheOnStorage).get("key"))
+    return protocol.Reading(value, protocol.Via.HIT)
+
+
+def _async_set(n: int, ask: Any) -> protocol.Writing:
+    return _written(lambda: _ended(_cache(ask, n, AsyncConsistentCacheOnStorage).set("key", n)))
+
+
+@pytest.mark.parametrize(("get", "set_"), [(_get, _set), (_async_get, _async_set)])
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -136,10 +159,12 @@ def _set(n: int, ask: Any) -> protocol.Writing:
         Scenario((WRITE, WRITE), (READ,), crashes=1, retries=0),
     ],
 )
-def test_the_class_takes_the_steps_that_were_explored(scenario: Scenario) -> None:
+def test_the_class_takes_the_steps_that_were_explored(
+    scenario: Scenario, get: Any, set_: Any
+) -> None:
     steps = explore(scenario)
-    writers = (replayed(_set),) * len(scenario.writers)
-    calls = explore(replace(scenario, writers=writers, readers=(replayed(_get),)))
+    writers = (replayed(set_),) * len(scenario.writers)
+    calls = explore(replace(scenario, writers=writers, readers=(replayed(get),)))
     assert (steps.violation, calls.violation) == ("", ""), str(calls)
     # A replayed client remembers all that it was told, and stands nowhere else for it.
     assert calls.states >= steps.states >= 1_000

@@ -2,6 +2,7 @@
 
 import inspect
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
@@ -10,25 +11,29 @@ from unittest.mock import MagicMock, Mock
 
 import pytest
 from support.caches import CountedStorage, Gate, at_once
+from support.forms import (
+    CacheOnStorage,
+    FreshCacheOnStorage,
+    FunctionStorage,
+    MemcacheStorage,
+    RateLimitedStorage,
+)
 from support.pools import Clock, until
 
 from godropbox import errors
 from godropbox.caching import (
-    CacheOnStorage,
     CacheOptions,
     DictStorage,
-    FreshCacheOnStorage,
     Freshness,
-    FunctionStorage,
     LocalStorage,
-    MemcacheStorage,
     PartialFailureError,
-    RateLimitedStorage,
     SingleFlight,
     StaleCacheError,
 )
 from godropbox.memcache import Client, InvalidArgumentError, InvalidTypeError
 from godropbox.memcache.testing import MockClient
+
+pytestmark = pytest.mark.usefixtures("form")
 
 
 class Cancelled(BaseException):
@@ -55,11 +60,12 @@ class Layers:
 
     @property
     def doubts(self) -> int:
-        return self.combined.stats().doubts
+        doubts: int = self.combined.stats().doubts
+        return doubts
 
 
 @pytest.fixture
-def layers() -> Layers:
+def layers(form: str) -> Layers:
     made = Layers()
     made.combined.set_multi({"foo": 1, "bar": 2})
     made.cache.calls.clear()
@@ -91,6 +97,7 @@ def test_a_cache_that_cannot_be_filled_fails_no_read(layers: Layers) -> None:
     assert layers.doubts == 0
 
 
+@pytest.mark.threads
 def test_a_thousand_readers_of_a_dead_cache_share_a_read_of_the_storage(layers: Layers) -> None:
     layers.cache.fail()
     layers.storage.before = lambda *call: until(lambda: layers.combined.stats().waiting == 999)
@@ -322,7 +329,7 @@ def test_a_flush_ends_all_doubt(layers: Layers) -> None:
 # The race of a reader and a writer
 
 
-def race(reader: CacheOnStorage, writer: CacheOnStorage, storage: CountedStorage) -> Any:
+def race(reader: Any, writer: Any, storage: CountedStorage) -> Any:
     """The reader misses, reads 1, and is held up; the writer writes 2; the reader fills."""
     gate = Gate()
     storage.data["foo"] = 1
@@ -340,6 +347,7 @@ def race(reader: CacheOnStorage, writer: CacheOnStorage, storage: CountedStorage
     return at_once(2, work)[0]
 
 
+@pytest.mark.threads
 def test_the_race_leaves_nothing_old_where_both_use_one_layer(layers: Layers) -> None:
     layers.cache.data.clear()
     race(layers.combined, layers.combined, layers.storage)
@@ -347,6 +355,7 @@ def test_the_race_leaves_nothing_old_where_both_use_one_layer(layers: Layers) ->
     assert layers.cache.data["foo"] == 2
 
 
+@pytest.mark.threads
 def test_the_race_leaves_the_old_value_where_they_use_two(layers: Layers) -> None:
     """As the documents say: it stays for as long as the cache keeps it."""
     layers.cache.data.clear()
@@ -363,6 +372,7 @@ def test_what_was_written_since_is_not_filled(layers: Layers) -> None:
     assert layers.cache.data == {"bar": 2}
 
 
+@pytest.mark.threads
 def test_who_reads_after_a_write_does_not_share_a_read_from_before(layers: Layers) -> None:
     layers.cache.fail()
     assert race(layers.combined, layers.combined, layers.storage) == 1
@@ -528,6 +538,7 @@ def test_a_failing_storage_is_no_failing_cache(layers: Layers) -> None:
     layers.cache.data.clear()
     for error in (InvalidArgumentError("of the storage"), InvalidTypeError("m"), ValueError("m")):
         layers.storage.fail(error=error)
+        call: Callable[[], Any]
         for call in (
             lambda: layers.combined.get("foo"),
             lambda: layers.combined.get_multi(["foo", "bar"]),
@@ -548,6 +559,7 @@ def over_memcached(storage: dict[Any, Any], **options: Any) -> tuple[CacheOnStor
 
 def test_keys_that_need_a_key_of_are_a_mistake_that_is_told() -> None:
     layer, _ = over_memcached({5: b"five", 6: b"six"})
+    call: Callable[[], Any]
     for call in (lambda: layer.get(5), lambda: layer.get_multi([5, 6]), lambda: layer.set(5, b"")):
         with pytest.raises(InvalidTypeError, match="key must be") as caught:
             call()
@@ -561,6 +573,7 @@ def test_keys_that_need_a_key_of_are_a_mistake_that_is_told() -> None:
 
 def test_values_that_need_a_serializer_are_a_mistake_that_is_told() -> None:
     layer, _ = over_memcached({"ann": {"name": "Ann"}, "bob": {"name": "Bob"}})
+    call: Callable[[], Any]
     for call in (
         lambda: layer.get("ann"),
         lambda: layer.get_multi(["ann", "bob"]),
@@ -602,7 +615,7 @@ def test_the_first_failure_of_each_kind_is_logged(
     assert [(record.levelname, type(record.exc_info[1])) for record in told] == [  # type: ignore[index]
         ("WARNING", type(error)) for error in (*OTHERS, *REFUSALS)
     ]
-    assert told[0].getMessage() == (
+    assert told[0].getMessage().replace("<Async", "<") == (
         "<CacheOnStorage of <DictStorage of 2 items> on <DictStorage of 2 items>>: get failed, "
         "which is logged once: builtins.ValueError: I/O operation on closed file"
     )
@@ -663,6 +676,7 @@ class Awaited:
         self.closed = True
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("function", PROMISES)
 def test_a_storage_that_is_async_is_refused(function: Any) -> None:
     for name in ("get", "get_multi", "set", "set_multi", "delete", "delete_multi", "flush"):
@@ -684,6 +698,7 @@ class DictStorageOf(DictStorage[Any, Any]):
         setattr(self, name, function)
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("function", PROMISES)
 def test_what_is_promised_by_a_function_that_is_not_async_is_refused(function: Any) -> None:
     """A decorator hides that it is; and nobody warns that a coroutine was never awaited."""
@@ -722,6 +737,7 @@ def test_what_is_promised_by_a_function_that_is_not_async_is_refused(function: A
             call()
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("function", [*PROMISES, Awaited])
 def test_a_batch_of_promises_is_refused_and_kept_nowhere(function: Any) -> None:
     """All of them are closed, whatever is beside them, and whatever kind of mapping has them."""
@@ -763,6 +779,7 @@ def is_closed(promise: Any) -> bool:
     return hasattr(promise, "ag_code")  # one that has not begun need not be closed
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("function", PROMISES)
 def test_what_a_limited_storage_promises_is_refused(function: Any) -> None:
     calls: dict[str, Any] = {
@@ -782,6 +799,7 @@ def test_what_a_limited_storage_promises_is_refused(function: Any) -> None:
     assert RateLimitedStorage(DictStorage(), 1).get("nothing", unrun) is unrun
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("function", PROMISES)
 def test_a_cache_that_promises_a_write_did_not_write(function: Any) -> None:
     for name in ("set", "delete"):
@@ -841,6 +859,7 @@ def test_no_exception_of_a_cache_fails_a_read(kind: type[Exception], fresh: bool
     assert outcome(layer.flush) is StaleCacheError
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("kind", [ClassRaisesError, AttributesRaiseError])
 def test_an_odd_exception_of_a_storage_or_a_load_comes_out(kind: type[Exception]) -> None:
     flight, gate = SingleFlight(), Gate()
@@ -868,6 +887,7 @@ def test_an_odd_exception_of_a_storage_or_a_load_comes_out(kind: type[Exception]
     assert [each.result() for each in asked] == [kind, kind]
 
 
+@pytest.mark.threads
 def test_a_local_cache_keeps_any_object() -> None:
     """Only what a load promises is refused: not what merely can be iterated over or called."""
     for value in (iter([1]), map(str, [1]), range(3), MagicMock(), object, print):

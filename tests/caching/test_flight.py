@@ -16,6 +16,7 @@ from support.pools import in_child, until
 
 from godropbox import errors
 from godropbox.caching import MISSING, SingleFlight, StorageError
+from godropbox.caching._calls import Calls, run
 
 
 class Flying:
@@ -608,7 +609,11 @@ def test_nobody_waits_for_a_claim_that_is_not_begun() -> None:
     assert flight.claim(["b", "c"]).keys == ["c"]
     assert flight.run("a", lambda: "sooner") == "sooner"
     assert lead.begin() == ["b"]
-    assert lead.fly(lambda lead: dict.fromkeys(lead.keys, 1)) == {"b": 1}
+
+    def load(lead: Any) -> Calls[Any]:
+        return (yield dict.fromkeys, (lead.keys, 1))
+
+    assert run(lead.fly(load)) == {"b": 1}
     assert len(flight) == 0
 
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 from support.caches import CountedStorage, Gate, at_once
+from support.forms import CacheOnStorage, FreshCacheOnStorage
 from support.pools import Clock
 
 from godropbox import errors
 from godropbox.caching import (
     MISSING,
-    CacheOnStorage,
     CacheOptions,
-    FreshCacheOnStorage,
     Freshness,
     LocalStorage,
 )
+
+pytestmark = pytest.mark.usefixtures("form")
 
 
 class Layers:
@@ -114,6 +115,7 @@ def test_what_was_written_costs_what_the_last_load_cost() -> None:
     assert layers.combined.get("bar") == 2
 
 
+@pytest.mark.threads
 def test_while_one_loads_early_the_others_are_answered() -> None:
     layers = Layers(seconds=5)
     layers.storage.data["foo"] = 1
@@ -149,6 +151,7 @@ def test_a_stale_entry_is_loaded_anew_by_whoever_finds_it() -> None:
     assert layers.combined.stats().refreshes == 2
 
 
+@pytest.mark.threads
 def test_the_stale_value_is_returned_while_it_is_loaded_in_the_background() -> None:
     jobs: list[Callable[[], None]] = []
     layers = Layers(stale=30, background=jobs.append)
@@ -182,6 +185,7 @@ def test_a_failing_load_leaves_the_stale_value_for_a_while() -> None:
         layers.combined.get("foo")
 
 
+@pytest.mark.threads
 def test_who_needs_a_key_does_not_wait_for_the_background() -> None:
     jobs: list[Callable[[], None]] = []
     layers = Layers(stale=30, background=jobs.append)
@@ -197,6 +201,7 @@ def test_who_needs_a_key_does_not_wait_for_the_background() -> None:
     assert layers.reads() == 0
 
 
+@pytest.mark.threads
 def test_a_background_that_takes_no_more_work_fails_no_read() -> None:
     def refuses(job: Callable[[], None]) -> None:
         raise RuntimeError("cannot schedule new futures after shutdown")
@@ -209,6 +214,7 @@ def test_a_background_that_takes_no_more_work_fails_no_read() -> None:
     assert layers.combined.stats().refresh_failures == 2
 
 
+@pytest.mark.threads
 def test_what_is_written_while_a_load_waits_is_not_loaded_again() -> None:
     jobs: list[Callable[[], None]] = []
     layers = Layers(stale=30, background=jobs.append)
@@ -283,12 +289,14 @@ def test_a_write_ends_a_negative_entry() -> None:
     assert layers.combined.get("foo") is None
 
 
+@pytest.mark.threads
 def test_a_thousand_callers_of_a_missing_key_cost_one_read() -> None:
     layers = Layers(negative_ttl=5)
     assert at_once(1000, lambda _: layers.combined.get("foo", 7)) == [7] * 1000
     assert layers.reads() == 1
 
 
+@pytest.mark.threads
 def test_a_thousand_callers_cost_one_read() -> None:
     layers = Layers()
     layers.storage.data["foo"] = 1

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 from support.caches import CountedStorage, Gate, at_once
+from support.forms import RateLimitedStorage
 from support.pools import until
 
-from godropbox.caching import RateLimitedStorage, Storage, StorageBusyError
+from godropbox.caching import Storage, StorageBusyError
+
+pytestmark = pytest.mark.usefixtures("form")
 
 
 def test_every_operation_reaches_the_storage_as_it_is() -> None:
@@ -36,6 +39,7 @@ def test_every_operation_reaches_the_storage_as_it_is() -> None:
     ]
 
 
+@pytest.mark.threads
 def test_no_more_than_so_many_are_in_at_once() -> None:
     storage = CountedStorage()
     limited = RateLimitedStorage(storage, 3)
@@ -62,6 +66,7 @@ def test_no_more_than_so_many_are_in_at_once() -> None:
     assert len(most) == 12
 
 
+@pytest.mark.threads
 def test_who_has_waited_long_enough_gives_up_and_did_nothing() -> None:
     storage = CountedStorage()
     limited = RateLimitedStorage(storage, 1, timeout=0)
@@ -83,6 +88,7 @@ def test_who_has_waited_long_enough_gives_up_and_did_nothing() -> None:
     assert storage.data == {"a": 1, "b": 2}
 
 
+@pytest.mark.threads
 def test_who_may_wait_gets_a_turn() -> None:
     storage = CountedStorage()
     limited = RateLimitedStorage(storage, 1)
@@ -117,7 +123,7 @@ def test_arguments_and_repr() -> None:
         with pytest.raises(
             (TypeError, ValueError), match=r"max_concurrency must be an int in \[1,"
         ):
-            RateLimitedStorage(storage, limit)  # type: ignore[arg-type]
+            RateLimitedStorage(storage, limit)
     with pytest.raises(ValueError, match="timeout must be at least 0 seconds or None, got -1"):
         RateLimitedStorage(storage, 1, timeout=-1)
     limited = RateLimitedStorage(storage, 3)

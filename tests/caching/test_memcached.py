@@ -1,17 +1,20 @@
 """A storage in memcached: on a client over the mock of a server, and over a server."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.caches import PlainClient
+from support.forms import CacheOnStorage, MemcacheStorage
 from support.memcached import running
 
 from godropbox import errors, memcache
-from godropbox.caching import CacheOnStorage, DictStorage, MemcacheStorage, PartialFailureError
+from godropbox.caching import DictStorage, PartialFailureError
 from godropbox.memcache.testing import MockClient
+
+pytestmark = pytest.mark.usefixtures("form")
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +195,7 @@ def test_what_the_client_raises_comes_out() -> None:
     raw = MockClient()
     storage = MemcacheStorage(PlainClient(raw))
     raw.fail_everything = True
+    call: Callable[[], Any]
     for call in (
         lambda: storage.get("a"),
         lambda: storage.get_multi(["a"]),
@@ -219,6 +223,7 @@ def test_a_server_that_dies_in_the_middle_is_done_without(tmp_path: Path) -> Non
     raw.close()
 
 
+@pytest.mark.threads
 def test_bad_arguments_and_repr() -> None:
     client = Expiries()
     for ttl in (0, 0.5, 10**9, 1_800_000_000):
@@ -252,8 +257,9 @@ class AsyncClient:
         lambda storage: storage.flush(),
     ],
 )
+@pytest.mark.threads
 def test_an_async_client_is_refused_by_every_operation(call: Any) -> None:
-    storage: Any = MemcacheStorage(AsyncClient())  # type: ignore[arg-type]
+    storage: Any = MemcacheStorage(AsyncClient())
     with pytest.raises(TypeError, match=r"client\.\w+ must return a value, got <coroutine"):
         call(storage)
 
@@ -261,4 +267,4 @@ def test_an_async_client_is_refused_by_every_operation(call: Any) -> None:
 @pytest.mark.parametrize("ttl", ["300", True, timedelta(seconds=5), datetime.now(UTC)])
 def test_a_time_to_live_that_is_no_number_is_refused(ttl: Any) -> None:
     with pytest.raises(TypeError, match="ttl must be a number of seconds or None"):
-        MemcacheStorage(MockClient(), ttl=ttl)  # type: ignore[arg-type]
+        MemcacheStorage(MockClient(), ttl=ttl)

@@ -1,22 +1,24 @@
 """Storages that need nothing else: what the Go library's own tests show of them, and more."""
 
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
+from support.forms import FunctionStorage
 
 from godropbox import errors
 from godropbox.caching import (
     MISSING,
     DictStorage,
-    FunctionStorage,
     PartialFailureError,
     StaleCacheError,
     Storage,
     StorageError,
     UnsupportedOperationError,
 )
+
+pytestmark = pytest.mark.usefixtures("form")
 
 
 class Recorder:
@@ -56,7 +58,7 @@ SINGLE = ("get", "set", "delete")
 MULTI = ("get_multi", "set_multi", "delete_multi")
 
 
-def made_of(names: Iterable[str]) -> tuple[Recorder, FunctionStorage[str, int]]:
+def made_of(names: Iterable[str]) -> tuple[Recorder, Any]:
     recorder = Recorder()
     functions: dict[str, Any] = {name: getattr(recorder, name) for name in names}
     return recorder, FunctionStorage("made", flush=recorder.data.clear, **functions)
@@ -152,16 +154,17 @@ def test_each_has_its_own_where_both_are_given() -> None:
 
 
 def test_any_subset_works_and_what_is_missing_is_named() -> None:
-    storage = FunctionStorage[str, int]("users", get=lambda key, default: len(key))
+    storage = FunctionStorage("users", get=lambda key, default: len(key))
     assert storage.get_multi(["a", "bc"]) == {"a": 1, "bc": 2}
+    call: Callable[[], Any]
     for call, missing in (
         (lambda: storage.set("a", 1), "set, and none for set_multi"),
         (lambda: storage.set_multi({"a": 1}), "set_multi, and none for set"),
         (lambda: storage.delete("a"), "delete, and none for delete_multi"),
         (lambda: storage.delete_multi(["a"]), "delete_multi, and none for delete"),
-        (lambda: FunctionStorage[str, int]("users").get("a"), "get, and none for get_multi"),
+        (lambda: FunctionStorage("users").get("a"), "get, and none for get_multi"),
         (
-            lambda: FunctionStorage[str, int]("users").get_multi(["a"]),
+            lambda: FunctionStorage("users").get_multi(["a"]),
             "get_multi, and none for get",
         ),
     ):
@@ -196,7 +199,7 @@ def test_what_a_function_raises_comes_out_and_what_was_done_stays_done() -> None
 
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(TypeError, match="set_multi must be a function or None, got 5"):
-        FunctionStorage("users", set_multi=5)  # type: ignore[arg-type]
+        FunctionStorage("users", set_multi=5)
 
 
 def test_the_sentinel_is_one_and_can_be_read() -> None:

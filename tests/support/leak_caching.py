@@ -1,5 +1,7 @@
 """What of caching is watched for leaks: storages, layers, flights, and every way they fail."""
 
+import asyncio
+import atexit
 import functools
 import itertools
 import logging
@@ -7,6 +9,7 @@ from typing import Any
 
 from godropbox import caching, errors, memcache
 from godropbox.caching import CacheOptions, DictStorage, FunctionStorage, LocalStorage
+from godropbox.caching import aio as tasks
 from godropbox.memcache.testing import MockClient
 from support.leaking import Case, fails
 
@@ -96,7 +99,50 @@ def busy() -> None:
     raise AssertionError("a second turn was given")
 
 
+RUNNER = asyncio.Runner()
+atexit.register(RUNNER.close)
+
+
+async def loaded(key: int, default: Any = None) -> str:
+    await asyncio.sleep(0)
+    if key == 7:
+        raise errors.NetworkError("no such host")
+    return f"value {key}"
+
+
+async def shared() -> None:
+    """Ask for two keys from several tasks, of which one leader and one follower are cancelled."""
+    names = tasks.AsyncFunctionStorage("names", get=loaded, set=lambda key, value: None)
+    layer = tasks.AsyncCacheOnStorage(
+        LocalStorage(2), tasks.AsyncRateLimitedStorage(names, 1, timeout=60)
+    )
+    asked = [asyncio.create_task(layer.get(key)) for key in (1, 1, 1, 7, 7)]
+    await asyncio.sleep(0)
+    asked[0].cancel()
+    asked[1].cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    write = asyncio.create_task(layer.set(1, "new"))
+    await asyncio.sleep(0)
+    write.cancel()
+    await asyncio.gather(write, return_exceptions=True)
+
+
+async def reloaded() -> None:
+    """Find an entry due, and have a task reload it."""
+    freshness = caching.Freshness(
+        ttl=1, jitter=0, stale=1e6, clock=functools.partial(next, NUMBERS)
+    )
+    layer = tasks.AsyncFreshCacheOnStorage(
+        LocalStorage(2), DictStorage({1: 1}), freshness, background=True
+    )
+    await layer.get(1)
+    await layer.get(1)
+    await layer.close()
+
+
 CACHING = (
+    Case("AsyncCacheOnStorage, shared and cancelled", lambda: RUNNER.run(shared()), share=0.02),
+    Case("AsyncFreshCacheOnStorage, due", lambda: RUNNER.run(reloaded()), share=0.02),
     *(
         Case(f"LocalStorage, {engine}", functools.partial(kept, storage), share=0.2)
         for engine, storage in LOCALS.items()

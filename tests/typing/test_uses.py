@@ -1,6 +1,6 @@
 """Type checkers report every wrong use, and no right one.
 
-The uses are in `sqlbuilder_uses.txt`: no `.py`, so that nobody's own check of the
+The uses are in files that end in `_uses.txt`: no `.py`, so that nobody's own check of the
 tests stumbles over what is wrong on purpose.
 """
 
@@ -12,19 +12,20 @@ from pathlib import Path
 
 import pytest
 
-USES = Path(__file__).parent / "sqlbuilder_uses.txt"
-ROOT = Path(__file__).parent.parent.parent
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent.parent
 COMMANDS = {
     "mypy": ["mypy", "--strict", "--no-error-summary", "--follow-imports=silent"],
     "pyright": ["pyright", "--pythonpath", sys.executable],
 }
 
 
+@pytest.mark.parametrize(("uses", "count"), [("sqlbuilder", 38), ("cached", 23)])
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_wrong_uses_are_reported(checker: str, tmp_path: Path) -> None:
+def test_wrong_uses_are_reported(checker: str, uses: str, count: int, tmp_path: Path) -> None:
     if importlib.util.find_spec(checker) is None:
         pytest.fail(f"{checker} is not installed: pip install mypy 'pyright[nodejs]'")
-    text = USES.read_text(encoding="utf-8")
+    text = (FOLDER / f"{uses}_uses.txt").read_text(encoding="utf-8")
     file = tmp_path / "uses.py"
     file.write_text(text, encoding="utf-8")
     done = subprocess.run(
@@ -37,5 +38,5 @@ def test_wrong_uses_are_reported(checker: str, tmp_path: Path) -> None:
     assert done.stderr == "" or done.returncode in (0, 1), done.stderr
     reported = {int(line) for line in re.findall(r"uses\.py:(\d+)[:\d]*.* error", done.stdout)}
     wrong = {n for n, line in enumerate(text.splitlines(), 1) if line.endswith("# wrong")}
-    assert len(wrong) == 38
+    assert len(wrong) == count
     assert reported == wrong, done.stdout
