@@ -1,6 +1,7 @@
 """The one list of groups, in the order of the report."""
 
 from . import (
+    cases_asyncio,
     cases_caching,
     cases_client,
     cases_errors,
@@ -23,6 +24,7 @@ GROUPS: tuple[Group, ...] = (
     *cases_memcache.GROUPS,
     *cases_client.GROUPS,
     *cases_sharded.GROUPS,
+    *cases_asyncio.GROUPS,
     *cases_sql.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,

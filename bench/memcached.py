@@ -11,7 +11,7 @@ from typing import Any
 
 from .model import MissingError
 
-__all__ = ["Plain", "Plains", "a_server", "servers", "set_request"]
+__all__ = ["Plain", "Plains", "a_server", "running", "servers", "set_request"]
 
 
 def set_request(key: str, value: bytes) -> bytes:
@@ -137,7 +137,7 @@ def servers(count: int, apart: bool = False) -> Iterator[list[list[Any]]]:
     """
     with ExitStack() as stack:
         with _pinned(1 if apart else 0):
-            addresses = [stack.enter_context(_running()) for _ in range(count)]
+            addresses = [stack.enter_context(running())[0] for _ in range(count)]
         with _pinned(0):
             yield addresses
 
@@ -150,7 +150,8 @@ def a_server(apart: bool = False) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def _running() -> Iterator[list[Any]]:
+def running() -> Iterator[tuple[list[Any], subprocess.Popen[bytes]]]:
+    """Run a memcached with one thread on loopback; give its host and port, and its process."""
     program = shutil.which("memcached")
     if program is None:
         raise MissingError("memcached is not installed")
@@ -167,7 +168,7 @@ def _running() -> Iterator[list[Any]]:
         while not _answers(address):
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"memcached does not listen: {' '.join(command)}")
-        yield address
+        yield address, process
     finally:
         process.kill()
         process.wait()

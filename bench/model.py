@@ -6,9 +6,10 @@ A row is one way of doing the case's work: an expression, the names it uses, and
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 __all__ = [
+    "RESULT",
     "AtMost",
     "Case",
     "Faster",
@@ -22,6 +23,9 @@ __all__ = [
 ]
 
 Names = Mapping[str, Any]
+
+# The clock of a group whose rows measure themselves: what a statement gives is its seconds.
+RESULT: Final = "result"
 
 
 class MissingError(Exception):
@@ -144,8 +148,9 @@ class Group:
     """Cases of one subject: a table and a chart each.
 
     `unit` is what one operation is. `resource` opens what all cases share (a server, say) and
-    gives something JSON can carry to a worker: an address. `clock` is what the rows are timed by: a
-    clock's name in the module ``time``.
+    gives something JSON can carry to a worker: an address. `share` is the part of the rounds and of
+    a row's longest time that its cases get. `clock` is what the rows are timed by: a
+    clock's name in the module ``time``, or `RESULT`.
     """
 
     name: str
@@ -155,6 +160,7 @@ class Group:
     cases: tuple[Case, ...]
     resource: Callable[[], AbstractContextManager[Any]] = nullcontext
     clock: str = "perf_counter"
+    share: float = 1.0
 
     def case(self, name: str) -> Case:
         """Return the case of that name."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
-from .model import Case, Group, MissingError, Names, Row, WrongError
+from .model import RESULT, Case, Group, MissingError, Names, Row, WrongError
 
 __all__ = ["FULL", "QUICK", "Effort", "Local", "Outcome", "failure", "race"]
 
@@ -36,6 +36,11 @@ class Effort:
     min_time: float
     rounds: int
     max_time: float
+
+    def part(self, share: float) -> "Effort":
+        """Return the effort with this share of the rounds and of the seconds a row."""
+        rounds = max(LEAST_ROUNDS, round(self.rounds * share))
+        return Effort(self.min_time, rounds, self.max_time * share)
 
 
 QUICK = Effort(min_time=0.005, rounds=15, max_time=0.8)
@@ -99,15 +104,22 @@ class Local:
     def __init__(self, group: Group, row: Row, resource: Any) -> None:
         self._row = row
         self._names: Names = dict(row.make(resource))
-        clock: Callable[[], float] = getattr(time, group.clock)
-        self._timer = timeit.Timer(row.statement, timer=clock, globals=dict(self._names))
+        if group.clock == RESULT:
+            measured = eval(f"lambda: {row.result}", dict(self._names))
+            self._sample: Callable[[int], float] = lambda loops: sum(
+                measured() for _ in range(loops)
+            )
+        else:
+            clock: Callable[[], float] = getattr(time, group.clock)
+            timer = timeit.Timer(row.statement, timer=clock, globals=dict(self._names))
+            self._sample = timer.timeit
         self.operations: int = eval(row.operations, dict(self._names))
 
     def check(self) -> None:
         self._row.check(eval(self._row.result, dict(self._names)), self._names)
 
     def sample(self, loops: int) -> float:
-        return self._timer.timeit(loops)
+        return self._sample(loops)
 
     def close(self) -> None:
         close: Callable[[], object] | None = self._names.get("close")
@@ -168,9 +180,13 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _calibrate(lane: Lane, min_time: float) -> tuple[int, float]:
-    """Return how many turns take `min_time`, and what they took."""
+def _calibrate(lane: Lane, min_time: float, clock: str) -> tuple[int, float]:
+    """Return how many turns take `min_time`, and what they took; one if they measure themselves."""
     loops = 1
+    if clock == RESULT:
+        began = time.perf_counter()
+        lane.sample(loops)
+        return loops, time.perf_counter() - began
     while (seconds := lane.sample(loops)) < min_time:
         enough = int(loops * 1.2 * min_time / max(seconds, 1e-9)) + 1
         loops = min(enough, loops * 10)
@@ -210,7 +226,7 @@ def _ready(
         stack.callback(lane.close)
         lane.check()
         outcome.operations = lane.operations
-        outcome.loops, seconds = _calibrate(lane, effort.min_time)
+        outcome.loops, seconds = _calibrate(lane, effort.min_time, group.clock)
     except Exception as error:
         outcome.status, outcome.why = failure(error)
         if outcome.status == "missing" and row.peer:
@@ -224,6 +240,7 @@ def race(
     group: Group, case: Case, rows: Sequence[Row], effort: Effort, resource: Any
 ) -> list[Outcome]:
     """Check these rows of the case, time those that pass, and return an outcome for each."""
+    effort = effort.part(group.share)
     outcomes = [Outcome(row) for row in rows]
     with ExitStack() as stack, _collector_paused():
         runners = [_ready(stack, group, case, outcome, effort, resource) for outcome in outcomes]
