@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 
 from godropbox import _kernels, caching, errors, hash2, memcache, net2, resource_pool
+from godropbox.caching import aio as tasks
 from godropbox.database import sqlbuilder as sb
 from godropbox.database.sqltypes import SqlMode
 from godropbox.memcache import codec, compressors, hooks, leases, serializers, testing
+from godropbox.memcache.aio import AsyncBaseShardManager, AsyncClient
 from godropbox.memcache.fleet.manager import PooledShardManager
+from godropbox.resource_pool import aio
 
 MODULES = [
     "caching",
+    "caching.aio",
     "database.sqlbuilder",
     "database.sqltypes",
     "errors",
@@ -40,6 +44,7 @@ MODULES = [
     "murmur3",
     "net2",
     "resource_pool",
+    "resource_pool.aio",
 ]
 
 
@@ -113,6 +118,8 @@ BASES: set[type] = {
 }
 ELSEWHERE: set[type] = {
     errors.context,  # a block of code
+    caching.Cached,  # a function, by name
+    tasks.AsyncCached,
     # Which copy and pickle as far as what they hold does: functions, a package's encoder.
     caching.ConsistencyOptions,
     compressors.ZstdCompressor,
@@ -176,6 +183,7 @@ def _storage() -> caching.DictStorage[str, int]:
 IDENTITIES: dict[str, Callable[[Maker], Any]] = {
     "ManagedHandle": lambda made: made.lent(),
     "SimpleResourcePool": lambda made: resource_pool.SimpleResourcePool(POOL, "a"),
+    "AsyncResourcePool": lambda made: aio.AsyncResourcePool(POOL, "a"),
     "MultiResourcePool": lambda made: resource_pool.MultiResourcePool(POOL, ["a"]),
     "RoundRobinResourcePool": lambda made: resource_pool.RoundRobinResourcePool(POOL, ["a"]),
     "ManagedConnection": lambda made: made.connected(),
@@ -216,6 +224,21 @@ IDENTITIES: dict[str, Callable[[Maker], Any]] = {
     ),
     "SqlStorage": lambda made: caching.SqlStorage(
         resource_pool.SimpleResourcePool(POOL, "a"), USERS, key="id", value="name"
+    ),
+    "AsyncSqlStorage": lambda made: tasks.AsyncSqlStorage(
+        aio.AsyncResourcePool(POOL, "a"), USERS, key="id", value="name"
+    ),
+    "AsyncCacheOnStorage": lambda made: tasks.AsyncCacheOnStorage(_storage(), _storage()),
+    "AsyncFreshCacheOnStorage": lambda made: tasks.AsyncFreshCacheOnStorage(
+        _storage(), _storage(), caching.Freshness(ttl=5)
+    ),
+    "AsyncRateLimitedStorage": lambda made: tasks.AsyncRateLimitedStorage(_storage(), 1),
+    "AsyncFunctionStorage": lambda made: tasks.AsyncFunctionStorage("none"),
+    "AsyncMemcacheStorage": lambda made: tasks.AsyncMemcacheStorage(AsyncClient(["127.0.0.1:1"])),
+    "AsyncSingleFlight": lambda made: tasks.AsyncSingleFlight(),
+    "AsyncFleetServers": lambda made: tasks.AsyncFleetServers(AsyncBaseShardManager()),
+    "AsyncConsistentCacheOnStorage": lambda made: tasks.AsyncConsistentCacheOnStorage(
+        tasks.AsyncFleetServers(AsyncBaseShardManager()), _storage()
     ),
     "Alias": lambda made: sb.alias("other", USERS.c.id),
     "BoolColumn": lambda made: sb.BoolColumn("a"),

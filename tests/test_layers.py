@@ -32,7 +32,8 @@ CHANNELS = r"godropbox\._kernels\._channels"
 SQLTYPES = r"godropbox\.database\.sqltypes"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
 FORKS = r"godropbox\._forks|godropbox\._calls"
-POOLS = r"godropbox\.resource_pool(\.\w+)*"
+POOLS = r"godropbox\.resource_pool(\.(?!aio)\w+)*"
+AIO_POOL = r"godropbox\.resource_pool\.aio"
 NET = r"godropbox\.net2(\.\w+)*"
 HASHES = r"godropbox\.hash2|godropbox\.murmur3"
 
@@ -40,12 +41,12 @@ HASHES = r"godropbox\.hash2|godropbox\.murmur3"
 GROUND = r"godropbox\.memcache\.(types|errors|responses|address|keys)"
 PROTOCOL = r"godropbox\.memcache\.protocol(\.\w+)*"
 FLEET = r"godropbox\.memcache\.fleet(\.\w+)*"
-POLICY = r"godropbox\.memcache\.(operations|steps)"
+POLICY = r"godropbox\.memcache\.(operations|steps|multiplex)"
 SYNC = r"godropbox\.memcache\.(sync|dial|connection|raw|sharded_client|managers)"
-AIO = r"godropbox\.memcache\.aio(\.\w+)*"
+AIO = r"godropbox\.memcache\.aio\.connect"
 CLIENT = (
     r"godropbox\.memcache(\.(client|leases|options|batches|codec|serializers|compressors|hooks"
-    r"|testing))?"
+    r"|testing))?|godropbox\.memcache\.aio(\.\w+)*"
 )
 BELOW_MEMCACHE = rf"{BASE}|{FORKS}|{ADDRESS}|{POOLS}"
 
@@ -61,11 +62,11 @@ LAYERS = [
     (r"godropbox\._kernels\.wire_csrc", r"godropbox\._kernels\.placement_c"),
     (r"godropbox\._kernels\.wire_c", rf"{SHARED}|godropbox\._kernels\.wire_csrc"),
     (
-        r"godropbox\._kernels\.(batch_(c|things)|transport_c)",
+        r"godropbox\._kernels\.(batch_(c|things)|pipeline_c|transport_c)",
         rf"{SHARED}|godropbox\._kernels\.(batch_things|placement_c|wire_(c|csrc))",
     ),
     (
-        r"godropbox\._kernels\.(batch|transport)_py",
+        r"godropbox\._kernels\.(batch|pipeline|transport)_py",
         rf"{SHARED}|godropbox\._kernels\.wire(_request)?_py",
     ),
     (r"godropbox\._kernels\.\w+", SHARED),
@@ -76,6 +77,7 @@ LAYERS = [
     (r"godropbox\._forks", r"godropbox\._calls"),
     (ADDRESS, BASE),
     (POOLS, rf"{BASE}|{FORKS}|{POOLS}"),
+    (AIO_POOL, rf"{BASE}|{FORKS}|{POOLS}"),
     (BUILDER, rf"{BASE}|godropbox\._kernels\.sqltext|{SQLTYPES}|{BUILDER}"),
     (DIAL, rf"{BASE}|{ADDRESS}"),
     (NET, rf"{BASE}|{ADDRESS}|{DIAL}|{POOLS}|{NET}"),
@@ -106,7 +108,7 @@ NO_IO = re.compile(
 BANNED = [
     (r"(?!.*\baio\b).*", r"asyncio", "only an aio module imports asyncio"),
     (rf"(?!({BLOCKING})$|.*\baio\b).*", IO.pattern, "does no I/O"),
-    (POOLS, r"time\.(?!monotonic).*|threading\.Timer", "its clock is injected"),
+    (rf"{POOLS}|{AIO_POOL}", r"time\.(?!monotonic).*|threading\.Timer", "its clock is injected"),
     (r"godropbox(?!\.__main__).*", r"numpy|six|cffi|ctypes", "no run-time dependency"),
 ]
 
@@ -218,6 +220,9 @@ def test_no_circles(tree: dict[str, list[Import]]) -> None:
         ("godropbox.errors", "if TYPE_CHECKING:\n    from .memcache import Client"),
         ("godropbox.resource_pool", "import socket"),
         ("godropbox.resource_pool", "import time"),
+        ("godropbox.resource_pool._pool", "import asyncio"),
+        ("godropbox.resource_pool._pool", "from .aio import AsyncResourcePool"),
+        ("godropbox.resource_pool.aio", "import time"),
         ("godropbox.resource_pool._simple", "from time import sleep"),
         ("godropbox.resource_pool._simple", "from ..net2 import dial"),
         ("godropbox.net2", "from .memcache import raw"),
@@ -231,10 +236,12 @@ def test_no_circles(tree: dict[str, list[Import]]) -> None:
         ("godropbox.memcache.protocol.ascii", "from selectors import DefaultSelector"),
         ("godropbox.memcache.protocol.binary", "from asyncio import Queue"),
         ("godropbox.memcache.connection", "import asyncio"),
-        ("godropbox.memcache.aio", "from ..caching import Layer"),
-        ("godropbox.memcache.aio", "from .sync import Driver"),
+        ("godropbox.memcache.aio.connect", "from ...caching import Layer"),
+        ("godropbox.memcache.aio.connect", "from ..sync import Driver"),
         ("godropbox.memcache.sync", "from .aio import Driver"),
         ("godropbox.memcache.sync", "from .client import Client"),
+        ("godropbox.memcache.multiplex", "import asyncio"),
+        ("godropbox.memcache.multiplex", "from .sync import run"),
         ("godropbox.memcache.steps", "from .sync import Driver"),
         ("godropbox.memcache.steps", "from ..net2 import dial"),
         ("godropbox.memcache.fleet.manager", "from ..steps import Get"),
@@ -271,7 +278,8 @@ def test_a_forbidden_import_is_reported(module: str, line: str) -> None:
         ("godropbox.hash2", "from ._kernels import hash2\nfrom ._kernels._args import shown"),
         ("godropbox.net2", "import socket, time\nfrom . import resource_pool"),
         ("godropbox.resource_pool._options", "from time import monotonic"),
-        ("godropbox.memcache.aio", "import asyncio\nfrom .protocol.ascii import AsciiProtocol"),
+        ("godropbox.memcache.aio.connect", "import asyncio\nfrom ..protocol.ascii import Ascii"),
+        ("godropbox.resource_pool.aio", "import asyncio\nfrom ._pool import ResourcePool"),
         ("godropbox.memcache.protocol.ascii", "from .exchange import Exchange"),
         ("godropbox.memcache.dial", "import socket\nfrom .._dial import dial"),
         ("godropbox.memcache.fleet.options", "if TYPE_CHECKING:\n    import ssl"),
