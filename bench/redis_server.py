@@ -55,9 +55,9 @@ class PlainRedis:
 @contextmanager
 def a_redis() -> Iterator[list[Any]]:
     """Run a server on loopback that keeps nothing on disk; give its host and port."""
-    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    program = shutil.which("redis-server")
     if program is None:
-        raise MissingError("neither valkey-server nor redis-server is installed")
+        raise MissingError("redis-server is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
