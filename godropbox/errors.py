@@ -367,16 +367,43 @@ class ServerError(DropboxError):
     """A server refused, failed or broke the protocol."""
 
 
-class NetworkError(DropboxError):
-    """The network failed: no connection, a broken one, or no reply in time."""
+class NetworkError(DropboxError, _kernels.stack.StackedOSError):
+    """The network failed: no connection, a broken one, or no reply in time. An ``OSError``, too."""
+
+    @property
+    def errno(self) -> int | None:  # type: ignore[override]  # read-only: a copy has its cause's
+        """The number of the system's error that caused this one, None if there was none."""
+        number: int | None = _systems(self, "errno")
+        return number
+
+    @property
+    def strerror(self) -> str | None:  # type: ignore[override]
+        """The text of that error."""
+        said: str | None = _systems(self, "strerror")
+        return said
 
 
-class ConnectionLostError(NetworkError):
+class ConnectionLostError(NetworkError, ConnectionError):
     """The connection could not be made, broke, or was closed by the other side."""
 
 
-class DeadlineExceededError(NetworkError):
+class DeadlineExceededError(NetworkError, TimeoutError):
     """The operation did not end in time, or the connection was not made in time."""
+
+
+def _systems(exc: BaseException, name: str) -> Any:
+    """Return an attribute of the first ``OSError`` with a number that `exc` has as its cause."""
+    seen = set()
+    waiting: list[BaseException | None] = [exc]
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        if issubclass(type(error), OSError) and vars(OSError)["errno"].__get__(error) is not None:
+            return vars(OSError)[name].__get__(error)
+        waiting += [linked(error)[0], *reversed(members(error))]
+    return None
 
 
 class UsageError(DropboxError):

@@ -190,6 +190,8 @@ class ManagedConnection:
             connection.settimeout(timeout)
             result = getattr(connection, verb)(argument)
             finished = True
+        except DropboxError:
+            raise  # of a connection that is not a socket
         except OSError as error:
             kind: type[NetworkError] = ConnectionLostError
             said = text_of(error)

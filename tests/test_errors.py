@@ -1,9 +1,13 @@
 """Errors: their stacks, chains, fields and copies; the Go library's test cases among them."""
 
 import copy
+import errno
 import gc
+import importlib
 import json
 import pickle
+import pkgutil
+import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -11,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import godropbox
 from godropbox import errors
 from godropbox.errors import DropboxError
 
@@ -494,3 +499,118 @@ def test_fingerprint() -> None:
         ValueError("m"),
     ]
     assert len({first, *map(errors.fingerprint, others)}) == 5
+
+
+# Python's own families
+
+
+def subclasses(cls: type) -> set[type]:
+    direct: list[type] = cls.__subclasses__()
+    return {cls, *(each for child in direct for each in subclasses(child))}
+
+
+def of_package(cls: type) -> set[type]:
+    """Return the package's own classes under `cls`; those of tests are not its business."""
+    for module in pkgutil.walk_packages(godropbox.__path__, "godropbox."):
+        if not module.name.endswith(("__main__", "_c", "_native")):
+            importlib.import_module(module.name)
+    return {each for each in subclasses(cls) if each.__module__.startswith("godropbox.")}
+
+
+def test_every_error_of_the_network_is_an_oserror() -> None:
+    found = of_package(errors.NetworkError)
+    assert len(found) >= 6
+    for each in found:
+        assert issubclass(each, OSError)
+    for each in of_package(errors.ConnectionLostError):
+        assert issubclass(each, ConnectionError)
+        assert not issubclass(each, TimeoutError)
+    for each in of_package(errors.DeadlineExceededError):
+        assert issubclass(each, socket.timeout)
+        assert issubclass(each, TimeoutError)
+    for each in of_package(DropboxError) - found:
+        assert not issubclass(each, OSError)
+
+
+@pytest.mark.parametrize("kind", [errors.ConnectionLostError, errors.DeadlineExceededError])
+def test_an_error_of_the_network_has_the_number_of_its_cause(
+    kind: type[errors.NetworkError],
+) -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "no", "a file")
+    for cause in (
+        refused,
+        errors.NetworkError("inner", cause=refused),
+        ExceptionGroup("both", [ValueError(), refused, OSError(errno.EPERM, "later")]),
+    ):
+        error = kind("m", cause=cause, host="a")
+        assert (error.errno, error.strerror) == (errno.ECONNREFUSED, "no")
+        assert (error.filename, error.filename2) == (None, None)
+        assert (str(error), error.args) == ("m", ("m",))
+        for again in COPIES:
+            copied = again(error)
+            assert (copied.errno, copied.strerror) == (errno.ECONNREFUSED, "no")
+            assert (str(copied), copied.args, copied.fields) == ("m", ("m",), {"host": "a"})
+    assert (kind("m").errno, kind("m").strerror) == (None, None)
+    assert kind("m", cause=TimeoutError("no number")).errno is None
+
+
+def test_the_number_is_of_the_cause_not_of_what_was_handled_meanwhile() -> None:
+    with pytest.raises(errors.NetworkError) as caught:  # noqa: PT012
+        try:
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        except FileNotFoundError:
+            raise errors.NetworkError("m")  # noqa: B904
+    assert caught.value.__context__ is not None
+    assert caught.value.errno is None
+
+
+def test_causes_in_a_circle_have_no_number() -> None:
+    error = errors.NetworkError("m")
+    error.__cause__ = DropboxError("n", cause=error)
+    assert error.errno is None
+
+
+@pytest.mark.parametrize("base", [DropboxError, errors.NetworkError, errors.ConnectionLostError])
+def test_a_subclass_has_a_new_of_its_own(base: Any) -> None:
+    class MarkedError(base):  # type: ignore[misc]  # it is any of them
+        def __new__(cls, *args: object, **fields: object) -> Any:
+            self = super().__new__(cls, *args, **fields)
+            self.marked = True
+            return self
+
+    error: Any = MarkedError("m", cause=OSError(errno.ENOENT, "no"), host="a")
+    assert (str(error), error.args, error.fields) == ("m", ("m",), {"host": "a"})
+    assert error.marked
+    assert "test_a_subclass_has_a_new_of_its_own" in error.stack_text()
+
+
+class TwoArgumentsError(errors.ConnectionLostError):
+    def __init__(self, host: int, port: str) -> None:
+        super().__init__(f"{host}:{port}", cause=None)
+
+
+class UnpassedError(errors.DeadlineExceededError):
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts  # and calls no one
+
+
+@pytest.mark.parametrize("again", [lambda error: error, *COPIES])
+def test_arguments_are_not_read_as_those_of_oserror(again: Callable[[Any], Any]) -> None:
+    error = again(TwoArgumentsError(errno.ENOENT, "text"))
+    assert type(error) is TwoArgumentsError
+    assert (error.args, str(error), error.errno) == (("2:text",), "2:text", None)
+    assert functions(error)[-1] == "test_arguments_are_not_read_as_those_of_oserror"
+    odd = again(UnpassedError(errno.ENOENT, "text", "file"))
+    assert (odd.args, odd.parts, odd.errno) == ((2, "text", "file"), (2, "text", "file"), None)
+    assert functions(odd)[-1] == "test_arguments_are_not_read_as_those_of_oserror"
+    with pytest.raises(TypeError, match="argument"):
+        errors.NetworkError(2, "text")  # type: ignore[call-arg, arg-type]
+    with pytest.raises(TypeError, match=r"message must be a str, got 2"):
+        errors.NetworkError(2)  # type: ignore[arg-type]
+
+
+def test_the_stack_of_an_error_with_another_base_ends_at_the_maker() -> None:
+    error = RefusedError("m")
+    assert functions(error)[-1] == "test_the_stack_of_an_error_with_another_base_ends_at_the_maker"
+    assert isinstance(error, ConnectionRefusedError)
+    assert errors.to_dict(error)["fields"] == {"host": "a"}

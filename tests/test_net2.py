@@ -1,5 +1,6 @@
 """Connections to real servers on this machine: TCP, Unix sockets, TLS; none of them sleeps."""
 
+import errno
 import os
 import re
 import socket
@@ -434,3 +435,48 @@ def test_a_bad_option_is_refused(
 ) -> None:
     with pytest.raises(kind, match=re.escape(f"{name} {message}")):
         ConnectionOptions(**{name: value})
+
+
+class Tunnel:
+    """A user's connection, which raises errors of this package."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def settimeout(self, seconds: float | None) -> None:
+        pass
+
+    def recv(self, size: int) -> bytes:
+        raise self._error
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("kind", [ConnectionLostError, DeadlineExceededError])
+def test_an_error_of_this_package_passes_as_it_is(kind: type[ConnectionLostError]) -> None:
+    error = kind("the tunnel broke", tunnel=7)
+    pool = SimpleConnectionPool(options(open=lambda _: Tunnel(error), check=None), "a:1")
+    connection = pool.get()
+    with pytest.raises(kind) as caught:
+        connection.recv(1)
+    assert caught.value is error
+    connection.release()
+    assert pool.stats().idle == 0
+    with pytest.raises(kind) as caught:
+        SimpleConnectionPool(options(open=lambda _: Tunnel(error).recv(1)), "a:1").get()
+    assert caught.value is error
+
+
+def test_failures_are_those_of_python(echo: Echo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        nobody = listening.getsockname()[:2]
+    with pytest.raises(ConnectionError, match="refused") as caught:
+        dial(nobody, ConnectionOptions())
+    assert isinstance(caught.value, ConnectionLostError)
+    assert caught.value.errno == errno.ECONNREFUSED
+    connection = SimpleConnectionPool(options(read_timeout=0.01), echo.address).get()
+    connection.sendall(b"quiet")
+    with pytest.raises(TimeoutError, match=r"a read took more than 0.01 s"):
+        connection.recv(1)
+    connection.discard()

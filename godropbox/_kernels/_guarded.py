@@ -180,7 +180,9 @@ set_cause: "Any" = _cause.__set__
 
 def without_init(cls: type, args: "tuple[Any, ...]") -> "Any":
     """Return a new error without calling ``__init__``, whose arguments are unknown."""
-    error: Any = _layout(cls).__new__(cls, *args)
+    base: Any = _layout(cls)
+    # An OSError would read two arguments as a number and its text.
+    error: Any = base.__new__(cls) if issubclass(base, OSError) else base.__new__(cls, *args)
     _args.__set__(error, args)
     return error
 

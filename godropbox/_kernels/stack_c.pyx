@@ -8,11 +8,13 @@ with the functions of CPython's internal headers; elsewhere it calls the public 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
+from cpython.type cimport PyType_IsSubtype
 
 from ._args import checked_int, shown
 from ._guarded import set_args
+from ._signature import declared
 
-__all__ = ["StackedError", "capture"]
+__all__ = ["StackedError", "StackedOSError", "capture"]
 
 cdef extern from *:
     """
@@ -105,6 +107,11 @@ cdef extern from *:
     int gdbx_position(gdbx_frame) noexcept
 
 cdef extern from "Python.h":
+    ctypedef class builtins.OSError [object PyOSErrorObject]:
+        pass
+    ctypedef PyObject *(*newfunc)(type, object, PyObject *) except NULL
+    ctypedef struct PyTypeObject:
+        newfunc tp_new
     ctypedef struct PyBaseExceptionObject:
         PyObject *fields "dict"
         PyObject *args
@@ -240,6 +247,8 @@ cdef class StackedError(Exception):
     frozen dataclass overrides. A field can have any name but `cause`.
     """
 
+    __signature__ = declared
+
     def __cinit__(self):
         cdef PyBaseExceptionObject *base = <PyBaseExceptionObject *> self
         if base.fields == NULL:
@@ -263,3 +272,41 @@ cdef class StackedError(Exception):
             PyException_SetCause(self, <PyObject *> cause)
         if fields:
             PyDict_SetItem(base.fields, "_error_fields", fields)
+
+
+@cython.auto_pickle(False)
+cdef class StackedOSError(OSError):
+    """The other base of a ``StackedError`` that is an ``OSError``, which gives it its layout.
+
+    It has ``StackedError`` before it among the bases, and takes the same arguments: OSError itself
+    would read two as a number and its text, and take none by name.
+    """
+
+
+cdef PyObject *_new_os_error(type cls, object args, PyObject *fields) except NULL:
+    cdef PyObject *made = (<PyTypeObject *> OSError).tp_new(cls, (), NULL)
+    cdef PyBaseExceptionObject *base = <PyBaseExceptionObject *> made
+    try:
+        set_args(<object> made, args)
+        if base.fields == NULL:
+            base.fields = PyDict_New()
+        PyDict_SetItem(base.fields, "_stack", _captured())
+    except:
+        Py_DECREF(made)
+        raise
+    return made
+
+
+cdef newfunc _new_plain = (<PyTypeObject *> StackedError).tp_new
+
+
+cdef PyObject *_new_error(type cls, object args, PyObject *fields) except NULL:
+    if PyType_IsSubtype(cls, OSError):
+        return _new_os_error(cls, args, fields)
+    return _new_plain(cls, args, fields)
+
+
+# In the place of Cython's, which hands OSError the arguments. One for both, as a ``__new__`` of a
+# subclass calls that of the first base, which refuses a class that is made by another.
+(<PyTypeObject *> StackedError).tp_new = _new_error
+(<PyTypeObject *> StackedOSError).tp_new = _new_error

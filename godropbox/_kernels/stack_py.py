@@ -11,13 +11,14 @@ from types import FrameType
 
 from ._args import checked_int, shown
 from ._guarded import FIELDS, set_args, set_cause
+from ._signature import declared
 
 TYPE_CHECKING = False  # not typing's: that module takes longer to import than this one
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["StackedError", "capture"]
+__all__ = ["StackedError", "StackedOSError", "capture"]
 
 # The most frames an exception keeps, as in the Go library.
 _LIMIT = 200
@@ -61,6 +62,8 @@ class StackedError(Exception):
     frozen dataclass overrides. A field can have any name but `cause`.
     """
 
+    __signature__ = declared
+
     _stack: tuple[object, ...]
 
     def __new__(cls, /, *args: object, **fields: object) -> "Self":
@@ -81,3 +84,16 @@ class StackedError(Exception):
             set_cause(self, cause)
         if fields:
             self.__dict__[FIELDS] = fields
+
+
+class StackedOSError(OSError):
+    """The other base of a ``StackedError`` that is an ``OSError``, which gives it its layout.
+
+    It has ``StackedError`` before it among the bases, and takes the same arguments: OSError itself
+    would read two as a number and its text, and take none by name.
+    """
+
+    def __new__(cls, /, *args: object) -> "Self":
+        self = OSError.__new__(cls)
+        set_args(self, args)
+        return self
