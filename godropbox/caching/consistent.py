@@ -60,8 +60,16 @@ class WriteRefused(DropboxError):  # noqa: N818  # it says what happened, as Com
     The storage was not touched; `keys` are those of the write. Try again, perhaps later.
     """
 
-    def __init__(self, message: str, /, keys: Iterable[Any] = (), **more: Any) -> None:
-        super().__init__(message, **more)
+    def __init__(
+        self,
+        message: str,
+        /,
+        keys: Iterable[Any] = (),
+        *,
+        cause: BaseException | None = None,
+        **fields: object,
+    ) -> None:
+        super().__init__(message, cause=cause, **fields)
         self.keys = list(keys)
 
 
@@ -80,9 +88,11 @@ class CommitUncertain(DropboxError):  # noqa: N818  # a state, not an error
         /,
         keys: Iterable[Any] = (),
         committed: bool | None = None,
-        **more: Any,
+        *,
+        cause: BaseException | None = None,
+        **fields: object,
     ) -> None:
-        super().__init__(message, **more)
+        super().__init__(message, cause=cause, **fields)
         self.keys = list(keys)
         self.committed = committed
 

@@ -19,6 +19,7 @@ from .._forks import begin_again_in_child
 from .._kernels._args import shown
 from .._kernels._guarded import own_copy, refuse_unrun, refuse_unrun_values
 from .._kernels._identity import refuse_copies
+from .._kernels._signature import declared
 from ._calls import Calls, raised, run
 from .options import require_number
 from .storage import MISSING
@@ -159,6 +160,7 @@ class SingleFlight:
         "_waits",
     )
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(
         self,

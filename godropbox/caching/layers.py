@@ -15,6 +15,7 @@ from .._forks import begin_again_in_child
 from .._kernels._args import shown
 from .._kernels._guarded import PLAIN, add_note, refuse_unrun, refuse_unrun_values, require_plain
 from .._kernels._identity import refuse_copies
+from .._kernels._signature import declared
 from ._calls import Calls, run
 from ._doubts import Doubts
 from ._failures import Told, failed_keys, found_keys, is_mistake
@@ -80,6 +81,7 @@ class CacheOnStorage:
         "_told",
     )
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     _kind = "CacheOnStorage"
 

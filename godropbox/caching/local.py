@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._kernels._args import checked_int, shown
 from .._kernels._identity import refuse_copies
+from .._kernels._signature import declared
 from .options import require_number, require_plausible
 
 if TYPE_CHECKING:
@@ -253,6 +254,7 @@ class LocalStorage:
         "_ttl",
     )
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(
         self,

@@ -1,17 +1,23 @@
 """A storage in a table of an SQL database, over a pool of DB-API connections."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Unpack
 
 from ..errors import DropboxError
-from ..resource_pool import PoolOptions, SimpleResourcePool
+from ..resource_pool import PoolOptions, PoolOverrides, SimpleResourcePool
 from ._sqltable import Reading, Rows, SqlTable, Texts, checked_path
 
 __all__ = ["SqlStorage", "sqlite_pool"]
 
 
-def sqlite_pool(path: str, *, timeout: float = 5.0, **options: Any) -> SimpleResourcePool:
+class _Overrides(PoolOverrides, total=False):
+    close: Callable[[Any], object]
+
+
+def sqlite_pool(
+    path: str, *, timeout: float = 5.0, **options: Unpack[_Overrides]
+) -> SimpleResourcePool:
     """Return a pool of connections to the SQLite database in the file `path`.
 
     `timeout` is how many seconds a statement waits for another connection's lock; `options` are

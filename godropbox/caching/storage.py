@@ -75,9 +75,11 @@ class PartialFailureError(StorageError):
         /,
         keys: Iterable[Any],
         found: Mapping[Any, Any] | None = None,
-        **more: Any,
+        *,
+        cause: BaseException | None = None,
+        **fields: object,
     ) -> None:
-        super().__init__(message, **more)
+        super().__init__(message, cause=cause, **fields)
         self.keys = list(keys)
         self.found: Mapping[Any, Any] = {} if found is None else found
 
@@ -88,8 +90,16 @@ class StaleCacheError(StorageError):
     `keys` is empty after a flush, when it may be any key.
     """
 
-    def __init__(self, message: str, /, keys: Iterable[Any] = (), **more: Any) -> None:
-        super().__init__(message, **more)
+    def __init__(
+        self,
+        message: str,
+        /,
+        keys: Iterable[Any] = (),
+        *,
+        cause: BaseException | None = None,
+        **fields: object,
+    ) -> None:
+        super().__init__(message, cause=cause, **fields)
         self.keys = list(keys)
 
 

@@ -3,6 +3,7 @@
 ``_nodes.Expression`` adds the operators and is the only direct subclass of ``Node``.
 """
 
+from ..._kernels._signature import declared
 from . import _grammar
 from ._render import Renderer
 from ._statement import Query
@@ -39,6 +40,7 @@ class Node:
     """Piece of SQL with a value, a depth, a kind and a precedence."""
 
     __slots__ = ("_depth", "_kind", "_prec")
+    __signature__ = declared
 
     _depth: int
     _kind: int

@@ -1,6 +1,7 @@
 """Clauses that several statements share: lists of terms, ORDER BY, LIMIT, comments."""
 
 from ..._kernels._identity import refuse_copies
+from ..._kernels._signature import declared
 from . import _grammar
 from ._names import shown
 from ._nodes import Expression
@@ -26,6 +27,7 @@ class Ordering:
     """Term of ORDER BY with a direction, made by ``asc`` and ``desc``."""
 
     __slots__ = ("_term", "_word")
+    __signature__ = declared
 
     __reduce_ex__ = refuse_copies
 

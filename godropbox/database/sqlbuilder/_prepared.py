@@ -7,6 +7,7 @@ from math import isfinite
 
 from godropbox._kernels import sqltext
 
+from ..._kernels._signature import declared
 from ._names import shown
 from ._render import Renderer, double_text
 
@@ -48,6 +49,7 @@ class Prepared:
     """Statement with slots, made by ``statement.prepare``; any thread can fill it."""
 
     __slots__ = ("_count", "_mark", "_named", "_params", "_pieces", "_slots", "_style")
+    __signature__ = declared
 
     _count: int  # number of distinct slot names
     _mark: "str | None"  # the placeholder of each value of a list

@@ -4,6 +4,7 @@
 """
 
 from ..._kernels._identity import refuse_copies
+from ..._kernels._signature import declared
 from . import _grammar
 from ._base import depth_of, predicate
 from ._clauses import (
@@ -39,6 +40,7 @@ class Source:
     """Source of rows for FROM: a table, a join or a named query."""
 
     __slots__ = ("_level", "_names")
+    __signature__ = declared
 
     __reduce_ex__ = refuse_copies
 

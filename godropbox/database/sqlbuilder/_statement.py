@@ -3,6 +3,7 @@
 Statements are immutable; each subclass writes itself.
 """
 
+from ..._kernels._signature import declared
 from ._prepared import Prepared, prepared
 from ._render import Renderer, new_renderer
 from ._tags import tags_text
@@ -22,6 +23,7 @@ class Statement:
     """SQL statement; its methods return new statements and leave it unchanged."""
 
     __slots__ = ()
+    __signature__ = declared
 
     def _write_statement(self, out: Renderer) -> int:
         raise TypeError(f"{type(self).__name__} is abstract")
