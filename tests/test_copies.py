@@ -8,7 +8,7 @@ import pickle
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, is_typeddict
 
 import pytest
 
@@ -289,6 +289,7 @@ def public_classes() -> dict[type, str]:
                 inspect.isclass(kind)
                 and not issubclass(kind, (BaseException, enum.Enum))
                 and not getattr(kind, "_is_protocol", False)
+                and not is_typeddict(kind)
             ):
                 found.setdefault(kind, each)
     return found

@@ -516,3 +516,60 @@ def test_an_exception_that_cannot_be_asked_is_an_open_error(kind: type[Exception
     except Exception as error:  # pytest would ask it
         got = [type(error), type(error.__cause__)]
     assert got == [OpenError, kind]
+
+
+# Eviction
+
+
+def test_eviction_closes_idle_handles_now_and_the_others_as_they_come_back() -> None:
+    opener = Opener()
+    pool = pool_of(opener, max_active=3, max_idle=3)
+    one, two, three = (pool.get() for _ in range(3))
+    one.release()
+    pool.evict_all()
+    assert opener.still_open == [2, 3]
+    assert (two.handle.number, pool.num_active, pool.num_idle) == (2, 2, 0)
+    four = pool.get()
+    assert four.handle.number == 4
+    with pytest.raises(PoolExhaustedError):  # those on loan count until they come back
+        pool.get(0)
+    for handle in (two, three, four):
+        handle.release()
+    assert opener.still_open == [4]
+    with pool.get() as loan:
+        assert numbers(loan) == [4]
+    assert not pool.is_lame_duck
+
+
+def test_eviction_gives_a_waiter_a_new_handle() -> None:
+    opener = Opener()
+    pool = pool_of(opener, max_active=1)
+    one = pool.get()
+    found: list[ManagedHandle] = []
+    thread = threading.Thread(target=lambda: found.append(pool.get(10)))
+    thread.start()
+    until(lambda: pool.stats().waiting == 1)
+    pool.evict_all()
+    one.release()
+    thread.join(10)
+    assert numbers(*found) == [2]
+    found[0].release()
+    assert opener.still_open == [2]
+
+
+def test_a_handle_whose_opening_began_before_an_eviction_is_not_kept() -> None:
+    opener = Opener()
+    pools: list[SimpleResourcePool] = []
+
+    def opened(location: Any) -> Any:
+        handle = opener(location)
+        if handle.number == 1:
+            pools[0].evict_all()
+        return handle
+
+    pools.append(SimpleResourcePool(PoolOptions(open=opened, reap_every=0), "bar"))
+    with pools[0].get() as loan:
+        assert numbers(loan) == [1]
+    assert opener.still_open == []
+    pools[0].get().release()
+    assert opener.still_open == [2]

@@ -6,12 +6,13 @@ cimport cython
 cdef class Entry:
     cdef readonly object raw
     cdef public double expires, stale, fresh
+    cdef Py_ssize_t epoch
 
 
 cdef class Slot:
     cdef readonly Entry _entry
     cdef readonly bint _may_open
-    cdef Py_ssize_t _generation
+    cdef Py_ssize_t _epoch, _generation
 
 
 cdef class Waiter:
@@ -23,7 +24,8 @@ cdef class Waiter:
 
 cdef class Ledger:
     cdef Py_ssize_t _active, _high, _opening, _max_active, _max_idle, _max_opens
-    cdef Py_ssize_t _gets, _waits, _exhausted, _opens, _open_failures, _generation
+    cdef Py_ssize_t _gets, _waits, _exhausted, _opens, _open_failures
+    cdef Py_ssize_t _epoch, _generation
     cdef double _idle_time, _check_after
     cdef bint _is_lame, _is_lifo, _timed
     cdef object _lock
@@ -57,5 +59,6 @@ cdef class Ledger:
     @cython.locals(position=Py_ssize_t, entry=Entry)
     cdef list _take_stale(self, double now)
 
+    cdef list _evict(self)
     cdef Py_ssize_t _num_idle(self) except -1
     cdef tuple _retire(self)

@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from .._kernels._identity import refuse_copies
+from .._kernels._signature import declared
 from ._options import PoolOptions, checked_timeout
 
 if TYPE_CHECKING:
@@ -56,10 +57,11 @@ LEAKED: Final = 5
 class Entry:
     """An open handle: until `fresh` it may be lent unchecked, from `stale` on it is not lent.
 
-    It is idle for too long from `stale` on, and too old from `expires` on.
+    It is idle for too long from `stale` on, and too old from `expires` on. It is lent no more when
+    the pool's epoch is no longer its own.
     """
 
-    __slots__ = ("expires", "fresh", "raw", "stale")
+    __slots__ = ("epoch", "expires", "fresh", "raw", "stale")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, raw: Any, expires: float) -> None:
@@ -67,21 +69,25 @@ class Entry:
         self.expires = expires
         self.stale = expires
         self.fresh = expires
+        self.epoch = 0
 
 
 class Slot:
     """One of the active: it holds an entry on loan, or the permission to open one.
 
-    It is empty before and afterwards. `generation` tells the two sides of a fork apart.
+    It is empty before and afterwards. `generation` tells the two sides of a fork apart, `epoch` is
+    that in which it was permitted to open.
     """
 
-    __slots__ = ("_entry", "_generation", "_may_open")
+    __slots__ = ("_entry", "_epoch", "_generation", "_may_open")
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(self, generation: int) -> None:
         self._entry: Entry | None = None
         self._may_open = False
         self._generation = generation
+        self._epoch = 0
 
 
 class Waiter:
@@ -104,6 +110,7 @@ class Ledger:
         "_active",
         "_check_after",
         "_counts",
+        "_epoch",
         "_exhausted",
         "_generation",
         "_gets",
@@ -124,6 +131,7 @@ class Ledger:
         "_waits",
     )
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(self, options: PoolOptions) -> None:
         most = sys.maxsize
@@ -138,6 +146,7 @@ class Ledger:
         self._timed = self._idle_time < math.inf or lifetime < math.inf or options.check is not None
         self._is_lame = False
         self._generation = 0
+        self._epoch = 0
         self._high = 0
         self._gets = self._waits = self._exhausted = 0
         self._opens = self._open_failures = 0
@@ -223,6 +232,7 @@ class Ledger:
                 self._active += 1
             elif self._opening < self._max_opens:
                 slot._may_open = True
+                slot._epoch = self._epoch
                 waiter.decision = OPEN
                 self._active += 1
                 self._opening += 1
@@ -266,6 +276,7 @@ class Ledger:
             if entry is None or self._is_lame:
                 self._active -= 1
             else:
+                entry.epoch = slot._epoch
                 slot._entry = entry
                 self._gets += 1
             return self._serve()
@@ -287,7 +298,7 @@ class Ledger:
                 return None
             slot._entry = None
             self._active -= 1
-            if self._is_lame:
+            if self._is_lame or entry.epoch != self._epoch:
                 surplus = entry
             elif now >= entry.expires:
                 surplus = entry
@@ -336,6 +347,15 @@ class Ledger:
                     self._counts[EXPIRED] += 1
                 else:
                     position += 1
+        return spare
+
+    def _evict(self) -> list[Entry]:
+        """Begin an epoch: no entry that there is now will be idle again. Return those that are."""
+        empty: list[Entry] = []
+        with cython.critical_section(self):
+            self._epoch += 1
+            spare = self._idle
+            self._idle = empty
         return spare
 
     def _num_idle(self) -> int:

@@ -107,6 +107,10 @@ class _Locations:
             raise UnknownLocationError(f"{location!r} is not a location of the pool")
         return pool
 
+    def evict_all(self) -> None:
+        """Close all handles of every location, as ``SimpleResourcePool.evict_all`` does."""
+        call_all([pool.evict_all for pool in self._pools.values()])
+
     def enter_lame_duck_mode(self) -> None:
         """Retire every location's pool, and take no more locations."""
         with self._lock:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from time import monotonic
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 from .._kernels._args import checked_int, shown
 from .._kernels._guarded import brief
@@ -20,6 +20,7 @@ __all__ = [
     "OpenError",
     "PoolExhaustedError",
     "PoolOptions",
+    "PoolOverrides",
     "PoolStats",
     "PoolTimeoutError",
     "Timeout",
@@ -161,6 +162,28 @@ class PoolOptions:
             return float(self.reap_every)
         times = [t for t in (self.max_idle_time, self.max_lifetime) if t is not None]
         return min(times, default=0.0) / 2
+
+
+class PoolOverrides(TypedDict, total=False):
+    """Options of pools by name, for functions that make pools: all but `open`, `close`, `timeout`.
+
+    They are the fields of ``PoolOptions``.
+    """
+
+    check: Callable[[Any], object] | None
+    abandon: Callable[[Any], object] | None
+    max_active: int | None
+    max_idle: int | None
+    max_opens: int | None
+    max_idle_time: float | None
+    max_lifetime: float | None
+    lifetime_jitter: float
+    check_after: float
+    reap_every: float | None
+    reuse: Literal["lifo", "fifo"]
+    track: bool
+    clock: Callable[[], float]
+    random: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ class ManagedHandle(Slot):
         self._entry = None
         self._may_open = False
         self._generation = pool._generation
+        self._epoch = 0
         self._pool = pool
         self._loan: Loan | None = None
 
@@ -360,6 +361,13 @@ class ResourcePool(Ledger):
                 failure = failure or error
         if failure is not None:
             raise failure
+
+    def evict_all(self) -> None:
+        """Close all handles: idle ones now, the others as they are given back. Gets open new ones.
+
+        Handles on loan count towards ``max_active`` until then.
+        """
+        self._close_all(self._evict())
 
     def enter_lame_duck_mode(self) -> None:
         """Retire the pool: close idle handles now, and the others as they are given back.

@@ -3,17 +3,23 @@
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Unpack
 
 from ...errors import DropboxError
-from ...resource_pool import PoolOptions
+from ...resource_pool import PoolOptions, PoolOverrides
 from ...resource_pool.aio import AsyncResourcePool
 from .._sqltable import Reading, Rows, SqlTable, Texts, checked_path
 
 __all__ = ["AsyncSqlStorage", "async_sqlite_pool"]
 
 
-def async_sqlite_pool(path: str, *, busy_timeout: float = 5.0, **options: Any) -> AsyncResourcePool:
+class _Overrides(PoolOverrides, total=False):
+    timeout: float | None
+
+
+def async_sqlite_pool(
+    path: str, *, busy_timeout: float = 5.0, **options: Unpack[_Overrides]
+) -> AsyncResourcePool:
     """Return a pool of ``aiosqlite`` connections to the SQLite database in the file `path`.
 
     `busy_timeout` is how many seconds a statement waits for another connection's lock; `options`
