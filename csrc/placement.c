@@ -81,6 +81,12 @@ uint16_t gdbx_placement_one(const struct gdbx_placement *placement, const uint8_
     case GDBX_PLACEMENT_JUMP: return jump(gdbx_digests_fnv1a(key, size), placement->num_shards);
     case GDBX_PLACEMENT_KETAMA: return next_point(placement, gdbx_digests_md5(key, size));
     case GDBX_PLACEMENT_JENKINS: return next_point(placement, gdbx_digests_jenkins(key, size));
+    case GDBX_PLACEMENT_JENKINS_MODULO:
+        return (uint16_t) (gdbx_digests_jenkins(key, size) % placement->num_shards);
+    case GDBX_PLACEMENT_MD5_MODULO:
+        return (uint16_t) (gdbx_digests_md5(key, size) % placement->num_shards);
+    case GDBX_PLACEMENT_CRC15_MODULO:
+        return (uint16_t) ((gdbx_digests_crc32(key, size) >> 16 & 0x7fff) % placement->num_shards);
     case GDBX_PLACEMENT_RENDEZVOUS: break;
     }
     return highest(placement, key, size);

@@ -17,7 +17,11 @@ enum gdbx_placement_rule {
     GDBX_PLACEMENT_JUMP,      /* John Lamping and Eric Veach's jump hash of the FNV-1a */
     GDBX_PLACEMENT_KETAMA,    /* the MD5, on a ring */
     GDBX_PLACEMENT_JENKINS,   /* the one-at-a-time hash, on a ring */
-    GDBX_PLACEMENT_RENDEZVOUS /* the name with the highest 32-bit murmur3 of name and key */
+    /* What libmemcached calls modula: a hash of its modulo num_shards. */
+    GDBX_PLACEMENT_JENKINS_MODULO, /* the one-at-a-time hash */
+    GDBX_PLACEMENT_MD5_MODULO,     /* the first word of the MD5 */
+    GDBX_PLACEMENT_CRC15_MODULO,   /* bits 16 to 30 of the CRC-32 */
+    GDBX_PLACEMENT_RENDEZVOUS      /* the name with the highest 32-bit murmur3 of name and key */
 };
 
 /* A point of a ring: a key belongs to the first point whose value is at least the key's. */
@@ -36,7 +40,7 @@ struct gdbx_placement_node {
 
 struct gdbx_placement {
     enum gdbx_placement_rule rule;
-    uint32_t num_shards; /* 1..65535; hash2, crc32, jump */
+    uint32_t num_shards; /* 1..65535; hash2, jump and what is modulo it */
     struct gdbx_hash2_set set;
     const struct gdbx_placement_point *points; /* sorted by value; at least one */
     size_t num_points;

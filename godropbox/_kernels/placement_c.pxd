@@ -19,6 +19,9 @@ cdef extern from "placement.h":
         GDBX_PLACEMENT_JUMP
         GDBX_PLACEMENT_KETAMA
         GDBX_PLACEMENT_JENKINS
+        GDBX_PLACEMENT_JENKINS_MODULO
+        GDBX_PLACEMENT_MD5_MODULO
+        GDBX_PLACEMENT_CRC15_MODULO
         GDBX_PLACEMENT_RENDEZVOUS
     struct gdbx_placement_point:
         uint32_t value

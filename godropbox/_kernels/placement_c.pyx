@@ -26,13 +26,16 @@ from ._placement import (
 __all__ = [
     "NOT_A_KEY",
     "Placement",
+    "crc15_modulo",
     "crc32",
     "fnv1a",
     "hash2",
     "hash2_among",
     "jenkins",
+    "jenkins_modulo",
     "jump",
     "ketama",
+    "md5_modulo",
     "one_at_a_time",
     "rendezvous",
 ]
@@ -253,6 +256,21 @@ def hash2_among(shards):
 def crc32(num_shards):
     """Return the placement by zlib's CRC-32 modulo `num_shards`, in [1, 65535]."""
     return _new(GDBX_PLACEMENT_CRC32, checked_shards(num_shards))
+
+
+def jenkins_modulo(num_shards):
+    """Return the placement by libhashkit's one-at-a-time hash modulo `num_shards`."""
+    return _new(GDBX_PLACEMENT_JENKINS_MODULO, checked_shards(num_shards))
+
+
+def md5_modulo(num_shards):
+    """Return the placement by the first 32-bit word of a key's MD5 modulo `num_shards`."""
+    return _new(GDBX_PLACEMENT_MD5_MODULO, checked_shards(num_shards))
+
+
+def crc15_modulo(num_shards):
+    """Return the placement by bits 16 to 30 of zlib's CRC-32 modulo `num_shards`."""
+    return _new(GDBX_PLACEMENT_CRC15_MODULO, checked_shards(num_shards))
 
 
 def jump(num_shards):

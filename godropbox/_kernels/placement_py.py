@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 __all__ = [
     "NOT_A_KEY",
     "Placement",
+    "crc15_modulo",
     "crc32",
     "fnv1a",
     "hash2",
     "hash2_among",
     "jenkins",
+    "jenkins_modulo",
     "jump",
     "ketama",
+    "md5_modulo",
     "one_at_a_time",
     "rendezvous",
 ]
@@ -110,6 +113,24 @@ def crc32(num_shards: int) -> Placement:
     """Return the placement by zlib's CRC-32 modulo `num_shards`, in [1, 65535]."""
     count = checked_shards(num_shards)
     return Placement(lambda data: zlib.crc32(data) % count)
+
+
+def jenkins_modulo(num_shards: int) -> Placement:
+    """Return the placement by libhashkit's one-at-a-time hash modulo `num_shards`."""
+    count = checked_shards(num_shards)
+    return Placement(lambda data: _one_at_a_time(data) % count)
+
+
+def md5_modulo(num_shards: int) -> Placement:
+    """Return the placement by the first 32-bit word of a key's MD5 modulo `num_shards`."""
+    count = checked_shards(num_shards)
+    return Placement(lambda data: _md5(data) % count)
+
+
+def crc15_modulo(num_shards: int) -> Placement:
+    """Return the placement by bits 16 to 30 of zlib's CRC-32 modulo `num_shards`."""
+    count = checked_shards(num_shards)
+    return Placement(lambda data: (zlib.crc32(data) >> 16 & 0x7FFF) % count)
 
 
 def jump(num_shards: int) -> Placement:

@@ -43,8 +43,9 @@ static void check_ring(uint32_t first, const uint8_t *key, size_t size) {
 }
 
 static void check_numbers(const uint8_t *key, size_t size, uint32_t num_shards) {
-    static const enum gdbx_placement_rule rules[] = {GDBX_PLACEMENT_HASH2, GDBX_PLACEMENT_CRC32,
-                                                     GDBX_PLACEMENT_JUMP};
+    static const enum gdbx_placement_rule rules[] = {
+        GDBX_PLACEMENT_HASH2,      GDBX_PLACEMENT_CRC32,        GDBX_PLACEMENT_JENKINS_MODULO,
+        GDBX_PLACEMENT_MD5_MODULO, GDBX_PLACEMENT_CRC15_MODULO, GDBX_PLACEMENT_JUMP};
     uint64_t number = gdbx_digests_fnv1a(key, size);
     uint16_t many;
     for (size_t i = 0; i < COUNT(rules); i++) {

@@ -32,6 +32,15 @@ static void check_hash2(void) {
 static void check_modulo(void) {
     struct gdbx_placement crc = {.rule = GDBX_PLACEMENT_CRC32, .num_shards = 7};
     CHECK(gdbx_placement_one(&crc, (const uint8_t *) "123456789", 9) == 0xcbf43926u % 7, "crc32");
+    /* MD5("123456789") begins with 25f9e794. */
+    struct gdbx_placement crc15 = {.rule = GDBX_PLACEMENT_CRC15_MODULO, .num_shards = 7};
+    struct gdbx_placement md5 = {.rule = GDBX_PLACEMENT_MD5_MODULO, .num_shards = 7};
+    struct gdbx_placement jenkins = {.rule = GDBX_PLACEMENT_JENKINS_MODULO, .num_shards = 7};
+    CHECK(gdbx_placement_one(&crc15, (const uint8_t *) "123456789", 9) == 0x4bf4u % 7, "crc15");
+    CHECK(gdbx_placement_one(&md5, (const uint8_t *) "123456789", 9) == 0x94e7f925u % 7, "md5");
+    CHECK(gdbx_placement_one(&jenkins, (const uint8_t *) "123456789", 9)
+              == gdbx_digests_jenkins((const uint8_t *) "123456789", 9) % 7,
+          "jenkins");
 }
 
 /* A key stays where it is or moves to the added shard. */

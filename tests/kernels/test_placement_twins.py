@@ -45,7 +45,8 @@ def places_agree(batch: list[Any], rule: str, *arguments: object) -> None:
 
 @given(st.lists(keys, max_size=40), st.integers(1, 300))
 def test_rules_of_a_number_of_shards(batch: list[Any], count: int) -> None:
-    for name in ("hash2", "crc32", "jump"):
+    modulo = ("jenkins_modulo", "md5_modulo", "crc15_modulo")
+    for name in ("hash2", "crc32", "jump", *modulo):
         places_agree(batch, name, count)
 
 
@@ -91,6 +92,7 @@ def test_large_batches(twin: Any) -> None:
 BAD: list[tuple[Callable[[Any], object], type[Exception], str]] = [
     (lambda k: k.hash2(0), ValueError, r"num_shards must be an int in \[1, 65535\], got 0"),
     (lambda k: k.crc32(65536), ValueError, r"num_shards must be an int in \[1, 65535\], got 65536"),
+    (lambda k: k.md5_modulo(0), ValueError, r"num_shards must be an int in \[1, 65535\], got 0"),
     (lambda k: k.jump("8"), TypeError, r"num_shards must be an int in \[1, 65535\], got '8'"),
     (lambda k: k.hash2_among([]), ValueError, "shards must not be empty"),
     (lambda k: k.hash2_among([65535]), ValueError, r"shard must be an int in \[0, 65534\], got"),
