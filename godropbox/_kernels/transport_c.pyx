@@ -8,7 +8,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror
 
 import os
@@ -16,36 +16,99 @@ import os
 from . import _channels
 from ._channels import is_plain
 from ._identity import refuse_copies
-from ._wire import bad_key
+from ._wire import Asked, bad_key, checked_range
+from .batch_things cimport LEAST_EXPIRY, number_of, take_other, text_of
+from .placement_c cimport gdbx_text
 from .wire_c cimport Fed, Reply, fed
 from .wire_csrc cimport (
-    GDBX_HAS_WIRE_POLL, GDBX_WIRE_ANY, GDBX_WIRE_BAD, GDBX_WIRE_CLOSED, GDBX_WIRE_DONE,
-    GDBX_WIRE_FULL, GDBX_WIRE_GO_ON, GDBX_WIRE_LATE, GDBX_WIRE_MORE, GDBX_WIRE_SIGNAL,
-    GDBX_WIRE_UNASKED, GDBX_WIRE_VALUES, gdbx_wire_arm, gdbx_wire_io, gdbx_wire_key_ok,
+    GDBX_HAS_WIRE_POLL, GDBX_WIRE_ANY, GDBX_WIRE_BAD, GDBX_WIRE_CLOSED, GDBX_WIRE_DELETED,
+    GDBX_WIRE_DONE, GDBX_WIRE_EXISTS, GDBX_WIRE_FAILED, GDBX_WIRE_FULL, GDBX_WIRE_GO_ON,
+    GDBX_WIRE_LATE, GDBX_WIRE_LINES, GDBX_WIRE_MORE, GDBX_WIRE_NOT_FOUND, GDBX_WIRE_NOT_STORED,
+    GDBX_WIRE_NUMBER, GDBX_WIRE_SIGNAL, GDBX_WIRE_STORED, GDBX_WIRE_STRICT, GDBX_WIRE_TOUCHED,
+    GDBX_WIRE_UNASKED, GDBX_WIRE_VALUES, gdbx_wire_arm, gdbx_wire_io, gdbx_wire_key_fits,
     gdbx_wire_now, gdbx_wire_part, gdbx_wire_poll, gdbx_wire_poll_ask, gdbx_wire_poll_look,
     gdbx_wire_poll_rescan, gdbx_wire_poll_room, gdbx_wire_poll_start, gdbx_wire_poll_step,
-    gdbx_wire_poll_unfit, gdbx_wire_poll_wait,
+    gdbx_wire_poll_unfit, gdbx_wire_poll_wait, gdbx_wire_record,
 )
+
+from .wire_request_c import ascii_each, ascii_stores
 
 __all__ = ["Line", "carry", "unfit"]
 
 cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
+    bint PyUnicode_Check(object) noexcept
+    bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
+    void *PyUnicode_DATA(object) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
 
 cdef enum:
     MOST_KEY = 250
     MOST_VERB = 16
+    MOST_NUMBERS = 88  # four of at most 21 bytes, each behind a space
+    MOST_COPIED = 2048  # bytes of a value that are quicker to copy than to send from where they lie
+    STORE_WORDS = GDBX_WIRE_STORED | GDBX_WIRE_NOT_STORED | GDBX_WIRE_EXISTS | GDBX_WIRE_NOT_FOUND
     MOST_SECONDS = 1_000_000_000  # a longer wait has no end
     MOST_HELD = 1 << 16  # bytes copied with the interpreter locked, which is quicker
-    FEW = 4  # buffers of a request that need no memory of their own
 
-cdef struct sending:
-    # The buffers of a request while it is sent.
-    Py_buffer *views
-    gdbx_wire_part *parts
-    Py_ssize_t held
-    Py_buffer few_views[FEW]
-    gdbx_wire_part few_parts[FEW]
+cdef struct command:
+    # A command while it is written; `is_plain` is false if it is one that others have to write.
+    char text[MOST_VERB + MOST_KEY + MOST_NUMBERS + MOST_COPIED + 4]
+    char *end
+    bint is_plain
+
+
+cdef inline void put(command *line, const void *text, size_t size) noexcept:
+    memcpy(line.end, text, size)
+    line.end += size
+
+
+cdef inline void put_verb(command *line, bytes verb) noexcept:
+    cdef Py_ssize_t size = 0 if verb is None else PyBytes_GET_SIZE(verb)
+    line.end, line.is_plain = line.text, size <= MOST_VERB
+    if line.is_plain:
+        put(line, PyBytes_AS_STRING(verb), size)
+
+
+cdef inline int put_key(command *line, object key, bytes prefix) except -1:
+    """Write a key behind its prefix, if it fits."""
+    cdef gdbx_text text
+    cdef size_t before = PyBytes_GET_SIZE(prefix)
+    if PyUnicode_Check(key) and PyUnicode_IS_COMPACT_ASCII(key):
+        text.data = <const uint8_t *> PyUnicode_DATA(key)
+        text.size = <size_t> PyUnicode_GET_LENGTH(key)
+    elif not take_other(&text, key):
+        line.is_plain = False
+        return 0
+    if before + text.size > MOST_KEY:
+        line.is_plain = False
+        return 0
+    memcpy(line.end, PyBytes_AS_STRING(prefix), before)
+    memcpy(line.end + before, text.data, text.size)
+    if not gdbx_wire_key_fits(<const uint8_t *> line.end, before + text.size):
+        line.is_plain = False
+    line.end += before + text.size
+    return 0
+
+
+cdef inline int put_int(command *line, object number, int64_t least, int64_t most) except -1:
+    """Write an int in [least, most] behind a space."""
+    cdef char digits[22]
+    cdef int at = 22
+    cdef int64_t value = number_of(number, least, most, &line.is_plain)
+    cdef uint64_t rest = <uint64_t> (value if value >= 0 else -value)
+    while True:
+        at -= 1
+        digits[at] = <char> (48 + rest % 10)
+        rest //= 10
+        if rest == 0:
+            break
+    if value < 0:
+        at -= 1
+        digits[at] = 45
+    at -= 1
+    digits[at] = 32
+    put(line, digits + at, 22 - at)
+    return 0
 
 
 cdef int64_t deadline_in(seconds) except? -1:
@@ -73,16 +136,6 @@ cdef class Carrier:
     """Exchanges under way over plain sockets, one a socket."""
 
     __reduce_ex__ = refuse_copies
-
-    cdef gdbx_wire_poll poll
-    cdef sending *sendings
-    cdef list replies
-    # For one exchange.
-    cdef gdbx_wire_io io
-    cdef sending single
-    cdef int result
-    cdef void *room[2]
-    cdef bint is_busy
 
     def __cinit__(self, size_t count):
         cdef size_t i
@@ -189,9 +242,9 @@ cdef class Carrier:
         """Return the exception of an exchange that is over, None if it ended well."""
         cdef const gdbx_wire_io *io = &self.poll.ios[at]
         cdef int result = self.poll.results[at]
-        cdef object size = io.size
         if result == GDBX_WIRE_DONE:
             return None
+        size = io.size
         if result == GDBX_WIRE_BAD:
             return (<Reply> self.replies[at]).bad()
         if result == GDBX_WIRE_LATE:
@@ -332,13 +385,6 @@ cdef class Line:
 
     __reduce_ex__ = refuse_copies
 
-    cdef readonly object channel
-    cdef readonly int fd
-    cdef public bint clean, begun
-    cdef readonly object seconds
-    cdef Carrier carrier
-    cdef Reply reply
-
     def __cinit__(self, channel, seconds):
         cdef int error
         self.channel, self.fd, self.seconds = channel, -1, seconds
@@ -357,50 +403,141 @@ cdef class Line:
         """Whether the number of the socket is in use, so that it must not be closed."""
         return self.carrier is not None and self.carrier.is_busy
 
-    def get(self, bytes verb not None, key, bytes prefix not None, seconds=None):
+    cpdef tuple get(self, bytes verb, key, bytes prefix, seconds=None):
         """Get one key in the ASCII protocol over a plain socket; return ``Reply.hit``.
 
         `seconds` and what is raised are as for ``carry``; also what ``wire_key`` raises.
         """
-        cdef char text[MOST_VERB + MOST_KEY + 2]
+        cdef command line
         cdef gdbx_wire_part part
-        cdef Py_ssize_t size, before = PyBytes_GET_SIZE(prefix), first = PyBytes_GET_SIZE(verb)
-        cdef const char *named
-        cdef char *place = text + first
-        if self.fd < 0:
-            raise ValueError("the channel must be a plain socket")
-        if isinstance(key, str):
-            try:
-                named = PyUnicode_AsUTF8AndSize(key, &size)
-            except UnicodeEncodeError:
-                raise bad_key(key, prefix) from None
-        elif isinstance(key, bytes):
-            named = PyBytes_AS_STRING(key)
-            size = PyBytes_GET_SIZE(key)
-        else:
+        self.check_plain(prefix)
+        put_verb(&line, verb)
+        put_key(&line, key, prefix)
+        if not line.is_plain:
             raise bad_key(key, prefix)
-        if first > MOST_VERB or before + size > MOST_KEY:
-            raise bad_key(key, prefix)
-        memcpy(text, PyBytes_AS_STRING(verb), first)
-        memcpy(place, PyBytes_AS_STRING(prefix), before)
-        memcpy(place + before, named, size)
-        if not gdbx_wire_key_ok(<const uint8_t *> place, before + size):
-            raise bad_key(key, prefix)
-        memcpy(place + before + size, b"\r\n", 2)
-        part.data, part.size = <const uint8_t *> text, first + before + size + 2
+        put(&line, b"\r\n", 2)
+        part.data, part.size = <const uint8_t *> line.text, line.end - line.text
         self.carrier.claim()
         try:
             self.reply.check_idle()
             self.reply.restart(GDBX_WIRE_VALUES, 1)
             self.carrier.set_up(0, self.fd, &part, 1, self.reply)
-            failure = self.block(True, seconds is None, self.deadline(seconds))
-            if failure is not None:
-                raise failure
+            self.block_one(seconds)
             hit = self.reply.single_hit(key, prefix)
         finally:
             self.carrier.is_busy = False
         self.clean = True
         return hit
+
+    cpdef store(self, bytes verb, key, bytes prefix, data, flags, expire, cas, seconds=None):
+        """Store one value in the ASCII protocol over a plain socket; return its status.
+
+        An error line is a tuple of its status and its words. An item with a token is stored with
+        ``cas``. `seconds` and what is raised are as for ``carry``; also what ``ascii_stores``
+        raises.
+        """
+        cdef command line
+        cdef gdbx_wire_part parts[3]
+        cdef gdbx_text value
+        self.check_plain(prefix)
+        put_verb(&line, verb if not cas else b"cas ")
+        if line.is_plain and type(data) is bytes:
+            value = text_of(<bytes> data)
+            put_key(&line, key, prefix)
+            put_int(&line, flags, 0, 0xFFFFFFFF)
+            put_int(&line, expire, LEAST_EXPIRY, 0xFFFFFFFF)
+            put_int(&line, <object> value.size, 0, 1 << 30)
+            if cas:
+                put_int(&line, cas, 1, INT64_MAX)
+            put(&line, b"\r\n", 2)
+            if line.is_plain:
+                parts[0].data = <const uint8_t *> line.text
+                if value.size <= MOST_COPIED:
+                    put(&line, value.data, value.size)
+                    put(&line, b"\r\n", 2)
+                    parts[0].size = line.end - line.text
+                    return self.ask(parts, 1, None, STORE_WORDS, GDBX_WIRE_STRICT, seconds)
+                parts[0].size = line.end - line.text
+                parts[1].data, parts[1].size = value.data, value.size
+                parts[2].data, parts[2].size = <const uint8_t *> b"\r\n", 2
+                return self.ask(parts, 3, None, STORE_WORDS, GDBX_WIRE_STRICT, seconds)
+        request = ascii_stores(verb, [(key, data, flags, cas, expire)], prefix)
+        return self.ask(NULL, 0, request, STORE_WORDS, GDBX_WIRE_STRICT, seconds)
+
+    cpdef delete(self, key, bytes prefix, seconds=None):
+        """Delete one key, like ``store``."""
+        return self.command(b"delete ", key, prefix, None, GDBX_WIRE_DELETED, seconds)
+
+    cpdef touch(self, key, bytes prefix, expire, seconds=None):
+        """Give one key a new expiry, like ``store``."""
+        cdef int64_t least = LEAST_EXPIRY
+        if type(expire) is not int or not least <= expire <= 0xFFFFFFFF:
+            expire = checked_range("expire", expire, least, 1 << 32, "[-2**31, 2**32)")
+        return self.command(b"touch ", key, prefix, expire, GDBX_WIRE_TOUCHED, seconds)
+
+    cpdef count(self, bint down, key, bytes prefix, delta, seconds=None):
+        """Count up or down, like ``store``; return the count, -1 if there is no counter."""
+        if type(delta) is not int or not 0 <= delta < 1 << 64:
+            delta = checked_range("delta", delta, 0, 1 << 64, "[0, 2**64)")
+        verb = b"decr " if down else b"incr "
+        return self.command(verb, key, prefix, delta, GDBX_WIRE_NUMBER, seconds)
+
+    cdef object command(self, bytes verb, key, bytes prefix, number, uint64_t word, seconds):
+        cdef command line
+        cdef gdbx_wire_part part
+        self.check_plain(prefix)
+        put_verb(&line, verb)
+        put_key(&line, key, prefix)
+        if number is not None:
+            put_int(&line, number, LEAST_EXPIRY, INT64_MAX)
+        put(&line, b"\r\n", 2)
+        part.data, part.size = <const uint8_t *> line.text, line.end - line.text
+        if line.is_plain:
+            return self.ask(&part, 1, None, word | GDBX_WIRE_NOT_FOUND, 0, seconds)
+        end = b"\r\n" if number is None else b" %d\r\n" % number
+        request = [ascii_each(verb, [key], end, prefix)]
+        return self.ask(NULL, 0, request, word | GDBX_WIRE_NOT_FOUND, 0, seconds)
+
+    cdef object ask(self, gdbx_wire_part *parts, size_t count, list request, uint64_t words,
+                    uint32_t options, seconds):
+        """Send a request in parts, or in buffers; return what the line says that answers it."""
+        cdef Reply reply = self.reply
+        cdef gdbx_wire_record *record
+        self.carrier.claim()
+        try:
+            reply.check_idle()
+            reply.restart(GDBX_WIRE_LINES, 1)
+            reply.reader.words, reply.reader.options = words, options
+            if request is None:
+                self.carrier.set_up(0, self.fd, parts, count, reply)
+            else:
+                self.carrier.load(0, self.fd, Asked(request, reply))
+            self.block_one(seconds)
+            record = reply.records
+            if record.marks & GDBX_WIRE_FAILED:
+                answer = record.status, reply.value_of(record)
+            elif not words & GDBX_WIRE_NUMBER:
+                answer = record.status
+            else:
+                answer = record.number if record.status == 0 else -1
+        finally:
+            self.carrier.is_busy = False
+        self.clean = True
+        return answer
+
+    cdef int check_plain(self, bytes prefix) except -1:
+        if self.fd < 0:
+            raise ValueError("the channel must be a plain socket")
+        if prefix is None:
+            raise TypeError("prefix must be bytes, got None")
+        return 0
+
+    cdef int block_one(self, seconds) except -1:
+        """See the exchange through that was set up; raise how it failed."""
+        failure = self.block(True, seconds is None, self.deadline(seconds))
+        if failure is not None:
+            raise failure
+        return 0
 
     cdef int64_t deadline(self, seconds) except? -1:
         if seconds is None:

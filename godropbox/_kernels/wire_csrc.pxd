@@ -13,6 +13,12 @@ cdef extern from "wire.h":
         GDBX_WIRE_VALUES
         GDBX_WIRE_STATS
         GDBX_WIRE_STORED
+        GDBX_WIRE_NOT_STORED
+        GDBX_WIRE_EXISTS
+        GDBX_WIRE_NOT_FOUND
+        GDBX_WIRE_DELETED
+        GDBX_WIRE_TOUCHED
+        GDBX_WIRE_NUMBER
         GDBX_WIRE_STRICT
         GDBX_WIRE_BARE
         GDBX_WIRE_PIPED

@@ -8,7 +8,7 @@ import _socket  # the operating system's own sockets, which gevent cannot replac
 import threading
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .._forks import begin_again_in_child
 from .._kernels import transport
@@ -28,9 +28,24 @@ if TYPE_CHECKING:
 
     from .responses import GetResponse
 
-__all__ = ["Channel", "Connection"]
+__all__ = [
+    "DECREMENT",
+    "DELETE",
+    "INCREMENT",
+    "STORE",
+    "TOUCH",
+    "Channel",
+    "Connection",
+]
 
 _BOTH = 2  # ways of a socket, for shutdown
+
+# The forms of ``Connection.write``.
+STORE: Final = 0
+DELETE: Final = 1
+TOUCH: Final = 2
+INCREMENT: Final = 3
+DECREMENT: Final = 4
 
 
 class Connection(Peer):
@@ -40,7 +55,7 @@ class Connection(Peer):
     channel's own (``gettimeout``), if it has one.
     """
 
-    __slots__ = ("__weakref__", "_channel", "_line", "_lock", "_opened", "_timeout")
+    __slots__ = ("__weakref__", "_channel", "_is_plain", "_line", "_lock", "_opened", "_timeout")
 
     def __init__(self, channel: Channel, timeout: Seconds = None) -> None:
         Peer.__init__(self)
@@ -53,6 +68,7 @@ class Connection(Peer):
         self._lock: Any = threading.RLock()
         self._opened = monotonic()
         self._line: Any = transport.Line(channel, timeout)
+        self._is_plain: bool = self._line.fd >= 0
         self.interleaves = interleaves(channel)
         begin_again_in_child(self)
 
@@ -179,12 +195,50 @@ class Connection(Peer):
         try:
             response = get_response(key, self._line.get(b"gets ", key, prefix, seconds))
         except (OSError, TypeError, ValueError) as error:
-            if not self._line.clean:
-                raise explained(error)  # noqa: B904  # it has its cause
-            self._is_valid = True
-            raise as_caller_error(error) from None
+            raise self._ended(error)  # noqa: B904  # it has its cause
         self._is_valid = not self._has_closed
         return response
+
+    def write(
+        self,
+        form: int,
+        verb: bytes,
+        key: Key,
+        prefix: bytes,
+        data: Any,
+        number: Any,
+        expire: Any,
+        cas: Any,
+    ) -> Any:
+        """Write one key like ``fetch``; return what the method of ``Line`` does that `form` names.
+
+        `number` is a store's flags or a count's delta; what a form has no use for is ignored.
+        """
+        if not (self._is_valid and self._is_mine):
+            raise self.unusable()
+        self._is_valid = False
+        try:
+            if form == STORE:
+                answer = self._line.store(verb, key, prefix, data, number, expire, cas)
+            elif form == DELETE:
+                answer = self._line.delete(key, prefix)
+            elif form == TOUCH:
+                answer = self._line.touch(key, prefix, expire)
+            else:
+                answer = self._line.count(form == DECREMENT, key, prefix, number)
+        except (OSError, TypeError, ValueError) as error:
+            raise self._ended(error)  # noqa: B904  # it has its cause
+        self._is_valid = not self._has_closed
+        return answer
+
+    def _ended(self, error: Exception) -> Exception:
+        """Return the error of an exchange; the connection is usable again if nothing was sent."""
+        if not self._line.clean:
+            return explained(error)
+        self._is_valid = True
+        caller = as_caller_error(error)
+        caller.__cause__ = None  # raised in its handler, it is all there is to say
+        return caller
 
     def _check_turn(self) -> None:
         if not self._is_mine:

@@ -128,6 +128,28 @@ class Observed:
         call = partial(self._operations._set_listed, keys, *more)
         return self._timed("set_multi", keys.copy(), call, _of_many)
 
+    # The short writes of ``ShardedClient``.
+
+    def store_one(self, verb: str, key: Any, *more: Any) -> Any:
+        """Call ``ShardedClient._store_one``; report `verb`."""
+        return self._of_short(verb, key, partial(self._operations._store_one, verb, key, *more))
+
+    def delete_one(self, key: Any) -> Any:
+        """Call ``ShardedClient._delete_one``; report a ``delete``."""
+        return self._of_short("delete", key, partial(self._operations._delete_one, key))
+
+    def touch_one(self, key: Any, expire: Any) -> Any:
+        """Call ``ShardedClient._touch_one``; report a ``touch``."""
+        return self._of_short("touch", key, partial(self._operations._touch_one, key, expire))
+
+    def count_one(self, down: bool, key: Any, delta: Any) -> Any:
+        """Call ``ShardedClient._count_one``; report an ``increment`` or a ``decrement``."""
+        name = "decrement" if down else "increment"
+        return self._of_short(name, key, partial(self._operations._count_one, down, key, delta))
+
+    def _of_short(self, name: str, key: Any, call: Callable[[], Any]) -> Any:
+        return self._timed(name, [key], call, _of_written)
+
     def _of_all(self, name: str, call: Callable[..., Any], *args: Any) -> Any:
         return self._timed(name, [], partial(call, *args), _of_one)
 
@@ -148,12 +170,12 @@ class Observed:
 
     def _shard_for(self, keys: list[Any], judge: Callable[[Any], _Result]) -> int | None:
         """Return the shard of an operation on one key."""
-        if self._shard_of is None or not keys or judge is not _of_one:
+        if self._shard_of is None or not keys or judge not in (_of_one, _of_written):
             return None
         try:
             return self._shard_of(keys[0])
-        except (TypeError, ValueError):
-            return None  # a bad key: the operation itself raises for it
+        except Exception:
+            return None  # of a bad key, or a user's function: the operation itself raises for it
 
 
 def _of_one(response: Any) -> _Result:
@@ -161,6 +183,11 @@ def _of_one(response: Any) -> _Result:
     outcome = _outcome(response)
     counts = (int(outcome == "hit"), int(outcome == "miss"), int(outcome == "error"))
     return outcome, *counts, response.error
+
+
+def _of_written(answer: Any) -> _Result:
+    """Return the result of a short write: None or a count if it was done, else the response."""
+    return _of_one(answer) if hasattr(answer, "status") else ("ok", 0, 0, 0, None)
 
 
 def _of_many(batch: Any) -> _Result:

@@ -74,6 +74,9 @@ cdef class _SkippedMetaResponse(MetaResponse):
     pass
 
 
+@cython.locals(response=MutateResponse)
+cpdef MutateResponse stored_mutate(key, status, uint64_t cas=*)
+
 @cython.locals(response=GetResponse)
 cpdef GetResponse one_get(key, value, uint32_t flags, uint64_t cas)
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._kernels._args import shown
+from .._kernels._signature import declared
 from .errors import InvalidTypeError
 from .types import Key, ResponseStatus
 
@@ -58,6 +59,7 @@ class _Answer:
     """Base of all responses: status, repr, equality, read-only fields."""
 
     __slots__ = ("_status",)
+    __signature__ = declared
 
     def __init__(self, status: ResponseStatus) -> None:
         self._status = status
@@ -499,9 +501,13 @@ def failed_mutate(key: Key, status: ResponseStatus, error: Exception) -> MutateR
 
 def stored_mutate(key: Key, status: ResponseStatus, cas: int = 0) -> MutateResponse:
     """Return the response for a key of a store or delete that the server replied to."""
-    if type(key) is str or type(key) is bytes:
-        return MutateResponse(key, status, cas)
-    return _HeldMutateResponse(key, status, cas)
+    if type(key) is not str and type(key) is not bytes:
+        return _HeldMutateResponse(key, status, cas)
+    response = MutateResponse.__new__(MutateResponse)
+    response._key = key
+    response._status = status
+    response._cas = cas
+    return response
 
 
 def one_get(key: Key, value: bytes | None, flags: int, cas: int) -> GetResponse:

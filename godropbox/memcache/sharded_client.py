@@ -8,28 +8,45 @@ what one key or one shard did: every key has a response of its own. Compiled as 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .connection import DECREMENT, DELETE, INCREMENT, STORE, TOUCH
 from .fleet.manager import ShardManager, check_waiting
 from .operations import Operations
 from .protocol.ascii import AsciiProtocol
 from .protocol.base import Protocol
-from .protocol.exchange import Exchange
+from .protocol.exchange import APPEND, CAS, PREPEND, SET, Exchange
 from .protocol.meta import MetaProtocol
 from .protocol.talk import check_timeout
 from .responses import (
+    CountResponse,
     GetResponse,
     MutateResponse,
     Response,
     StatsResponse,
     VersionResponse,
+    failed_mutate,
+    stored_mutate,
 )
-from .steps import AllShards, Gets, Mutations, OneKey, Values, checked_values
-from .sync import fetched, run
-from .types import Item, Key, Seconds
+from .steps import AllShards, Gets, Mutations, OneKey, Values, checked_values, require_open
+from .sync import ShortWay, run
+from .types import Item, Key, ResponseStatus, Seconds
 
 if TYPE_CHECKING:
     from typing import Self
 
 __all__ = ["ShardedClient"]
+
+_MISS = ResponseStatus.KEY_NOT_FOUND
+_STATUSES = {int(status): status for status in ResponseStatus}
+_NEVER = -1
+# ASCII's words, and the kinds of commands that a server must be known to know for them.
+_STORES = {
+    "set": (b"set ", SET),
+    "add": (b"add ", SET),
+    "replace": (b"replace ", SET),
+    "append": (b"append ", APPEND),
+    "prepend": (b"prepend ", PREPEND),
+    "cas": (b"cas ", CAS),
+}
 
 
 class ShardedClient(Operations):
@@ -46,7 +63,7 @@ class ShardedClient(Operations):
     (``skipped``), and is a miss, or not stored.
     """
 
-    __slots__ = ("__weakref__", "_fetches", "_manager", "_plain", "_timeout")
+    __slots__ = ("__weakref__", "_manager", "_plain", "_short", "_timeout")
 
     def __init__(self, manager: ShardManager, protocol: Protocol, timeout: Seconds = None) -> None:
         check_timeout(timeout)
@@ -60,7 +77,7 @@ class ShardedClient(Operations):
         self._plain = protocol
         if type(protocol) is MetaProtocol and not protocol.encodes:
             self._plain = AsciiProtocol(protocol.prefix, protocol.shard_id)
-        self._fetches = self._plain.is_text
+        self._short = ShortWay(manager, self._plain.prefix, timeout, self._plain.is_text)
 
     @property
     def manager(self) -> ShardManager:
@@ -80,6 +97,11 @@ class ShardedClient(Operations):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def disconnect_all(self) -> None:
+        """Have the manager close all connections, and make new ones for the next operations."""
+        require_open(self._manager)
+        self._manager.disconnect_all()
 
     def close(self) -> None:
         """Close the manager, and with it all connections."""
@@ -108,16 +130,89 @@ class ShardedClient(Operations):
 
     def get(self, key: Key) -> GetResponse:
         """Get one item; a miss is an answer, not an error."""
-        response: GetResponse | None = None
-        if self._fetches:
-            found = fetched(self._manager, self._plain.prefix, key, self._timeout)
-            if found is False:
-                self._fetches = False  # or each get would borrow two connections
-            else:
-                response = found
-        if response is None:
-            response = self._carried(key, self._plain.get(key), False)
-        return response
+        if self._short.is_open:
+            response: GetResponse | None = self._short.get(key)
+            if response is not None:
+                return response
+        answer: GetResponse = self._carried(key, self._plain.get(key), False)
+        return answer
+
+    # One-key writes of bytes the short way, for the faces of this package: in ASCII's words, which
+    # ask for no new token. Each takes the general way by itself where it has to.
+
+    def _store_one(
+        self, verb: str, key: Any, data: Any, flags: Any, expire: Any, cas: Any
+    ) -> MutateResponse | None:
+        """Store bytes as the method named `verb` would: set, add, replace, append, prepend or cas.
+
+        Returns None if they were stored, else the response. A failure is raised, or is its error.
+        """
+        command, kinds = _STORES[verb]
+        if cas:
+            kinds = CAS if verb == "set" or verb == "cas" else _NEVER
+        elif verb == "cas":
+            kinds = _NEVER
+        answer = None
+        if kinds != _NEVER and self._short.is_open:
+            answer = self._short.write(STORE, kinds, command, key, data, flags, expire, cas)
+        if answer is None:
+            return self._store_general(verb, key, data, flags, expire, cas)
+        return _response_of(key, answer)
+
+    def _store_general(
+        self, verb: str, key: Any, data: Any, flags: Any, expire: Any, cas: Any
+    ) -> MutateResponse | None:
+        if verb == "set" and not cas:
+            answers = self._set_listed([key], [data], [flags] if flags else None, expire)
+            return answers[0] if answers else None
+        protocol = self._plain
+        if cas and verb != "set" and verb != "cas":
+            protocol = self._protocol  # which may have a token for that
+        if verb == "append" or verb == "prepend":
+            exchange = getattr(protocol, verb)(key, data, cas)
+        else:
+            exchange = getattr(protocol, verb)(Item(key, data, flags, cas, expire))
+        return _unless_done(self._carried(key, exchange, False))
+
+    def _delete_one(self, key: Any) -> MutateResponse | None:
+        """Delete one key, with a result like that of ``_store_one``."""
+        answer = None
+        if self._short.is_open:
+            answer = self._short.write(DELETE, 0, None, key, None, 0, 0, 0)
+        if answer is None:
+            return _unless_done(self._carried(key, self._plain.delete(key), False))
+        return _response_of(key, answer)
+
+    def _touch_one(self, key: Any, expire: Any) -> MutateResponse | None:
+        """Give one key a new expiry, with a result like that of ``_store_one``."""
+        answer = None
+        if self._short.is_open:
+            answer = self._short.write(TOUCH, 0, None, key, None, 0, expire, 0)
+        if answer is None:
+            return _unless_done(self._carried(key, self._plain.touch(key, expire), False))
+        return _response_of(key, answer)
+
+    def _count_one(self, down: bool, key: Any, delta: Any) -> "int | CountResponse":
+        """Add to a counter, or take from it with `down`; return what it is then.
+
+        If there is none, or that failed, it returns the response.
+        """
+        answer = None
+        if self._short.is_open:
+            form = DECREMENT if down else INCREMENT
+            answer = self._short.write(form, 0, None, key, None, delta, 0, 0)
+        if answer is None:
+            count = self._plain.decrement if down else self._plain.increment
+            response = self._carried(key, count(key, delta), False)
+            done: int | CountResponse = response.count if response.ok else response
+            return done
+        if type(answer) is tuple:
+            status, error = answer
+            return CountResponse(key, status, 0, error)
+        if answer == -1:
+            return CountResponse(key, _MISS)
+        counted: int = answer
+        return counted
 
     # Many keys
 
@@ -147,6 +242,18 @@ class ShardedClient(Operations):
         step = Gets(self._manager, self._plain, keys, False, True)
         self._complete(step)
         return step.found, step.answers
+
+    def _get_flagged(
+        self, keys: list[Any]
+    ) -> tuple[dict[Any, bytes], list[Any], dict[Any, GetResponse]]:
+        """``_get_listed``, where values with flags are tuples of key, value and flags if they can.
+
+        They are between the values without flags and the responses.
+        """
+        step = Gets(self._manager, self._plain, keys, False, True)
+        step.flagged = []
+        self._complete(step)
+        return step.found, step.flagged, step.answers
 
     def _many(self, verb: str, things: Iterable[Any], of_items: bool) -> Any:
         return self._mutated(verb, list(things), of_items, False)
@@ -225,3 +332,14 @@ class ShardedClient(Operations):
     def stats(self, name: str = "") -> StatsResponse:
         """Return the servers' statistics; those of servers that failed are missing."""
         return self._all(lambda: self._protocol.stats(name)).statistics()
+
+
+def _response_of(key: Any, answer: Any) -> MutateResponse | None:
+    """Return the response to a write that was carried the short way, None if it was done."""
+    if type(answer) is tuple:
+        return failed_mutate(key, *answer)
+    return None if answer == 0 else stored_mutate(key, _STATUSES[answer])
+
+
+def _unless_done(response: Any) -> MutateResponse | None:
+    return None if response.ok else response

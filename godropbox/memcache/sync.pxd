@@ -11,9 +11,22 @@ from .steps cimport ShardVisit, Visit
 @cython.locals(visit=Visit, pool=SimpleResourcePool)
 cpdef run(manager, list visits, timeout)
 
-@cython.locals(fleet=Fleet, shard=Shard, connection=Connection, number=Py_ssize_t,
-               pool=SimpleResourcePool, handle=ManagedHandle)
-cpdef fetched(manager, bytes prefix, key, timeout)
+cdef class ShortWay:
+    cdef object _manager, _timeout
+    cdef bytes _prefix
+    cdef bint _is_own
+    cdef readonly bint is_open
+
+    @cython.locals(shard=Shard, connection=Connection, handle=ManagedHandle)
+    cpdef get(self, key)
+    @cython.locals(shard=Shard, connection=Connection, handle=ManagedHandle)
+    cpdef write(self, int form, int kinds, bytes verb, key, data, number, expire, cas)
+    @cython.locals(fleet=Fleet, shard=Shard, number=Py_ssize_t)
+    cdef Shard _serving(self, key)
+    @cython.locals(connection=Connection, pool=SimpleResourcePool, handle=ManagedHandle)
+    cdef ManagedHandle _idle(self, Shard shard, int kinds)
+    cdef _judge(self, Shard shard, Connection connection, error)
+
 
 @cython.locals(visit=Visit, share=ShardVisit, connection=Connection, ready=list, lines=list)
 cdef _carry(list visits, timeout, double start, double moment)

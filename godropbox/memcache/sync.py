@@ -9,6 +9,7 @@ from typing import Any
 
 from .._kernels import transport
 from .._kernels._args import shown
+from .._kernels._identity import refuse_copies
 from ..errors import DropboxError
 from ..resource_pool import PoolExhaustedError
 from ..resource_pool._simple import SimpleResourcePool
@@ -18,12 +19,15 @@ from .errors import (
     InvalidTypeError,
     NetworkError,
     ReplyError,
+    UsageError,
 )
-from .fleet.manager import ShardManager
-from .fleet.shards import Fleet
-from .steps import ShardVisit, Visit, settled
+from .fleet.manager import PooledShardManager, ShardManager
+from .fleet.shards import Fleet, Shard
+from .protocol.exchange import server_error
+from .responses import GetResponse
+from .steps import ShardVisit, Visit, refused, settled
 
-__all__ = ["fetched", "run"]
+__all__ = ["ShortWay", "run"]
 
 
 def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
@@ -207,44 +211,123 @@ def give_back(handle: Any) -> None:
         handle._pool._drop(handle)
 
 
-def fetched(manager: ShardManager, prefix: bytes, key: Any, timeout: Any) -> Any:
-    """Get one key in the ASCII protocol over an idle plain socket, with no visit to make.
+class ShortWay:
+    """The short way of one key: the ASCII protocol over an idle plain socket, and no visit to make.
 
-    Returns None if there is none, or it turns out to be stale, or the shard has failed before, and
-    False if the connections are of another kind: then the general way is to be taken.
+    What is out of the common is for the general way, which has the same results and errors: then a
+    method returns None. `timeout` is as ``run`` takes it. `is_open` is False once connections are
+    seen to be of another kind, or each operation would borrow two of them.
     """
-    fleet: Fleet = manager.fleet()
-    shard = fleet.sole
-    if shard is None:
+
+    __slots__ = ("_is_own", "_manager", "_prefix", "_timeout", "is_open")
+    __reduce_ex__ = refuse_copies
+
+    def __init__(self, manager: ShardManager, prefix: bytes, timeout: Any, is_open: bool) -> None:
+        self._manager = manager
+        # Where ``fleet`` does no more than that, its call is left out.
+        self._is_own = getattr(type(manager), "fleet", None) is PooledShardManager.fleet
+        self._prefix = prefix
+        self._timeout = timeout
+        self.is_open = is_open
+
+    def get(self, key: Any) -> Any:
+        """Get one key: return its response."""
+        shard = self._serving(key)
+        if shard is None:
+            return None
+        handle = self._idle(shard, 0)
+        if handle is None:
+            return None
+        connection: Any = handle._entry.raw
         try:
-            number = fleet.of(key)
-        except (TypeError, ValueError):
-            return None  # the general way has the words for it
-        if number < 0:
+            response = connection.fetch(key, self._prefix, None)
+        except BaseException as error:
+            give_back(handle)
+            self._judge(shard, connection, error)
             return None
-        shard = fleet.shards[number]
-    if not shard.serves or (shard.is_watched and shard.failures):
-        return None
-    pool = shard.pool
-    handle = pool.get_idle()
-    if handle is None:
-        return None
-    raw = handle.handle
-    if not isinstance(raw, Connection):
+        handle._pool._put(handle)
+        if type(response) is not GetResponse and response.error is not None:
+            refused(shard, key, response.error)
+        return response
+
+    def write(
+        self,
+        form: int,
+        kinds: int,
+        verb: Any,
+        key: Any,
+        data: Any,
+        number: Any,
+        expire: Any,
+        cas: Any,
+    ) -> Any:
+        """Write one key: return what ``Connection.write`` does; of a refusal its status and error.
+
+        The server must be known to know these `kinds` of commands.
+        """
+        shard = self._serving(key)
+        if shard is None:
+            return None
+        handle = self._idle(shard, kinds)
+        if handle is None:
+            return None
+        connection: Any = handle._entry.raw
+        try:
+            answer = connection.write(form, verb, key, self._prefix, data, number, expire, cas)
+        except BaseException as error:
+            give_back(handle)
+            if isinstance(error, UsageError) and connection.is_valid:
+                return None  # the general way has the words for it
+            self._judge(shard, connection, error)
+            return None
+        handle._pool._put(handle)
+        if type(answer) is not tuple:
+            return answer
+        status, failure = server_error(*answer)
+        return status, refused(
+            shard, key, failure, None if data is None else memoryview(data).nbytes
+        )
+
+    def _serving(self, key: Any) -> Any:
+        """Return the shard of a key, if it serves and has not failed before."""
+        manager: Any = self._manager
+        fleet: Fleet = manager._fleet if self._is_own else manager.fleet()
+        shard = fleet.sole
+        if shard is None:
+            try:
+                number = fleet.of(key)
+            except Exception:  # of a key that may be at fault, which is to be said first
+                return None
+            if number < 0:
+                return None
+            shard = fleet.shards[number]
+        if not shard.serves or (shard.is_watched and shard.failures):
+            return None
+        return shard
+
+    def _idle(self, shard: Any, kinds: int) -> Any:
+        """Return the loan of an idle plain socket, whose server knows these kinds of commands."""
+        pool: SimpleResourcePool = shard.pool
+        handle: Any = pool.get_idle()
+        if handle is None:
+            return None
+        raw = handle._entry.raw
+        if isinstance(raw, Connection):
+            connection: Any = raw
+            if connection._is_plain and (
+                self._timeout is None or self._timeout == connection._timeout
+            ):
+                if not kinds & ~connection._proven:
+                    return handle
+                handle.release()
+                return None
         handle.release()
-        return False
-    connection: Any = raw
-    if connection._line.fd < 0 or (timeout is not None and timeout != connection._timeout):
-        handle.release()
-        return False
-    try:
-        response = connection.fetch(key, prefix, None)
-    except BaseException as error:
-        give_back(handle)
+        self.is_open = False
+        return None
+
+    def _judge(self, shard: Shard, connection: Any, error: BaseException) -> None:
+        """Raise the error that ended an exchange, unless another connection may carry it."""
         if not isinstance(error, (NetworkError, ReplyError, ConnectionUnusableError)):
-            raise
-        if isinstance(error, ConnectionUnusableError) or not connection.has_begun:
-            return None
-        raise settled(manager, shard, error)  # noqa: B904  # it has its cause
-    pool._put(handle)
-    return response
+            raise error
+        if not isinstance(error, ConnectionUnusableError) and connection.has_begun:
+            raise settled(self._manager, shard, error)

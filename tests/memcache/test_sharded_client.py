@@ -411,8 +411,16 @@ def test_a_key_that_cannot_be_sent_is_named_before_it_is_placed(
     keeper = new_manager(driver, lambda key, shards: int(key[0]) % shards)
     keeper.update_shard_states([(each, ShardState.ACTIVE) for each in plain.addresses])
     with new_plain(keeper, protocol) as client:
-        with pytest.raises(memcache.InvalidArgumentError, match="key must be 1 to 250 bytes"):
-            client.set(b"", b"1")
-        with pytest.raises(memcache.InvalidArgumentError, match="key must be 1 to 250 bytes"):
-            client.set_many({b"": b"1"})
+        calls: list[Callable[[], Any]] = [
+            lambda: client.set(b"", b"1"),
+            lambda: client.set_many({b"": b"1"}),
+            lambda: client.get(b""),
+            lambda: client.add(b"", b"1"),
+            lambda: client.delete(b""),
+            lambda: client.touch(b"", 1),
+            lambda: client.incr(b""),
+        ]
+        for call in calls:
+            with pytest.raises(memcache.InvalidArgumentError, match="key must be 1 to 250 bytes"):
+                call()
     keeper.close()

@@ -31,6 +31,9 @@ HOOKED_FAILING = memcache.Client.over(MockClient(fail_everything=True), hooks=(l
 NUMBERS = itertools.count()
 
 
+WRITTEN = {b"add": b"NOT_STORED\r\n", b"touch": b"TOUCHED\r\n", b"incr": b"1234567890\r\n"}
+
+
 def answered(request: bytes) -> bytes:
     """Return what a server of the ASCII protocol says that has every key, and stores everything."""
     lines = [line for line in request.split(b"\r\n") if line]
@@ -42,6 +45,8 @@ def answered(request: bytes) -> bytes:
         return b"".join(found) + b"END\r\n"
     if lines[0].startswith(b"delete "):
         return b"DELETED\r\n" * len(lines)
+    if verb in WRITTEN:
+        return WRITTEN[verb]
     return b"STORED\r\n" * sum(line.startswith(b"set ") for line in lines)
 
 
@@ -126,6 +131,25 @@ def in_another_order() -> object:
     return CLIENT_OVER_MOCK.delete_many(["n", "none"])
 
 
+def written() -> None:
+    """Write one key in every way, over connections that are idle and known."""
+    client = over_fleet()
+    client.set("user:1", b"1", 60)
+    client.set("user:1", b"1" * 3000)
+    client.add("user:1", "text")
+    client.touch("user:1", 60)
+    client.incr("user:1", 5)
+    client.delete("user:1")
+
+
+def counted(delta: int) -> None:
+    over_fleet().incr("user:1", delta)
+
+
+def touched(key: str) -> None:
+    over_fleet().touch(key, 60)
+
+
 def made_and_left() -> None:
     """Make a sharded client that has asked, and let go of it."""
     manager = memcache.StaticShardManager(
@@ -192,6 +216,14 @@ SHARDED = (
     Case("Client over a fleet: get", lambda: over_fleet().get("user:1"), share=0.1),
     Case("Client over a fleet: get_many", lambda: over_fleet().get_many(KEYS), share=0.1),
     Case("Client over a fleet: set_many", lambda: over_fleet().set_many({"a": 1}), share=0.1),
+    Case("Client over a fleet: one key written", written, share=0.05),
+    Case(
+        "ShardedClient: a store refused",
+        lambda: refusing_fleet()._store_one("set", "user:1", b"1", 0, 0, 0),
+        share=0.1,
+    ),
+    fails(memcache.InvalidArgumentError, counted, -1),
+    fails(memcache.InvalidArgumentError, touched, "a b"),
     Case("ShardedClient: all refuse", lambda: refusing_fleet().set_multi(ITEMS), share=0.1),
     Case("ShardedClient: all lie", lambda: refusing_fleet().get_multi(KEYS), share=0.02),
     Case("ShardedClient.set_values", lambda: fleet().set_values(KEYS, [b"1"] * 12), share=0.1),
