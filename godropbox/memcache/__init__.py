@@ -51,6 +51,7 @@ from .hooks import Event
 from .leases import LeaseTimeoutError
 from .managers import BaseShardManager, StaticShardManager
 from .options import ClientOptions
+from .overrides import ClientOverrides
 from .protocol.ascii import AsciiProtocol
 from .protocol.binary import BinaryProtocol
 from .protocol.exchange import Exchange
@@ -79,6 +80,7 @@ __all__ = [
     "Client",
     "ClientClosedError",
     "ClientOptions",
+    "ClientOverrides",
     "Connection",
     "ConnectionLostError",
     "ConnectionUnusableError",

@@ -3,7 +3,7 @@
 cimport cython
 
 from .codec cimport Codec
-from .responses cimport GetResponse
+from .responses cimport GetResponse, MutateResponse
 from .sharded_client cimport ShardedClient
 
 
@@ -21,7 +21,14 @@ cdef class BaseClient:
     @cython.locals(response=GetResponse, value=bytes)
     cpdef dict _found(self, dict answers, dict found, asked)
     cpdef _expiry(self, expire)
+    @cython.locals(answer=MutateResponse)
+    cpdef bint _done(self, response) except -1
 
 
 cdef class Client(BaseClient):
-    cdef object _add, _get, _get_multi, _set, _set_multi
+    cdef object _get, _get_multi, _set_multi
+    cdef ShardedClient _short
+
+    @cython.locals(data=bytes)
+    cdef _stored(self, str verb, key, value, cas, expire)
+    cdef _counted(self, str verb, key, delta, initial, expire)

@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from .._kernels._args import shown
 from .._kernels._identity import refuse_copies
+from .._kernels._signature import declared
+from .address import listed_addresses
 from .batches import FAILURES, FailedKeys, partial_error
 from .codec import EMPTY, INT, TEXT, Codec, UnreadableValueError
-from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
+from .errors import (
+    ClientClosedError,
+    InvalidArgumentError,
+    InvalidTypeError,
+    NotSupportedError,
+    ServerError,
+)
 from .fleet.manager import ShardManager
+from .hints import check_kind
 from .hooks import Observed
 from .keys import by_key
 from .leases import Leases, Steps, driven
@@ -26,17 +35,19 @@ from .protocol.ascii import AsciiProtocol
 from .protocol.base import ranged
 from .protocol.binary import BinaryProtocol
 from .protocol.meta import MetaProtocol
-from .responses import CountResponse, GetResponse
+from .responses import GetResponse, MutateResponse
 from .sharded_client import ShardedClient
 from .types import Item, Key, ResponseStatus
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from typing import Self
+    from typing import Self, Unpack
 
     from _typeshed import ReadableBuffer
 
-__all__ = ["BaseClient", "Client", "listed"]
+    from .overrides import ClientOverrides
+
+__all__ = ["BaseClient", "Client", "listed", "server_list"]
 
 _Key = TypeVar("_Key", bound=Key)
 
@@ -79,6 +90,7 @@ class BaseClient:
         "_skips",
     )
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def _begin(
         self, operations: Any, sharded: Any, observed: Any, options: ClientOptions, owned: Any
@@ -113,6 +125,14 @@ class BaseClient:
         """Let operations raise ``ClientClosedError`` from now on."""
         self._is_closed = True
         self._looks_at_keys = True
+
+    def _disconnecting(self) -> Any:
+        """Return what drops the connections."""
+        self._require_open()
+        target = self._owned if self._sharded is None else self._sharded
+        if not hasattr(target, "disconnect_all"):
+            raise NotSupportedError(f"{target!r} cannot connect again: make another client")
+        return target
 
     # Keys, values, failures
 
@@ -176,6 +196,9 @@ class BaseClient:
 
     def _done(self, response: Any) -> bool:
         """Return whether an operation did what was asked; raise why it failed."""
+        if type(response) is MutateResponse:  # which has no error
+            answer: MutateResponse = response
+            return answer._status is _OK
         error = response.error
         if error is not None:
             raise error
@@ -298,25 +321,36 @@ class BaseClient:
         self, verb: str, key: Key, delta: Any, initial: Any, expire: Any
     ) -> "Steps[int | None]":
         """The steps of ``incr`` and ``decr``."""
-        operations = self._operations
-        call = operations.increment if verb == "incr" else operations.decrement
         name = self._named(key) if self._looks_at_keys else key
         first = initial
         if first is not None:
             first = ranged("initial", initial, 0, 1 << 64, "[0, 2**64)")
         until = self._expiry(expire)
+        count, add = self._counters(verb)
         for _ in range(_COUNT_TRIES):
-            response: CountResponse = yield partial(call, name, delta)
-            if self._done(response):
-                return response.count
-            if first is None or response.skipped:
+            answer = yield partial(count, name, delta)
+            if type(answer) is int:
+                return answer
+            if self._done(answer):
+                counted: int = answer.count
+                return counted
+            if first is None or answer.skipped:
                 return None
             # An item of one's own, whose flags say that it is an int, which no server's would.
-            item = Item(name, b"%d" % first, INT, 0, until)
-            if self._done((yield partial(operations.add, item))):
+            added = yield partial(add, name, b"%d" % first, INT, until, 0)
+            if added is None or self._done(added):
                 made: int = first
                 return made
         raise ServerError(f"the counter {key!r} came and went {_COUNT_TRIES} times", key=key)
+
+    def _counters(self, verb: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return what counts, and what adds an item, as ``ShardedClient`` writes one key."""
+        operations = self._operations
+
+        def add(key: Key, data: bytes, flags: int, expire: int, cas: int) -> Any:
+            return operations.add(Item(key, data, flags, cas, expire))
+
+        return operations.increment if verb == "incr" else operations.decrement, add
 
 
 class Client(BaseClient):
@@ -333,14 +367,15 @@ class Client(BaseClient):
     time; see ``options.as_expiry``.
     """
 
-    __slots__ = ("_add", "_get", "_get_multi", "_set", "_set_multi")
+    __slots__ = ("_get", "_get_multi", "_set_multi", "_short")
 
     def __init__(
         self,
         servers: "Iterable[str] | str | ShardManager",
         options: ClientOptions = _DEFAULT,
-        **overrides: Any,
+        **overrides: "Unpack[ClientOverrides]",
     ) -> None:
+        check_kind(options, ClientOptions)
         chosen = replace(options, **overrides) if overrides else options
         if iscoroutinefunction(chosen.sleep):
             raise InvalidTypeError(
@@ -349,7 +384,7 @@ class Client(BaseClient):
         manager: Any = servers
         own = None
         if not hasattr(servers, "fleet"):
-            addresses = [servers] if isinstance(servers, str) else manager
+            addresses = server_list(servers)
             own = manager = StaticShardManager(addresses, chosen.shard_func, chosen)
         operations = ShardedClient(
             manager, _PROTOCOLS[chosen.protocol](chosen.prefix), chosen.timeout
@@ -357,13 +392,19 @@ class Client(BaseClient):
         self._start(operations, chosen, own, lambda key: manager.fleet().of(key))
 
     @classmethod
-    def over(cls, operations: Any, options: ClientOptions = _DEFAULT, **overrides: Any) -> "Self":
+    def over(
+        cls,
+        operations: Any,
+        options: ClientOptions = _DEFAULT,
+        **overrides: "Unpack[ClientOverrides]",
+    ) -> "Self":
         """Return a client over what has the operations of the raw clients: one of these, a mock.
 
         Of the options those of connections and sharding are beside the point, and `prefix` has to
         be the one that `operations` have.
         """
         client = cls.__new__(cls)
+        check_kind(options, ClientOptions)
         chosen = replace(options, **overrides) if overrides else options
         client._start(operations, chosen, operations)
         return client
@@ -381,17 +422,26 @@ class Client(BaseClient):
         if options.hooks:
             observed = operations = Observed(operations, options.hooks, shard_of)
         self._begin(operations, sharded, observed, options, owned)
+        # The sharded client whose short writes are called as they are: there are no hooks.
+        self._short: ShardedClient | None = sharded if observed is None else None
         self._get = operations.get
         self._get_multi = operations.get_multi
-        self._set = operations.set
         self._set_multi = operations.set_multi
-        self._add = operations.add
 
     def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def disconnect_all(self) -> None:
+        """Close all connections: the idle ones now, those in use as they come back; go on working.
+
+        The next operations make new ones, for which names are looked up again. A manager is
+        disconnected for all who share it. Raises ``NotSupportedError`` over a raw client, whose one
+        connection cannot be made again.
+        """
+        self._disconnecting().disconnect_all()
 
     def close(self) -> None:
         """Close the connections: the idle ones now, those in use as they come back.
@@ -503,14 +553,7 @@ class Client(BaseClient):
 
     def set(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
         """Store a value; return False only if no server takes the key now."""
-        if self._sharded is None or self._observed is not None:
-            return self._done(self._set(self._item(key, value, 0, expire)))
-        if self._looks_at_keys:
-            key = self._named(key)
-        data, flags = self._codec.encode(value)
-        marks = [flags] if flags else None
-        answers = self._sharded._set_listed([key], [data], marks, self._expiry(expire))
-        return self._done(answers[0]) if answers else True
+        return self._stored("set", key, value, 0, expire)
 
     def set_many(self, values: Mapping[_Key, Any], expire: Expiry = 0) -> FailedKeys:
         """Store many values, on all servers at once; return the keys that failed, with `errors`.
@@ -531,18 +574,34 @@ class Client(BaseClient):
 
     def add(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
         """Store a value if the key has none; return whether it was stored."""
-        return self._done(self._add(self._item(key, value, 0, expire)))
+        return self._stored("add", key, value, 0, expire)
 
     def replace(self, key: Key, value: Any, expire: Expiry = 0) -> bool:
         """Store a value if the key has one; return whether it was stored."""
-        return self._done(self._operations.replace(self._item(key, value, 0, expire)))
+        return self._stored("replace", key, value, 0, expire)
 
     def cas(self, key: Key, value: Any, token: int, expire: Expiry = 0) -> bool:
         """Store a value over the one that ``gets`` gave this `token` for.
 
         Returns False if that was changed, or is gone.
         """
-        return self._done(self._operations.cas(self._item(key, value, token, expire)))
+        return self._stored("cas", key, value, token, expire)
+
+    def _stored(self, verb: str, key: Any, value: Any, cas: Any, expire: Any) -> bool:
+        """Store a value as the operation `verb` does, and return whether it was stored."""
+        if self._looks_at_keys:
+            key = self._named(key)
+        data, flags = self._codec.encode(value)
+        until = self._expiry(expire)
+        short = self._short
+        if short is not None:
+            answer = short._store_one(verb, key, data, flags, until, cas)
+        elif self._sharded is not None:
+            answer = self._observed.store_one(verb, key, data, flags, until, cas)
+        else:
+            item = _new(Item, (key, data, flags, cas, until))
+            answer = getattr(self._operations, verb)(item)
+        return True if answer is None else self._done(answer)
 
     def append(self, key: Key, more: "ReadableBuffer | str") -> bool:
         """Put bytes, or text, after the value of a key; return False if it has none.
@@ -563,7 +622,15 @@ class Client(BaseClient):
 
     def delete(self, key: Key) -> bool:
         """Delete the value of a key; return whether there was one."""
-        return self._done(self._operations.delete(self._named(key) if self._looks_at_keys else key))
+        name = self._named(key) if self._looks_at_keys else key
+        short = self._short
+        if short is not None:
+            answer = short._delete_one(name)
+        elif self._sharded is not None:
+            answer = self._observed.delete_one(name)
+        else:
+            answer = self._operations.delete(name)
+        return True if answer is None else self._done(answer)
 
     def delete_many(self, keys: Iterable[Key]) -> FailedKeys:
         """Delete the values of many keys; return the keys that failed. To have none is no failure.
@@ -577,7 +644,15 @@ class Client(BaseClient):
     def touch(self, key: Key, expire: Expiry) -> bool:
         """Give the value of a key a new expiry; return whether there is one."""
         name = self._named(key) if self._looks_at_keys else key
-        return self._done(self._operations.touch(name, self._expiry(expire)))
+        until = self._expiry(expire)
+        short = self._short
+        if short is not None:
+            answer = short._touch_one(name, until)
+        elif self._sharded is not None:
+            answer = self._observed.touch_one(name, until)
+        else:
+            answer = self._operations.touch(name, until)
+        return True if answer is None else self._done(answer)
 
     def incr(
         self, key: Key, delta: int = 1, initial: int | None = None, expire: Expiry = 0
@@ -587,15 +662,35 @@ class Client(BaseClient):
         A counter that is not there is made, with the value `initial` and that `expire`; if
         `initial` is None it is not, and None is returned.
         """
-        count: int | None = driven(self._counting("incr", key, delta, initial, expire))
-        return count
+        return self._counted("incr", key, delta, initial, expire)
 
     def decr(
         self, key: Key, delta: int = 1, initial: int | None = None, expire: Expiry = 0
     ) -> int | None:
         """Take `delta` from a counter, to 0 at the least; else like ``incr``."""
-        count: int | None = driven(self._counting("decr", key, delta, initial, expire))
-        return count
+        return self._counted("decr", key, delta, initial, expire)
+
+    def _counted(self, verb: str, key: Any, delta: Any, initial: Any, expire: Any) -> int | None:
+        short = self._short
+        if short is None or initial is not None:
+            count: int | None = driven(self._counting(verb, key, delta, initial, expire))
+            return count
+        name = self._named(key) if self._looks_at_keys else key
+        self._expiry(expire)  # which has to be one, though nothing is made
+        answer = short._count_one(verb == "decr", name, delta)
+        if type(answer) is int:
+            return answer
+        self._done(answer)  # raises why it failed
+        return None
+
+    def _counters(self, verb: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        if self._sharded is None:
+            return BaseClient._counters(self, verb)
+        down = verb == "decr"
+        if self._short is None:
+            observed = self._observed
+            return partial(observed.count_one, down), partial(observed.store_one, "add")
+        return partial(self._short._count_one, down), partial(self._short._store_one, "add")
 
     # The servers as a whole
 
@@ -655,6 +750,13 @@ def _check_extensible(verb: str, key: Key, flags: int, data: bytes) -> None:
             raise InvalidArgumentError(
                 f"more must be text for UTF-8, as the value of {shown(key)} is: {error}"
             ) from None
+
+
+def server_list(servers: Any) -> list[str]:
+    """Return the addresses that a client's `servers` are; one alone is a list of one."""
+    if isinstance(servers, str):
+        servers = [servers]
+    return listed_addresses("servers", servers, ", one of them alone, or a shard manager")
 
 
 def listed(keys: Any) -> list[Any]:

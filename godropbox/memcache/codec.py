@@ -13,7 +13,7 @@ from .._kernels._args import shown
 from .._kernels._guarded import name_of, text_of
 from .compressors import CUSTOM_COMPRESSORS, ZLIB, ZSTD, Compressor, ZlibCompressor, as_compressor
 from .errors import InvalidArgumentError, InvalidTypeError, ServerError, UsageError
-from .serializers import JSON, MSGPACK, PICKLE, Serializer, as_serializer
+from .serializers import JSON, MSGPACK, PICKLE, PickleSerializer, Serializer, as_serializer
 from .types import Key
 
 __all__ = ["Codec", "UnreadableValueError"]
@@ -76,8 +76,11 @@ class Codec:
         self._dumps: Any = None
         self._flag = 0
         if chosen is not None:
-            self._readers[chosen.flag] = chosen.loads
-            self._dumps, self._flag = chosen.dumps, chosen.flag
+            self._flag = chosen.flag
+            if type(chosen) is PickleSerializer:
+                self._dumps, self._readers[self._flag] = chosen.functions()
+            else:
+                self._dumps, self._readers[self._flag] = chosen.dumps, chosen.loads
         zlib = ZlibCompressor()
         self._inflaters: dict[int, Any] = {zlib.flag: zlib.decompress}
         self._compress: Any = None

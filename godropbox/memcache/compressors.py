@@ -10,6 +10,7 @@ import zlib
 from typing import Any, Final, Protocol
 
 from .errors import InvalidArgumentError
+from .hints import closest, required_object
 from .serializers import checked_flag, package
 
 __all__ = [
@@ -107,11 +108,14 @@ def as_compressor(compressor: Any) -> Compressor | None:
         return None
     if isinstance(compressor, str):
         if compressor not in _NAMED:
+            near = closest(compressor, _NAMED)
             raise InvalidArgumentError(
                 f"compressor must be 'zlib', 'zstd', a Compressor or None, got {compressor!r}"
+                + (f": did you mean {near!r}?" if near else "")
             )
         named: Compressor = _NAMED[compressor]()
         return named
+    required_object("compressor", compressor, _NAMED, ("compress", "decompress"))
     checked_flag("compressor", compressor, CUSTOM_COMPRESSORS, tuple(_NAMED.values()))
     checked: Compressor = compressor
     return checked

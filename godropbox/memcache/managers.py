@@ -14,6 +14,7 @@ from .dial import open_connection
 from .fleet.manager import PooledShardManager, all_active
 from .fleet.options import ShardOptions
 from .fleet.placement import Hash2, ShardFunction
+from .hints import check_kind
 
 __all__ = ["BaseShardManager", "StaticShardManager"]
 
@@ -33,6 +34,7 @@ class BaseShardManager(PooledShardManager):
         shard_func: ShardFunction | Callable[[Any, int], int] = _HASH2,
         options: ShardOptions = _DEFAULT,
     ) -> None:
+        check_kind(options, ShardOptions)
         # ``Connection.close`` sends nothing to the server, whose connection the parent still uses.
         pool = options.pool_options(partial(open_connection, options), Connection.close)
         super().__init__(shard_func, options, MultiResourcePool(pool))

@@ -82,7 +82,8 @@ cdef class Links:
     cdef list _links
     cdef double _dials_from
 
-    @cython.locals(best=Link, only=Link, link=Link, count=Py_ssize_t, least=Py_ssize_t)
+    @cython.locals(best=Link, only=Link, link=Link, count=Py_ssize_t, least=Py_ssize_t,
+                   size=Py_ssize_t)
     cpdef Link pick(self)
     cdef Link _dialled(self)
     @cython.locals(call=Call, link=Link, visit=Visit)

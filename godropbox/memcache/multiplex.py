@@ -720,8 +720,11 @@ class Links:
         if self.is_retired:
             raise LameDuckError(f"the pool of connections to {self.address!r} was retired")
         best: Any = None
-        least = 0
+        least = size = 0
         for link in self._links:
+            if link._is_leaving:
+                continue
+            size += 1
             count = link.in_flight
             # One that is being made is for those who find no other.
             if best is None or (link.is_open, -count) > (best.is_open, -least):
@@ -732,7 +735,7 @@ class Links:
             best.enter()
             if not best.is_open:
                 return self.pick()
-        if least and len(self._links) < hub.size and hub.clock() >= self._dials_from:
+        if least and size < hub.size and hub.clock() >= self._dials_from:
             self._dialled()  # for the next
         found: Link = best
         return found
@@ -790,12 +793,16 @@ class Links:
         """How many requests are in flight or in line."""
         return sum(link.in_flight for link in self._links)
 
-    def retire(self) -> None:
-        """Make no more connections; close those there are when what is in flight is over."""
-        self.is_retired = True
+    def disconnect(self) -> None:
+        """Close the connections when what is in flight is over; those who come get new ones."""
         self.only = None
         for link in self._links.copy():
             link.leave()
+
+    def retire(self) -> None:
+        """Make no more connections; close those there are when what is in flight is over."""
+        self.is_retired = True
+        self.disconnect()
 
     def close(self) -> None:
         """Close all connections at once."""
@@ -829,7 +836,7 @@ class Source:
         if shard is None:
             try:
                 number = fleet.of(key)
-            except (TypeError, ValueError):
+            except Exception:  # of a key that may be at fault, which is to be said first
                 return None  # the general way has the words for it
             if number < 0:
                 return None

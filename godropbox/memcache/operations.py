@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._kernels._identity import refuse_copies
+from .._kernels._signature import declared
 from .protocol.base import Protocol
 from .protocol.exchange import Exchange
 from .types import Capabilities, Item, Key
@@ -36,6 +37,7 @@ class Operations:
 
     __slots__ = ("_protocol",)
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(self, protocol: Protocol) -> None:
         self._protocol = protocol

@@ -14,6 +14,7 @@ from .compressors import Compressor
 from .errors import InvalidArgumentError, InvalidTypeError
 from .fleet.options import ShardOptions
 from .fleet.placement import Hash2, ShardFunction, as_shard_function
+from .hints import closest, named_options
 from .hooks import Hook
 from .serializers import Serializer
 from .types import Key
@@ -37,6 +38,11 @@ _CHOICES = {
 }
 
 
+# What else a protocol is called.
+_ALIASES = {"text": "ascii", "classic": "ascii", "bin": "binary", "meta-ascii": "meta"}
+
+
+@named_options
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions(ShardOptions):
     """Options of a ``Client``: servers, values, keys and failures.
@@ -82,7 +88,9 @@ class ClientOptions(ShardOptions):
             value = getattr(self, name)
             if value not in choices:
                 words = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
-                raise InvalidArgumentError(f"{name} must be {words}, got {shown(value)}")
+                near = _ALIASES.get(str(value).lower()) or closest(value, choices)
+                hint = f": did you mean {near!r}?" if near in choices else ""
+                raise InvalidArgumentError(f"{name} must be {words}, got {shown(value)}{hint}")
         for name in ("compress_from", "max_value"):
             _checked_int(name, getattr(self, name))
         as_shard_function(self.shard_func)
@@ -90,6 +98,11 @@ class ClientOptions(ShardOptions):
         self._check_prefix()
         if not isinstance(self.hooks, tuple) or not all(map(callable, self.hooks)):
             raise InvalidTypeError(f"hooks must be a tuple of callables, got {shown(self.hooks)}")
+        for name in ("wall_clock", "sleep"):
+            if not callable(getattr(self, name)):
+                raise InvalidTypeError(
+                    f"{name} must be a callable, got {shown(getattr(self, name))}"
+                )
         for hook in self.hooks:
             require_plain("hooks", hook)
 

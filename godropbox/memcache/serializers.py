@@ -5,10 +5,12 @@ An item's flags record its format. The low 16 bits belong to this package: 1 pic
 the bits of ``CUSTOM_SERIALIZERS``.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, Protocol
 
 from .errors import InvalidArgumentError, UsageError
+from .hints import closest, required_object
 
 __all__ = [
     "CUSTOM_SERIALIZERS",
@@ -111,6 +113,11 @@ class PickleSerializer:
         self._dumps = pickle.dumps
         self._loads = pickle.loads
         self._protocol = protocol
+        self._is_default = protocol == pickle.DEFAULT_PROTOCOL
+
+    def functions(self) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+        """Return what ``dumps`` and ``loads`` come to: the module's own, which a codec calls."""
+        return self._dumps if self._is_default else self.dumps, self._loads
 
     def dumps(self, value: Any) -> bytes:
         """Return the value as bytes."""
@@ -144,12 +151,14 @@ def as_serializer(serializer: Any) -> Serializer | None:
         return None
     if isinstance(serializer, str):
         if serializer not in _NAMED:
+            near = closest(serializer, _NAMED)
             raise InvalidArgumentError(
                 f"serializer must be 'json', 'msgpack', 'pickle', a Serializer or None, "
-                f"got {serializer!r}"
+                f"got {serializer!r}" + (f": did you mean {near!r}?" if near else "")
             )
         named: Serializer = _NAMED[serializer]()
         return named
+    required_object("serializer", serializer, _NAMED, ("dumps", "loads"))
     checked_flag("serializer", serializer, CUSTOM_SERIALIZERS, tuple(_NAMED.values()))
     checked: Serializer = serializer
     return checked

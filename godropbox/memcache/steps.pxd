@@ -83,6 +83,7 @@ cdef class ManyKeys:
 
 cdef class Gets(ManyKeys):
     cdef readonly dict answers, found
+    cdef public list flagged
     cdef bint _bare
 
 
@@ -91,6 +92,9 @@ cdef class Mutations(ManyKeys):
     cdef object _make
     cdef list _things
 
+    @cython.locals(visit=ShardVisit)
+    cdef dict _shards(self)
+    cdef _name(self, shard, index, error)
     cdef list _items(self, list indices)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from .._kernels import batch as kernel
 from .._kernels import wire_request
-from .._kernels._guarded import FIELDS, text_of
+from .._kernels._guarded import FIELDS, brief, set_args, text_of
 from .._kernels._identity import refuse_copies
 from ..errors import NetworkError, UsageError
 from ..resource_pool import LameDuckError, PoolExhaustedError
@@ -27,6 +27,7 @@ from .errors import (
     InvalidTypeError,
     NotSupportedError,
     ReplyError,
+    ServerError,
     UnmappedKeyError,
 )
 from .fleet.manager import ShardManager
@@ -77,6 +78,7 @@ __all__ = [
     "closed",
     "located",
     "one_key",
+    "refused",
     "require_open",
     "settled",
     "takes",
@@ -148,6 +150,35 @@ def located(shard: Shard, error: Exception) -> Exception:
     return found
 
 
+def refused(shard: Shard, key: Any, error: Any, size: Any = None) -> Any:
+    """Return a server's refusal, which names the shard and the key from now on.
+
+    The error is that of one answer alone. `key` is None for an operation on a whole server, and
+    `size` is that of the value, in bytes, if there is one and it is known.
+    """
+    if type(error) is not ServerError or "shard" in error.fields:
+        return error
+    fields = {**error.fields, "reply": error.message}
+    fields |= {"shard": shard.id, "address": shard.address}
+    more = []
+    if key is not None:
+        fields["key"] = key
+        more.append(f"key {brief(key)}")
+    if size is not None and fields.get("status") is ResponseStatus.VALUE_TOO_LARGE:
+        fields["size"] = size
+        more.append(f"{size} bytes; the limit is the server's option -I, by default 1 MiB")
+    end = f" ({', '.join(more)})" if more else ""
+    set_args(error, (f"shard {shard.id} at {shard.address}: {error.message}{end}",))
+    error.__dict__[FIELDS] = fields
+    return error
+
+
+def _size_of(exchange: Any) -> int | None:
+    """Return the size of the value of a store; None if it is not sent by itself, as large ones."""
+    sizes = [memoryview(part).nbytes for part in exchange.request]
+    return max(sizes) if len(sizes) > 1 else None
+
+
 def settled(manager: Any, shard: Shard, error: Exception) -> Exception:
     """Tell the manager of a failure; return the error as its caller gets it."""
     if isinstance(error, (NetworkError, ReplyError)):
@@ -181,7 +212,7 @@ def _failed(exchange: Any, error: Exception) -> Any:
 
 
 def _unmapped(key: Key) -> UnmappedKeyError:
-    return UnmappedKeyError(f"no shard has the key {key!r:.200}")
+    return UnmappedKeyError(f"no shard has the key {brief(key)}")
 
 
 def _forgiven(answer: Any) -> Any:
@@ -278,6 +309,9 @@ class OneKey(Visit):
         forgives = self._sentinel and self.shard.is_warming_up
         if not isinstance(outcome, Exception):
             self.answer = outcome[0]
+            error = getattr(self.answer, "error", None)
+            if error is not None:
+                refused(self.shard, self._key, error, _size_of(self.exchanges[0]))
         elif isinstance(outcome, LameDuckError) and self._manager.fleet() is not self._fleet:
             self._rounds -= 1
             if self._rounds == 0:
@@ -498,7 +532,7 @@ class ManyKeys:
                     self._batch.condemn(visit.part)
                 indices = visit._own_indices()
                 if not is_error:
-                    self._note(indices, server_error(*outcome[0]))
+                    self._note(indices, (visit.shard, *outcome[0]))
                 elif (
                     isinstance(outcome, LameDuckError)
                     and self._rounds > 1
@@ -522,14 +556,19 @@ class ManyKeys:
                 self._fail(index, self._keys[index], error)
 
     def _error_of(self, key: Any, error: Any) -> Any:
-        """Return the status and the error for a key, None if it was skipped."""
+        """Return the status and the error for a key, None if it was skipped.
+
+        `error` may be a server's refusal of a whole part: the shard, the status and the text.
+        """
         try:
             self._protocol._wire_key(key, self._protocol.prefix)
         except UsageError as wrong:  # which goes before what its shard did
             return _FAULTY, wrong
-        if error is None or isinstance(error, tuple):
-            return error
-        return status_of(error), error
+        if isinstance(error, tuple):
+            shard, number, text = error
+            status, own = server_error(number, text)
+            return status, refused(shard, key, own)
+        return None if error is None else (status_of(error), error)
 
     # What a kind of operation provides
 
@@ -550,7 +589,7 @@ class ManyKeys:
         raise NotImplementedError
 
     def _fail(self, index: Any, key: Any, error: Any) -> None:
-        """Give a key an error, or a status and an error; None is skipped."""
+        """Give a key an error, or that of a refusal; None is skipped."""
         raise NotImplementedError
 
     def _again(self, keys: list[Any]) -> Any:
@@ -566,10 +605,11 @@ class Gets(ManyKeys):
     """A get of many keys: `answers` has a response for each.
 
     With `bare`, no tokens are asked for: `found` has the values without flags, `answers` the other
-    responses but misses.
+    responses but misses. If `flagged` is a list by then, values with flags go there instead where
+    they can, as tuples of key, value and flags, which takes less than a response for each.
     """
 
-    __slots__ = ("_bare", "answers", "found")
+    __slots__ = ("_bare", "answers", "flagged", "found")
 
     def __init__(
         self,
@@ -583,6 +623,7 @@ class Gets(ManyKeys):
         self._start(manager, protocol, keys, sentinel, rounds)
         self._bare = bare
         self._gets = True
+        self.flagged: list[Any] | None = None
         self.found: dict[Key, bytes] = {}
         self.answers: dict[Key, Any] = {}
         batch = kernel.batch_of_keys(keys, *self._where(), bare) if protocol.is_text else None
@@ -612,10 +653,17 @@ class Gets(ManyKeys):
         for answers in visit.outcome:
             if answers is not self.answers:
                 self.answers.update(answers)
+        for key in visit.keys or [self._keys[index] for index in visit._own_indices()]:
+            error = self.answers[key].error
+            if error is not None:
+                refused(visit.shard, key, error)
 
     def _take_batch(self, is_partial: bool) -> None:
         if self._bare:
             self.found, others = self._batch.values()
+            if self.flagged is not None:
+                self.flagged = others
+                return
             for key, value, flags in others:
                 self.answers[key] = one_get(key, value, flags, 0)
             return
@@ -704,13 +752,36 @@ class Mutations(ManyKeys):
         some = outcome[0] if len(outcome) == 1 else [*chain(*outcome)]
         for index, answer in zip(visit.indices, some, strict=True):
             self.answers[index] = answer
+            if answer.error is not None:
+                self._name(visit.shard, index, answer.error)
 
     def _take_batch(self, is_partial: bool) -> None:
         statuses, refusals = self._batch.outcomes()
         keys = self._keys
         self.answers = list_mutations(keys, statuses, array("Q", bytes(8 * len(keys))))
+        if not refusals:
+            return
+        shards = self._shards()
         for index, (number, text) in refusals.items():
-            self.answers[index] = failed_mutate(keys[index], *server_error(number, text))
+            status, error = server_error(number, text)
+            self._name(shards[index], index, error)
+            self.answers[index] = failed_mutate(keys[index], status, error)
+
+    def _shards(self) -> dict[int, Shard]:
+        """Return the shard of each key that was sent, by its index."""
+        found = {}
+        for visit in self.visits:
+            for index in visit._own_indices():
+                found[index] = visit.shard
+        return found
+
+    def _name(self, shard: Shard, index: Any, error: Any) -> None:
+        """Name a key and its shard in an error, if it is a server's refusal."""
+        if type(error) is not ServerError:
+            return
+        [thing] = self._items([index])
+        size = memoryview(thing.value).nbytes if isinstance(thing, Item) else None
+        refused(shard, self._keys[index], error, size)
 
     def _fail(self, index: Any, key: Any, error: Any) -> None:
         failure = self._error_of(key, error)
@@ -857,5 +928,5 @@ class AllShards:
                 answer = visit.outcome[0]
                 answers.append((visit.shard.id, answer))
                 if answer.error is not None:
-                    errors.append(answer.error)
+                    errors.append(refused(visit.shard, None, answer.error))
         return answers, *together(errors, len(self.visits))

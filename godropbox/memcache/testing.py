@@ -99,6 +99,9 @@ class MockClient:
         """Capabilities of the meta protocol without leases, stale items and binary keys."""
         return replace(self._protocol.capabilities, stale_while_revalidate=False)
 
+    def disconnect_all(self) -> None:
+        """Do nothing: there are no connections."""
+
     def close(self) -> None:
         """Drop all items and become invalid."""
         self.is_valid = False

@@ -190,7 +190,7 @@ def check(
 
 @asynccontextmanager
 async def between(
-    address: str, protocol: str, **options: Any
+    address: str, protocol: Any, **options: Any
 ) -> AsyncIterator[tuple[Middle, AsyncClient]]:
     """Give a proxy and a client of it, which leaves no socket and no task behind."""
     async with Middle(address) as middle:
@@ -295,7 +295,7 @@ def divided(client: AsyncClient, callers: str) -> tuple[list[Any], list[Any]]:
 @pytest.mark.parametrize("moment", ["in line", "unsent", "sent", "half"])
 @pytest.mark.parametrize("callers", CALLERS)
 def test_a_caller_that_leaves_is_not_noticed(
-    filled: str, loop: str, protocol: str, callers: str, moment: str, way: str
+    filled: str, loop: str, protocol: Any, callers: str, moment: str, way: str
 ) -> None:
     async def trial() -> None:
         async with between(filled, protocol) as (middle, client):
@@ -335,7 +335,7 @@ def test_a_caller_that_leaves_is_not_noticed(
 
 @pytest.mark.parametrize("callers", ["five", "many"])
 def test_a_caller_that_is_cancelled_when_its_reply_is_there(
-    filled: str, loop: str, protocol: str, callers: str
+    filled: str, loop: str, protocol: Any, callers: str
 ) -> None:
     async def trial() -> None:
         async with between(filled, protocol) as (middle, client):
@@ -442,7 +442,7 @@ async def _met(
     ],
 )
 def test_all_callers_are_told(
-    filled: str, loop: str, protocol: str, callers: str, name: str
+    filled: str, loop: str, protocol: Any, callers: str, name: str
 ) -> None:
     async def trial() -> None:
         end = ENDS[name]
@@ -459,7 +459,7 @@ def test_all_callers_are_told(
 
 @pytest.mark.parametrize("name", list(ENDS))
 def test_a_group_of_tasks_ends_with_the_errors(
-    filled: str, loop: str, protocol: str, name: str
+    filled: str, loop: str, protocol: Any, name: str
 ) -> None:
     async def together(client: AsyncClient) -> None:
         async with asyncio.TaskGroup() as group:
@@ -480,7 +480,7 @@ def test_a_group_of_tasks_ends_with_the_errors(
 @pytest.mark.parametrize("end", ["eof", "reset", "garbage", "restart"])
 @pytest.mark.parametrize("callers", CALLERS)
 def test_an_idle_connection_that_ends_costs_no_request(
-    filled: str, loop: str, protocol: str, callers: str, end: Any
+    filled: str, loop: str, protocol: Any, callers: str, end: Any
 ) -> None:
     async def trial() -> None:
         async with between(filled, protocol) as (middle, client):
@@ -510,7 +510,7 @@ def test_an_idle_connection_that_ends_costs_no_request(
     ],
 )
 def test_who_asks_when_another_was_told_that_it_is_late(
-    filled: str, loop: str, protocol: str, name: str
+    filled: str, loop: str, protocol: Any, name: str
 ) -> None:
     async def trial() -> None:
         async with between(filled, protocol) as (middle, client):
@@ -535,7 +535,7 @@ def test_who_asks_when_another_was_told_that_it_is_late(
 
 
 def test_what_was_not_sent_goes_over_another_connection(
-    filled: str, loop: str, protocol: str
+    filled: str, loop: str, protocol: Any
 ) -> None:
     async def trial() -> None:
         async with between(filled, protocol, max_in_flight=2) as (middle, client):
@@ -559,7 +559,7 @@ def test_what_was_not_sent_goes_over_another_connection(
 
 
 @pytest.mark.parametrize("callers", ["big1", "big5", "big200"])
-def test_a_server_that_does_not_read(filled: str, loop: str, protocol: str, callers: str) -> None:
+def test_a_server_that_does_not_read(filled: str, loop: str, protocol: Any, callers: str) -> None:
     async def trial() -> None:
         async with between(filled, protocol) as (middle, client):
             await warm(client)
@@ -574,7 +574,7 @@ def test_a_server_that_does_not_read(filled: str, loop: str, protocol: str, call
     run(trial(), loop)
 
 
-def test_a_server_that_reads_again(filled: str, loop: str, protocol: str) -> None:
+def test_a_server_that_reads_again(filled: str, loop: str, protocol: Any) -> None:
     async def trial() -> None:
         async with between(filled, protocol, timeout=10.0) as (middle, client):
             await warm(client)
@@ -591,7 +591,7 @@ def test_a_server_that_reads_again(filled: str, loop: str, protocol: str) -> Non
 
 @pytest.mark.parametrize("way", ["cancel", "timeout", "group"])
 def test_callers_that_leave_a_server_that_does_not_read(
-    filled: str, loop: str, protocol: str, way: str
+    filled: str, loop: str, protocol: Any, way: str
 ) -> None:
     async def trial() -> None:
         async with between(filled, protocol, timeout=10.0) as (middle, client):
@@ -633,7 +633,7 @@ def unanswering() -> Iterator[str]:
     ("callers", "connect_timeout"), [("a get", 30.0), ("a set", TIMEOUT / 2), ("many", 30.0)]
 )
 def test_a_connection_that_is_not_answered(
-    unanswering: str, loop: str, protocol: str, callers: str, connect_timeout: float
+    unanswering: str, loop: str, protocol: Any, callers: str, connect_timeout: float
 ) -> None:
     async def trial() -> None:
         async with AsyncClient(
@@ -821,7 +821,7 @@ def test_closing_in_every_state(
     run(trial(), loop)
 
 
-def test_a_close_that_is_cancelled_closes_at_once(filled: str, loop: str, protocol: str) -> None:
+def test_a_close_that_is_cancelled_closes_at_once(filled: str, loop: str, protocol: Any) -> None:
     async def trial() -> None:
         async with Middle(filled) as middle:
             client = AsyncClient([middle.address], protocol=protocol, timeout=30.0)
@@ -842,7 +842,7 @@ def test_a_close_that_is_cancelled_closes_at_once(filled: str, loop: str, protoc
     run(trial(), loop)
 
 
-def test_closing_waits_for_what_is_in_flight(filled: str, loop: str, protocol: str) -> None:
+def test_closing_waits_for_what_is_in_flight(filled: str, loop: str, protocol: Any) -> None:
     async def trial() -> None:
         async with Middle(filled) as middle:
             client = AsyncClient([middle.address], protocol=protocol, timeout=30.0)
@@ -867,7 +867,7 @@ def test_closing_waits_for_what_is_in_flight(filled: str, loop: str, protocol: s
 
 
 def test_replies_that_came_while_the_loop_was_blocked(
-    filled: str, loop: str, protocol: str
+    filled: str, loop: str, protocol: Any
 ) -> None:
     async def trial() -> None:
         async with AsyncClient([filled], protocol=protocol, timeout=TIMEOUT) as client:

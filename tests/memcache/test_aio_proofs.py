@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support import aio
@@ -13,7 +14,7 @@ from godropbox.memcache.aio import AsyncClient
 @pytest.mark.parametrize("loop", aio.LOOPS)
 @pytest.mark.parametrize("protocol", ["meta", "ascii"])
 def test_a_get_waits_for_a_question(
-    servers: Callable[[str], Server], protocol: str, loop: str
+    servers: Callable[[str], Server], protocol: Any, loop: str
 ) -> None:
     async def ask() -> None:
         async with AsyncClient(servers("tcp").address, protocol=protocol, timeout=10.0) as client:

@@ -10,6 +10,7 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.aio import LOOPS, run, turns
@@ -42,7 +43,7 @@ def resident() -> int:
 def test_soak(
     servers: Callable[[str], Server],
     loop: str,
-    protocol: str,
+    protocol: Any,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

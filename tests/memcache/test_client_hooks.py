@@ -201,6 +201,29 @@ def test_the_shard_of_a_key_is_told(servers: Callable[[str], Server], kind: str)
 
 
 @pytest.mark.parametrize("kind", ["blocking", *LOOPS])
+def test_a_shard_function_that_raises_is_told_and_hides_no_mistake(
+    servers: Callable[[str], Server], kind: str
+) -> None:
+    def lost(key: object, count: int) -> int:
+        raise LookupError(f"no shard for {key!r}")
+
+    events: list[Event] = []
+    options: Any = {"shard_func": lost, "hooks": (events.append,)}
+    address = servers("tcp").address
+    client: Any = Client([address, "127.0.0.1:1"], **options)
+    if kind != "blocking":
+        client = Blocking(AsyncClient([address, "127.0.0.1:1"], **options), kind)
+    with pytest.raises(LookupError, match="no shard for 'k'"):
+        client.set("k", 1)
+    with pytest.raises(memcache.InvalidArgumentError, match="key must be 1 to 250 bytes"):
+        client.set("", 1)
+    assert [(event.operation, event.shard, event.outcome) for event in events] == [
+        ("set", None, "error")
+    ] * 2
+    client.close()
+
+
+@pytest.mark.parametrize("kind", ["blocking", *LOOPS])
 @pytest.mark.parametrize("protocol", ["meta", "ascii", "binary"])
 def test_batches_over_a_fleet_are_told_key_by_key(
     servers: Callable[[str], Server], protocol: Any, kind: str

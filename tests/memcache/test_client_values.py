@@ -97,6 +97,15 @@ def test_serializers_may_be_given_as_they_are(stored: tuple[Any, Make]) -> None:
         PickleSerializer(99)
 
 
+@pytest.mark.parametrize("protocol", [None, 2, 4, 5])
+def test_the_pickle_protocol_chosen_is_written(
+    stored: tuple[Any, Make], protocol: int | None
+) -> None:
+    raw, make = stored
+    make(serializer=PickleSerializer(protocol)).set("k", [1])
+    assert raw.get("k").value == pickle.dumps([1], protocol)
+
+
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, {"a": object()}])
 def test_what_a_serializer_cannot_take_is_the_callers_error(
     stored: tuple[Any, Make], value: Any
@@ -162,13 +171,24 @@ def test_a_serializer_and_a_compressor_of_ones_own(stored: tuple[Any, Make]) -> 
     assert client.get("text") == "abab"
 
 
+class Flagless:
+    """All that a serializer and a compressor have, but for the flag."""
+
+    def dumps(self, value: Any) -> bytes:
+        raise NotImplementedError
+
+    loads = compress = decompress = dumps
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"serializer": "yaml"}, "serializer must be 'json', 'msgpack', 'pickle', a Serializer or"),
-        ({"serializer": object()}, "serializer must have an int flag, got <object"),
+        ({"serializer": "jsn"}, "or None, got 'jsn': did you mean 'json'"),
+        ({"serializer": Flagless()}, "serializer must have an int flag, got <"),
         ({"compressor": "lzma"}, "compressor must be 'zlib', 'zstd', a Compressor or None"),
-        ({"compressor": 5}, "compressor must have an int flag, got 5"),
+        ({"compressor": "zlb"}, "or None, got 'zlb': did you mean 'zlib'"),
+        ({"compressor": Flagless()}, "compressor must have an int flag, got <"),
     ],
 )
 def test_bad_serializers_and_compressors(options: dict[str, Any], words: str) -> None:

@@ -149,7 +149,7 @@ def errors_of(call: Callable[[Any, bytes], Any], client: Any, value: bytes) -> l
     return [each.error for each in answers if getattr(each, "error", None) is not None]
 
 
-def is_named(error: Exception | None, protocol: str) -> bool:
+def is_named(error: Exception | None, protocol: Any) -> bool:
     """Tell whether an error says what the server does not know, or what is wrong with it."""
     if isinstance(error, memcache.NotSupportedError):
         text = str(error)
@@ -162,7 +162,7 @@ def is_named(error: Exception | None, protocol: str) -> bool:
     return isinstance(error, memcache.ServerError) and "Connection refused" in str(error)
 
 
-def should_work(speaker: Speaker, protocol: str) -> bool:
+def should_work(speaker: Speaker, protocol: Any) -> bool:
     """Tell whether a server speaks the protocol, as the table of dialects says."""
     if speaker.fake is None:
         with memcache.RawAsciiClient(memcache.connect(speaker.address)) as client:
@@ -178,7 +178,7 @@ def should_work(speaker: Speaker, protocol: str) -> bool:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("protocol", RAW)
-def test_no_raw_client_lets_a_value_be_run(speaker: Speaker, protocol: str, operation: str) -> None:
+def test_no_raw_client_lets_a_value_be_run(speaker: Speaker, protocol: Any, operation: str) -> None:
     works = should_work(speaker, protocol)
     for value in ATTACKS:
         speaker.put(b"a", b"old")
@@ -200,7 +200,7 @@ def test_no_raw_client_lets_a_value_be_run(speaker: Speaker, protocol: str, oper
 @pytest.mark.parametrize("hooks", [(), (lambda event: None,)], ids=["plain", "hooks"])
 @pytest.mark.parametrize("protocol", RAW)
 def test_no_client_lets_a_value_be_run(
-    speaker: Speaker, protocol: str, hooks: tuple[Any, ...]
+    speaker: Speaker, protocol: Any, hooks: tuple[Any, ...]
 ) -> None:
     works = should_work(speaker, protocol)
     options = memcache.ClientOptions(hooks=hooks, timeout=10.0)
@@ -219,7 +219,7 @@ def test_no_client_lets_a_value_be_run(
 
 @pytest.mark.parametrize("protocol", ["ascii", "meta"])
 def test_a_batch_over_many_shards_gives_each_key_its_shards_answer(
-    speakers: Callable[[str], Speaker], protocol: str
+    speakers: Callable[[str], Speaker], protocol: Any
 ) -> None:
     names = [*DIALECTS]
     several = [speakers(name) for name in names]
@@ -249,7 +249,7 @@ def test_a_batch_over_many_shards_gives_each_key_its_shards_answer(
 
 
 @pytest.mark.parametrize("protocol", ["ascii", "meta"])
-def test_no_cache_over_a_client_lets_a_value_be_run(speaker: Speaker, protocol: str) -> None:
+def test_no_cache_over_a_client_lets_a_value_be_run(speaker: Speaker, protocol: Any) -> None:
     works = should_work(speaker, protocol)
     with memcache.Client(speaker.address, protocol=protocol, timeout=10.0) as client:
         storage = MemcacheStorage(client)
@@ -324,7 +324,7 @@ def test_a_token_of_ones_own_is_refused_by_name(speaker: Speaker) -> None:
 
 
 @pytest.mark.parametrize("protocol", RAW)
-def test_a_server_is_asked_once_a_connection(protocol: str) -> None:
+def test_a_server_is_asked_once_a_connection(protocol: Any) -> None:
     with FakeServer(DIALECTS["1.6.45"]) as fake:
         channel = memcache.connect(fake.address, timeout=10.0)
         with RAW[protocol](channel, prefix="our:") as client:
@@ -404,7 +404,7 @@ def test_a_server_that_is_another_after_a_restart_is_asked_again() -> None:
 
 @pytest.mark.parametrize("protocol", ["ascii", "binary", "meta"])
 def test_a_stale_connection_that_was_not_asked_yet_is_renewed(
-    protocol: str, tmp_path: Path
+    protocol: Any, tmp_path: Path
 ) -> None:
     with running("tcp", tmp_path) as server:
         port = int(server.address.split(":")[1])
@@ -581,7 +581,7 @@ class Scripted:
     ],
 )
 def test_what_a_probe_makes_of_answers(
-    protocol: str, answers: list[bytes], kind: str, words: str
+    protocol: Any, answers: list[bytes], kind: str, words: str
 ) -> None:
     client = RAW[protocol](Scripted(answers))
     with pytest.raises(getattr(memcache, kind), match=words):
@@ -658,7 +658,7 @@ def test_a_real_server_answers_as_it_was_recorded(program: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("protocol", RAW)
-def test_a_parser_sees_one_byte_at_a_time(protocol: str) -> None:
+def test_a_parser_sees_one_byte_at_a_time(protocol: Any) -> None:
     for name, dialect in DIALECTS.items():
         with FakeServer(dialect, piece=1) as fake:
             speaker = Speaker(fake.address, fake)

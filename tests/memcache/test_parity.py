@@ -114,7 +114,8 @@ def test_a_refusal_of_several_keys_costs_the_connection(
             what, _, found, errors = outcome
             assert what == "raised"
             assert found == values(others)
-            assert errors == {key: ["ServerError", "SERVER_ERROR out of memory"] for key in its}
+            words = "shard 0 at 10.0.0.0:11211: SERVER_ERROR out of memory (key "
+            assert errors == {key: ["ServerError", f"{words}{key!r})"] for key in its}
         assert states == [[kept, 0], [1, 0]]
         assert after == values(["key0", "key1", "text0"])
 

@@ -432,6 +432,7 @@ def test_a_manager_that_does_not_say_whether_it_was_closed_has_retired_pools(
             self.fleet = manager.fleet
             self.failed = manager.failed
             self.succeeded = manager.succeeded
+            self.disconnect_all = manager.disconnect_all
             self.close = manager.close
 
     client = ShardedClient(Silent(StaticShardManager(fleet.addresses)), AsciiProtocol())

@@ -28,22 +28,6 @@ SERVERS = ["127.0.0.1:9"]
 ASCII = AsciiProtocol()
 
 
-@pytest.mark.parametrize("client", [Client, AsyncClient])
-@pytest.mark.parametrize(
-    ("servers", "words"),
-    [
-        (None, "addresses must be a list of str, such as 'host:11211', got None"),
-        (11211, "addresses must be a list of str, such as 'host:11211', got 11211"),
-        (b"a:1", "addresses must be a list of str, such as 'host:11211', got b'a:1'"),
-        (("127.0.0.1", 11211), "addresses must hold str, such as 'host:11211', got 11211"),
-        ([("a", 1)], r"addresses must hold str, such as 'host:11211', got \('a', 1\)"),
-    ],
-)
-def test_what_is_no_address(client: Any, servers: Any, words: str) -> None:
-    with pytest.raises(InvalidTypeError, match=words):
-        client(servers)
-
-
 def test_a_manager_that_waits_in_another_way() -> None:
     with StaticShardManager(SERVERS) as manager:
         blocking: Any = manager

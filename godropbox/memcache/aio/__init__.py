@@ -1,5 +1,6 @@
 """memcached under asyncio: many tasks share one connection to each server."""
 
+from ..overrides import AsyncClientOverrides
 from .client import AsyncClient
 from .managers import AsyncBaseShardManager, AsyncShardManager, AsyncStaticShardManager
 from .options import AsyncClientOptions, AsyncShardOptions
@@ -9,6 +10,7 @@ __all__ = [
     "AsyncBaseShardManager",
     "AsyncClient",
     "AsyncClientOptions",
+    "AsyncClientOverrides",
     "AsyncShardManager",
     "AsyncShardOptions",
     "AsyncShardedClient",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from ...resource_pool import LameDuckError
 from ..batches import FAILURES, FailedKeys
-from ..client import BaseClient, listed
+from ..client import BaseClient, listed, server_list
+from ..hints import check_kind
 from ..hooks import Event, Observed, tell
 from ..leases import Steps
 from ..multiplex import Source
@@ -22,13 +23,16 @@ from ..protocol.exchange import get_response
 from ..protocol.meta import MetaProtocol
 from ..types import Key
 from .managers import AsyncShardManager, AsyncStaticShardManager
-from .options import AsyncClientOptions, check_kind
+from .options import AsyncClientOptions
 from .sharded_client import AsyncShardedClient
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from typing import Unpack
 
     from _typeshed import ReadableBuffer
+
+    from ..overrides import AsyncClientOverrides
 
 __all__ = ["AsyncClient"]
 
@@ -104,14 +108,14 @@ class AsyncClient(BaseClient):
         self,
         servers: "Iterable[str] | str | AsyncShardManager",
         options: AsyncClientOptions = _DEFAULT,
-        **overrides: Any,
+        **overrides: "Unpack[AsyncClientOverrides]",
     ) -> None:
         check_kind(options, AsyncClientOptions)
         chosen = replace(options, **overrides) if overrides else options
         manager: Any = servers
         own = None
         if not hasattr(servers, "fleet"):
-            addresses = [servers] if isinstance(servers, str) else manager
+            addresses = server_list(servers)
             own = manager = AsyncStaticShardManager(addresses, chosen.shard_func, chosen)
         protocol = _PROTOCOLS[chosen.protocol](chosen.prefix)
         sharded = AsyncShardedClient(manager, protocol, chosen.timeout)
@@ -131,6 +135,13 @@ class AsyncClient(BaseClient):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def disconnect_all(self) -> None:
+        """Close all connections, as ``Client.disconnect_all``; what is in flight is carried out.
+
+        The next operations make new ones.
+        """
+        await self._disconnecting().disconnect_all()
 
     async def close(self) -> None:
         """Close the connections, when what is in flight is over: at most after `timeout`.
@@ -162,7 +173,10 @@ class AsyncClient(BaseClient):
                     return found
                 if found is None:
                     return default
-                return self._value(key, get_response(key, found), default)
+                answer = get_response(key, found)
+                if answer.error is not None:
+                    self._sharded._name(key, answer.error)
+                return self._value(key, answer, default)
             response = await self._operations.get(key)
         except FAILURES:
             if not self._forgives:

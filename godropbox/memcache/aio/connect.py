@@ -158,6 +158,8 @@ class Home:
                     if options.auth is not None:
                         connection.attach(link)
                         await _log_in(link, options.auth)
+            except DropboxError:
+                raise  # whose class may be a TimeoutError, too
             except TimeoutError as error:
                 if connection is None:
                     late = TimeoutError("timed out")

@@ -6,9 +6,10 @@ from typing import Any, Final, Protocol, Self
 
 from ..fleet.manager import Fleet, PooledShardManager, Shard, ShardStatus, all_active
 from ..fleet.placement import Hash2, ShardFunction
+from ..hints import check_kind
 from ..multiplex import Hub, Links
 from .connect import Home
-from .options import AsyncClientOptions, AsyncShardOptions, check_kind
+from .options import AsyncClientOptions, AsyncShardOptions
 
 __all__ = ["AsyncBaseShardManager", "AsyncShardManager", "AsyncStaticShardManager"]
 
@@ -27,6 +28,9 @@ class AsyncShardManager(Protocol):
 
     def succeeded(self, shard: Shard) -> None:
         """Count an answered operation; called where ``shard.failures`` is not 0."""
+
+    async def disconnect_all(self) -> None:
+        """Close the connections, and make new ones for what comes."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -55,6 +59,10 @@ class _Servers:
 
     def pool(self, address: str) -> Links:
         return self._links[address]
+
+    def evict_all(self) -> None:
+        for links in self._links.values():
+            links.disconnect()
 
     def enter_lame_duck_mode(self) -> None:
         for links in self._links.values():
@@ -95,6 +103,15 @@ class AsyncBaseShardManager(PooledShardManager):
         """Replace the fleet, as ``BaseShardManager`` does; in its loop, once it has one."""
         self._hub.check()
         super().update_shard_states(states)
+
+    async def disconnect_all(self) -> None:  # type: ignore[override]  # it is the loop's business
+        """Close the connections: idle ones now, the others when what is in flight is over.
+
+        The next operations make new ones, for which names are looked up again.
+        """
+        self._hub.check()
+        super().disconnect_all()
+        await asyncio.sleep(0)  # in which the loop closes the idle ones
 
     async def close(self) -> None:  # type: ignore[override]  # it has to wait
         """Close the connections, when what is in flight is over.

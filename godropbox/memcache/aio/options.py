@@ -6,11 +6,12 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal
 
 from ..._kernels._args import checked_int, shown
-from ..errors import InvalidArgumentError, InvalidTypeError
+from ..errors import InvalidArgumentError
 from ..fleet.options import ShardOptions
+from ..hints import named_options
 from ..options import ClientOptions
 
-__all__ = ["AsyncClientOptions", "AsyncShardOptions", "check_kind"]
+__all__ = ["AsyncClientOptions", "AsyncShardOptions"]
 
 _MOST = 1 << 31
 # Those of pools, whose connections serve one caller at a time.
@@ -25,6 +26,7 @@ _OF_POOLS = (
 )
 
 
+@named_options
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsyncShardOptions(ShardOptions):
     """How the servers of a fleet are reached under asyncio.
@@ -48,6 +50,7 @@ class AsyncShardOptions(ShardOptions):
         _check(self)
 
 
+@named_options
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsyncClientOptions(ClientOptions):
     """Options of an ``AsyncClient``: all of ``ClientOptions`` and of ``AsyncShardOptions``.
@@ -64,13 +67,6 @@ class AsyncClientOptions(ClientOptions):
     def __post_init__(self) -> None:
         ClientOptions.__post_init__(self)
         _check(self)
-
-
-def check_kind(options: Any, *kinds: type) -> None:
-    """Raise ``InvalidTypeError`` for options of blocking clients, and for any other object."""
-    if not isinstance(options, kinds):
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise InvalidTypeError(f"options must be {names}, got {shown(options)}")
 
 
 def _check(options: Any) -> None:

@@ -22,7 +22,16 @@ from ..responses import (
     StatsResponse,
     VersionResponse,
 )
-from ..steps import AllShards, Gets, Mutations, Values, checked_values, one_key
+from ..steps import (
+    AllShards,
+    Gets,
+    Mutations,
+    Values,
+    checked_values,
+    one_key,
+    refused,
+    require_open,
+)
 from ..types import Capabilities, Item, Key, Seconds
 from .managers import AsyncShardManager
 
@@ -86,6 +95,11 @@ class AsyncShardedClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def disconnect_all(self) -> None:
+        """Have the manager close all connections, and make new ones for the next operations."""
+        require_open(self._manager)
+        await self._manager.disconnect_all()
+
     async def close(self) -> None:
         """Close the manager, when what is in flight is over."""
         await self._manager.close()
@@ -122,6 +136,11 @@ class AsyncShardedClient:
     def _deadline(self, shard: Any) -> float:
         seconds = shard.pool.hub.timeout if self._timeout is None else self._timeout
         return inf if seconds is None else monotonic() + seconds
+
+    def _name(self, key: Any, error: Exception) -> None:
+        """Name the shard of a key in a server's refusal of a get that made no visit."""
+        fleet = self._manager.fleet()
+        refused(fleet.shards[fleet.of(key)], key, error)
 
     # One key
 

@@ -18,7 +18,7 @@ from ..._kernels._args import shown
 from ..._kernels._identity import refuse_copies
 from ...errors import NetworkError
 from ...resource_pool import LameDuckError
-from ..address import parse_address
+from ..address import listed_addresses, parse_address
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..types import Key
 from .ejection import Ejection
@@ -64,6 +64,9 @@ class ShardManager(Protocol):
     def succeeded(self, shard: Shard) -> None:
         """Count an answered operation; called where ``shard.failures`` is not 0."""
 
+    def disconnect_all(self) -> Any:
+        """Close the connections, as ``close`` does, and make new ones for what comes."""
+
     def close(self) -> Any:
         """Close the connections: idle ones now, those on loan as they come back."""
 
@@ -76,6 +79,9 @@ class Pools(Protocol):
 
     def pool(self, location: str, /) -> Any:
         """Return the pool of an address."""
+
+    def evict_all(self) -> object:
+        """Close the connections: idle ones now, those on loan as they come back."""
 
     def enter_lame_duck_mode(self) -> object:
         """Lend no more connections."""
@@ -175,6 +181,14 @@ class PooledShardManager:
         """Whether it was closed; its clients' operations then raise ``ClientClosedError``."""
         return self._is_closed
 
+    def disconnect_all(self) -> None:
+        """Close the connections: idle ones now, those on loan as they come back.
+
+        The next operations make new ones, for which names are looked up again. Records of failures
+        stay. Whoever shares the manager is disconnected, too.
+        """
+        self._pools.evict_all()
+
     def close(self) -> None:
         """Close the connections: idle ones now, those on loan as they come back.
 
@@ -250,20 +264,7 @@ class _Next:
 
 def all_active(addresses: Any) -> list[ShardStatus]:
     """Return the servers at `addresses`, at least one, as active ones."""
-    if isinstance(addresses, (str, bytes)) or not hasattr(type(addresses), "__iter__"):
-        raise InvalidTypeError(
-            f"addresses must be a list of str, such as 'host:11211', got {shown(addresses)}"
-        )
-    states = []
-    for address in addresses:
-        if not isinstance(address, str):
-            raise InvalidTypeError(
-                f"addresses must hold str, such as 'host:11211', got {shown(address)}"
-            )
-        states.append(ShardStatus(address))
-    if not states:
-        raise InvalidArgumentError("addresses must name at least one server, got none")
-    return states
+    return [ShardStatus(address) for address in listed_addresses("addresses", addresses)]
 
 
 def check_waiting(manager: Any, is_async: bool) -> None:

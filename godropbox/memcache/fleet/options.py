@@ -4,16 +4,26 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..._kernels._args import checked_int, shown
 from ...resource_pool import PoolOptions
 from ..address import Credentials
 from ..errors import InvalidArgumentError, InvalidTypeError
+from ..hints import named_options
+
+if TYPE_CHECKING:
+    import ssl  # loaded by those who make a context
 
 __all__ = ["ShardOptions"]
 
 
+_NO_CONTEXT = (type, ModuleType)  # the class, or ``ssl`` itself before Python 3.12
+_LONGEST = 1000  # seconds: what is more is milliseconds
+
+
+@named_options
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardOptions:
     """How the servers of a fleet are reached, and when one is left alone. Times are seconds.
@@ -39,7 +49,7 @@ class ShardOptions:
 
     timeout: float | None = 1.0
     connect_timeout: float = 1.0
-    tls: Any = None
+    tls: "ssl.SSLContext | None" = None
     auth: Credentials | None = None
     max_active: int | None = None
     max_idle: int | None = None
@@ -58,9 +68,11 @@ class ShardOptions:
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
-            _seconds("timeout", self.timeout)
-        for name in ("connect_timeout", "retry_after", "max_retry_after"):
+            _seconds("timeout", self.timeout, _LONGEST)
+        _seconds("connect_timeout", self.connect_timeout, _LONGEST)
+        for name in ("retry_after", "max_retry_after"):
             _seconds(name, getattr(self, name))
+        self._check_objects()
         if self.pool_timeout is not None and self.pool_timeout != 0:
             _seconds("pool_timeout", self.pool_timeout)
         checked_int("eject_after", "[0, 2**31)", self.eject_after, 1 << 31)
@@ -76,6 +88,20 @@ class ShardOptions:
                 f"ejected must be 'miss' or 'next', got {shown(self.ejected)}"
             )
         self.pool_options(repr)  # which checks the limits, and opens nothing
+
+    def _check_objects(self) -> None:
+        if self.auth is not None and not isinstance(self.auth, Credentials):
+            raise InvalidTypeError(
+                f"auth must be Credentials(user, password) or None, not {type(self.auth).__name__}"
+            )
+        tls: Any = self.tls
+        if tls is not None and (isinstance(tls, _NO_CONTEXT) or not hasattr(tls, "wrap_socket")):
+            hint = ": ssl.create_default_context() makes one" if tls is True else ""
+            raise InvalidTypeError(f"tls must be an ssl.SSLContext or None, got {shown(tls)}{hint}")
+        for name in ("open", "clock", "random"):
+            value = getattr(self, name)
+            if not callable(value) and (value is not None or name != "open"):
+                raise InvalidTypeError(f"{name} must be a callable, got {shown(value)}")
 
     @property
     def diverts(self) -> bool:
@@ -109,6 +135,10 @@ def _number(name: str, value: Any) -> float:
     return value
 
 
-def _seconds(name: str, value: Any) -> None:
-    if not 0 < _number(name, value) < 1e9:
-        raise InvalidArgumentError(f"{name} must be in (0, 1e9) seconds, got {value!r}")
+def _seconds(name: str, value: Any, most: float = 1e9) -> None:
+    if not 0 < _number(name, value) < most:
+        hint = ""
+        if most == _LONGEST and most <= value < most * 1000:
+            hint = f"; if those are milliseconds, write {value / 1000:g}"
+        end = "1e9" if most == 1e9 else f"{most:g}"
+        raise InvalidArgumentError(f"{name} must be in (0, {end}) seconds, got {value!r}{hint}")

@@ -17,6 +17,7 @@ from ..._kernels import placement as _kernel
 from ..._kernels._args import checked_int, shown
 from ..address import DEFAULT_PORT, parse_address
 from ..errors import InvalidArgumentError, InvalidTypeError
+from ..hints import closest
 from ..types import Key
 
 __all__ = [
@@ -260,9 +261,11 @@ def as_shard_function(value: Any) -> ShardFunction:
         function: ShardFunction = value
         return function
     if isinstance(value, type) or not callable(value):
+        known = [each.__name__ for each in (Hash2, Jump, Crc32, Ketama, Rendezvous)]
+        near = closest(value.__name__ if isinstance(value, type) else value, known)
         raise InvalidTypeError(
             "shard_func must be a shard function, such as Hash2(), or a callable, "
-            f"got {shown(value)}"
+            f"got {shown(value)}" + (f": write shard_func={near}()" if near else "")
         )
     return Custom(value)
 

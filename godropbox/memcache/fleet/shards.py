@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from ..._kernels._identity import refuse_copies
+from ..._kernels._signature import declared
 from .ejection import Health
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Shard:
         "takes_sentinels",
     )
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(
         self,
@@ -100,6 +102,7 @@ class Fleet:
 
     __slots__ = ("of", "of_many", "placement", "shards", "sole")
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(
         self, shards: tuple[Shard, ...], placement: "Placement", has_all: bool = False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._forks import begin_again_in_child
 from ..._kernels import wire, wire_request
+from ..._kernels._signature import declared
 from ..errors import InvalidArgumentError, InvalidTypeError, NotSupportedError, UsageError
 from ..keys import by_key
 from ..responses import MutateResponse, failed_get, failed_mutate
@@ -92,6 +93,7 @@ class Protocol:
         "set_probe",
         "shard_id",
     )
+    __signature__ = declared
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._kernels import wire
 from ..._kernels._identity import refuse_copies
+from ..._kernels._signature import declared
 from ..errors import InvalidArgumentError, InvalidTypeError, ReplyError, ServerError, UsageError
 from ..responses import (
     CountResponse,
@@ -120,6 +121,7 @@ class Exchange:
 
     __slots__ = ("probe", "reply", "request")
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(
         self, request: "list[ReadableBuffer]", reply: wire.Reply, probe: Probe | None = None

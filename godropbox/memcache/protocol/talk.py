@@ -14,6 +14,7 @@ from typing import Any
 
 from ..._kernels._guarded import name_of, text_of, without_frames
 from ..._kernels._identity import refuse_copies
+from ..._kernels._signature import declared
 from ..errors import (
     ClientClosedError,
     ConnectionLostError,
@@ -80,6 +81,7 @@ class Peer:
         "interleaves",
     )
     __reduce_ex__ = refuse_copies
+    __signature__ = declared
 
     def __init__(self) -> None:
         self.answered_at = inf
@@ -266,7 +268,9 @@ class Talk:
             self.peer.begin()
 
     def _explained(self, failure: Exception) -> Exception:
-        if self._proof is not None and isinstance(failure, OSError):
+        # An error of this package is not the system's, whatever else its class is.
+        is_own = isinstance(failure, NetworkError)
+        if self._proof is not None and isinstance(failure, OSError) and not is_own:
             lost = self._step.lost(failure)
             if lost is not failure:
                 told = self._proof.told(lost, self.peer.server())
