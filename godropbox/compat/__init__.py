@@ -1,0 +1,1 @@
+"""Other libraries' faces over ours: change the import lines, keep the code."""

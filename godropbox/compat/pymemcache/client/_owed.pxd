@@ -1,0 +1,25 @@
+# What the compiler is told about _owed.py.
+
+
+cdef class Owed:
+    cdef object __weakref__
+    cdef object _handle, _lock
+    cdef Py_ssize_t _words
+    cdef bint _is_busy
+    cdef readonly Py_ssize_t count
+
+    cpdef bint send(
+        self, pool, asked, bint opens, bytes request, Py_ssize_t count, Py_ssize_t words
+    ) except -1
+    cdef bint _send(
+        self, pool, asked, bint opens, bytes request, Py_ssize_t count, Py_ssize_t words
+    ) except -1
+    cdef _read_last(self, until)
+    cdef _settle(self)
+    cdef bint _judge(self, reply) except -1
+    cdef _drop(self)
+
+
+cdef _fit(pool, asked, bint opens)
+cdef _send(connection, bytes request)
+cdef _receive(connection, reply, until)

@@ -1,0 +1,1 @@
+"""pymemcache's clients of particular services."""
