@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import import_module, metadata
 from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
 from typing import Any
 
 from .memcached import Plain, a_server, set_request
@@ -106,7 +107,7 @@ def meta_memcache_way(address: list[Any]) -> Mapping[str, Any]:
     }
 
 
-def python_memcached_way(address: list[Any]) -> Mapping[str, Any]:
+def python_memcached_module() -> ModuleType:
     # By its place: under pytest the name "memcache" is that of a folder of tests.
     place = str(metadata.distribution("python-memcached").locate_file("memcache.py"))
     spec = spec_from_file_location("python_memcached", place)
@@ -114,7 +115,11 @@ def python_memcached_way(address: list[Any]) -> Mapping[str, Any]:
         raise MissingError(f"nothing can be imported from {place}")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    client = module.Client([f"{address[0]}:{address[1]}"])
+    return module
+
+
+def python_memcached_way(address: list[Any]) -> Mapping[str, Any]:
+    client = python_memcached_module().Client([f"{address[0]}:{address[1]}"])
     return {
         "get": client.get,
         "get_many": client.get_multi,

@@ -4,6 +4,7 @@ from . import (
     cases_asyncio,
     cases_caching,
     cases_client,
+    cases_compat,
     cases_errors,
     cases_hash,
     cases_memcache,
@@ -12,6 +13,7 @@ from . import (
     cases_pools,
     cases_sharded,
     cases_sql,
+    cases_writes,
 )
 from .model import Group
 
@@ -23,6 +25,8 @@ GROUPS: tuple[Group, ...] = (
     *cases_placement.GROUPS,
     *cases_memcache.GROUPS,
     *cases_client.GROUPS,
+    *cases_writes.GROUPS,
+    *cases_compat.GROUPS,
     *cases_sharded.GROUPS,
     *cases_asyncio.GROUPS,
     *cases_sql.GROUPS,

@@ -96,7 +96,7 @@ class Row:
     - `kind`: ``"native"``, ``"pure"``, ``"peer"`` or ``"floor"``; it chooses the colour.
     - `peer`: its name in ``peers.PEERS``.
     - `other`: it computes another function than ours, so that only its cost compares.
-    - `target`: printed as met or missed; no run fails for it.
+    - `target`: one, or several that all hold; printed as met or missed, and no run fails for it.
     - `env`: if set, the row lives in a worker process that has these variables.
     """
 
@@ -109,8 +109,15 @@ class Row:
     kind: str = "peer"
     peer: str = ""
     other: bool = False
-    target: Target | None = None
+    target: Target | tuple[Target, ...] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All its targets."""
+        if self.target is None:
+            return ()
+        return self.target if isinstance(self.target, tuple) else (self.target,)
 
     @property
     def statement(self) -> str:

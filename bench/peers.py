@@ -53,6 +53,9 @@ PEERS = (
     Peer("theine", "https://github.com/Yiling-J/theine"),
     Peer("cashews", "https://github.com/Krukov/cashews"),
     Peer("dogpile.cache", "https://github.com/sqlalchemy/dogpile.cache"),
+    Peer("Django", "https://github.com/django/django"),
+    Peer("Flask-Caching", "https://github.com/pallets-eco/flask-caching"),
+    Peer("cachelib", "https://github.com/pallets-eco/cachelib"),
     Peer("pymysql", "https://github.com/PyMySQL/PyMySQL"),
 )
 

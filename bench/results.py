@@ -3,6 +3,7 @@
 A record is plain JSON; the report, the charts and the page are made from nothing else.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any, Final
@@ -44,6 +45,15 @@ class Line:
     met: bool = False
 
 
+def _judged(outcome: Outcome, by_label: dict[str, Outcome]) -> Iterator[tuple[str, bool]]:
+    """Yield each target of the row in words and whether it is met, where it can be told."""
+    for target in outcome.row.targets:
+        if isinstance(target, Within):
+            yield target.judge(outcome.time)
+        elif (ratio := outcome.ratio(by_label.get(target.of))) is not None:
+            yield target.judge(ratio)
+
+
 def _line(outcome: Outcome, by_label: dict[str, Outcome], case: Case) -> Line:
     row = outcome.row
     told = (row.label, row.kind, row.other, row.statement, outcome.status, outcome.why)
@@ -51,13 +61,7 @@ def _line(outcome: Outcome, by_label: dict[str, Outcome], case: Case) -> Line:
         return Line(*told)
     samples = sorted(outcome.samples.values())
     low, _, high = quantiles(samples, n=4, method="inclusive")
-    target, met = "", False
-    if isinstance(row.target, Within):
-        target, met = row.target.judge(outcome.time)
-    elif row.target is not None:
-        ratio = outcome.ratio(by_label.get(row.target.of))
-        if ratio is not None:
-            target, met = row.target.judge(ratio)
+    judged = list(_judged(outcome, by_label))
     return Line(
         *told,
         time=outcome.time,
@@ -66,8 +70,8 @@ def _line(outcome: Outcome, by_label: dict[str, Outcome], case: Case) -> Line:
         rounds=len(samples),
         to_floor=outcome.ratio(by_label.get(case.floor)),
         to_ours=outcome.ratio(by_label.get(case.ours)),
-        target=target,
-        met=met,
+        target="; ".join(words for words, _ in judged),
+        met=bool(judged) and all(met for _, met in judged),
     )
 
 
