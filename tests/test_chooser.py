@@ -210,8 +210,13 @@ import importlib, pkgutil, sys
 sys.modules["cython"] = sys.modules["Cython"] = None  # so that importing either fails
 import godropbox
 for each in pkgutil.walk_packages(godropbox.__path__, "godropbox."):
-    if not each.name.endswith(("_c", "__main__")):
+    if each.name.endswith(("_c", "__main__")):
+        continue
+    try:
         importlib.import_module(each.name)
+    except ModuleNotFoundError as error:  # of a framework that is not installed
+        if error.name.split(".")[0].lower() in ("cython", "godropbox"):
+            raise
 print(godropbox.IMPLEMENTATION)
 """
 

@@ -25,7 +25,7 @@ from godropbox import _kernels
 ROOT = Path(__file__).parent.parent
 
 SHARED = r"godropbox\._kernels\._\w+"
-BASE = r"godropbox\._kernels(\._(args|guarded|identity|uncompiled))?|godropbox\.errors"
+BASE = r"godropbox\._kernels(\._(args|guarded|identity|signature|uncompiled))?|godropbox\.errors"
 ADDRESS = r"godropbox\._address"
 DIAL = r"godropbox\._dial"
 CHANNELS = r"godropbox\._kernels\._channels"
@@ -38,16 +38,17 @@ NET = r"godropbox\.net2(\.\w+)*"
 HASHES = r"godropbox\.hash2|godropbox\.murmur3"
 
 # memcache, from below.
-GROUND = r"godropbox\.memcache\.(types|errors|responses|address|keys)"
+GROUND = r"godropbox\.memcache\.(types|errors|responses|address|hints|keys)"
 PROTOCOL = r"godropbox\.memcache\.protocol(\.\w+)*"
 FLEET = r"godropbox\.memcache\.fleet(\.\w+)*"
 POLICY = r"godropbox\.memcache\.(operations|steps|multiplex)"
 SYNC = r"godropbox\.memcache\.(sync|dial|connection|raw|sharded_client|managers)"
 AIO = r"godropbox\.memcache\.aio\.connect"
 CLIENT = (
-    r"godropbox\.memcache(\.(client|leases|options|batches|codec|serializers|compressors|hooks"
+    r"godropbox\.memcache(\.(client|leases|options|overrides|batches|codec|serializers|compressors|hooks"
     r"|testing))?|godropbox\.memcache\.aio(\.\w+)*"
 )
+FACES = r"godropbox\.(_faces|aiocache|cachelib|cashews|celery|compat|django|dogpile|flask)(\.\w+)*"
 BELOW_MEMCACHE = rf"{BASE}|{FORKS}|{ADDRESS}|{POOLS}"
 
 # One row a layer: the modules in it, and the modules of this package that they may import. The
@@ -58,12 +59,14 @@ LAYERS = [
     (r"godropbox\._kernels", rf"godropbox\._kernels\.\w+_(c|py)|{SHARED}"),
     # What compiled modules cimport: the C face of a kernel, under the name of the chooser's.
     (r"godropbox\._kernels\.sqltext", r"godropbox\._kernels\.sqltext_c"),
-    # Kernels stand on each other: a batch on replies and placements, the transport on replies.
+    (r"godropbox\._kernels\.transport", r"godropbox\._kernels\.transport_c"),
+    # Kernels stand on each other: a batch on replies and placements, the transport on replies and
+    # requests.
     (r"godropbox\._kernels\.wire_csrc", r"godropbox\._kernels\.placement_c"),
     (r"godropbox\._kernels\.wire_c", rf"{SHARED}|godropbox\._kernels\.wire_csrc"),
     (
         r"godropbox\._kernels\.(batch_(c|things)|pipeline_c|transport_c)",
-        rf"{SHARED}|godropbox\._kernels\.(batch_things|placement_c|wire_(c|csrc))",
+        rf"{SHARED}|godropbox\._kernels\.(batch_things|placement_c|wire_(c|csrc|request_c))",
     ),
     (
         r"godropbox\._kernels\.(batch|pipeline|transport)_py",
@@ -85,10 +88,16 @@ LAYERS = [
     (PROTOCOL, rf"{BELOW_MEMCACHE}|{GROUND}|{PROTOCOL}"),
     (FLEET, rf"{BELOW_MEMCACHE}|{HASHES}|{GROUND}|{PROTOCOL}|{FLEET}"),
     (POLICY, rf"{BELOW_MEMCACHE}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}"),
-    (SYNC, rf"{BELOW_MEMCACHE}|{CHANNELS}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{SYNC}"),
+    (
+        SYNC,
+        rf"{BELOW_MEMCACHE}|godropbox\._kernels\.transport|{CHANNELS}|{DIAL}|{GROUND}|{PROTOCOL}"
+        rf"|{FLEET}|{POLICY}|{SYNC}",
+    ),
     (AIO, rf"{BELOW_MEMCACHE}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{AIO}"),
     (CLIENT, rf"{BELOW_MEMCACHE}|godropbox\.memcache(\.\w+)*"),
     (r"godropbox\.caching(\.\w+)*", r"godropbox(?!\.__main__).*"),
+    # Other libraries' faces, and the back ends of frameworks.
+    (FACES, r"godropbox(?!\.__main__).*"),
 ]
 
 # What does I/O: these of the standard library, and the kernels that send and receive.
@@ -96,7 +105,10 @@ IO = re.compile(
     r"asyncio|selectors|select|_?socket|socketserver|_?ssl|urllib|http"
     r"|godropbox\._kernels\.(transport|_channels)"
 )
-BLOCKING = rf"{CHANNELS}|{DIAL}|{NET}|godropbox\.memcache\.(sync|dial|connection)"
+BLOCKING = (
+    rf"{CHANNELS}|{DIAL}|{NET}|godropbox\.memcache\.(sync|dial|connection)"
+    r"|godropbox\.compat\.pymemcache(\.\w+)*"
+)
 
 # The modules that reach no I/O, through whatever they import.
 NO_IO = re.compile(
