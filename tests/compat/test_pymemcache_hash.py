@@ -105,6 +105,8 @@ def test_each_finds_what_the_other_stored(
             (theirs if len(value) % 2 else own).set(key, value)
         assert agree(theirs, own, "get_many", keys) == values
         agree(theirs, own, "gets_many", keys)
+        agree(theirs, own, "get_many", keys, gets=True)
+        agree(theirs, own, "get_multi", keys, True)
         for key in keys:
             assert own.get(key) == values[key]
         changed = {key: value + b"!" for key, value in values.items()}
@@ -161,6 +163,8 @@ def test_keys_given_twice_and_in_both_types(fleet: list[Server]) -> None:
         assert own.set_many(values) == []
         assert agree(theirs, own, "get_many", keys) == values
         agree(theirs, own, "gets_many", keys)
+        agree(theirs, own, "get_many", keys, gets=True)
+        agree(theirs, own, "get_multi", keys, True)
         assert own.delete_many(keys) is True
         assert agree(theirs, own, "get_many", keys) == {}
     theirs.close()

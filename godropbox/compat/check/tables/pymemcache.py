@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .entries import Argument, Fate, Library, Thing, arguments, instead, method
+from .entries import Fate, Library, Thing, arguments, instead, method
 
 __all__ = ["PYMEMCACHE"]
 
@@ -138,7 +138,6 @@ def client(
     )
 
 
-TOKENS: Final = Argument("", Fate.NONE, "write gets_many", if_set=True)
 CLIENTS: Final = {
     f"{BASE}.Client": client(
         "memcache.Client({})",
@@ -161,8 +160,8 @@ CLIENTS: Final = {
         CALLS
         | {
             "get": Thing("get(key, default)", arguments=arguments("key default"), open_ended=True),
-            "get_many": method("get_many(keys)", "keys gets", gets=TOKENS),
-            "get_multi": method("get_many(keys)", "keys gets", gets=TOKENS),
+            "get_many": method("get_many(keys)", "keys gets"),
+            "get_multi": method("get_many(keys)", "keys gets"),
             "gets_multi": method("gets(key) for each", "keys"),
             "flush_all": Thing("flush_all(delay)", arguments=arguments("delay noreply")),
             "add_server": method("ShardManager.update_shard_states()", "server port"),

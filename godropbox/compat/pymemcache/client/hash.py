@@ -414,13 +414,16 @@ class HashClient:
                 break
         return _Manager(Fleet(tuple(shards), placement))
 
-    def get_many(self, keys: Iterable[Key]) -> dict[Any, Any]:
-        """Return the values of the keys that have one, by key, from all servers at once."""
-        return self._got(listed(keys), False)
+    def get_many(self, keys: Iterable[Key], gets: bool = False) -> dict[Any, Any]:
+        """Return the values of the keys that have one, by key, from all servers at once.
 
-    def get_multi(self, keys: Iterable[Key]) -> dict[Any, Any]:
+        With `gets` it does what ``gets_many`` does.
+        """
+        return self._got(listed(keys), bool(gets))
+
+    def get_multi(self, keys: Iterable[Key], gets: bool = False) -> dict[Any, Any]:
         """Return the values of many keys, as ``get_many`` does."""
-        return self._got(listed(keys), False)
+        return self._got(listed(keys), bool(gets))
 
     def gets_many(self, keys: Iterable[Key]) -> dict[Any, Any]:
         """Return the values and the tokens of the keys that have one, by key."""
