@@ -14,6 +14,7 @@ from dogpile.cache.api import NO_VALUE, CachedValue, CacheMutex
 from frameworks.conftest import NOWHERE, Witness
 from support.memcached import Server, running
 
+from godropbox.compat.pylibmc import shard_function
 from godropbox.dogpile import GodropboxBackend
 from godropbox.memcache import (
     ConnectionLostError,
@@ -139,6 +140,7 @@ def test_what_is_stored_is_read_by_the_other_back_ends(
     ("theirs", "more", "shard_func"),
     [
         ("dogpile.cache.pymemcache", {}, Rendezvous()),
+        ("dogpile.cache.pylibmc", {}, shard_function()),
         ("dogpile.cache.pylibmc", {"behaviors": {"ketama": True}}, Ketama(weighted=False)),
         ("dogpile.cache.pylibmc", {"behaviors": {"ketama_weighted": True}}, Ketama()),
     ],
