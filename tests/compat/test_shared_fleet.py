@@ -138,7 +138,11 @@ COMPRESSIBLE = st.builds(
     st.text("abc é", min_size=1, max_size=20),
     st.integers(1, 9000),
 )
-ALL = NESTED | LARGE | COMPRESSIBLE | LARGE.map(lambda data: {"large": data})
+# Nothing without flags is what a lease looks like, so our back end of Django takes a b"" of the
+# others for a miss: tests/django/test_peers.py has that.
+ALL = (NESTED | LARGE | COMPRESSIBLE | LARGE.map(lambda data: {"large": data})).filter(
+    lambda value: value != b""
+)
 # pylibmc itself reads the True that it stored as 1; in a container it is True.
 VALUES = {"pymemcache": ALL, "pylibmc": ALL.filter(lambda value: not isinstance(value, bool))}
 
