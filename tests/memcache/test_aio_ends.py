@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from support.aio import LOOPS, run, turns
 from support.memcached import PASSWORD, USER, Server
-from support.middle import Middle, sockets_to
+from support.middle import Middle
 
 from godropbox.memcache import (
     Client,
@@ -203,7 +203,7 @@ async def between(
             began = time.monotonic()
             await client.close()
             assert time.monotonic() - began < TIMEOUT + GRACE
-            assert sockets_to(middle.port) == 0
+            assert middle.sockets == 0
             assert asyncio.all_tasks() == tasks
 
 
@@ -808,7 +808,7 @@ def test_closing_in_every_state(
             began = time.monotonic()
             await client.close()
             assert time.monotonic() - began < TIMEOUT + GRACE
-            assert sockets_to(middle.port) == 0
+            assert middle.sockets == 0
             await turns(2)
             assert all(task.done() for task in tasks)
             for each in await asyncio.gather(*tasks):

@@ -16,7 +16,7 @@ import pytest
 from support.aio import LOOPS, run, turns
 from support.aio_soak import Soak
 from support.memcached import Server
-from support.middle import Middle, sockets_to
+from support.middle import Middle
 
 from godropbox.memcache.aio import AsyncClient
 
@@ -68,7 +68,7 @@ def test_soak(
             memory = resident()
             await soak.run(share - share // 5)
             await client.close()
-            assert sockets_to(one.port) + sockets_to(other.port) == 0
+            assert one.sockets + other.sockets == 0
             assert len(asyncio.all_tasks()) == 1
             grown = resident() - memory
             shown = (

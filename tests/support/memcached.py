@@ -74,7 +74,8 @@ def running(kind: str, folder: Path, port: int = 0, program: str | None = None) 
     """
     program = program or shutil.which("memcached")
     assert program, "memcached is missing: apt-get install memcached"
-    command = [program, "-U", "0", "-m", "64", "-t", "2"]
+    # Memory for all large values of a session: it is taken only when used.
+    command = [program, "-U", "0", "-m", "1024", "-t", "2"]
     environment = dict(os.environ)
     if os.geteuid() == 0:
         command += ["-u", "root"]

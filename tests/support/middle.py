@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Literal, Self
 
-__all__ = ["Middle", "sockets_to"]
+__all__ = ["Middle"]
 
 End = Literal["eof", "reset", "garbage"]
 Greeting = Literal["forward", "hold", "eof", "reset"]
@@ -55,19 +55,22 @@ class Middle:
         self.made = 0
         self.answered = 0
         self.start()
+        # Of an earlier server that had this port: the ends of its connections, not closed yet.
+        self._earlier = _sockets_to(self._port)
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self._port}"
 
     @property
-    def port(self) -> int:
-        return self._port
-
-    @property
     def open(self) -> int:
         """How many connections are open."""
         return len(self._pairs)
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets of this process are connected to this one, open here or not."""
+        return len(_sockets_to(self._port) - self._earlier)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,8 +100,8 @@ class Middle:
         self.cut()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until something has happened in here; for ten seconds at most."""
-        async with asyncio.timeout(10):
+        """Wait until something has happened in here; for a minute at most."""
+        async with asyncio.timeout(60):
             while not is_so():
                 self._waiter = self._waiter or self._loop.create_future()
                 await self._waiter
@@ -283,15 +286,16 @@ def _close(near: socket.socket, is_reset: bool) -> None:
     near.close()
 
 
-def sockets_to(port: int) -> int:
-    """Return how many sockets of this process are connected to a port of this machine."""
-    count = 0
+def _sockets_to(port: int) -> set[str]:
+    """Return the names of this process's sockets that are connected to a port of this machine."""
+    found = set()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+            link = os.readlink(f"/proc/self/fd/{name}")
+            if not link.startswith("socket:"):
                 continue
             with socket.socket(fileno=os.dup(int(name))) as one:
                 peer = one.getpeername()
                 if len(peer) == 2 and peer[1] == port and one.getsockname() != peer:
-                    count += 1
-    return count
+                    found.add(link)
+    return found
