@@ -418,7 +418,7 @@ def cases(count: int, seed: int) -> list[Case]:
         for mishaps in ([], [["reversed", 0]])
     ]
     silent = a_case("get_many", list(KEYS), [["cut", 2]])
-    return [*made, {**silent, "closes": False, "timeout": 0.3}]
+    return [*made, {**silent, "closes": False, "timeout": 1.0}]
 
 
 def a_case(call: str, keys: list[str], mishaps: list[Any]) -> Case:
