@@ -15,11 +15,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from .._address import address_text
 from .._kernels._args import shown
-from ..compat.pylibmc._placement import Libmemcached
 from ..errors import UsageError
 from ..memcache.address import Credentials, parse_address
 from ..memcache.aio.options import AsyncClientOptions
 from ..memcache.errors import InvalidArgumentError
+from ..memcache.fleet.libmemcached import Libmemcached
 from ..memcache.fleet.placement import Ketama, Rendezvous
 from ..memcache.hints import closest
 from ..memcache.options import ClientOptions, as_seconds

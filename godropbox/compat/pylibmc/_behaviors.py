@@ -14,10 +14,10 @@ from ...memcache import (
     ShardOptions,
     connect,
 )
+from ...memcache.fleet.libmemcached import DISTRIBUTIONS, HASHES, Libmemcached
 from ...memcache.fleet.manager import PooledShardManager, all_active
 from ...resource_pool import MultiResourcePool
 from ._errors import Error, NotSupportedError
-from ._placement import DISTRIBUTIONS, HASHES, Libmemcached
 from .consts import all_behaviors, distributions, distributions_rvs, hashers, hashers_rvs
 
 __all__ = ["Behaviors", "Held", "Server"]

@@ -32,6 +32,8 @@ __all__ = [
     "Rendezvous",
     "ShardFunction",
     "as_shard_function",
+    "ketama_digests",
+    "ketama_name",
     "key_number",
 ]
 
@@ -167,7 +169,7 @@ class Ketama:
         return _kernel.ketama(points) if self.weighted else _kernel.jenkins(points)
 
     def _points(self, addresses: Sequence[str]) -> Iterator[tuple[int, int]]:
-        names = [_ketama_name(address) for address in addresses]
+        names = [ketama_name(address) for address in addresses]
         if not self.weighted:
             for shard, name in enumerate(names):
                 for i in range(100):
@@ -179,7 +181,7 @@ class Ketama:
         weights = [given.get(parse_address(address), 1) for address in addresses]
         total = sum(weights)
         for shard, (name, weight) in enumerate(zip(names, weights, strict=True)):
-            for i in range(_digests(weight, total, len(names))):
+            for i in range(ketama_digests(weight, total, len(names))):
                 digest = hashlib.md5(b"%s-%d" % (name, i), usedforsecurity=False).digest()
                 for value in struct.unpack("<4I", digest):
                     yield value, shard
@@ -283,7 +285,8 @@ def _in_fleet(addresses: Sequence[str], shards: Collection[int]) -> list[int]:
     return found
 
 
-def _ketama_name(address: str) -> bytes:
+def ketama_name(address: str) -> bytes:
+    """Return a server's name on libmemcached's ring: the port is left out where it is 11211."""
     parsed = parse_address(address)
     if isinstance(parsed, str):  # libmemcached gives a Unix socket port 0
         parsed = parsed, 0
@@ -291,7 +294,7 @@ def _ketama_name(address: str) -> bytes:
     return (host if port == DEFAULT_PORT else f"{host}:{port}").encode()
 
 
-def _digests(weight: int, total: int, servers: int) -> int:
+def ketama_digests(weight: int, total: int, servers: int) -> int:
     """Return a server's number of MD5s (four points each), in libmemcached's float arithmetic."""
     share = _single(_single(weight) / _single(total))
     return int(_single(_single(_single(share * 160) / 4 * servers) + 1e-10))

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..._kernels import placement as _kernel
-from ...memcache import NOT_A_KEY, InvalidArgumentError, Key, Placement
-from ...memcache.address import DEFAULT_PORT, parse_address
+from ..address import parse_address
+from ..errors import InvalidArgumentError
+from ..types import Key
+from .placement import NOT_A_KEY, Placement, ketama_digests, ketama_name
 
 __all__ = ["DISTRIBUTIONS", "HASHES", "Libmemcached"]
 
@@ -123,7 +125,7 @@ class Libmemcached:
         """Return the placement on the ring of some of the servers."""
         if not self.is_ring:
             raise InvalidArgumentError("modula has no next shard for a key whose own is excluded")
-        names = [(i, _name(addresses[i])) for i in range(len(addresses)) if i in shards]
+        names = [(i, ketama_name(addresses[i])) for i in range(len(addresses)) if i in shards]
         if self.weights is not None:
             points = _weighted(self.weights, addresses, names)
         else:
@@ -204,25 +206,7 @@ def _weighted(
     total = sum(weights.values())
     points = []
     for shard, name in names:
-        for i in range(_digests(weights[shard], total, len(names))):
+        for i in range(ketama_digests(weights[shard], total, len(names))):
             digest = hashlib.md5(b"%s-%d" % (name, i), usedforsecurity=False).digest()
             points += [(value, shard) for value in struct.unpack("<4I", digest)]
     return points
-
-
-def _name(address: str) -> bytes:
-    """Return the name of a server on a ring: the port is left out where it is 11211."""
-    where = parse_address(address)
-    host, port = (where, 0) if isinstance(where, str) else where
-    return (host if port == DEFAULT_PORT else f"{host}:{port}").encode()
-
-
-def _digests(weight: int, total: int, servers: int) -> int:
-    """Return a server's number of MD5s, four points each, in libmemcached's float arithmetic."""
-    share = _single(_single(weight) / _single(total))
-    return int(_single(_single(_single(share * 160) / 4 * servers) + 1e-10))
-
-
-def _single(value: float) -> float:
-    rounded: float = struct.unpack("f", struct.pack("f", value))[0]
-    return rounded
