@@ -1,7 +1,8 @@
 """The compiled library, declared; everything else about the package is in pyproject.toml.
 
 ``GODROPBOX_BUILD`` says what to build: ``native`` fails without a compiler, ``pure`` compiles
-nothing, ``auto`` (the default) compiles where it can and otherwise says so in one line.
+nothing, ``auto`` (the default) compiles where it can and otherwise says so in one line. Only for
+CPython: PyPy's own compiler gains more than its emulation of CPython's C API leaves.
 """
 
 import os
@@ -139,12 +140,22 @@ def to_build() -> dict[str, Any]:
         raise SystemExit(f"GODROPBOX_BUILD must be auto, native or pure, got {wanted!r}")
     if wanted == "pure":
         return {}
+    if sys.implementation.name != "cpython":
+        if wanted == "native":
+            raise SystemExit(
+                "GODROPBOX_BUILD must be auto or pure: the compiled package is for CPython, "
+                f"and this is {sys.implementation.name}"
+            )
+        print("godropbox: not on CPython, so the pure package is built", file=sys.stderr)
+        return {}
     if wanted == "auto" and not can_compile():
         print("godropbox: no working C compiler, so the pure package is built", file=sys.stderr)
         return {}
     # No debug sections or symbols, which are five sixths of a wheel that has them. -O3 gives loops
     # over bytes what they are for, and a query 3 %; other modules of objects it only makes larger.
-    unix_flags = ["-std=c11", "-g0", "-fvisibility=hidden"]
+    # What newer compilers refuse by themselves, older ones shall, too.
+    refused = ["-Werror=incompatible-pointer-types", "-Werror=int-conversion"]
+    unix_flags = ["-std=c11", "-g0", "-fvisibility=hidden", *refused]
     fast, small = [*unix_flags, "-O3"], [*unix_flags, "-O2"]
     smallest = [*unix_flags, "-Os"]
     if sys.platform == "win32":

@@ -92,7 +92,7 @@ python_with_venv() {
     local new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
     if [[ -z ${PYTHON:-} ]]; then
         local candidate
-        for candidate in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do
+        for candidate in python3 python3.15 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do
             PYTHON=$candidate
             if python_can "$new_enough"; then break; fi
         done
@@ -100,11 +100,12 @@ python_with_venv() {
     fi
     python_can "$new_enough" || fail "Python 3.11 or later is needed, PYTHON=... names one"
     PYTHON=$("$PYTHON" -c 'import sys; print(sys.executable)')
-    local version
-    version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    python_needs "python$version-venv" 'import ensurepip, venv'
-    if [[ ${GODROPBOX_BUILD:-auto} == pure ]]; then return; fi
-    python_needs "python$version-dev" 'import os, sysconfig
+    local package
+    package=$("$PYTHON" -c 'import sys
+print("pypy3" if sys.implementation.name == "pypy" else "python%d.%d" % sys.version_info[:2])')
+    python_needs "$package-venv" 'import ensurepip, venv'
+    if [[ ${GODROPBOX_BUILD:-auto} == pure || $package == pypy3 ]]; then return; fi
+    python_needs "$package-dev" 'import os, sysconfig
 os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
 }
 

@@ -23,9 +23,12 @@ from typing import Any, Protocol
 
 from .model import RESULT, Case, Group, MissingError, Names, Row, WrongError
 
-__all__ = ["FULL", "QUICK", "Effort", "Local", "Outcome", "failure", "race"]
+__all__ = ["CLOCK", "FULL", "PYTHON", "QUICK", "Effort", "Local", "Outcome", "failure", "race"]
 
 WORKER = Path(__file__).parent / "worker.py"
+# Variables of a row: the interpreter of its worker, and a clock instead of the group's.
+PYTHON = "GODROPBOX_BENCH_PYTHON"
+CLOCK = "GODROPBOX_BENCH_CLOCK"
 LEAST_ROUNDS = 3
 
 
@@ -110,7 +113,7 @@ class Local:
                 measured() for _ in range(loops)
             )
         else:
-            clock: Callable[[], float] = getattr(time, group.clock)
+            clock: Callable[[], float] = getattr(time, os.environ.get(CLOCK, group.clock))
             timer = timeit.Timer(row.statement, timer=clock, globals=dict(self._names))
             self._sample = timer.timeit
         self.operations: int = eval(row.operations, dict(self._names))
@@ -132,7 +135,7 @@ class Remote:
 
     def __init__(self, group: Group, case: Case, row: Row, resource: Any) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER)],
+            [row.env.get(PYTHON, sys.executable), "-P", str(WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

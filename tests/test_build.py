@@ -26,6 +26,9 @@ KEPT_OUT = ("__pycache__", ".*", "build", "dist", "out", "*.egg-info", "*.so", "
 needs_cc = pytest.mark.skipif(
     sys.platform == "win32", reason="MSVC is found in the registry: CC cannot take it away"
 )
+on_cpython = pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="the compiled package is for CPython"
+)
 
 
 def _copy(where: Path) -> Path:
@@ -33,9 +36,11 @@ def _copy(where: Path) -> Path:
     return where
 
 
-def _build(tree: Path, what: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def _build(
+    tree: Path, what: str, before: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("GODROPBOX_")}
-    code = f"from setuptools.build_meta import {what}; print({what}('dist'))"
+    code = f"{before}from setuptools.build_meta import {what}; print({what}('dist'))"
     (tree / "dist").mkdir(exist_ok=True)
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -101,6 +106,7 @@ def test_the_sdist_holds_the_sources_and_nothing_generated(sdist: Path) -> None:
     assert [name for name in names if generated.fullmatch(name)] == []
 
 
+@on_cpython
 def test_an_sdist_made_with_a_compiler_holds_the_same(sdist: Path, tmp_path: Path) -> None:
     other, _ = _built(_copy(tmp_path / "tree"), "build_sdist", GODROPBOX_BUILD="native")
     listed = []
@@ -116,6 +122,7 @@ def test_pure_builds_a_wheel_for_every_python(unpacked: Path) -> None:
     assert _inside(wheel) == _sources()
 
 
+@on_cpython
 def test_native_builds_one_library_out_of_the_sdist(unpacked: Path) -> None:
     wheel, said = _built(unpacked, "build_wheel", GODROPBOX_BUILD="native")
     assert f"-cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name
@@ -126,6 +133,7 @@ def test_native_builds_one_library_out_of_the_sdist(unpacked: Path) -> None:
     assert counted == [f"build: {count} of {total} compiled" for count in range(1, total + 1)]
 
 
+@on_cpython
 def test_a_build_stops_at_the_first_module_that_fails(unpacked: Path) -> None:
     with (unpacked / "godropbox" / "_kernels" / "batch_c.pyx").open("a", encoding="utf-8") as file:
         file.write("cdef int (\n")
@@ -138,6 +146,7 @@ def test_a_build_stops_at_the_first_module_that_fails(unpacked: Path) -> None:
 
 
 @needs_cc
+@on_cpython
 def test_auto_without_a_compiler_builds_the_pure_package_and_says_so(unpacked: Path) -> None:
     wheel, said = _built(unpacked, "build_wheel", CC="/bin/false")
     assert wheel.name.endswith("-py3-none-any.whl")
@@ -146,7 +155,28 @@ def test_auto_without_a_compiler_builds_the_pure_package_and_says_so(unpacked: P
     assert lines == ["godropbox: no working C compiler, so the pure package is built"]
 
 
+# Run before the build, which then takes the interpreter for another one.
+AS_PYPY = "import sys; sys.implementation.name = 'pypy'; "
+
+
+def test_auto_builds_the_pure_package_for_pypy_and_says_so(unpacked: Path) -> None:
+    done = _build(unpacked, "build_wheel", AS_PYPY)
+    assert done.stdout.splitlines()[-1].endswith("-py3-none-any.whl")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("godropbox: ")]
+    assert lines == ["godropbox: not on CPython, so the pure package is built"]
+
+
+def test_native_for_pypy_fails_and_says_why(unpacked: Path) -> None:
+    done = _build(unpacked, "build_wheel", AS_PYPY, GODROPBOX_BUILD="native")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1] == (
+        "GODROPBOX_BUILD must be auto or pure: "
+        "the compiled package is for CPython, and this is pypy"
+    )
+
+
 @needs_cc
+@on_cpython
 def test_native_without_a_compiler_fails(unpacked: Path) -> None:
     done = _build(unpacked, "build_wheel", CC="/bin/false", GODROPBOX_BUILD="native")
     assert done.returncode != 0
