@@ -581,7 +581,7 @@ def _jsonable(value: object, within: tuple[int, ...] = ()) -> Any:
     if issubclass(kind, str):
         return str.__str__(value)
     if issubclass(kind, int):
-        number = int.__int__(value)  # type: ignore[arg-type]
+        number = int.__add__(value, 0)  # type: ignore[operator]
         return number if number.bit_length() <= 256 else brief(number)
     if issubclass(kind, float):
         real = float.__float__(value)  # type: ignore[arg-type]

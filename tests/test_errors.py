@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support.memory import let_go
 
 import godropbox
 from godropbox import errors
@@ -150,9 +151,11 @@ def test_nothing_is_kept_alive() -> None:
     gc.disable()
     try:
         error, stack, local = make()
+        let_go()
         assert local() is None
         dead = weakref.ref(error)
         del error
+        let_go()
         assert dead() is None
         assert len(stack) > 0
     finally:

@@ -107,7 +107,9 @@ def test_a_users_subclass_has_its_own_signature() -> None:
 
 def test_help_shows_each_signature_once_and_the_docstring() -> None:
     text = pydoc.plain(pydoc.render_doc(Client))
-    assert " |  Client(servers: " in text
+    # Since Python 3.15 a long signature has a line a parameter.
+    text = re.sub(r"[\s|]+", " ", text).replace("( ", "(")
+    assert " Client(servers: " in text
     assert text.count("get_or_set(self, key: ") == 1
     assert text.count("Return the value of a key, or `default` if there is none.") == 1
     for method in (Client.get, Client.set_many, LocalStorage.get_multi):

@@ -10,6 +10,7 @@ from types import (
     BuiltinFunctionType,
     CoroutineType,
     GeneratorType,
+    GetSetDescriptorType,
     MemberDescriptorType,
 )
 
@@ -193,10 +194,33 @@ def _layout(cls: type) -> type:
     With several bases, ``cls.__new__`` can come from another one, and then Python raises.
     """
     base: type = cls
-    while not isinstance(vars(base).get("__new__"), BuiltinFunctionType):
+    while not _has_built_in_new(base):
         assert base.__base__ is not None  # object has one
         base = base.__base__
     return base
+
+
+def _has_built_in_new(cls: type) -> bool:
+    new = vars(cls).get("__new__")
+    # PyPy has a staticmethod there, as Python's classes have.
+    return isinstance(new, BuiltinFunctionType) or (new is not None and not _is_made(cls))
+
+
+def _has_hidden_fields(cls: type) -> bool:
+    """Return whether instances keep more than ``BaseException`` does, outside dict and slots."""
+    layout: Any = _layout(cls)
+    if hasattr(layout, "__basicsize__"):
+        return bool(layout.__basicsize__ != BaseException.__basicsize__)
+    return layout is not BaseException  # PyPy: what has fields has its own __new__
+
+
+# Py_TPFLAGS_HEAPTYPE: a class made at run time, whose instances keep attributes in a dict or slots.
+_IS_HEAP_TYPE = 1 << 9
+
+
+def _is_made(cls: type) -> bool:
+    """Return whether a class was made at run time."""
+    return cls.__flags__ & _IS_HEAP_TYPE != 0
 
 
 def own_copy(exc: BaseException) -> BaseException:
@@ -231,8 +255,8 @@ def _copied_without_init(exc: BaseException) -> BaseException:
     cls = type(exc)
     own = [base for base in cls.__mro__ if not issubclass(BaseException, base)]
     made: BaseException = exc
-    # A class with its own copy methods or with C fields failed for a reason we cannot see.
-    if _layout(cls).__basicsize__ == BaseException.__basicsize__ and not any(
+    # A class with its own copy methods or hidden fields failed for a reason we cannot see.
+    if not _has_hidden_fields(cls) and not any(
         name in vars(base) for base in own for name in ("__copy__", "__reduce__", "__reduce_ex__")
     ):
         made = without_init(cls, _args.__get__(exc))
@@ -244,7 +268,7 @@ def _finish(copied: BaseException, exc: BaseException) -> None:
     for name, value in slots_of(exc).items():
         BaseException.__setattr__(copied, name, value)
     for base in type(exc).__mro__:
-        if base.__flags__ & _IS_HEAP_TYPE == 0 and base is not BaseException:
+        if not _is_made(base) and base is not BaseException:
             _copy_members(copied, exc, base)
     own = copied.__dict__
     for name, kind in (("__notes__", list), (FIELDS, dict)):
@@ -254,8 +278,8 @@ def _finish(copied: BaseException, exc: BaseException) -> None:
     _traceback.__set__(copied, _traceback.__get__(exc))
 
 
-# Py_TPFLAGS_HEAPTYPE: a class made at run time, whose instances keep attributes in a dict or slots.
-_IS_HEAP_TYPE = 1 << 9
+# What the fields of built-in exceptions are: descriptors of another kind on PyPy.
+_FIELDS = MemberDescriptorType if hasattr(BaseException, "__basicsize__") else GetSetDescriptorType
 
 
 def _copy_members(copied: BaseException, exc: BaseException, base: type) -> None:
@@ -264,7 +288,7 @@ def _copy_members(copied: BaseException, exc: BaseException, base: type) -> None
     ``__reduce__`` omits some of them: before Python 3.12, ``name`` and ``obj``.
     """
     for member in vars(base).values():
-        if type(member) is MemberDescriptorType:
+        if isinstance(member, _FIELDS):
             try:
                 value = member.__get__(exc)
                 # Setting OSError.filename to None would differ from leaving it unset.

@@ -287,7 +287,7 @@ def plain_value(value: object) -> object:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
-        return int.__int__(value)
+        return int.__add__(value, 0)  # PyPy's int.__int__ asks a subclass
     if isinstance(value, float):
         return float.__float__(value)
     if isinstance(value, (bytes, bytearray)):
@@ -295,7 +295,7 @@ def plain_value(value: object) -> object:
     if isinstance(value, memoryview):
         return value.tobytes()
     if hasattr(type(value), "__index__"):
-        return int.__int__(operator.index(value))  # type: ignore[arg-type]  # it has __index__
+        return int.__add__(operator.index(value), 0)  # type: ignore[arg-type]  # it has __index__
     raise TypeError(f"value must be {_ALLOWED}, got {shown(value)}")
 
 

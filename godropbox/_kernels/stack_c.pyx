@@ -1,7 +1,7 @@
 """Stacks as code objects and bytecode positions, compiled: the twin of ``stack_py``.
 
 ``stack_py`` describes the format. CPython keeps running functions in internal frames and makes a
-frame object, which is slow, only on demand. On 3.11 to 3.13 this module reads the internal frames
+frame object, which is slow, only on demand. On 3.11 to 3.15 this module reads the internal frames
 with the functions of CPython's internal headers; elsewhere it calls the public ``PyFrame_GetBack``.
 """
 
@@ -18,12 +18,16 @@ __all__ = ["StackedError", "StackedOSError", "capture"]
 
 cdef extern from *:
     """
-    #if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030E0000 \\
+    #if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x03100000 \\
         && !defined(PYPY_VERSION) && !defined(Py_LIMITED_API)
     #ifndef Py_BUILD_CORE
     #define Py_BUILD_CORE 1
     #endif
+    #if PY_VERSION_HEX >= 0x030E0000
+    #include "internal/pycore_interpframe.h"
+    #else
     #include "internal/pycore_frame.h"
+    #endif
 
     typedef _PyInterpreterFrame *gdbx_frame;
 

@@ -54,7 +54,7 @@ def check_count(what: str, value: object) -> int:
     """Return `value` as the row count of a LIMIT or OFFSET, an int in [0, 2**63)."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{what} must be an int, got {shown(value)} ({type(value).__name__})")
-    value = int.__int__(value)  # a subclass may override __int__
+    value = int.__add__(value, 0)  # a subclass may override __int__, which int's own asks on PyPy
     if not 0 <= value < 1 << 63:
         raise ValueError(f"{what} must be an int in [0, 2**63), got {value}")
     return value

@@ -88,7 +88,7 @@ def gtid_next(sid: bytes, gno: int) -> GtidNext:
         raise ValueError(f"sid must be 16 bytes, got {len(digits) // 2}")
     if not isinstance(gno, int) or isinstance(gno, bool):
         raise TypeError(f"gno must be an int, got {shown(gno)}")
-    gno = int.__int__(gno)  # a subclass may override __int__
+    gno = int.__add__(gno, 0)  # a subclass may override __int__, which int's own asks on PyPy
     if not 0 <= gno < 1 << 64:
         raise ValueError(f"gno must be an int in [0, 2**64), got {gno}")
     node = GtidNext.__new__(GtidNext)
