@@ -1,19 +1,76 @@
-"""Fixtures and the header that every test run shows."""
+"""Fixtures, the header that every test run shows, and what happens where a library is missing.
+
+A missing library is an error, unless ``GODROPBOX_MISSING=skip`` says that this Python may lack
+some: then the tests that import it are skipped by its name.
+"""
 
 import importlib
+import os
+import sys
+from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 import godropbox
 from godropbox import _kernels
+
+# A busy machine is no failure, and PyPy pauses to compile.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 VECTORS = Path(__file__).parent / "vectors"
 
 
 def pytest_report_header() -> str:
     return f"godropbox {godropbox.__version__}: {godropbox.IMPLEMENTATION}, {_kernels.REASON}"
+
+
+def _skip_missing(error: BaseException | None) -> None:
+    """Skip what raised `error` if that is a library that may be missing."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__
+    if error is None or os.environ.get("GODROPBOX_MISSING") != "skip":
+        return
+    name = (error.name or "").partition(".")[0]
+    if name not in {"", "godropbox", "support", *sys.stdlib_module_names}:
+        pytest.skip(f"{name} is not installed", allow_module_level=True)
+
+
+class _Module(pytest.Module):
+    """A file of tests, skipped as a whole where it imports what may be missing."""
+
+    def collect(self) -> list[pytest.Item | pytest.Collector]:
+        try:
+            return list(super().collect())
+        except Exception as error:
+            _skip_missing(error)
+            raise
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    module: pytest.Module = _Module.from_parent(parent, path=module_path)
+    return module
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    try:
+        yield
+    except Exception as error:
+        _skip_missing(error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    try:
+        yield
+    except Exception as error:
+        _skip_missing(error)
+        raise
 
 
 def twins(stem: str) -> list[ModuleType]:

@@ -11,7 +11,6 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-import numpy
 import pytest
 from support.hashing import permutation_shard
 
@@ -146,6 +145,8 @@ def test_many_into_the_memory_of_the_keys(start: int, threads: int, kind: str, a
     at = 4 * len(KEYS) - len(KEYS) if start < 0 else start
     out: Any
     if kind == "numpy":
+        import numpy
+
         out = numpy.frombuffer(memory, dtype=numpy.uint16)[at : at + len(KEYS)]
     else:
         out = memoryview(memory).cast("B").cast("H")[at : at + len(KEYS)]
@@ -161,6 +162,8 @@ def test_only_what_is_written_of_shared_memory_changes() -> None:
 
 
 def test_many_over_numpy() -> None:
+    import numpy
+
     keys = numpy.array(KEYS[:100], dtype=numpy.uint64)
     expected = hash2.consistent_hash_many(KEYS[:100], 12)
     assert hash2.consistent_hash_many(keys, 12) == expected

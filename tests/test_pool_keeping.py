@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.memory import let_go
 from support.pools import Clock, Handle, Opener, in_child, in_line, options, until
 
 from godropbox.resource_pool import (
@@ -176,6 +177,7 @@ def test_the_background_thread_ends_with_its_pool() -> None:
     many.enter_lame_duck_mode()
     del pool
     gc.collect()
+    let_go()
     until(lambda: not reapers() - before)
 
 
@@ -325,6 +327,7 @@ def test_an_abandon_that_raises_keeps_nothing_of_the_parents_in_the_child(
     opener = Opener()
     done: list[int] = []
     given = options(opener, abandon=failing(done, fault))
+    let_go()  # pools of other tests
     simple = [SimpleResourcePool(given, f"alone-{i}") for i in range(5)]
     many = MultiResourcePool(given, ["a", "b"])
     gets: list[Any] = [*(pool.get for pool in simple), lambda: many.get("a"), lambda: many.get("b")]

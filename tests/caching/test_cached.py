@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from support.caches import CountedStorage, Gate, at_once
+from support.memory import let_go
 from support.pools import Clock, until
 
 from godropbox import errors
@@ -588,6 +589,7 @@ def test_no_instance_or_argument_is_kept() -> None:
     gone = weakref.ref(shop)
     del shop
     gc.collect()
+    let_go()
     assert gone() is None
 
 
@@ -608,6 +610,7 @@ def test_a_context_copied_by_the_function_keeps_no_argument() -> None:
     load(argument)
     gone = weakref.ref(argument)
     del argument
+    let_go()
     assert gone() is None
 
 

@@ -12,6 +12,7 @@ import pytest
 from support.aio import LOOPS, run, turns
 from support.caches import CountedStorage
 from support.memcached import Server
+from support.memory import let_go
 from support.pools import Clock
 
 from godropbox import errors
@@ -289,6 +290,7 @@ def test_a_task_that_the_function_makes_keeps_no_argument(loop: str) -> None:
         gone = weakref.ref(argument)
         del argument
         gc.collect()
+        let_go()
         assert gone() is None
         stop.set()
         await asyncio.gather(*tasks)
@@ -366,6 +368,7 @@ def test_methods(loop: str) -> None:
         gone = weakref.ref(first)
         del first, owner, function
         gc.collect()
+        let_go()
         assert gone() is None
 
     run(main(), loop)

@@ -9,18 +9,15 @@ import inspect
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import aiomysql
-import asyncmy
-import psycopg
 import pymysql
 import pytest
-import uvloop
 from caching import test_sql as blocking_tests
 from support import sqlservers
-from support.aio import run, turns
+from support.aio import FACTORIES, run, turns
 
 from godropbox.caching import SqlStorage, StorageError
 from godropbox.caching.aio import AsyncSqlStorage, async_sqlite_pool
@@ -28,7 +25,6 @@ from godropbox.resource_pool import PoolOptions, SimpleResourcePool
 from godropbox.resource_pool.aio import AsyncResourcePool
 
 TABLE, COLUMNS = blocking_tests.TABLE, blocking_tests.COLUMNS
-FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 MYSQL: dict[str, Any] = {"database": "caching", "dialect": "mysql", "paramstyle": "format"}
 POSTGRES: dict[str, Any] = {"database": "public", "dialect": "postgresql", "paramstyle": "format"}
 # Opens a blocking connection, for what the tests do beside the storage.
@@ -52,10 +48,9 @@ class Driver:
 
     async def connect(self, _: Any = None) -> Any:
         if self.name == "psycopg":
-            return await psycopg.AsyncConnection.connect(**self._postgres())
+            return await import_module("psycopg").AsyncConnection.connect(**self._postgres())
         there = sqlservers.mariadb()
-        driver: Any = asyncmy if self.name == "asyncmy" else aiomysql
-        return await driver.connect(
+        return await import_module(self.name).connect(
             unix_socket=there.socket, user=there.user, password="", charset="utf8mb4"
         )
 
@@ -68,7 +63,7 @@ class Driver:
         if self.name == "aiosqlite":
             return sqlite3.connect(self.path, isolation_level=None)
         if self.name == "psycopg":
-            return psycopg.connect(**self._postgres())
+            return import_module("psycopg").connect(**self._postgres())
         there = sqlservers.mariadb()
         return pymysql.connect(unix_socket=there.socket, user=there.user, charset="utf8mb4")
 

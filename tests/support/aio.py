@@ -4,20 +4,27 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from typing import Any, Final, TypeVar
 
-__all__ = ["LOOPS", "run", "turns"]
+__all__ = ["FACTORIES", "LOOPS", "run", "turns"]
 
 T = TypeVar("T")
 
-_FACTORIES: Final[dict[str, Callable[[], asyncio.AbstractEventLoop]]] = {
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop  # only here: PyPy has none
+
+    return uvloop.new_event_loop()
+
+
+# How each kind of loop is made.
+FACTORIES: Final[dict[str, Callable[[], asyncio.AbstractEventLoop]]] = {
     "asyncio": asyncio.new_event_loop,
 }
 if sys.platform != "win32":
-    import uvloop
-
-    _FACTORIES["uvloop"] = uvloop.new_event_loop
-LOOPS: Final = tuple(_FACTORIES)
+    FACTORIES["uvloop"] = _uvloop
+LOOPS: Final = tuple(FACTORIES)
 
 
 def run(coroutine: Coroutine[Any, Any, T], loop: str = "asyncio") -> T:
@@ -36,7 +43,8 @@ def run(coroutine: Coroutine[Any, Any, T], loop: str = "asyncio") -> T:
         gc.collect()  # which finds exceptions that were never retrieved
         return result
 
-    with asyncio.Runner(loop_factory=_FACTORIES[loop]) as runner:
+    # Closed even if there is no such loop.
+    with closing(coroutine), asyncio.Runner(loop_factory=FACTORIES[loop]) as runner:
         result = runner.run(whole())
     gc.collect()
     assert left == []

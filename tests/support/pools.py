@@ -10,7 +10,7 @@ from typing import Any
 
 from godropbox.resource_pool import PoolOptions
 
-__all__ = ["Clock", "Handle", "Opener", "in_child", "in_line", "options", "until"]
+__all__ = ["Clock", "Handle", "Opener", "fork", "in_child", "in_line", "options", "until"]
 
 
 class Clock:
@@ -87,11 +87,16 @@ def in_line(pool: Any, work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
+def fork() -> int:
+    """Fork without the warning that there are threads; since Python 3.15 it counts the system's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def in_child(work: Callable[[], None]) -> int:
     """Run `work` in a child of this process; return 0 if it ended well."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that there are threads
-        child = os.fork()
+    child = fork()
     if child == 0:
         try:
             work()
