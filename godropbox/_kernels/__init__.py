@@ -24,6 +24,7 @@ __all__ = [
     "REASON",
     "batch",
     "hash2",
+    "lasting",
     "murmur3",
     "pairs",
     "pipeline",
@@ -96,6 +97,7 @@ IMPLEMENTATION, REASON, _chosen = _choose(os.environ.get("GODROPBOX_IMPL", "auto
 if TYPE_CHECKING:
     from . import batch_py as batch
     from . import hash2_py as hash2
+    from . import lasting_py as lasting
     from . import murmur3_py as murmur3
     from . import pipeline_py as pipeline
     from . import placement_py as placement

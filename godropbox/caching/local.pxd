@@ -1,6 +1,26 @@
 # C types of local.py.
 
 cimport cython
+from cpython.object cimport PyObject
+
+cdef extern from *:
+    """
+    /* Cython's own dict.get() borrows the value before it counts the reference, and without an
+       interpreter lock another thread may free it in between. */
+    static CYTHON_INLINE PyObject *gdbx_look_up(PyObject *nodes, PyObject *key) {
+        PyObject *found;
+    #if PY_VERSION_HEX >= 0x030D0000
+        if (PyDict_GetItemRef(nodes, key, &found) < 0) return NULL;
+        if (found) return found;
+    #else
+        found = PyDict_GetItemWithError(nodes, key);
+        if (found) return Py_NewRef(found);
+        if (PyErr_Occurred()) return NULL;
+    #endif
+        return Py_NewRef(Py_None);
+    }
+    """
+    object gdbx_look_up(PyObject *nodes, object key)
 
 
 cdef class Held:
@@ -11,6 +31,7 @@ cdef class Held:
 cdef class Node:
     cdef object key, value, serial
     cdef Node older, newer
+    cdef Py_ssize_t linked
 
     cdef _begin(self, object key, object value, object serial)
 
@@ -19,7 +40,7 @@ cdef class RecentMap:
     cdef dict _nodes
     cdef object _order, _serials
     cdef Node _ends
-    cdef Py_ssize_t _maxsize, _size
+    cdef Py_ssize_t _links, _maxsize, _size, _young
 
     @cython.locals(node=Node)
     cpdef get(self, object key, object default=*)
@@ -39,6 +60,10 @@ cdef class RecentMap:
     cdef void _unlink(self, Node node) noexcept
     @cython.locals(node=Node, gone=list)
     cdef list _unlink_all(self)
+
+
+cdef inline object look_up(RecentMap owner, object key):
+    return gdbx_look_up(<PyObject *> owner._nodes, key)
 
 
 cdef class LocalStorage:

@@ -7,12 +7,13 @@ plain dict, which allows that; the order of use is kept separately and touches n
 Compiled as it stands, with its types in ``local.pxd``, or run as it is.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from random import random as uniform
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .._kernels._args import checked_int, shown
 from .._kernels._identity import refuse_copies
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import cython  # type: ignore[import-untyped]  # only its compiler reads this
 else:
     from .._kernels import _uncompiled as cython
+
+# Whether threads run side by side.
+_HAS_NO_LOCK: Final = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 __all__ = ["Held", "LocalStorage", "Node", "RecentMap"]
 
@@ -40,7 +44,7 @@ class Held:
 class Node:
     """An entry: its key, its value, and its neighbours in the order of use."""
 
-    __slots__ = ("key", "newer", "older", "serial", "value")
+    __slots__ = ("key", "linked", "newer", "older", "serial", "value")
     __reduce_ex__ = refuse_copies
 
     def _begin(self, key: Any, value: Any, serial: Any) -> None:
@@ -51,6 +55,7 @@ class Node:
         # Its neighbours in the order, compiled; None while it is not in the order.
         self.older: Any = None
         self.newer: Any = None
+        self.linked = 0  # when it was put there, as a count of all that were
 
 
 class RecentMap:
@@ -61,17 +66,21 @@ class RecentMap:
     evicted in its turn. No entry stays in the dict without being in the order.
 
     Compiled, the order is a list linked through the entries, and changed in critical sections in
-    which nothing is allocated or freed, so that no other code can run. Uncompiled it is an ordered
-    dict by serial number, each of whose methods is one step.
+    which nothing is allocated or freed, so that no other code can run; a value is read and replaced
+    in the section of its entry. Without an interpreter lock, where threads would wait for each
+    other at the ends of the list, an entry among the newest eighth stays where it is when it is
+    read. Uncompiled the order is a dict by serial number, each of whose methods is one step.
     """
 
-    __slots__ = ("_ends", "_maxsize", "_nodes", "_order", "_serials", "_size")
+    __slots__ = ("_ends", "_links", "_maxsize", "_nodes", "_order", "_serials", "_size", "_young")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, maxsize: int) -> None:
         self._maxsize = maxsize
         self._nodes: dict[Any, Node] = {}
         self._size = 0  # of the linked order
+        self._links = 0  # entries that were ever put into the linked order
+        self._young = maxsize // 8 if _HAS_NO_LOCK else 0
         self._serials = count()
         self._order: OrderedDict[int, Node] = OrderedDict()
         # Before the oldest and after the newest.
@@ -89,7 +98,7 @@ class RecentMap:
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key` and make it the newest, or return `default`."""
-        found = self._nodes.get(key)
+        found = look_up(self, key)
         if found is None:
             return default
         node: Node = found
@@ -99,24 +108,26 @@ class RecentMap:
             except KeyError:
                 pass  # it was evicted just now
             return node.value
-        with cython.critical_section(self):
+        with cython.critical_section(node):
             value = node.value
-            if node.newer is not None and node.newer is not self._ends:
-                self._unlink(node)
-                self._link(node)
+        if self._links - node.linked >= self._young:
+            with cython.critical_section(self):
+                if node.newer is not None and node.newer is not self._ends:
+                    self._unlink(node)
+                    self._link(node)
         return value
 
     def insert(self, key: Any, value: Any) -> None:
         """Store `value` under `key`, and evict the oldest entry if there are too many."""
         nodes = self._nodes
-        found = nodes.get(key)
+        found = look_up(self, key)
         if found is None:
             new: Node = Node.__new__(Node)
             new._begin(key, value, None if cython.compiled else next(self._serials))
             found = nodes.setdefault(key, new)
         node: Node = found
-        replaced = node.value  # freed at the very end
         if not cython.compiled:
+            replaced = node.value  # freed at the very end, as in the other form
             node.value = value
             self._order[node.serial] = node
             try:  # noqa: SIM105  # suppress() is slower
@@ -124,9 +135,10 @@ class RecentMap:
             except KeyError:
                 pass  # another thread evicted it, or cleared the map
         else:
-            with cython.critical_section(self):
-                replaced = node.value
+            with cython.critical_section(node):
+                replaced = node.value  # nobody may replace it between the load and the count
                 node.value = value
+            with cython.critical_section(self):
                 if node.newer is not None:
                     self._unlink(node)
                 self._link(node)
@@ -156,7 +168,7 @@ class RecentMap:
     def _forget(self, node: Node) -> None:
         """Remove from the dict an entry that was removed from the order."""
         try:
-            if self._nodes.get(node.key) is node:
+            if look_up(self, node.key) is node:
                 self._nodes.pop(node.key, None)
         except BaseException:  # of the key's own code
             self._put_back(node)
@@ -180,8 +192,9 @@ class RecentMap:
         if not cython.compiled:
             self._order.pop(node.serial, None)
             return node.value
-        with cython.critical_section(self):
+        with cython.critical_section(node):
             value = node.value
+        with cython.critical_section(self):
             if node.newer is not None:
                 self._unlink(node)
         return value
@@ -198,7 +211,8 @@ class RecentMap:
         del gone
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        # Those above the bound are being evicted, by the threads that inserted one too many.
+        return min(len(self._nodes), self._maxsize)
 
     # The linked order: call these in critical sections
 
@@ -210,6 +224,8 @@ class RecentMap:
         newest.newer = node
         ends.older = node
         self._size += 1
+        self._links += 1
+        node.linked = self._links
 
     def _unlink(self, node: Node) -> None:
         older: Node = node.older
@@ -229,6 +245,13 @@ class RecentMap:
                 gone.append(node)
                 self._unlink(node)
         return gone
+
+
+if not cython.compiled:  # else ``local.pxd`` has one in C
+
+    def look_up(owner: RecentMap, key: Any) -> Any:
+        """Return the node of a key, or None."""
+        return owner._nodes.get(key)
 
 
 class LocalStorage:

@@ -6,7 +6,7 @@ cimport cython
 cdef class Entry:
     cdef readonly object raw
     cdef public double expires, stale, fresh
-    cdef Py_ssize_t epoch
+    cdef Py_ssize_t epoch, turn
 
 
 cdef class Slot:
@@ -25,7 +25,7 @@ cdef class Waiter:
 cdef class Ledger:
     cdef Py_ssize_t _active, _high, _opening, _max_active, _max_idle, _max_opens
     cdef Py_ssize_t _gets, _waits, _exhausted, _opens, _open_failures
-    cdef Py_ssize_t _epoch, _generation
+    cdef Py_ssize_t _epoch, _generation, _turns
     cdef double _idle_time, _check_after
     cdef bint _is_lame, _is_lifo, _timed
     cdef object _lock
@@ -58,6 +58,12 @@ cdef class Ledger:
 
     @cython.locals(position=Py_ssize_t, entry=Entry)
     cdef list _take_stale(self, double now)
+
+    @cython.locals(entry=Entry)
+    cdef Py_ssize_t _turn_of(self, Slot slot) except -1
+
+    @cython.locals(position=Py_ssize_t, entry=Entry)
+    cdef list _take_older(self, Py_ssize_t turn)
 
     cdef list _evict(self)
     cdef Py_ssize_t _num_idle(self) except -1

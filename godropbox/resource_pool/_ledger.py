@@ -58,10 +58,11 @@ class Entry:
     """An open handle: until `fresh` it may be lent unchecked, from `stale` on it is not lent.
 
     It is idle for too long from `stale` on, and too old from `expires` on. It is lent no more when
-    the pool's epoch is no longer its own.
+    the pool's epoch is no longer its own. Of two idle ones, that with the lower `turn` has been
+    idle for longer; it is 0 until the first time.
     """
 
-    __slots__ = ("epoch", "expires", "fresh", "raw", "stale")
+    __slots__ = ("epoch", "expires", "fresh", "raw", "stale", "turn")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, raw: Any, expires: float) -> None:
@@ -70,6 +71,7 @@ class Entry:
         self.stale = expires
         self.fresh = expires
         self.epoch = 0
+        self.turn = 0
 
 
 class Slot:
@@ -127,6 +129,7 @@ class Ledger:
         "_opening",
         "_opens",
         "_timed",
+        "_turns",
         "_waiters",
         "_waits",
     )
@@ -148,6 +151,7 @@ class Ledger:
         self._generation = 0
         self._epoch = 0
         self._high = 0
+        self._turns = 0
         self._gets = self._waits = self._exhausted = 0
         self._opens = self._open_failures = 0
         self._counts = [0] * 6
@@ -306,6 +310,8 @@ class Ledger:
             else:
                 entry.stale = min(now + self._idle_time, entry.expires)
                 entry.fresh = min(now + self._check_after, entry.stale)
+                self._turns += 1
+                entry.turn = self._turns
                 self._idle.append(entry)
             if len(self._waiters) > 0:
                 granted = self._serve()
@@ -345,6 +351,28 @@ class Ledger:
                     spare.append(entry)
                     del self._idle[position]
                     self._counts[EXPIRED] += 1
+                else:
+                    position += 1
+        return spare
+
+    def _turn_of(self, slot: Slot) -> int:
+        """Return the turn of the entry on loan in a slot, 0 if there is none."""
+        with cython.critical_section(self):
+            entry = slot._entry
+            if entry is None or slot._generation != self._generation:
+                return 0
+            return entry.turn
+
+    def _take_older(self, turn: int) -> list[Entry]:
+        """Remove and return the entries that have been idle since a turn, or for longer."""
+        spare: list[Entry] = []
+        with cython.critical_section(self):
+            position = 0
+            while position < len(self._idle):
+                entry = self._idle[position]
+                if entry.turn <= turn:
+                    spare.append(entry)
+                    del self._idle[position]
                 else:
                     position += 1
         return spare

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from time import monotonic
 from typing import Any, Final, Literal, TypedDict
 
+from .._kernels import lasting
 from .._kernels._args import checked_int, shown
 from .._kernels._guarded import brief
 from ..errors import NetworkError, Stack, UsageError
@@ -33,7 +34,7 @@ __all__ = [
 Timeout = float | None
 
 # The default of a timeout, which stands for that of the options; None is a timeout.
-UNSET: Final[Any] = object()
+UNSET: Final[Any] = lasting.lasting(object())
 
 
 class PoolExhaustedError(UsageError):
@@ -146,6 +147,8 @@ class PoolOptions:
     def __post_init__(self) -> None:
         for name, low in (("max_active", 1), ("max_idle", 0), ("max_opens", 1)):
             value = getattr(self, name)
+            if isinstance(value, bool):  # which Python takes for an int
+                raise TypeError(f"{name} must be an int in [{low}, 2**31) or None, got {value}")
             if value is not None and checked_int(name, f"[{low}, 2**31)", value, 1 << 31) < low:
                 raise ValueError(f"{name} must be in [{low}, 2**31), got {value}")
         for name in ("timeout", "max_idle_time", "max_lifetime", "check_after", "reap_every"):

@@ -50,6 +50,8 @@ cdef class ResourcePool(Ledger):
     cdef _put(self, ManagedHandle handle)
     @cython.locals(granted=Waiter, entry=Entry)
     cdef _drop(self, ManagedHandle handle)
+    @cython.locals(turn=Py_ssize_t)
+    cpdef _lose(self, ManagedHandle handle)
     @cython.locals(granted=Waiter, entry=Entry)
     cdef _detach(self, ManagedHandle handle)
     cdef _leaked(self, ManagedHandle handle)

@@ -323,6 +323,16 @@ class ResourcePool(Ledger):
         elif handle._entry is not None:
             self._abandon(handle)
 
+    def _lose(self, handle: ManagedHandle) -> None:
+        """Close a handle that the network failed, and those that have been idle for as long.
+
+        What forgot it while it was idle, such as a balancer, has forgotten those too.
+        """
+        turn = self._turn_of(handle)
+        self._drop(handle)
+        if turn > 0:
+            self._close_all(self._take_older(turn))
+
     def _detach(self, handle: ManagedHandle) -> Any:
         granted, entry = self._vacate(handle)
         if self._tracks:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import threading
 from pathlib import Path
@@ -19,7 +18,8 @@ from caching.consist_support import (
     options,
     refuse,
 )
-from support.memcached import running
+from support.memcached import installed, running
+from support.pools import fork
 
 from godropbox import memcache
 from godropbox.caching.consistency.protocol import (
@@ -262,7 +262,7 @@ def test_a_connection_that_ended_while_idle_costs_no_read(tmp_path: Path) -> Non
 def test_a_server_without_tokens_is_refused(tmp_path: Path) -> None:
     """memcached -C counts nothing, and all tokens are 0: which to a store means no token."""
     program = tmp_path / "tokenless"
-    program.write_text(f'#!/bin/sh\nexec {shutil.which("memcached")} -C "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {installed()} -C "$@"\n')
     program.chmod(0o700)
     with running("unix", tmp_path, program=str(program)) as server:
         with dial(server) as raw:
@@ -457,7 +457,7 @@ def test_threads_share_the_connections(caches: Caches) -> None:
 def test_a_child_opens_connections_of_its_own(caches: Caches) -> None:
     cache = caches.over(Table(a=b"1"))
     assert [cache.get("a"), cache.get("a")] == [b"1"] * 2
-    child = os.fork()
+    child = fork()
     if child == 0:
         hits = cache.get("a") == b"1" and cache.statistics().hits
         os._exit(0 if hits == 2 else 1)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from support.caches import at_once
-from support.pools import Clock
+from support.memory import let_go
+from support.pools import Clock, fork
 
 from godropbox.caching import MISSING, LocalStorage
 
@@ -231,6 +232,7 @@ def test_the_end_of_a_value_may_use_the_storage(way: str, inner: str, ttl: float
             del cycle
             storage.delete("a")
             gc.collect()
+        let_go()
 
     finished(work)
     assert ended
@@ -317,7 +319,7 @@ def test_a_fork_in_the_middle_of_another_threads_operation_leaves_the_child_a_wh
     thread = threading.Thread(target=lambda: storage.set(Key("b"), 2), daemon=True)
     thread.start()
     assert inside.wait(20)
-    child = os.fork()
+    child = fork()
     if child == 0:
         status = 1
         try:
@@ -343,10 +345,13 @@ def test_what_is_let_go_is_freed_at_once() -> None:
             refs.append(weakref.ref(value))
             storage.set(name, value)
             del value
+        let_go()
         assert [ref() is not None for ref in refs] == [False, False, False, False, True, True]
         storage.delete("b")
+        let_go()
         assert refs[4]() is None
         del storage
+        let_go()
         assert refs[5]() is None
     finally:
         gc.enable()

@@ -20,11 +20,18 @@ cdef class Calls:
     cdef readonly object _max_active, _max_idle_time
     cdef ShardedClient _sharded
     cdef Owed _owed
-    cdef object _bare, _injected, _latest, _target
+    cdef object _bare
+    cdef readonly object _injected, _latest, _target
     cdef readonly bytes _key_prefix
     cdef dict _asked
     cdef bint _proves
 
+    cdef _guarded(self)
+    @cython.final
+    cdef ShardedClient _opened(self)
+    cdef _take_injected(self)
+    cdef _note_latest(self, latest)
+    cdef tuple _change(self, manager, Protocol protocol, target)
     cdef bint _send(self, asked, bytes request, Py_ssize_t count, Py_ssize_t words) except -1
     cdef _line(self, str verb, key, bytes after, bint noreply, Py_ssize_t words)
     @cython.locals(response=object)

@@ -6,7 +6,7 @@ say anything, as those of tests do: there a reply is read row by row, as pymemca
 
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from ...._address import address_text
@@ -18,6 +18,7 @@ from ....memcache.errors import ServerError, UsageError
 from ....memcache.fleet.options import ShardOptions
 from ....memcache.managers import StaticShardManager
 from ....memcache.protocol.ascii import STORE_WORDS, AsciiProtocol
+from ....memcache.protocol.base import Protocol
 from ....memcache.protocol.exchange import Exchange, as_caller_error
 from ....memcache.responses import GetResponse
 from ....memcache.sharded_client import ShardedClient
@@ -48,6 +49,10 @@ from ._wires import Command, Listing, Rows, Segment, as_channel, dialled, statis
 
 if TYPE_CHECKING:
     from ssl import SSLContext  # loaded by those who make one
+
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
+else:
+    from ...._kernels import _uncompiled as cython
 
 __all__ = ["Calls"]
 
@@ -159,52 +164,102 @@ class Calls:
             raise NotImplementedError("tls_context needs socket_module to be Python's own")
         self._injected: Any = None
         self._latest: Any = None
+        self._target: Any = None
+        self._protocol: Any = None
+        self._shard: Any = None
+        self._sharded: Any = None
         self._owed = Owed()
         self._asked: dict[str, Any] = {}
-        self._begin()
+        self._connect_anew()
 
     # Connections
 
-    def _begin(self) -> None:
-        """Begin with no connections."""
+    def _connect_anew(self) -> Any:
+        """Begin with no connections; return what had those there were, to be closed and freed."""
         # Whether replies are read row by row: a socket of another kind may say anything.
-        self._by_rows = self.socket_module is not socket
-        self._proves = not self._by_rows or hasattr(self.socket_module.socket, "fileno")
-        self._target = address_of(self.server)
+        seen = self._guarded()
+        by_rows = seen.socket_module is not socket
+        target = address_of(seen.server)
         options = ShardOptions(
             max_active=self._max_active, max_idle_time=self._max_idle_time, open=self._open
         )
-        manager = StaticShardManager([address_text(self._target)], options=options)
+        manager = StaticShardManager([address_text(target)], options=options)
         try:
-            self._protocol = AsciiProtocol(self._key_prefix)
+            protocol = AsciiProtocol(self._key_prefix)
         except UsageError as error:
             raise translated(error, "") from error
-        self._sharded = ShardedClient(manager, self._protocol)
-        self._shard = manager.fleet().shards[0]
+        before = self._change(manager, protocol, target)
+        self._by_rows = by_rows
+        self._proves = not by_rows or hasattr(seen.socket_module.socket, "fileno")
+        return before[3]
+
+    def _change(self, manager: StaticShardManager, protocol: Protocol, target: Any) -> Any:
+        """Use the connections of `manager` from now on; return what was used, to be freed."""
+        sharded = ShardedClient(manager, protocol, retry_reads=False)
+        shard = manager.fleet().shards[0]
+        with cython.critical_section(self):
+            before = self._target, self._protocol, self._shard, self._sharded
+            self._target, self._protocol = target, protocol
+            self._shard, self._sharded = shard, sharded
+        return before
+
+    @property
+    def _lock(self) -> Any:
+        """The section of this object, uncompiled: none, as to replace an attribute is one step."""
+        return nullcontext()
+
+    def _guarded(self) -> Any:
+        """Return this object, for reads of attributes that another thread may be replacing.
+
+        They are done by the attributes' getters, in the object's section. Read directly, what an
+        attribute refers to could be freed meanwhile.
+        """
+        return self
+
+    def _opened(self) -> Any:
+        """Return the client of the present connections."""
+        if not cython.compiled:
+            return self._sharded
+        with cython.critical_section(self):
+            return self._sharded
 
     def _open(self, address: str) -> Connection:
         """Return a new connection, for the pool."""
-        sock, self._injected = self._injected, None
+        sock = self._take_injected()
         if sock is None:
             sock = self._dialled()
-        connection = Connection(as_channel(sock), self.timeout)
-        self._latest = connection, sock
+        connection = Connection(as_channel(sock), self._guarded().timeout)
+        self._note_latest((connection, sock))
         return connection
 
+    def _take_injected(self) -> Any:
+        """Return the socket that was set to be used next, if any; it is used once."""
+        with cython.critical_section(self):
+            sock, self._injected = self._injected, None
+        return sock
+
+    def _note_latest(self, latest: "tuple[Connection, Any] | None") -> Any:
+        """Note the latest connection and its socket; return those there were."""
+        with cython.critical_section(self):
+            before, self._latest = self._latest, latest
+        return before
+
     def _dialled(self) -> Any:
-        options = socket_options(self.no_delay, self.socket_keepalive)
-        if self.socket_module is not socket:
-            sock = dialled(self.socket_module, self.server, options, self.connect_timeout)
+        seen = self._guarded()
+        target = seen._target
+        options = socket_options(seen.no_delay, seen.socket_keepalive)
+        if seen.socket_module is not socket:
+            sock = dialled(seen.socket_module, seen.server, options, seen.connect_timeout)
         else:
             sock = None
-            if self.tls_context is None and self.connect_timeout == self.timeout:
-                sock = begin_to_dial(self._target)
+            if seen.tls_context is None and seen.connect_timeout == seen.timeout:
+                sock = begin_to_dial(target)
             if sock is None:
-                sock = dial(self._target, DialOptions(self.connect_timeout, self.tls_context))
-            if isinstance(self._target, tuple):
+                sock = dial(target, DialOptions(seen.connect_timeout, seen.tls_context))
+            if isinstance(target, tuple):
                 for option in options:
                     sock.setsockopt(*option)
-        sock.settimeout(self.timeout)
+        sock.settimeout(seen.timeout)
         return sock
 
     @property
@@ -218,17 +273,18 @@ class Calls:
 
         To set it closes the connections there are; the next call uses that socket.
         """
-        if self._injected is not None:
-            return self._injected
-        if self._latest is None:
-            return None
-        connection, sock = self._latest
+        injected, latest = self._guarded()._injected, self._guarded()._latest
+        if injected is not None or latest is None:
+            return injected
+        connection, sock = latest
         return sock if connection.is_valid or connection is self._owed.connection else None
 
     @sock.setter
     def sock(self, sock: Any) -> None:
         self.close()
-        self._injected = sock
+        with cython.critical_section(self):
+            before, self._injected = self._injected, sock
+        del before  # not freed in the section
         if sock is not None:
             self._by_rows = True
             self._proves = hasattr(sock, "fileno")
@@ -236,11 +292,10 @@ class Calls:
     def close(self) -> None:
         """Close the connections; the next call makes another."""
         self._owed.close()
-        injected, self._injected = self._injected, None
-        self._latest = None
-        before = self._sharded
-        self._begin()
-        before.close()
+        injected = self._take_injected()
+        latest = self._note_latest(None)
+        self._connect_anew().close()
+        del latest  # not freed before, in a section
         if injected is not None:
             with suppress(Exception):
                 injected.close()
@@ -254,13 +309,13 @@ class Calls:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {address_text(self._target)}>"
+        return f"<{type(self).__name__} of {address_text(self._guarded()._target)}>"
 
     # Checks and conversions
 
     def _check_keys(self, keys: Iterable[Any]) -> None:
         """Raise for a key of text that is not ASCII, where that is not allowed."""
-        if not self.allow_unicode_keys:
+        if not self._guarded().allow_unicode_keys:
             for key in keys:
                 if type(key) is str and not key.isascii():
                     check_key_helper(key, False, self._key_prefix)
@@ -270,7 +325,9 @@ class Calls:
         raw: Any = None
         try:
             if type(keys[0]) is str:
-                raw = "".join(keys).encode("utf8" if self.allow_unicode_keys else "ascii")
+                raw = "".join(keys).encode(
+                    "utf8" if self._guarded().allow_unicode_keys else "ascii"
+                )
             else:
                 raw = b"".join(keys)
         except (TypeError, UnicodeEncodeError):
@@ -280,14 +337,14 @@ class Calls:
         if min(sizes) and max(sizes) <= most and len(raw.translate(None, _BAD_BYTES)) == len(raw):
             return
         for key in keys:
-            check_key_helper(key, self.allow_unicode_keys, self._key_prefix)
+            check_key_helper(key, self._guarded().allow_unicode_keys, self._key_prefix)
             _request(wire_request.wire_key, key, self._key_prefix)
 
     def _translated(self, error: Exception, name: str, keys: Iterable[Any] = ()) -> Exception:
         """Return what pymemcache raises; it is raised at once if it is about one of the keys."""
         if isinstance(error, UsageError):
             for key in keys:
-                check_key_helper(key, self.allow_unicode_keys, self._key_prefix)
+                check_key_helper(key, self._guarded().allow_unicode_keys, self._key_prefix)
         return translated(error, name)
 
     def _encoded(self, data: Any) -> bytes:
@@ -295,7 +352,7 @@ class Calls:
         if isinstance(data, bytes):
             return bytes(data)
         try:
-            return str(data).encode(self.encoding)
+            return str(data).encode(self._guarded().encoding)
         except UnicodeEncodeError as error:
             raise MemcacheIllegalInputError(f"Data values must be binary-safe: {error}") from None
 
@@ -314,7 +371,7 @@ class Calls:
     def _carry(self, exchange: Exchange) -> Any:
         """Return the result of an exchange of any kind."""
         self._settle()
-        return self._sharded.run(b"-", lambda protocol, key: exchange)
+        return self._opened().run(b"-", lambda protocol, key: exchange)
 
     def _carried(self, exchange: Exchange, name: str) -> Any:
         """Return the result of an exchange; raise what pymemcache does."""
@@ -331,7 +388,7 @@ class Calls:
         if len(request) > MOST_BYTES:
             return False
         opens = self._by_rows and not self._proves
-        return self._owed.send(self._shard.pool, asked, opens, request, count, words)
+        return self._owed.send(self._guarded()._shard.pool, asked, opens, request, count, words)
 
     def _line(
         self, verb: str, key: Any, after: bytes, noreply: bool, words: int
@@ -421,7 +478,7 @@ class Calls:
 
         Returns True; False if the value was changed, and None if it is gone.
         """
-        token = as_token(cas, self.encoding)
+        token = as_token(cas, self._guarded().encoding)
         return self._store("cas", key, value, expire, bool(noreply), flags, token or _ZERO)
 
     def _store(
@@ -433,14 +490,15 @@ class Calls:
             self._check_keys([key])
         marks: Any = 0
         data = value
-        if self.serde is not self._bare:
-            data, marks = self.serde.serialize(key, value)
+        serde = self._guarded().serde
+        if serde is not self._bare:
+            data, marks = serde.serialize(key, value)
         if flags is not None:
             marks = flags
         if type(data) is not bytes:
             data = self._encoded(data)
         if noreply is None:
-            noreply = self.default_noreply
+            noreply = self._guarded().default_noreply
         try:
             if noreply and self._store_later(verb, key, data, marks, expire, cas):
                 return True
@@ -449,7 +507,7 @@ class Calls:
                 return True if noreply else stored[0]
             if self._owed.count:
                 self._owed.settle()
-            response = self._sharded._store_one(verb, key, data, marks, expire, cas)
+            response = self._opened()._store_one(verb, key, data, marks, expire, cas)
         except Exception as error:
             raise self._translated(error, verb, [key])  # noqa: B904  # it has its cause
         if response is None:
@@ -471,8 +529,8 @@ class Calls:
         [request] = _request(wire_request.ascii_stores, _VERBS[verb], items, self._key_prefix)
         asked = self._asked.get(verb)
         if asked is None and self._proves:
-            probe = self._protocol._store_probe("set" if verb == "cas" else verb, items)
-            asked = self._asked[verb] = Exchange([], wire.Reply(_LINES, 0), probe)
+            probe = self._guarded()._protocol._store_probe("set" if verb == "cas" else verb, items)
+            asked = self._asked.setdefault(verb, Exchange([], wire.Reply(_LINES, 0), probe))
         return self._send(asked, request, 1, STORE_WORDS)
 
     def _store_by_rows(self, verb: str, items: list[Any], noreply: bool) -> list[bool | None]:
@@ -486,7 +544,7 @@ class Calls:
             requests = _request(wire_request.ascii_stores, _VERBS[verb], items, self._key_prefix)
         probe = None
         if self._proves:
-            probe = self._protocol._store_probe("set" if verb == "cas" else verb, items)
+            probe = self._guarded()._protocol._store_probe("set" if verb == "cas" else verb, items)
         reply = wire.Reply(_LINES, len(items), STORE_WORDS)
         stored: list[bool | None] = []
         for row in self._carry(Rows([b"".join(requests)], reply, probe, True)):
@@ -507,7 +565,7 @@ class Calls:
         The replies are awaited with `noreply` as well.
         """
         if noreply is None:
-            noreply = self.default_noreply
+            noreply = self._guarded().default_noreply
         expire = checked_integer("expire", expire)
         keys = [*values]
         if not keys:
@@ -518,7 +576,7 @@ class Calls:
             self._settle()
             if self._by_rows:
                 return self._set_by_rows(keys, data, marks, expire, noreply)
-            answers = self._sharded._set_listed([*keys], data, marks, expire)
+            answers = self._opened()._set_listed([*keys], data, marks, expire)
         except Exception as error:
             raise self._translated(error, "set", keys)  # noqa: B904  # it has its cause
         return self._failed(keys, answers, noreply) if answers else []
@@ -535,7 +593,7 @@ class Calls:
 
     def _all_encoded(self, values: Mapping[Any, Any], flags: Any) -> tuple[list[Any], Any]:
         """Return the data of many values, and their flags, None for 0 each."""
-        serde = self.serde
+        serde = self._guarded().serde
         marks: Any = None
         if serde is self._bare:
             data = [*values.values()]
@@ -584,15 +642,16 @@ class Calls:
             if self._by_rows:
                 found = self._get_by_rows([key], False)
                 return found[key][0] if found else default
-            response = self._sharded.get(key)
+            response = self._opened().get(key)
             value = response._value
             if value is None:
                 if response.error is not None:
                     raise response.error
                 return default
-            if self.serde is self._bare:
+            serde = self._guarded().serde
+            if serde is self._bare:
                 return value
-            return self.serde.deserialize(key, value, response._flags)
+            return serde.deserialize(key, value, response._flags)
         except Exception as error:
             return self._missed(error, "get", [key], default)
 
@@ -606,14 +665,15 @@ class Calls:
             if self._by_rows:
                 found = self._get_by_rows([key], True)
                 return found[key] if found else (default, cas_default)
-            response = self._sharded.get(key)
+            response = self._opened().get(key)
             value = response._value
             if value is None:
                 if response.error is not None:
                     raise response.error
                 return default, cas_default
-            if self.serde is not self._bare:
-                value = self.serde.deserialize(key, value, response._flags)
+            serde = self._guarded().serde
+            if serde is not self._bare:
+                value = serde.deserialize(key, value, response._flags)
             return value, b"%d" % response._cas
         except Exception as error:
             missed: tuple[Any, Any] = self._missed(error, "gets", [key], (default, cas_default))
@@ -629,7 +689,7 @@ class Calls:
             self._settle()
             if self._by_rows:
                 return {key: pair[0] for key, pair in self._get_by_rows(given, False).items()}
-            found, answers = self._sharded._get_listed([*given])
+            found, answers = self._opened()._get_listed([*given])
             return self._values(found, answers)
         except Exception as error:
             missed: dict[Any, Any] = self._missed(error, "get", given, {})
@@ -649,7 +709,7 @@ class Calls:
 
         Errors are raised, or put into `lost`.
         """
-        serde = self.serde
+        serde = self._guarded().serde
         is_bare = serde is self._bare
         if not (is_bare or type(serde) is PickleSerde):  # which leave bytes without flags alone
             for key, value in found.items():
@@ -675,7 +735,7 @@ class Calls:
             self._settle()
             if self._by_rows:
                 return self._get_by_rows(given, True)
-            return self._tokens(self._sharded.get_multi(given))
+            return self._tokens(self._opened().get_multi(given))
         except Exception as error:
             missed: dict[Any, Any] = self._missed(error, "gets", given, {})
             return missed
@@ -684,7 +744,7 @@ class Calls:
         self, answers: Mapping[Any, Any], lost: list[tuple[Any, Exception]] | None = None
     ) -> dict[Any, tuple[Any, Any]]:
         """Return the values and tokens of the answers that have some, by key, as ``_values``."""
-        serde = self.serde
+        serde = self._guarded().serde
         is_bare = serde is self._bare
         found: dict[Any, tuple[Any, Any]] = {}
         for key, each in answers.items():
@@ -703,12 +763,14 @@ class Calls:
     def _get_by_rows(self, keys: list[Any], with_tokens: bool) -> dict[Any, tuple[Any, bytes]]:
         """Return values and tokens by key, over a socket of any kind."""
         names = {
-            check_key_helper(key, self.allow_unicode_keys, self._key_prefix): key for key in keys
+            check_key_helper(key, self._guarded().allow_unicode_keys, self._key_prefix): key
+            for key in keys
         }
         verb = b"gets" if with_tokens else b"get"
         request = wire_request.ascii_keys(verb, [*names], b"")
         options = 0 if with_tokens else wire.codes.BARE
-        reply = wire.Reply(wire.codes.VALUES, len(names), 0, 0, options)
+        lines = request.count(b"\n")
+        reply = wire.Reply(wire.codes.VALUES, len(names), 0, 0, options, lines)
         found: dict[Any, tuple[Any, bytes]] = {}
         for row in self._carry(Rows([request], reply)):
             if row.marks & _FAILED:
@@ -718,12 +780,15 @@ class Calls:
                     f"the reply has a key that was not asked for: {row.key!r}"
                 )
             key = names[row.key]
-            found[key] = self.serde.deserialize(key, row.value, row.flags), b"%d" % row.cas
+            found[key] = (
+                self._guarded().serde.deserialize(key, row.value, row.flags),
+                b"%d" % row.cas,
+            )
         return found
 
     def _missed(self, error: Exception, name: str, keys: list[Any], default: Any) -> Any:
         """Return the default where a read that failed is a miss; else raise why it failed."""
-        if not self.ignore_exc:
+        if not self._guarded().ignore_exc:
             raise self._translated(error, name, keys)
         self._check_missed(keys)
         return default
@@ -731,14 +796,14 @@ class Calls:
     def _check_missed(self, keys: list[Any]) -> None:
         """Raise for a key that is wrong, where ``ignore_exc`` does not hide that."""
         for key in keys:
-            check_key_helper(key, self.allow_unicode_keys, self._key_prefix)
+            check_key_helper(key, self._guarded().allow_unicode_keys, self._key_prefix)
 
     # Deleting, touching, counting
 
     def delete(self, key: Key, noreply: bool | None = None) -> bool:
         """Delete a value; return whether there was one, True with `noreply`."""
         if noreply is None:
-            noreply = self.default_noreply
+            noreply = self._guarded().default_noreply
         if type(key) is str and not key.isascii():
             self._check_keys([key])
         try:
@@ -747,7 +812,7 @@ class Calls:
                 return row is None or row.status == 0
             if self._owed.count:
                 self._owed.settle()
-            response = self._sharded._delete_one(key)
+            response = self._opened()._delete_one(key)
         except Exception as error:
             raise self._translated(error, "delete", [key])  # noqa: B904  # it has its cause
         if response is None:
@@ -762,14 +827,14 @@ class Calls:
         if not given:
             return True
         if noreply is None:
-            noreply = self.default_noreply
+            noreply = self._guarded().default_noreply
         try:
             self._check_all(given)
             self._settle()
             if self._by_rows:
                 self._delete_by_rows(given, noreply)
                 return True
-            answers = self._sharded.delete_multi(given)
+            answers = self._opened().delete_multi(given)
         except Exception as error:
             raise self._translated(error, "delete", given)  # noqa: B904  # it has its cause
         for response in answers:
@@ -794,7 +859,7 @@ class Calls:
     def touch(self, key: Key, expire: int = 0, noreply: bool | None = None) -> bool:
         """Give a value a new expiry; return whether there is one, True with `noreply`."""
         if noreply is None:
-            noreply = self.default_noreply
+            noreply = self._guarded().default_noreply
         if type(expire) is not int:
             expire = checked_integer("expire", expire)
         if type(key) is str and not key.isascii():
@@ -805,7 +870,7 @@ class Calls:
                 return row is None or row.status == 0
             if self._owed.count:
                 self._owed.settle()
-            response = self._sharded._touch_one(key, expire)
+            response = self._opened()._touch_one(key, expire)
         except Exception as error:
             raise self._translated(error, "touch", [key])  # noqa: B904  # it has its cause
         if response is None:
@@ -833,7 +898,7 @@ class Calls:
                 return None if row is None or row.status != 0 else row.number
             if self._owed.count:
                 self._owed.settle()
-            count: Any = self._sharded._count_one(verb == "decr", key, value)
+            count: Any = self._opened()._count_one(verb == "decr", key, value)
         except Exception as error:
             raise self._translated(error, verb, [key])  # noqa: B904  # it has its cause
         if type(count) is int:
@@ -847,7 +912,9 @@ class Calls:
     def stats(self, *args: str | bytes | int) -> dict[bytes, Any]:
         """Return statistics, of the group that `args` name; ints and floats where they are some."""
         words = [
-            check_key_helper(str(each) if isinstance(each, int) else each, self.allow_unicode_keys)
+            check_key_helper(
+                str(each) if isinstance(each, int) else each, self._guarded().allow_unicode_keys
+            )
             for each in args
         ]
         request = b" ".join([b"stats", *words]) + b"\r\n"
@@ -890,7 +957,7 @@ class Calls:
         The reply is awaited with `noreply` as well.
         """
         if noreply is None:
-            noreply = self.default_noreply
+            noreply = self._guarded().default_noreply
         request = b"flush_all %d\r\n" % checked_integer("delay", delay)
         if noreply and self._by_rows and self._send(None, request, 1, _OK_WORD):
             return True
@@ -902,7 +969,7 @@ class Calls:
 
         An error line ends the reply, too. Nothing may follow it, or the connection is closed.
         """
-        encoding = "utf8" if self.allow_unicode_keys else "ascii"
+        encoding = "utf8" if self._guarded().allow_unicode_keys else "ascii"
         line = command.encode(encoding) if isinstance(command, str) else command
         end = end_tokens.encode(encoding) if isinstance(end_tokens, str) else end_tokens
         return self._segment(line + b"\r\n", end or b"\r\n", line.decode("latin-1"))

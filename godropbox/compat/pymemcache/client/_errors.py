@@ -33,6 +33,7 @@ def refusal(line: bytes, name: str) -> Exception | None:
     if line.startswith(b"ERROR"):
         return MemcacheUnknownCommandError(name.encode())
     kind, _, text = line.partition(b" ")
+    kind = kind.removesuffix(b":")  # memcached 1.6.45 has one where shutdown is not enabled
     if kind == b"CLIENT_ERROR":
         return MemcacheClientError(text)
     return MemcacheServerError(text) if kind == b"SERVER_ERROR" else None

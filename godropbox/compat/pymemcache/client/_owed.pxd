@@ -1,5 +1,7 @@
 # What the compiler is told about _owed.py.
 
+cimport cython
+
 
 cdef class Owed:
     cdef object __weakref__
@@ -14,6 +16,10 @@ cdef class Owed:
     cdef bint _send(
         self, pool, asked, bint opens, bytes request, Py_ssize_t count, Py_ssize_t words
     ) except -1
+    @cython.final
+    cdef _held(self)
+    @cython.final
+    cdef _exchange(self, handle)
     cdef _read_last(self, until)
     cdef _settle(self)
     cdef bint _judge(self, reply) except -1

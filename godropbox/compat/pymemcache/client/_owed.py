@@ -15,12 +15,17 @@ import threading
 import time
 import weakref
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...._forks import begin_again_in_child
 from ...._kernels import transport, wire
 from ...._kernels._identity import refuse_copies
 from ....memcache.protocol.exchange import Exchange
+
+if TYPE_CHECKING:
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
+else:
+    from ...._kernels import _uncompiled as cython
 
 __all__ = ["MOST_BYTES", "Owed"]
 
@@ -59,7 +64,7 @@ class Owed:
         _ALL.add(self)
 
     def _forked(self) -> list[Any]:
-        handle, self._handle = self._handle, None
+        handle, self._handle = self._handle, None  # the child has one thread
         self._lock = threading.RLock()
         self._is_busy = False
         self.count = 0
@@ -73,8 +78,21 @@ class Owed:
     @property
     def connection(self) -> Any:
         """The connection, None if there is none."""
-        handle = self._handle
+        handle = self._held()
         return None if handle is None else handle.handle
+
+    def _held(self) -> Any:
+        """Return the loan of the connection, which another thread may be ending."""
+        if not cython.compiled:
+            return self._handle  # which is one step
+        with cython.critical_section(self):
+            return self._handle
+
+    def _exchange(self, handle: Any) -> Any:
+        """Hold another loan, or None; return the one there was."""
+        with cython.critical_section(self):
+            before, self._handle = self._handle, handle
+        return before
 
     def send(
         self,
@@ -118,7 +136,7 @@ class Owed:
         if not self._lock.acquire(timeout=-1 if until is None else _left(until)):
             return
         try:
-            if not self._is_busy and self._handle is not None:
+            if not self._is_busy and self._held() is not None:
                 self._is_busy = True
                 try:
                     self._read_last(until)
@@ -130,7 +148,7 @@ class Owed:
 
     def _read_last(self, until: float | None) -> None:
         """Read what is owed, and log what was lost."""
-        connection = self._handle.handle
+        connection = self._held().handle
         if until is None:
             until = time.monotonic() + min(connection.timeout or _LAST_SECONDS, _LAST_SECONDS)
         reply = wire.Reply(_LINES, self.count, self._words)
@@ -152,13 +170,14 @@ class Owed:
     ) -> bool:
         if self.count + count > _MOST:
             self._settle()
-        handle = self._handle
+        handle = self._held()
         if handle is None:
             handle = _fit(pool, asked, opens)
             if handle is None:
                 return False
             _close_in_workers()
-            self._handle, self._words = handle, 0
+            self._exchange(handle)
+            self._words = 0
         elif asked is not None and handle.handle.lacks(asked):
             self._settle()
             return False
@@ -172,16 +191,17 @@ class Owed:
         return True
 
     def _drop(self) -> None:
-        handle, self._handle = self._handle, None
+        handle = self._exchange(None)
         self.count = 0
         if handle is not None:
             handle.discard()
 
     def _settle(self) -> None:
-        if self._handle is None:
+        handle = self._held()
+        if handle is None:
             return
         reply = wire.Reply(_LINES, self.count, self._words)
-        connection = self._handle.handle
+        connection = handle.handle
         try:
             _receive(connection, reply, None)
         except (OSError, ValueError) as error:
@@ -195,7 +215,7 @@ class Owed:
             self._drop()
             return
         connection.end()
-        handle, self._handle = self._handle, None
+        self._exchange(None)
         self.count = 0
         handle.release()
 

@@ -1,0 +1,207 @@
+"""Objects that threads share, while other threads end, replace and close what they read.
+
+Without an interpreter lock a mistake here is a crash, or a value of another key. How to run these
+for longer is said in ``support/threads.py``.
+"""
+
+import itertools
+import random
+from functools import partial
+
+import pytest
+from support.pools import Handle, Opener
+from support.threads import together
+
+from godropbox.caching import CacheOnStorage, LocalStorage, SingleFlight
+from godropbox.database import sqlbuilder as sb
+from godropbox.memcache import Item, ResponseStatus
+from godropbox.memcache.protocol.meta import MetaProtocol
+from godropbox.memcache.testing import MockClient
+from godropbox.resource_pool import (
+    InactiveHandleError,
+    LameDuckError,
+    MultiResourcePool,
+    PoolOptions,
+    SimpleResourcePool,
+    UnknownLocationError,
+)
+
+# Pools
+
+
+def test_a_watchdog_discards_what_workers_read() -> None:
+    """A reader sees the handle of the loan that it asks, or that it was given back."""
+    pool = SimpleResourcePool(PoolOptions(open=Opener(), track=True), "here")
+    ends = ["discard", "release", "detach"]
+    lent = [pool.get() for _ in ends]
+    draw = random.Random(0)
+
+    def read() -> None:
+        loan = draw.choice(lent)
+        try:
+            handle = loan.handle
+        except InactiveHandleError:
+            assert not loan.is_active
+        else:
+            assert type(handle) is Handle
+            assert loan.owner is pool
+        assert loan.location == "here"
+        assert "handle" in repr(loan).lower()
+
+    def replace(at: int) -> None:
+        before, lent[at] = lent[at], pool.get()
+        getattr(before, ends[at])()
+
+    watchdogs = [partial(replace, at) for at in range(len(ends))]
+    together(read, read, *watchdogs, pool.loans)
+    for loan in lent:
+        loan.release()
+    stats = pool.stats()
+    assert (stats.active, stats.leaked, stats.close_failures) == (0, 0, 0)
+
+
+def test_pools_are_retired_and_emptied_under_load() -> None:
+    """A handle that is lent is open, whatever becomes of its pool meanwhile."""
+    options = PoolOptions(open=Opener(), max_idle_time=0.001)
+    pool = MultiResourcePool(options, ["a", "b"])
+    names = itertools.cycle([["a", "b"], ["b", "c"], ["c", "a"]])
+
+    def work() -> None:
+        for location in "abc":
+            try:
+                loan = pool.get(location)
+            except (UnknownLocationError, LameDuckError):
+                continue
+            handle = loan.handle
+            assert handle.location == location
+            assert not handle.is_closed
+            loan.release()
+
+    def change() -> None:
+        pool.set_locations(next(names))
+        pool.evict_all()
+
+    def retire() -> None:
+        mine = SimpleResourcePool(options, "mine")
+        lent = [mine.get() for _ in range(3)]
+        lent.pop().release()
+        mine.enter_lame_duck_mode()
+        for loan in lent:
+            assert not loan.handle.is_closed
+            loan.release()
+        assert mine.num_active == mine.num_idle == 0
+
+    together(work, work, change, retire)
+
+
+# Caching
+
+
+def test_a_local_storage_keeps_its_bound_and_its_values() -> None:
+    """A value is the one of its key; no more entries than allowed are there at any time."""
+    storage = LocalStorage(50)
+    draw = random.Random(1)
+
+    def use() -> None:
+        number = draw.randrange(100)
+        key = f"key{number}"
+        storage.set(key, [number])
+        value = storage.get(key)
+        assert value is None or value == [number]
+        for name, held in storage.get_multi([key, "key1", "key2"]).items():
+            assert name == f"key{held[0]}"
+
+    def remove() -> None:
+        storage.delete(f"key{draw.randrange(100)}")
+        assert len(storage) <= 50
+
+    def clear() -> None:
+        assert len(storage) <= 50
+        if draw.random() < 0.01:
+            storage.flush()
+
+    together(use, use, use, remove, clear)
+    assert len(storage) <= 50
+
+
+def test_one_loader_at_a_time_and_everybody_has_its_value() -> None:
+    """Flights are joined, inherited and forgotten while they are in the air."""
+    flights = SingleFlight()
+    layer = CacheOnStorage(LocalStorage(20), LocalStorage(20))
+    draw = random.Random(2)
+
+    def fly() -> None:
+        number = draw.randrange(4)
+        assert flights.run(number, lambda: [number]) == [number]
+        found = flights.run_multi([number, 7], lambda keys: {key: [key] for key in keys})
+        assert found == {number: [number], 7: [7]}
+
+    def fail() -> None:
+        with pytest.raises(ZeroDivisionError):
+            flights.run("broken", lambda: 1 // 0)
+
+    def forget() -> None:
+        flights.forget([draw.randrange(4)])
+        flights.take_over([draw.randrange(4)])
+
+    def layered() -> None:
+        number = draw.randrange(4)
+        layer.set(number, [number])
+        assert layer.get(number) in (None, [number])
+        layer.stats()
+
+    together(fly, fly, fail, forget, layered, layered)
+    assert flights.followers == len(flights) == 0
+
+
+# SQL
+
+
+def test_statements_are_shared() -> None:
+    """Threads that render one statement, and make others of its parts, all get its text."""
+    t = sb.Table("t", sb.IntColumn("id"), sb.StrColumn("name"))
+    query = t.select(t.c.id, t.c.name).where((t.c.id == 5) & t.c.name.like("a%"))
+    text = query.sql("db")
+    prepared = t.select(t.c.id).where(t.c.id == sb.slot("id", int)).prepare("db")
+    filled = prepared.sql(id=5)
+
+    def render() -> None:
+        assert query.sql("db") == text
+        assert prepared.sql(id=5) == filled
+
+    def build() -> None:
+        again = t.select(t.c.id, t.c.name).where((t.c.id == 5) & t.c.name.like("a%"))
+        assert again.sql("db") == text
+        assert query.limit(3).sql("db") == f"{text} LIMIT 3"
+
+    together(render, render, build)
+
+
+# memcache
+
+
+def test_no_two_requests_have_one_opaque() -> None:
+    """A maker of exchanges may be shared."""
+    protocol = MetaProtocol()
+    seen: set[bytes] = set()
+    wrongs: list[bytes] = []
+
+    def make() -> None:
+        request = b"".join(map(bytes, protocol.get("key").request))
+        if request in seen:
+            wrongs.append(request)
+        seen.add(request)
+
+    together(make, make, make)
+    assert wrongs == []
+
+
+def test_a_mock_client_is_shared() -> None:
+    client = MockClient()
+    client.set(Item("key", b"value"))
+
+    def use() -> None:
+        assert client.get("key").value == b"value"
+        assert client.set(Item("key", b"value")).status is ResponseStatus.OK
+
+    together(use, use, use)
