@@ -1,21 +1,26 @@
-"""The grammar of addresses, for whatever dials or names a server. No sockets here.
+"""The grammar of addresses, and the numbers of TCP's keepalive. No sockets here.
 
 An address is ``"host:port"``, ``"[IPv6]:port"`` or ``(host, port)`` for TCP; ``"unix:path"``, or a
 path with a slash in it, for a Unix socket.
 """
 
+import os
 import re
 from typing import Any, Final
 
-from ._kernels._args import shown
+from ._kernels._args import checked_int, shown
 
-__all__ = ["Address", "address_text", "parse_address"]
+__all__ = ["Address", "address_text", "check_keepalive", "parse_address"]
 
 Address = tuple[str, int] | str
 
 _NAME: Final = re.compile(r"[\w.-]+")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%\S+)?")
+# What no path begins with that is not marked as one.
+_PORT_AND_SLASH: Final = re.compile(r"(?!unix:)(\[[^]/]*\]|[^:/]+):\d+/")
 _LONGEST_PATH: Final = 107  # bytes, of a Unix socket, under Linux
+
+_KEEPALIVE: Final = {"idle": 32767, "interval": 32767, "count": 127}  # and what Linux takes at most
 
 
 def parse_address(address: Any, default_port: int | None = None) -> Address:
@@ -31,7 +36,8 @@ def parse_address(address: Any, default_port: int | None = None) -> Address:
         raise TypeError(f"address must be (host, port) or a str, got {shown(address)}")
     elif "/" in address or address.startswith("unix:"):
         path = address.removeprefix("unix:")
-        if path and "://" not in address and len(path.encode()) <= _LONGEST_PATH:
+        is_path = path and "://" not in address and not _PORT_AND_SLASH.match(address)
+        if is_path and len(os.fsencode(path)) <= _LONGEST_PATH:
             return path
         host, port = "", None
     else:
@@ -84,6 +90,8 @@ def _hint(address: Any) -> str:
     rest = address.partition("://")[2]
     if rest:
         return f": an address has no scheme, write {rest.rstrip('/')!r}"
+    if _PORT_AND_SLASH.match(address):
+        return f": write {address.partition('/')[0]!r}"
     several = [part for part in re.split(r"[,;\s]+", address) if part]
     if several and several != [address]:
         return f": write {several[0]!r}" if len(several) == 1 else f": give a list, {several!r}"
@@ -105,3 +113,16 @@ def address_text(address: Address) -> str:
         return f"unix:{address}"
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def check_keepalive(options: Any) -> None:
+    """Check the options of these names. Raises ``TypeError`` or ``ValueError``."""
+    for word, most in _KEEPALIVE.items():
+        name = f"keepalive_{word}"
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            raise TypeError(f"{name} must be an int in [1, {most}] or None, got {shown(value)}")
+        if checked_int(name, f"[1, {most}]", value, most + 1) < 1:
+            raise ValueError(f"{name} must be an int in [1, {most}], got {value}")

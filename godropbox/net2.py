@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import _dial
-from ._address import Address, address_text, parse_address
+from ._address import Address, address_text, check_keepalive, parse_address
 from ._kernels._args import shown
 from ._kernels._guarded import text_of
 from ._kernels._identity import refuse_copies
@@ -84,7 +84,12 @@ class ConnectionOptions(PoolOptions):
     - `read_timeout`, `write_timeout`: for each read, and each write, of a connection.
     - `tls`: a context to wrap connections with, and `server_hostname` the name to verify if it is
       not the host of the address.
-    - `nodelay`, `keepalive`: the TCP options of these names.
+    - `nodelay`, `keepalive`: the TCP options of these names. `keepalive_idle`: seconds after which
+      an idle connection is probed, `keepalive_interval`: seconds between probes, `keepalive_count`:
+      how many without an answer end it; None is what the system has.
+
+    When the network fails a connection, those that have been idle for as long are closed too: what
+    forgot it, such as a balancer, has forgotten them.
     """
 
     open: Any = None
@@ -97,6 +102,9 @@ class ConnectionOptions(PoolOptions):
     server_hostname: str | None = None
     nodelay: bool = True
     keepalive: bool = True
+    keepalive_idle: int | None = None
+    keepalive_interval: int | None = None
+    keepalive_count: int | None = None
 
     def __post_init__(self) -> None:
         PoolOptions.__post_init__(self)  # a class with slots is made twice, which breaks super()
@@ -109,18 +117,29 @@ class ConnectionOptions(PoolOptions):
                 raise ValueError(f"{name} must be in (0, 1e9) seconds, got {shown(value)}")
         if self.tls is not None and not hasattr(self.tls, "wrap_socket"):
             raise TypeError(f"tls must be an ssl.SSLContext or None, got {shown(self.tls)}")
+        check_keepalive(self)
+
+
+def _checked(address: Any, options: ConnectionOptions) -> Address:
+    """Return a parsed address; raise ``ValueError`` if it does not go with the options."""
+    target = parse_address(address)
+    if options.open is None:
+        _dial.check_tls(target, options.tls, options.server_hostname)
+    return target
 
 
 def dial(address: Any, options: ConnectionOptions) -> socket.socket:
     """Return a socket connected to `address` within ``options.dial_timeout``.
 
-    The addresses of a name are tried in turn, each for an equal share of the time that is left; the
-    system looks up the name, without a timeout. Raises ``ConnectionLostError`` or
-    ``DeadlineExceededError``.
+    The addresses of a name are tried at the same time, each a little later than the one before, and
+    the first that answers is taken; the system looks up the name, without a timeout. Raises
+    ``ConnectionLostError`` or ``DeadlineExceededError``, and ``ValueError`` for TLS over a Unix
+    socket without a `server_hostname` to verify.
     """
-    tcp = options.nodelay, options.keepalive
-    how = _dial.DialOptions(options.dial_timeout, options.tls, options.server_hostname, *tcp)
-    connection = _dial.dial(parse_address(address), how)
+    target = _checked(address, options)
+    names = _dial.DialOptions._fields[1:]
+    how = _dial.DialOptions(options.dial_timeout, *(getattr(options, name) for name in names))
+    connection = _dial.dial(target, how)
     connection.settimeout(options.read_timeout)
     return connection
 
@@ -133,13 +152,14 @@ class ManagedConnection:
     for callers that keep their own deadlines; they ``discard`` the connection on an error.
     """
 
-    __slots__ = ("_handle", "_is_broken", "_options")
+    __slots__ = ("_handle", "_is_broken", "_is_lost", "_options")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, handle: ManagedHandle, options: ConnectionOptions) -> None:
         self._handle = handle
         self._options = options
         self._is_broken = False
+        self._is_lost = False
 
     @property
     def address(self) -> Address:
@@ -193,6 +213,7 @@ class ManagedConnection:
         except DropboxError:
             raise  # of a connection that is not a socket
         except OSError as error:
+            self._is_lost = True
             kind: type[NetworkError] = ConnectionLostError
             said = text_of(error)
             if isinstance(error, TimeoutError):
@@ -207,13 +228,16 @@ class ManagedConnection:
     def release(self) -> None:
         """Return the connection to its pool; close it if a read or a write failed."""
         if self._is_broken:
-            self._handle.discard()
+            self.discard()
         else:
             self._handle.release()
 
     def discard(self) -> None:
-        """Close the connection."""
-        self._handle.discard()
+        """Close the connection; if the network failed it, those that have been idle as long too."""
+        if self._is_lost:
+            self._handle.owner._lose(self._handle)
+        else:
+            self._handle.discard()
 
     close = discard
 
@@ -244,7 +268,7 @@ class SimpleConnectionPool:
 
     def __init__(self, options: ConnectionOptions, address: Any) -> None:
         self._options = options
-        self.resources: Final = SimpleResourcePool(_dialling(options), parse_address(address))
+        self.resources: Final = SimpleResourcePool(_dialling(options), _checked(address, options))
 
     def get(self, timeout: Timeout = UNSET) -> ManagedConnection:
         """Return a connection; wait at most `timeout` for a free one.
@@ -272,11 +296,12 @@ class MultiConnectionPool:
 
     def __init__(self, options: ConnectionOptions, addresses: Iterable[Any] = ()) -> None:
         self._options = options
-        self.resources: Final = MultiResourcePool(_dialling(options), map(parse_address, addresses))
+        targets = [_checked(address, options) for address in addresses]
+        self.resources: Final = MultiResourcePool(_dialling(options), targets)
 
     def register(self, address: Any) -> bool:
         """Add an address; return False for a known one."""
-        return self.resources.register(parse_address(address))
+        return self.resources.register(_checked(address, self._options))
 
     def unregister(self, address: Any) -> bool:
         """Remove an address; close its connections, those on loan as they come back."""
@@ -284,7 +309,7 @@ class MultiConnectionPool:
 
     def set_addresses(self, addresses: Iterable[Any]) -> None:
         """Replace the addresses, in one step; those that stay keep their connections."""
-        self.resources.set_locations(map(parse_address, addresses))
+        self.resources.set_locations([_checked(each, self._options) for each in addresses])
 
     def addresses(self) -> list[Address]:
         """Return the addresses, in the order in which they were added."""

@@ -8,7 +8,14 @@ from .. import _address
 from .._kernels._args import shown
 from .errors import InvalidArgumentError, InvalidTypeError
 
-__all__ = ["DEFAULT_PORT", "Credentials", "listed_addresses", "parse_address"]
+__all__ = [
+    "DEFAULT_PORT",
+    "Credentials",
+    "check_transport",
+    "listed_addresses",
+    "parse_address",
+    "same_server",
+]
 
 DEFAULT_PORT: Final = 11211
 
@@ -44,6 +51,20 @@ def parse_address(address: str) -> _address.Address:
         raise InvalidArgumentError(str(error)) from None
 
 
+def check_transport(target: _address.Address, tls: Any) -> None:
+    """Raise ``InvalidArgumentError`` for TLS over a Unix socket."""
+    if tls is not None and isinstance(target, str):
+        raise InvalidArgumentError(
+            "tls must be None for a Unix socket, over which memcached speaks no TLS, "
+            f"got a context for {_address.address_text(target)!r}"
+        )
+
+
+def same_server(target: _address.Address) -> _address.Address:
+    """Return what is the same for all spellings of a server's address: case does not count."""
+    return target if isinstance(target, str) else (target[0].lower(), target[1])
+
+
 def listed_addresses(name: str, servers: Any, more: str = "") -> list[str]:
     """Return the addresses of a fleet, at least one, each once and well spelled.
 
@@ -57,8 +78,8 @@ def listed_addresses(name: str, servers: Any, more: str = "") -> list[str]:
         hint = ": the order of servers counts, and a set's or a dict's is an accident"
         raise _unlisted(name, servers, more, hint)
     if isinstance(servers, (str, bytes)) or not hasattr(type(servers), "__iter__"):
-        made = ": Client.over takes what has operations" if hasattr(servers, "get_multi") else ""
-        raise _unlisted(name, servers, more, made)
+        hint = ": Client.over takes what has operations" if hasattr(servers, "get_multi") else ""
+        raise _unlisted(name, servers, more, hint or _port_hint(servers))
     found: dict[Any, str] = {}
     for i, address in enumerate(servers):
         if not isinstance(address, str):
@@ -67,7 +88,7 @@ def listed_addresses(name: str, servers: Any, more: str = "") -> list[str]:
                 f"{_element_hint(address)}"
             )
         try:
-            where = parse_address(address)
+            where = same_server(parse_address(address))
         except InvalidArgumentError as error:
             raise InvalidArgumentError(f"{name} must hold addresses, but at {i}: {error}") from None
         if where in found:
@@ -86,9 +107,11 @@ def _unlisted(name: str, servers: Any, more: str, hint: str) -> InvalidTypeError
 
 
 def _spelled(value: Any) -> str | None:
-    """Return as an address what is a host and a port, or bytes; None for anything else."""
-    if isinstance(value, bytes):
+    """Return as an address what is a host and a port, bytes or a path; None for anything else."""
+    if isinstance(value, (bytes, bytearray)):
         return value.decode("ascii", "replace")
+    if hasattr(type(value), "__fspath__"):
+        return f"unix:{value}"
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         return None
     host, port = value
@@ -123,11 +146,15 @@ def _element_hint(value: Any) -> str:
     if text is None and isinstance(value, tuple) and value and isinstance(value[0], str):
         text, weight = value[0], value[1:]
     if text is None:
-        return ""
+        return _port_hint(value)
     if len(weight) == 1 and type(weight[0]) is int:
         weights = {text: weight[0]}
         return f": write {text!r}, and the weight as shard_func=Ketama({weights!r})"
     return f": write {text!r}"
+
+
+def _port_hint(value: Any) -> str:
+    return ": that is a port alone, write 'host:port'" if type(value) is int else ""
 
 
 def _kind(value: Any) -> str:

@@ -5,8 +5,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from .._address import Address, address_text
-from .._dial import DialOptions, begin_to_dial, dial
-from .address import Credentials, parse_address
+from .._dial import begin_to_dial, dial, options_of
+from .address import Credentials, check_transport, parse_address
 from .connection import Connection
 from .errors import DeadlineExceededError, ServerError
 from .fleet.options import ShardOptions
@@ -31,12 +31,14 @@ def connect(
 
     `address` is ``host:port``, ``[IPv6]:port`` or ``unix:/path``; the port is 11211 by default.
     `timeout` is the client's, for a whole operation, in seconds; `connect_timeout` is for
-    connecting, the TLS handshake and the login together. Raises ``InvalidArgumentError``,
-    ``ConnectionLostError``, ``DeadlineExceededError``, and ``ServerError`` for a login that is
-    refused.
+    connecting, to whichever address of the name answers, the TLS handshake and the login together.
+    Raises ``InvalidArgumentError``, ``ConnectionLostError``, ``DeadlineExceededError``, and
+    ``ServerError`` for a login that is refused.
     """
     options = ShardOptions(timeout=timeout, connect_timeout=connect_timeout, tls=tls, auth=auth)
-    return _connect(parse_address(address), options)
+    target = parse_address(address)
+    check_transport(target, tls)
+    return _connect(target, options)
 
 
 def open_connection(options: ShardOptions, address: str) -> Connection:
@@ -46,14 +48,15 @@ def open_connection(options: ShardOptions, address: str) -> Connection:
     """
     target = parse_address(address)
     is_bare = options.tls is None and options.auth is None
-    channel = (begin_to_dial(target) if is_bare else None) or _connect(target, options)
+    channel = begin_to_dial(target, options_of(options)) if is_bare else None
+    channel = channel or _connect(target, options)
     channel.settimeout(options.timeout)
     return Connection(channel, options.timeout)
 
 
 def _connect(target: Address, options: ShardOptions) -> socket.socket:
     deadline = monotonic() + options.connect_timeout
-    channel = dial(target, DialOptions(options.connect_timeout, options.tls))
+    channel = dial(target, options_of(options))
     try:
         if options.auth is not None:
             left = deadline - monotonic()

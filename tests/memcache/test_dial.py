@@ -1,13 +1,18 @@
 """Channels: addresses, socket options, TLS and logging in, against real servers."""
 
+import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from support.memcached import PASSWORD, USER, Server
 
+import godropbox
 from godropbox import memcache
 from godropbox.memcache import Credentials, Item, connect
 
@@ -102,3 +107,49 @@ def test_credentials_that_cannot_be_sent() -> None:
         memcache.AsciiProtocol().authenticate("a", "b\r\nflush_all")
     with pytest.raises(memcache.InvalidArgumentError, match="no NUL"):
         memcache.BinaryProtocol().authenticate("a\0", "b")
+
+
+GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from gevent.server import StreamServer
+from godropbox.memcache import Client
+
+ends = []
+
+def serve(end, _):
+    ends.append(end)
+    while data := end.recv(65536):
+        end.sendall(b"END\\r\\n" if data.startswith(b"get") else b"DELETED\\r\\n")
+
+def restart():
+    while ends:
+        end = ends.pop()
+        end.shutdown(2)
+        end.close()
+    gevent.sleep(0)
+
+server = StreamServer(("127.0.0.1", 0), serve)
+server.start()
+with Client(f"127.0.0.1:{server.server_port}", protocol="ascii", timeout=20.0) as client:
+    for call in (client.delete, client.get, client.delete):
+        call("a")
+        restart()
+        call("a")
+print("as it should be")
+"""
+
+
+def test_a_stale_connection_of_gevents_is_replaced() -> None:
+    import_module("gevent")  # where it is missing, this skips the test
+    path = str(Path(godropbox.__file__).parents[1])
+    ran = subprocess.run(
+        [sys.executable, "-c", GEVENT],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout == "as it should be\n", ran.stderr

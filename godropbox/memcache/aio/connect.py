@@ -1,17 +1,29 @@
 """Connections of an asyncio client: what the loop calls, dialling without threads, the login."""
 
 import asyncio
+import os
 import select
 import socket
+from collections import deque
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from ipaddress import ip_address
+from math import inf
 from typing import Any
 
 from ..._address import Address, address_text
-from ..._dial import dial_failure
+from ..._dial import (
+    BACKLOG_FULL,
+    STAGGER,
+    dial_failure,
+    options_of,
+    pauses,
+    set_tcp_options,
+    tls_name,
+)
 from ..._kernels import pipeline as kernel
+from ..._kernels import wire
 from ..._kernels._guarded import text_of
 from ...errors import DropboxError
 from ..address import parse_address
@@ -26,17 +38,22 @@ __all__ = ["Home"]
 
 
 _CLOSING = 1.0  # seconds for the loop to close connections that were aborted
+# What tells that an idle connection is of no use: something came; over TLS, where that may be what
+# only TLS reads, that the other side has closed it, as far as the system tells. A hang-up always.
+_CAME = getattr(select, "POLLIN", 1)
+_CLOSED = getattr(select, "POLLRDHUP", 0)
 
 
 class _Connection(kernel.Pipeline, asyncio.BufferedProtocol):
     """What the loop tells of a connection; it is told apart from those of other attempts."""
 
-    __slots__ = ("_ended", "_home", "_link", "_looks", "transport")
+    __slots__ = ("_ended", "_events", "_home", "_link", "_looks", "transport")
 
     def __init__(self, room: Any, clock: Any) -> None:
         self.transport: Any = None
         self._home: Any = None
         self._looks: Any = None
+        self._events = 0
         self._link: Link | None = None
         self._ended: Exception | None = None
 
@@ -50,19 +67,26 @@ class _Connection(kernel.Pipeline, asyncio.BufferedProtocol):
     def is_fit(self) -> bool:
         """Return whether nothing has come unasked, such as the end of the connection.
 
-        With TLS that cannot be told.
+        With TLS only its end can be told, and not on every system.
         """
-        return not self._looks or not _readable(self._looks)
+        return not self._looks or not _has_come(self._looks, self._events)
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self._home.connections.add(self)
-        if transport.get_extra_info("sslcontext") is None:
+        self._events = _CAME if transport.get_extra_info("sslcontext") is None else _CLOSED
+        if self._events:
             self._looks = transport.get_extra_info("socket")
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._link is not None:
             self._link.transport = None  # asyncio 3.11 fails to abort it once more
+        if isinstance(error, OSError) and self.heard == -inf and self._looks is not None:
+            # A write failed before what the server had said was read; it is open until this ends.
+            with suppress(OSError), socket.socket(fileno=os.dup(self._looks.fileno())) as still:
+                crowded = wire.codes.CROWDED
+                if still.recv(len(crowded), socket.MSG_PEEK) == crowded:
+                    error = wire.codes.no_room()
         self._end(EOFError() if error is None else error)
         self._home.closed(self)
 
@@ -150,20 +174,18 @@ class Home:
     async def _dialled(self, link: Link) -> None:
         options = self._options
         target = parse_address(link.address)
+        deadline = asyncio.get_running_loop().time() + options.connect_timeout
         connection: Any = None
         try:
+            connection = await self._connected(target, deadline)
             try:
-                async with asyncio.timeout(options.connect_timeout):
-                    connection = await self._connected(target)
-                    if options.auth is not None:
+                if options.auth is not None:
+                    async with asyncio.timeout_at(deadline):
                         connection.attach(link)
                         await _log_in(link, options.auth)
             except DropboxError:
                 raise  # whose class may be a TimeoutError, too
             except TimeoutError as error:
-                if connection is None:
-                    late = TimeoutError("timed out")
-                    raise dial_failure(target, [late], options.connect_timeout, True) from error
                 raise DeadlineExceededError(
                     f"no login at {address_text(target)} within {options.connect_timeout:g} s"
                 ) from error
@@ -182,61 +204,126 @@ class Home:
             else:
                 _close(connection)
 
-    async def _connected(self, target: Address) -> "_Connection":
-        """Return a connection to the first address that takes one, an equal share of time each."""
+    async def _connected(self, target: Address, deadline: float) -> "_Connection":
+        """Return a connection to the first address that answers, each tried a little later."""
         loop = asyncio.get_running_loop()
         limit = self._options.connect_timeout
-        until = loop.time() + limit
-        errors: list[OSError] = []
         try:
-            candidates = await _candidates(loop, target)
+            async with asyncio.timeout_at(deadline):
+                waiting = deque(await _candidates(loop, target))
         except OSError as error:
-            raise dial_failure(target, [error]) from error
-        for i, where in enumerate(candidates):
-            now = loop.time()
-            try:
-                async with asyncio.timeout((until - now) / (len(candidates) - i)):
-                    return await self._attempt(loop, target, where)
-            except TimeoutError as error:
-                errors.append(error if error.args else TimeoutError("timed out"))
-            except OSError as error:
-                errors.append(error)
-        raise dial_failure(target, errors, limit, loop.time() >= until)
+            if not isinstance(error, TimeoutError) or error.args:  # which a name server may cause
+                raise dial_failure(target, [error]) from error
+            late = TimeoutError("timed out")
+            raise dial_failure(target, [late], limit, True) from error
+        names: list[str] = []
+        errors: list[OSError] = []
+        attempts: dict[asyncio.Task[_Connection], str] = {}
+        try:
+            while waiting or attempts:
+                now = loop.time()
+                if waiting:
+                    following = now + min(STAGGER, (deadline - now) / (len(waiting) + 1))
+                    where = waiting.popleft()
+                    attempt = self._attempt(loop, target, where, deadline)
+                    attempts[loop.create_task(attempt)] = _name_of(where)
+                end = following if waiting else None  # the attempts end by themselves
+                done = await _first_of(attempts, None if end is None else end - now)
+                for task in done:
+                    name = attempts.pop(task)
+                    failure = task.exception()
+                    if failure is None:
+                        return task.result()
+                    if not isinstance(failure, OSError):
+                        raise failure
+                    is_bare = isinstance(failure, TimeoutError) and not failure.args
+                    names.append(name)
+                    errors.append(TimeoutError("timed out") if is_bare else failure)
+        finally:
+            await _end_attempts(attempts)
+        raise dial_failure(target, errors, limit, loop.time() >= deadline, names)
 
     async def _attempt(
-        self, loop: asyncio.AbstractEventLoop, target: Address, where: Any
+        self, loop: asyncio.AbstractEventLoop, target: Address, where: Any, deadline: float
     ) -> "_Connection":
         tls = self._options.tls
         connection = _Connection(self._hub.room, self._hub.clock)
         connection._home = self
         try:
             if isinstance(target, str):
-                host = "" if tls is not None else None
-                await loop.create_unix_connection(
-                    lambda: connection, target, ssl=tls, server_hostname=host
-                )
+                await _connect_unix(loop, connection, target, deadline)
                 return connection
-            host = target[0] if tls is not None else None
-            await loop.create_connection(
-                lambda: connection, *where[:2], ssl=tls, server_hostname=host
-            )
+            async with asyncio.timeout_at(deadline):
+                host = None if tls is None else tls_name(target)
+                await loop.create_connection(
+                    lambda: connection, *where[:2], ssl=tls, server_hostname=host
+                )
+                raw = connection.transport.get_extra_info("socket")
+                if raw is not None:
+                    set_tcp_options(raw, options_of(self._options))
         except BaseException:
             # uvloop 0.23, cancelled between connection_made and its return, never tells the end.
             _close(connection)
             self.closed(connection)
             raise
-        raw = connection.transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
         return connection
 
 
-def _readable(raw: Any) -> bool:
-    """Return whether a socket has bytes, or its end, to be received."""
+async def _first_of(
+    attempts: "dict[asyncio.Task[_Connection], str]", seconds: float | None
+) -> "list[asyncio.Task[_Connection]]":
+    """Return the attempts that have ended, as soon as there is one or the time is over."""
+    await asyncio.wait(attempts, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    return [task for task in attempts if task.done()]
+
+
+async def _end_attempts(attempts: "dict[asyncio.Task[_Connection], str]") -> None:
+    """Cancel the attempts that are not needed, and close what they have connected."""
+    for task in attempts:
+        task.cancel()
+    if attempts:
+        await asyncio.wait(attempts)
+    for task in attempts:
+        if not task.cancelled() and task.exception() is None:
+            _close(task.result())
+
+
+async def _connect_unix(
+    loop: asyncio.AbstractEventLoop, connection: _Connection, path: str, deadline: float
+) -> None:
+    """Connect to a Unix socket; where its backlog is full, try again until the deadline.
+
+    Linux tells of that by ``EAGAIN``, which loops take for a connection that is being made.
+    """
+    raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        raw.setblocking(False)
+        attempts = pauses(deadline, loop.time)
+        while True:
+            try:
+                raw.connect(path)
+                break
+            except BlockingIOError:
+                pause = next(attempts, None)
+                if pause is None:
+                    raise TimeoutError(BACKLOG_FULL) from None
+            await asyncio.sleep(pause)
+        await loop.create_unix_connection(lambda: connection, sock=raw)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _name_of(where: Any) -> str:
+    """Return a candidate as the text of an address."""
+    return address_text(where if isinstance(where, str) else where[:2])
+
+
+def _has_come(raw: Any, events: int) -> bool:
+    """Return whether one of these events has come to a socket, or its end."""
     if hasattr(select, "poll"):
         poll = select.poll()
-        poll.register(raw.fileno(), select.POLLIN)
+        poll.register(raw.fileno(), events)
         return bool(poll.poll(0))
     return bool(select.select([raw.fileno()], [], [], 0)[0])
 

@@ -7,6 +7,7 @@ from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..._address import check_keepalive
 from ..._kernels._args import checked_int, shown
 from ...resource_pool import PoolOptions
 from ..address import Credentials
@@ -16,7 +17,7 @@ from ..hints import named_options
 if TYPE_CHECKING:
     import ssl  # loaded by those who make a context
 
-__all__ = ["ShardOptions"]
+__all__ = ["ShardOptions", "check_no_bool"]
 
 
 _NO_CONTEXT = (type, ModuleType)  # the class, or ``ssl`` itself before Python 3.12
@@ -29,9 +30,15 @@ class ShardOptions:
     """How the servers of a fleet are reached, and when one is left alone. Times are seconds.
 
     - `timeout`: for a whole operation on one connection; None is none. Connecting is part of the
-      first, unless it takes TLS, a login, or several addresses of a name: those have
-      `connect_timeout`, and are made one after the other.
-    - `tls` is an ``ssl.SSLContext``, `auth` are the credentials to log in with.
+      first, unless it takes TLS, a login, or several addresses of a name, or a Unix socket's
+      backlog is full: those have `connect_timeout`, and are made one after the other. All addresses
+      of a name share it. The system looks up the name, without a timeout.
+    - `tls` is an ``ssl.SSLContext``, for TCP; `auth` are the credentials to log in with.
+    - TCP's keepalive is always on. A connection with nothing under way is probed after
+      `keepalive_idle` seconds, then each `keepalive_interval`, and is lost after `keepalive_count`
+      probes without an answer; None is what the system has (Linux: two hours, 75 seconds, 9). An
+      idle time below that of a balancer or a firewall in between keeps it from forgetting the
+      connection.
     - The limits for each server, of which None is none: `max_active` connections on loan,
       `max_idle` kept for later, `max_opens` made at a time; `pool_timeout`: how long to wait for
       one while `max_active` are on loan, where 0 fails at once; `max_idle_time`, `max_lifetime`:
@@ -51,6 +58,9 @@ class ShardOptions:
     connect_timeout: float = 1.0
     tls: "ssl.SSLContext | None" = None
     auth: Credentials | None = None
+    keepalive_idle: int | None = None
+    keepalive_interval: int | None = None
+    keepalive_count: int | None = None
     max_active: int | None = None
     max_idle: int | None = None
     max_opens: int | None = None
@@ -75,7 +85,7 @@ class ShardOptions:
         self._check_objects()
         if self.pool_timeout is not None and self.pool_timeout != 0:
             _seconds("pool_timeout", self.pool_timeout)
-        checked_int("eject_after", "[0, 2**31)", self.eject_after, 1 << 31)
+        self._check_ints()
         if self.max_retry_after < self.retry_after:
             raise InvalidArgumentError(
                 f"max_retry_after must be at least retry_after, {self.retry_after!r},"
@@ -87,7 +97,17 @@ class ShardOptions:
             raise InvalidArgumentError(
                 f"ejected must be 'miss' or 'next', got {shown(self.ejected)}"
             )
-        self.pool_options(repr)  # which checks the limits, and opens nothing
+
+    def _check_ints(self) -> None:
+        check_no_bool("eject_after", self.eject_after, "an int in [0, 2**31)")
+        try:
+            checked_int("eject_after", "[0, 2**31)", self.eject_after, 1 << 31)
+            check_keepalive(self)
+            self.pool_options(repr)  # which checks the limits, and opens nothing
+        except TypeError as error:
+            raise InvalidTypeError(str(error)) from None
+        except ValueError as error:
+            raise InvalidArgumentError(str(error)) from None
 
     def _check_objects(self) -> None:
         if self.auth is not None and not isinstance(self.auth, Credentials):
@@ -127,6 +147,12 @@ class ShardOptions:
             clock=self.clock,
             random=self.random,
         )
+
+
+def check_no_bool(name: str, value: Any, wanted: str) -> None:
+    """Raise ``InvalidTypeError`` for a bool, which Python takes for an int."""
+    if isinstance(value, bool):
+        raise InvalidTypeError(f"{name} must be {wanted}, got {value}")
 
 
 def _number(name: str, value: Any) -> float:
