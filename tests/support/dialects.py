@@ -1,10 +1,13 @@
 """Fake servers, each speaking memcached's protocols as one version or proxy does, byte for byte.
 
 One emulator with a store, and a table of what differs. ``tests/vectors/dialects.json`` holds what
-the real ones answered to ``CONVERSATIONS``; a test holds the fakes to it, and, where real ones are
-given, those too. ``python -m support.dialects NAME=ADDRESS ...`` writes the file anew.
+the real ones answered to ``CONVERSATIONS``, ``support.facts`` what they answered in detail; tests
+hold the fakes to both, and, where real ones are given, those too.
+``python -m support.dialects NAME=ADDRESS ...`` writes the file anew.
 """
 
+import base64
+import binascii
 import json
 import re
 import selectors
@@ -12,6 +15,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,11 +36,17 @@ class Dialect:
     space: bytes = b" "  # in front of the flags of a status
     is_bare: bool = False  # a miss of mg repeats nothing
     tells_asked_token: bool = False  # in the c of an EX or NF
-    is_md_token_lost: bool = False  # so that none ever fits
-    has_new_cas: bool = False  # the flag E
-    least_expiry: int = 1 << 32  # that touch, gat and T refuse
-    nothing: bytes = b"ERROR\r\n"  # the answer to an empty line
-    after_long_key: bytes = b""  # a line more
+    is_md_token_lost: bool = False  # it counts as 0, so that none fits
+    has_new_cas: bool = False  # the flag E, and the x of md
+    makes_by_append: bool = False  # an append with N, and the s of ms
+    fetches_by_token: bool = False  # the C of mg
+    has_tokens: bool = True  # no -C
+    least_expiry: int = 1 << 63  # that touch, gat and T refuse
+    nothing: bytes = b"ERROR\r\n"  # the answer to an empty line, or a word that wants more
+    swallows: bool = False  # the value of a key that is too long
+    after_long_key: bytes = b""  # a line more, and what was answered before is lost
+    most_pending: int = 2048  # bytes of a line that has not come whole, get and gets apart
+    is_get_short: bool = False  # a get has 16 KiB at most, and as much pending as other lines
     kind: Literal["memcached", "proxy", "redis"] = "memcached"
     must_log_in: bool = False
     is_dead: bool = False  # the proxy's server
@@ -47,13 +57,22 @@ DIALECTS = {
     "1.6.6": Dialect("1.6.6", "draft", space=b"  ", is_bare=True),
     "1.6.9": Dialect("1.6.9", "draft", space=b"  ", is_bare=True),
     "1.6.12": Dialect(
-        "1.6.12", space=b"  ", is_bare=True, tells_asked_token=True, is_md_token_lost=True
+        "1.6.12",
+        space=b"  ",
+        is_bare=True,
+        tells_asked_token=True,
+        is_md_token_lost=True,
+        is_get_short=True,
+        most_pending=1024,
     ),
     "1.6.17": Dialect("1.6.17", space=b"  ", is_bare=True),
     "1.6.18": Dialect("1.6.18"),
     "1.6.45": Dialect(
         "1.6.45",
         has_new_cas=True,
+        makes_by_append=True,
+        fetches_by_token=True,
+        swallows=True,
         least_expiry=1 << 31,
         nothing=b"CLIENT_ERROR bad command line format\r\n",
         after_long_key=b"\r\n",
@@ -143,59 +162,82 @@ def normal(reply: bytes, version: str) -> bytes:
 
 
 class Item:
-    """What is stored: the value, client flags, the token, and meta's marks."""
+    """What is stored: the value, client flags, the token, the second it ends, meta's marks."""
 
-    def __init__(self, value: bytes, flags: int, cas: int) -> None:
+    def __init__(self, value: bytes, flags: int, cas: int, ends: float | None = None) -> None:
         self.value = value
         self.flags = flags
         self.cas = cas
+        self.ends = ends
         self.stale = False
         self.is_won = False
         self.is_binary = False
 
 
+_MONTH = 60 * 60 * 24 * 30
+
+
+def _end_of(expire: int) -> float | None:
+    """Return when an item ends that is given an expiry, which servers keep in 32 bits."""
+    expire = ((expire + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+    if expire <= 0:
+        return None if expire == 0 else 0.0
+    return expire if expire > _MONTH else time.time() + expire
+
+
 class Store:
     """The items of one server, in the words of every protocol."""
 
-    def __init__(self) -> None:
+    def __init__(self, has_tokens: bool = True) -> None:
         self.items: dict[bytes, Item] = {}
         self.flushes = 0
         self._last = 0
+        self._has_tokens = has_tokens
 
     def token(self) -> int:
-        self._last += 1
+        self._last += self._has_tokens
         return self._last
+
+    def get(self, key: bytes) -> Item | None:
+        """Return an item that has not ended."""
+        item = self.items.get(key)
+        if item is not None and item.ends is not None and item.ends <= time.time():
+            del self.items[key]
+            return None
+        return item
 
     def put(
         self, mode: str, key: bytes, value: bytes, flags: int, cas: int | None, expire: int
     ) -> str:
         """Store; return stored, not_stored, exists or not_found."""
-        old = self.items.get(key)
+        old = self.get(key)
+        ends = _end_of(expire)
         if cas is not None:
             if old is None:
                 return "not_found"
-            if cas != old.cas:
+            if cas == 0 or cas != old.cas:
                 return "exists"
         if mode in ("append", "prepend"):
-            if old is None:
+            if old is None or len(old.value) + len(value) > MAX_ITEM:
                 return "not_stored"
             value = old.value + value if mode == "append" else value + old.value
-            flags = old.flags
+            flags, ends = old.flags, old.ends
         elif (mode == "add" and old is not None) or (mode == "replace" and old is None):
             return "not_stored"
-        self.items[key] = Item(value, flags, self.token())
-        if expire < 0:
-            del self.items[key]
+        self.items[key] = Item(value, flags, self.token(), ends)
         return "stored"
 
     def count(self, key: bytes, down: bool, delta: int) -> int | None:
         """Count; return the new number, or None for a value that is none."""
         item = self.items[key]
-        if not item.value.strip().isdigit():
+        if re.fullmatch(rb" *[0-9]{1,20} *", item.value) is None or int(item.value) >> 64:
             return None
         number = int(item.value)
         number = max(number - delta, 0) if down else (number + delta) % (1 << 64)
-        item.value = str(number).encode().ljust(len(item.value))
+        value = str(number).encode()
+        if len(value) > len(item.value):  # which makes another item
+            item = self.items[key] = Item(value, item.flags, 0, item.ends)
+        item.value = value.ljust(len(item.value))
         item.cas = self.token()
         return number
 
@@ -218,6 +260,9 @@ _META = {"stored": b"HD", "not_stored": b"NS", "exists": b"EX", "not_found": b"N
 _BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
 _STORES = {b"set", b"add", b"replace", b"append", b"prepend", b"cas"}
 # What nutcracker 0.5.0 forwards; all else closes the connection.
+_WANT_MORE = {b"get", b"gets", b"mg", b"ms", b"md", b"ma", b"touch", b"delete", b"verbosity"}
+_BAD_TOKEN = b"CLIENT_ERROR bad token in command line format\r\n"
+_TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
 _FORWARDED = _STORES | {b"get", b"gets", b"incr", b"decr", b"delete", b"touch", b"version", b"quit"}
 
 
@@ -230,6 +275,8 @@ class Conversation:
         self.is_over = False
         self.is_in = not dialect.must_log_in
         self._data = b""
+        self._is_torn = False  # a get came in pieces
+        self._forgets = False  # what was answered before, in one piece with it
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes; return what is answered."""
@@ -249,6 +296,9 @@ class Conversation:
                 answers.append(error.args[0] if error.args else b"")
                 break
             self._data = self._data[taken:]
+            if self._forgets:
+                answers.clear()
+                self._forgets = False
             answers.append(answer)
         return b"".join(answers)
 
@@ -258,8 +308,20 @@ class Conversation:
             return self._packet()
         line, end, _ = self._data.partition(b"\n")
         if not end:
+            is_get = line.startswith((b"get ", b"gets "))
+            if is_memcached and len(line) > self.dialect.most_pending:
+                if not is_get:
+                    raise _CloseError
+                self._is_torn = True
             raise _MoreError
         taken = len(line) + 1
+        if is_memcached and taken > 1 << 14:
+            if not line.startswith((b"get ", b"gets ")):
+                raise _CloseError
+            self._is_torn = True
+        was_torn, self._is_torn = self._is_torn, False
+        if was_torn and self.dialect.is_get_short:
+            return taken, b"ERROR\r\n"
         words = line.removesuffix(b"\r").split()
         if self.dialect.kind == "redis":
             if words[:1] == [b"flush_all"] or words[:1] == [b"flushall"]:
@@ -284,7 +346,7 @@ class Conversation:
         return True
 
     def _log_in(self, words: list[bytes], taken: int) -> tuple[int, bytes]:
-        if len(words) != 5 or words[0] != b"set":
+        if words[5:] not in ([], [b"noreply"]) or words[:1] != [b"set"]:
             # Whatever else has come is forgotten; 1.6.45 closes on what is short.
             if self.dialect.version == "1.6.45" and taken < 6:
                 raise _CloseError
@@ -305,21 +367,28 @@ class Conversation:
 
     def _store(self, words: list[bytes], taken: int) -> tuple[int, bytes]:
         verb = words[0]
+        if len(words) > 1 and len(words[1]) > 250:
+            size = int(words[2 if verb == b"ms" else 4])
+            return self._data_of(taken, size)[0] if self.dialect.swallows else taken, _BAD_FORMAT
         if verb == b"ms":
             return self._meta_store(words, taken)
-        if len(words) != 5 + (verb == b"cas") or not words[4].isdigit():
+        is_quiet = words[-1] == b"noreply"
+        if len(words) - is_quiet != 5 + (verb == b"cas") or not words[4].isdigit():
             return taken, b"ERROR\r\n"
         taken, value = self._data_of(taken, int(words[4]))
         if self.dialect.is_dead:
             return taken, b"SERVER_ERROR Connection refused\r\n"
         if len(value) > MAX_ITEM:
-            self.store.items.pop(words[1], None)
-            return taken, b"SERVER_ERROR object too large for cache\r\n"
+            if verb == b"set":
+                self.store.items.pop(words[1], None)
+            return taken, b"" if is_quiet else _TOO_LARGE
         mode = "set" if verb == b"cas" else verb.decode()
         cas = int(words[5]) if verb == b"cas" else None
         flags = int(words[2])
-        done = self.store.put(mode, words[1], value, flags, cas, int(words[3]))
-        return taken, f"{_CLASSIC[done]}\r\n".encode()
+        done = self.store.put(
+            mode, words[1], value, 0 if flags >> 32 else flags, cas, int(words[3])
+        )
+        return taken, b"" if is_quiet else f"{_CLASSIC[done]}\r\n".encode()
 
     def _line(self, words: list[bytes]) -> bytes:
         verb = words[0] if words else b""
@@ -328,48 +397,75 @@ class Conversation:
             raise _CloseError
         if dialect.is_dead:
             return b"SERVER_ERROR Connection refused\r\n"
-        if not words:
+        if not words or (len(words) == 1 and verb in _WANT_MORE):
             return dialect.nothing
         if verb == b"version":
             return f"VERSION {dialect.version}\r\n".encode()
         if verb == b"flush_all":
             store.flushes += 1
             store.items.clear()
-            return b"OK\r\n"
+            return b"" if words[-1] == b"noreply" else b"OK\r\n"
         if verb == b"verbosity":
             return b"OK\r\n"
         if verb == b"stats":
-            return b"STAT curr_items %d\r\nSTAT version 1\r\nEND\r\n" % len(store.items)
+            return self._stats(words)
         if verb in (b"get", b"gets", b"gat", b"gats"):
             return self._classic_get(words)
+        if verb in (b"delete", b"touch", b"incr", b"decr") and len(words[1]) > 250:
+            return _BAD_FORMAT
         if verb == b"delete":
-            return b"DELETED\r\n" if store.items.pop(words[1], None) else b"NOT_FOUND\r\n"
+            if len(words) > 2 and words[2] not in (b"0", b"noreply") and not dialect.swallows:
+                usage = b".  Usage: delete <key> [noreply]\r\n"
+                return _BAD_FORMAT.replace(b"\r\n", usage)
+            is_there = store.get(words[1]) is not None
+            store.items.pop(words[1], None)
+            return b"DELETED\r\n" if is_there else b"NOT_FOUND\r\n"
         if verb == b"touch":
-            if int(words[2]) >= dialect.least_expiry:
-                return b"CLIENT_ERROR invalid exptime argument\r\n"
-            return b"TOUCHED\r\n" if words[1] in store.items else b"NOT_FOUND\r\n"
+            return self._classic_touch(words)
         if verb in (b"incr", b"decr"):
             return self._classic_count(words)
         return self._meta_line(words)
+
+    def _stats(self, words: list[bytes]) -> bytes:
+        known = [b"items", b"slabs", b"sizes", b"settings", b"conns", b"detail", b"cachedump"]
+        if self.dialect.swallows:
+            known += [b"proxy", b"proxyfuncs", b"proxybe"]
+        if len(words) > 1:
+            return b"END\r\n" if words[1] in known else b"ERROR\r\n"
+        return b"STAT curr_items %d\r\nSTAT version 1\r\nEND\r\n" % len(self.store.items)
+
+    def _classic_touch(self, words: list[bytes]) -> bytes:
+        if int(words[2]) >= self.dialect.least_expiry:
+            return b"CLIENT_ERROR invalid exptime argument\r\n"
+        item = self.store.get(words[1])
+        if item is None:
+            return b"NOT_FOUND\r\n"
+        item.ends = _end_of(int(words[2]))
+        return b"TOUCHED\r\n"
 
     def _classic_get(self, words: list[bytes]) -> bytes:
         touches = words[0].startswith(b"gat")
         if touches and int(words[1]) >= self.dialect.least_expiry:
             return b"CLIENT_ERROR invalid exptime argument\r\n"
         keys = words[2 if touches else 1 :]
+        if not keys and self.dialect.swallows:
+            return _BAD_FORMAT
         if any(len(key) > 250 for key in keys):
+            self._forgets = bool(self.dialect.after_long_key)
             return _BAD_FORMAT + self.dialect.after_long_key
         answer = b""
         for key in keys:
-            item = self.store.items.get(key)
+            item = self.store.get(key)
             if item is not None:
+                if touches:
+                    item.ends = _end_of(int(words[1]))
                 token = b" %d" % item.cas if words[0].endswith(b"s") else b""
                 answer += b"VALUE %b %d %d%b\r\n" % (key, item.flags, len(item.value), token)
                 answer += item.value + b"\r\n"
         return answer + b"END\r\n"
 
     def _classic_count(self, words: list[bytes]) -> bytes:
-        if words[1] not in self.store.items:
+        if self.store.get(words[1]) is None:
             return b"NOT_FOUND\r\n"
         number = self.store.count(words[1], words[0] == b"decr", int(words[2]))
         if number is None:
@@ -384,69 +480,97 @@ class Conversation:
     def _status(
         self, code: bytes, words: list[bytes], item: Item | None = None, size: int | None = None
     ) -> bytes:
-        """Write a line, with the flags asked for in their order."""
+        """Write a line, with the flags asked for in their order; `item` only for what has it."""
         given = []
+        is_hit = item is not None and self._is_fetch
         for word in words:
-            if word[:1] == b"O" or (word == b"b" and b"k" in words):
+            if word[:1] == b"O":
                 given.append(word)
             elif word == b"k":
-                given.append(b"k" + self._key)
+                given += self._named(item if is_hit else None, b"b" in words)
             elif word == b"c" and code != b"EN":
                 given.append(b"c%d" % (item.cas if item else self._no_token(words)))
             elif word == b"f" and item is not None:
                 given.append(b"f%d" % item.flags)
             elif word == b"t" and item is not None:
-                given.append(b"t-1")
-            elif word == b"s" and item is not None:
+                left = -1 if item.ends is None else round(item.ends - time.time())
+                given.append(b"t%d" % left)
+            elif word == b"s" and item is not None and (is_hit or self.dialect.makes_by_append):
                 given.append(b"s%d" % len(item.value))
-        if item is not None and code in (b"VA", b"HD"):
-            given += self._marks(item)
         if size is not None:
             code += b" %d" % size
         return code + b"".join(b" " + each for each in given) + b"\r\n"
 
-    def _marks(self, item: Item) -> list[bytes]:
-        if not item.stale:
-            return []
-        if item.is_won:
-            return [b"Z", b"X"]
-        item.is_won = True
-        return [b"X", b"W"]
+    def _named(self, item: Item | None, is_encoded: bool) -> list[bytes]:
+        """Return a key as k gives it: a hit's in the form of the item, else of the request."""
+        if item is None:
+            return [b"k" + self._wire, b"b"] if is_encoded else [b"k" + self._wire]
+        if item.is_binary:
+            return [b"k" + base64.b64encode(self._key), b"b"]
+        return [b"k" + self._key]
 
     def _no_token(self, words: list[bytes]) -> int:
         asked = self._flags(words).get(b"C", b"0")
-        return int(asked) if self.dialect.tells_asked_token else 0
+        dialect = self.dialect
+        return int(asked) if dialect.tells_asked_token and dialect.has_tokens else 0
+
+    def _names(self, wire: bytes, flags: list[bytes]) -> bytes | None:
+        """Take the key of a request; return what is wrong with it."""
+        self._wire = self._key = wire
+        if len(wire) > 250:
+            return _BAD_FORMAT
+        if b"b" in flags:
+            try:
+                self._key = base64.b64decode(wire, validate=True)
+            except binascii.Error:
+                self._key = b""
+            if not self._key:
+                return b"CLIENT_ERROR error decoding key\r\n"
+        if not self.dialect.is_bare and any(len(flag) > 32 and flag[:1] == b"O" for flag in flags):
+            return b"CLIENT_ERROR opaque token too long\r\n"
+        return None
+
+    def _is_beyond(self, given: dict[bytes, bytes], letters: bytes = b"TNR") -> bool:
+        """Tell whether an expiry is more than the server takes."""
+        each = (given.get(bytes([letter]), b"0") for letter in letters)
+        return any(int(seconds or b"0") >= self.dialect.least_expiry for seconds in each)
 
     def _meta_store(self, words: list[bytes], taken: int) -> tuple[int, bytes]:
-        dialect = self.dialect
+        dialect, store = self.dialect, self.store
         if dialect.meta == "none":
             return taken, b"CLIENT_ERROR invalid or duplicate flag\r\n"
         if dialect.meta == "draft":
             return taken, b"CLIENT_ERROR invalid flag\r\n"
         taken, value = self._data_of(taken, int(words[2]))
-        self._key, flags = words[1], self._flags(words[3:])
+        flags, self._is_fetch = self._flags(words[3:]), False
+        wrong = self._names(words[1], words[3:])
         known = b"bcCFIkMNOqsST" if not dialect.has_new_cas else b"bcCEFIkMNOqsST"
         if any(letter not in known or letter == b"S" for letter in flags):
-            return taken, b"CLIENT_ERROR invalid flag\r\n"
-        if int(flags.get(b"T", b"0")) >= dialect.least_expiry:
-            return taken, b"CLIENT_ERROR bad token in command line format\r\n"
+            wrong = b"CLIENT_ERROR invalid flag\r\n"
+        elif self._is_beyond(flags, b"T") or int(flags.get(b"E", b"0")) >> 64:
+            wrong = _BAD_TOKEN
+        if wrong:
+            return taken, wrong
         if len(value) > MAX_ITEM:
-            return taken, b"SERVER_ERROR object too large for cache\r\n"
+            store.items.pop(self._key, None)
+            return taken, _TOO_LARGE
         modes = {b"E": "add", b"R": "replace", b"A": "append", b"P": "prepend", b"S": "set"}
         mode = modes[flags.get(b"M", b"S").upper()]
         cas = int(flags[b"C"]) if b"C" in flags else None
         expire, given = int(flags.get(b"T", b"0")), int(flags.get(b"F", b"0"))
-        old = self.store.items.get(self._key)
-        if b"I" in flags and cas is not None and old is not None and cas < old.cas:
-            self.store.put("set", self._key, value, given, None, expire)
-            self.store.items[self._key].stale = True
-            done = "stored"
-        else:
-            done = self.store.put(mode, self._key, value, given, cas, expire)
-        item = self.store.items.get(self._key) if done == "stored" else None
-        if item is not None and b"E" in flags:
-            item.cas = int(flags[b"E"])
-        return taken, self._status(_META[done], words[3:], item)
+        old = store.get(self._key)
+        is_late = b"I" in flags and cas is not None and old is not None and cas < old.cas
+        makes = dialect.makes_by_append and cas is None and b"N" in flags
+        if makes and old is None and mode in ("append", "prepend"):
+            mode, expire = "set", int(flags[b"N"])
+        done = store.put(mode, self._key, value, given, None if is_late else cas, expire)
+        item = store.items.get(self._key) if done == "stored" else None
+        if item is not None:
+            item.stale = is_late
+            item.is_binary = b"b" in flags and mode not in ("append", "prepend")
+            item.cas = (dialect.has_tokens and int(flags.get(b"E", b"0"))) or item.cas
+        answer = self._status(_META[done], words[3:], item)
+        return taken, b"" if done == "stored" and b"q" in flags else answer
 
     def _meta_line(self, words: list[bytes]) -> bytes:
         verb, meta = words[0], self.dialect.meta
@@ -461,53 +585,94 @@ class Conversation:
         if meta == "draft" and b"b" in words:
             what = b"invalid flag" if verb == b"mg" else b"invalid or duplicate flag"
             return b"CLIENT_ERROR %b\r\n" % what
-        self._key = words[1]
-        flags = words[2:]
-        item = self.store.items.get(self._key)
+        flags, self._is_fetch = words[2:], verb == b"mg"
+        wrong = self._names(words[1], flags)
+        if self._is_fetch and not flags and self.dialect.is_bare:
+            wrong = _BAD_FORMAT
+        if verb == b"md" and b"x" in flags and not self.dialect.has_new_cas:
+            wrong = b"CLIENT_ERROR invalid or duplicate flag\r\n"
+        if self._is_beyond(self._flags(flags)):
+            wrong = b"CLIENT_ERROR invalid or duplicate flag\r\n" if verb == b"ma" else _BAD_TOKEN
+        if wrong:
+            return wrong
+        item = self.store.get(self._key)
         if verb == b"mg":
             return self._meta_get(flags, item)
-        return self._meta_delete(flags, item) if verb == b"md" else self._meta_count(flags, item)
+        answer = self._meta_delete if verb == b"md" else self._meta_count
+        line = answer(flags, item)
+        return b"" if b"q" in flags and line.startswith((b"HD", b"OK")) else line
 
     def _wide(self, line: bytes) -> bytes:
-        """Return a status as versions write it that put two spaces."""
-        line = line.replace(b" ", self.dialect.space, 1)
+        """Return a status as versions write it that put two spaces, and one after a bare word."""
+        space = self.dialect.space
+        code, between, rest = line.removesuffix(b"\r\n").partition(b" ")
+        line = code + (space + rest if between else space[1:]) + b"\r\n"
         return line.replace(b"HD", b"OK", 1) if self.dialect.meta == "draft" else line
 
     def _meta_get(self, flags: list[bytes], item: Item | None) -> bytes:
-        if item is None and any(flag[:1] == b"N" for flag in flags):
+        given = self._flags(flags)
+        marks = []
+        if item is None and b"N" in given:
             item = self.store.items[self._key] = Item(b"", 0, self.store.token())
-            item.is_won = True
-            return self._status(b"VA", flags, item, 0).replace(b"\r\n", b" W\r\n\r\n")
-        if item is None:
+            item.ends = _end_of(int(given[b"N"]))
+            item.is_won, marks = True, [b"W"]
+        elif item is None:
             if b"q" in flags:
                 return b""
             return b"EN\r\n" if self.dialect.is_bare else self._status(b"EN", flags)
-        if b"v" not in flags:
-            return self._status(b"HD", flags, item)
-        return self._status(b"VA", flags, item, len(item.value)) + item.value + b"\r\n"
+        else:
+            marks = self._marks(item, int(given.get(b"R", b"0")))
+            if b"T" in given:
+                item.ends = _end_of(int(given[b"T"]))
+        told = b"".join(b" " + mark for mark in marks) + b"\r\n"
+        has_it = self.dialect.fetches_by_token and given.get(b"C") == b"%d" % item.cas
+        if b"v" not in flags or has_it:
+            return self._status(b"HD", flags, item).replace(b"\r\n", told)
+        line = self._status(b"VA", flags, item, len(item.value))
+        return line.removesuffix(b"\r\n") + told + item.value + b"\r\n"
+
+    def _marks(self, item: Item, recache: int) -> list[bytes]:
+        ends_soon = item.ends is not None and item.ends - time.time() < recache
+        stale = [b"X"] if item.stale else []
+        if item.is_won:
+            return [b"Z", *stale]
+        if item.stale or ends_soon:
+            item.is_won = True
+            return [*stale, b"W"]
+        return []
 
     def _meta_delete(self, flags: list[bytes], item: Item | None) -> bytes:
-        given = self._flags(flags)
+        given, dialect = self._flags(flags), self.dialect
         if item is None:
             return self._wide(self._status(b"NF", flags))
-        if b"C" in given and (self.dialect.is_md_token_lost or int(given[b"C"]) != item.cas):
+        asked = 0 if dialect.is_md_token_lost else int(given.get(b"C", b"0"))
+        if b"C" in given and asked != item.cas:
             return self._wide(self._status(b"EX", flags))
+        if b"x" in given:
+            item = self.store.items[self._key] = Item(b"", 0, self.store.token())
         if b"I" in given:
             item.stale, item.is_won, item.cas = True, False, self.store.token()
-        else:
+            item.ends = _end_of(int(given[b"T"])) if b"T" in given else item.ends
+        elif b"x" not in given:
             del self.store.items[self._key]
         return self._wide(self._status(b"HD", flags))
 
     def _meta_count(self, flags: list[bytes], item: Item | None) -> bytes:
-        given = self._flags(flags)
+        given, store = self._flags(flags), self.store
         if item is None and b"N" not in given:
             return self._wide(self._status(b"NF", flags))
         if item is None:
-            item = self.store.items[self._key] = Item(given[b"J"], 0, self.store.token())
-        elif self.store.count(self._key, given[b"M"] == b"D", int(given[b"D"])) is None:
-            return b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+            item = store.items[self._key] = Item(given.get(b"J", b"0"), 0, store.token())
+            item.ends = _end_of(int(given[b"N"]))
+        else:
+            is_down = given.get(b"M", b"I").upper() in (b"D", b"-")
+            if store.count(self._key, is_down, int(given.get(b"D", b"1"))) is None:
+                return b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+            item = store.items[self._key]
         number = item.value.strip()
-        return self._status(b"VA", flags, None, len(number)) + number + b"\r\n"
+        if b"v" not in given:
+            return self._status(b"HD", flags, item)
+        return self._status(b"VA", flags, item, len(number)) + number + b"\r\n"
 
     # Binary
 
@@ -529,7 +694,7 @@ class Conversation:
         self, opcode: int, opaque: int, cas: int, extras: bytes, key: bytes, value: bytes
     ) -> bytes:
         store = self.store
-        item = store.items.get(key)
+        item = store.get(key)
         if opcode == 0x0B:
             return _reply(opcode, opaque, value=self.dialect.version.encode())
         if opcode == 0x08:
@@ -596,7 +761,7 @@ class FakeServer:
 
     def __init__(self, dialect: Dialect, piece: int = 65536) -> None:
         self.dialect = dialect
-        self.store = Store()
+        self.store = Store(dialect.has_tokens)
         self.received = bytearray()  # over all connections
         self._piece = piece  # bytes that are taken and answered at a time
         self._listener = socket.create_server(("127.0.0.1", 0))

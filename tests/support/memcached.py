@@ -1,16 +1,25 @@
-"""Real memcached processes for the tests: TCP, Unix socket, TLS and both kinds of login."""
+"""Real memcached processes for the tests: TCP, Unix socket, TLS and both kinds of login.
+
+``MEMCACHED`` names another program than the one that is installed, ``MEMCACHED_ARGS`` arguments
+that every server gets in addition, as in ``MEMCACHED_ARGS="-t 4 -o modern"``.
+"""
 
 import contextlib
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 USER, PASSWORD = "ann", "secret"
+EXTRA = shlex.split(os.environ.get("MEMCACHED_ARGS", ""))
+HAS_TOKENS = "-C" not in EXTRA
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,26 @@ def _answers(address: str) -> bool:
     return True
 
 
+def need_tokens() -> None:
+    """Skip a test of CAS tokens where the servers that fixtures start have none."""
+    if not HAS_TOKENS:
+        pytest.skip("MEMCACHED_ARGS has -C: no CAS tokens")
+
+
+def installed() -> str:
+    """Return the path of the memcached that the tests start."""
+    name = os.environ.get("MEMCACHED", "memcached")
+    program = shutil.which(name)
+    assert program, f"{name} is missing: apt-get install memcached"
+    return program
+
+
+def version_of(program: str) -> str:
+    """Return the version of a memcached, such as 1.6.18."""
+    said = subprocess.run([program, "-V"], capture_output=True, text=True, check=True).stdout
+    return said.split()[1]
+
+
 def certificate(folder: Path) -> tuple[Path, Path]:
     """Make a key and a certificate for 127.0.0.1; return the paths of certificate and key."""
     cert, key = folder / "cert.pem", folder / "key.pem"
@@ -67,15 +96,19 @@ def _sasl(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(kind: str, folder: Path, port: int = 0, program: str | None = None) -> Iterator[Server]:
+def running(
+    kind: str,
+    folder: Path,
+    port: int = 0,
+    program: str | None = None,
+    extra: Sequence[str] = EXTRA,
+) -> Iterator[Server]:
     """Run a memcached of one kind: tcp, unix, tls, ascii-auth or sasl; on a free port if 0.
 
-    `program` is the path of another than the one that is installed.
+    `program` is the path of another than ``installed()``, `extra` more arguments.
     """
-    program = program or shutil.which("memcached")
-    assert program, "memcached is missing: apt-get install memcached"
     # Memory for all large values of a session: it is taken only when used.
-    command = [program, "-U", "0", "-m", "1024", "-t", "2"]
+    command = [program or installed(), "-U", "0", "-m", "1024", "-t", "2", *extra]
     environment = dict(os.environ)
     if os.geteuid() == 0:
         command += ["-u", "root"]
