@@ -15,8 +15,9 @@
 
 enum gdbx_wire_kind {
     GDBX_WIRE_LINES,   /* `count` lines, each one of `words` */
-    GDBX_WIRE_VALUES,  /* VALUE blocks, at most `count`, then END */
-    GDBX_WIRE_STATS,   /* STAT lines, then END, OK or RESET */
+    GDBX_WIRE_VALUES,  /* VALUE blocks and a proxy's errors of keys, at most `count`, then END; with
+                          `lists`, END again */
+    GDBX_WIRE_STATS,   /* STAT, ITEM and PREFIX lines, then END; or OK or RESET */
     GDBX_WIRE_PACKETS, /* binary packets whose opcodes are bits of `words` */
     GDBX_WIRE_META,    /* `count` meta replies, or fewer and MN */
 };
@@ -67,6 +68,7 @@ enum gdbx_wire_reason {
     GDBX_WIRE_BAD_OPAQUE,
     GDBX_WIRE_REFUSED,
     GDBX_WIRE_LEFTOVER,
+    GDBX_WIRE_CROWDED, /* no reply: the server has no room for the connection, and closes it */
 };
 
 struct gdbx_wire_record {
@@ -82,11 +84,13 @@ struct gdbx_wire_reader {
     uint64_t words;
     uint32_t kind, options;
     uint32_t count, first; /* replies expected; the opaque of the first of them */
+    uint32_t lists;        /* of VALUES, how many lists follow the one that is being read */
     uint32_t next;         /* the index of the next reply, or the least it can have */
     size_t position;       /* where the next frame starts; once done, the end of the reply */
     size_t scanned;        /* from `position` to here no line ends */
     size_t needed;         /* no need to look before the buffer holds this much */
     int done, reason;
+    uint32_t refusal; /* the status of an error line in place of VALUES or STATS, else 0 */
 };
 
 /* Scan data[0, size) from reader->position. Appends to `records`, which has room for `capacity`,

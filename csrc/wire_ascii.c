@@ -67,20 +67,37 @@ static int read_line(struct gdbx_wire_reader *reader, const uint8_t *data, size_
     return end_line(reader, end + 2);
 }
 
-/* Read the line that ends a list: END, or an error in place of the list. */
+/* Read a line that is not of a list's own: END, or an error in place of the list or of one key.
+ *
+ * memcached's proxy asks for each key of a get by itself, and writes the error of one in its place;
+ * of one key alone there is no END behind it. */
 static int last_line(struct gdbx_wire_reader *reader, const uint8_t *data, size_t end,
                      struct gdbx_wire_record *record) {
     size_t start = reader->position, size = end - start;
-    int is_stats = reader->kind == GDBX_WIRE_STATS, failed = 0;
-    if (!gdbx_wire_is(data + start, size, "END")
-        && !(is_stats && gdbx_wire_is(data + start, size, "OK"))
-        && !(is_stats && gdbx_wire_is(data + start, size, "RESET"))) {
-        failed = reader->next == 0 && gdbx_wire_error(data, start, end, record);
-        if (!failed) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
+    int is_stats = reader->kind == GDBX_WIRE_STATS;
+    if (gdbx_wire_is(data + start, size, "END")
+        || (is_stats && reader->next == 0
+            && (gdbx_wire_is(data + start, size, "OK")
+                || gdbx_wire_is(data + start, size, "RESET")))) {
+        reader->position = end + 2;
+        reader->done = 1;
+        return GDBX_WIRE_ENDED;
+    }
+    if (!gdbx_wire_error(data, start, end, record))
+        return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
+    if (reader->next == 0
+        && (is_stats || reader->count == 1 || !gdbx_wire_is_of_key(data + start, size))) {
+        reader->refusal = record->status;
+        reader->done = 1;
+    } else if (is_stats) {
+        return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
+    } else if (reader->next == reader->count) {
+        return gdbx_wire_fail(reader, GDBX_WIRE_TOO_MANY);
+    } else {
+        reader->next++;
     }
     reader->position = end + 2;
-    reader->done = 1;
-    return failed ? GDBX_WIRE_DONE : GDBX_WIRE_ENDED;
+    return GDBX_WIRE_DONE;
 }
 
 static size_t word_end(const uint8_t *data, size_t at, size_t end) {
@@ -160,9 +177,13 @@ static int read_stat(struct gdbx_wire_reader *reader, const uint8_t *data, size_
     size_t start = reader->position, end;
     int result = gdbx_wire_line(reader, data, size, &end);
     if (result != GDBX_WIRE_DONE) return result;
-    if (!gdbx_wire_starts(data + start, end - start, "STAT "))
+    if (gdbx_wire_starts(data + start, end - start, "STAT ")
+        || gdbx_wire_starts(data + start, end - start, "ITEM "))
+        record->key = start + 5;
+    else if (gdbx_wire_starts(data + start, end - start, "PREFIX "))
+        record->key = start + 7;
+    else
         return last_line(reader, data, end, record);
-    record->key = start + 5;
     record->value = word_end(data, record->key, end);
     record->key_size = record->value - record->key;
     if (record->key_size == 0) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);

@@ -1,4 +1,5 @@
 #include "wire_batch.h"
+#include "wire_frames.h"
 #include "wire_impl.h"
 
 #include <string.h>
@@ -64,17 +65,44 @@ static uint8_t *put_number(uint8_t *out, uint64_t number) {
     return out;
 }
 
-static uint8_t *put_signed(uint8_t *out, int64_t number) {
-    if (number >= 0) return put_number(out, (uint64_t) number);
-    uint8_t *end = put_number(out + 1, 0 - (uint64_t) number);
-    memcpy(out, " -", 2);
-    return end;
+/* Write an expiry. What memcached makes of a negative one is January 1970, and nutcracker closes
+ * the connection on it. */
+static uint8_t *put_expiry(uint8_t *out, int64_t seconds) {
+    return put_number(out, seconds >= 0 ? (uint64_t) seconds : 2592001);
+}
+
+/* Whether another key is for the next line of a get, whose line has this size and so many keys. No
+ * line is of one key that others go before: some proxies answer it otherwise. */
+static inline int is_cut(const struct gdbx_wire_batch *batch, int32_t at, size_t size,
+                         size_t keys) {
+    size_t more = 1 + batch->prefix.size + batch->keys[at].size + 2;
+    if (keys < GDBX_WIRE_LINE_KEYS && size + more <= batch->most_line) return 0;
+    return keys && (batch->asked[at].next != NONE || batch->most_line < GDBX_WIRE_LINE);
+}
+
+void gdbx_wire_batch_count_lines(struct gdbx_wire_server *server, struct gdbx_text verb) {
+    const struct gdbx_wire_batch *batch = server->batch;
+    size_t size = verb.size, keys = 0;
+    server->lines = 1;
+    if (server->number <= GDBX_WIRE_LINE_KEYS
+        && size + server->size + server->number * (1 + batch->prefix.size) + 2 <= batch->most_line)
+        return;
+    for (int32_t at = server->first; at != NONE; at = batch->asked[at].next) {
+        if (is_cut(batch, at, size, keys)) {
+            server->lines++;
+            size = verb.size;
+            keys = 0;
+        }
+        size += 1 + batch->prefix.size + batch->keys[at].size;
+        keys++;
+    }
 }
 
 enum { AROUND = 96 }; /* the most bytes of a store besides prefix, key and value */
 
 size_t gdbx_wire_batch_get_size(const struct gdbx_wire_server *server) {
-    return GDBX_WIRE_VERB + 2 + server->size + server->number * (server->batch->prefix.size + 1);
+    return server->lines * (GDBX_WIRE_VERB + 2) + server->size
+           + server->number * (server->batch->prefix.size + 1);
 }
 
 size_t gdbx_wire_batch_store_size(const struct gdbx_wire_server *server) {
@@ -84,8 +112,17 @@ size_t gdbx_wire_batch_store_size(const struct gdbx_wire_server *server) {
 uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_server *server, struct gdbx_text verb,
                              uint8_t *out) {
     const struct gdbx_wire_batch *batch = server->batch;
+    const uint8_t *line = out;
+    size_t keys = 0;
+    int is_one = server->lines == 1;
     out = put(out, verb.data, verb.size);
-    for (int32_t at = server->first; at != NONE; at = batch->asked[at].next) {
+    for (int32_t at = server->first; at != NONE; at = batch->asked[at].next, keys++) {
+        if (!is_one && is_cut(batch, at, (size_t) (out - line), keys)) {
+            out = put(out, "\r\n", 2);
+            line = out;
+            keys = 0;
+            out = put(out, verb.data, verb.size);
+        }
         *out++ = ' ';
         out = put_key(out, batch, at);
     }
@@ -110,7 +147,7 @@ uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_server *server, struct gdb
             out = put(out, " 0 0", 4);
         } else {
             out = put_number(out, item->flags);
-            out = put_signed(out, item->expire);
+            out = put_expiry(out, item->expire);
         }
         out = put_number(out, item->value.size);
         if (item->cas) out = put_number(out, item->cas);
@@ -144,16 +181,16 @@ static size_t numbers(const uint8_t *data, size_t at, int bare, struct gdbx_wire
     return next == '\r' && data[at] == '\n' ? at + 1 : 0;
 }
 
-void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
+/* Take the values that a list begins with; return where it goes on, with what may be none. */
+static size_t take_list(struct gdbx_wire_io *io, size_t at) {
     struct gdbx_wire_reader *reader = io->reader;
     struct gdbx_wire_server *server = io->taker;
     const struct gdbx_wire_batch *batch = server->batch;
     const uint8_t *data = io->data;
-    size_t at = reader->position, size = io->size, before = 6 + batch->prefix.size;
+    size_t size = io->size, before = 6 + batch->prefix.size;
     size_t passed = 0; /* keys that are not there, as it seems */
     int bare = (reader->options & GDBX_WIRE_BARE) != 0;
     int32_t i = server->next;
-    if (reader->done || size < reader->needed || server->is_mixed) return;
     for (; i != NONE; i = batch->asked[i].next) {
         struct gdbx_wire_asked *key = &batch->asked[i];
         size_t name = batch->keys[i].size, start, length;
@@ -179,11 +216,22 @@ void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
     /* No key that is left has this name: it is one that was passed over before. */
     if (i == NONE && passed) server->is_mixed = 1;
     server->steps += passed;
-    if (size - at >= 5 && memcmp(data + at, "END\r\n", 5) == 0) {
-        at += 5;
+    return at;
+}
+
+void gdbx_wire_batch_take_values(struct gdbx_wire_io *io) {
+    struct gdbx_wire_reader *reader = io->reader;
+    const struct gdbx_wire_server *server = io->taker;
+    if (reader->done || io->size < reader->needed || server->is_mixed) return;
+    for (;;) {
+        size_t at = take_list(io, reader->position);
+        reader->position = at;
+        if (io->size - at < 5 || memcmp(io->data + at, "END\r\n", 5) != 0) return;
+        reader->position = at + 5;
         reader->done = 1;
+        if (!reader->lists) return;
+        gdbx_wire_next_list(reader);
     }
-    reader->position = at;
 }
 
 void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io) {

@@ -11,6 +11,14 @@ enum {
     GDBX_WIRE_NONE = -1,
     GDBX_WIRE_UNSORTED = -2, /* answers come in another order: to be asked again with a table */
     GDBX_WIRE_VERB = 8,      /* the most bytes of a verb, with the space behind it */
+    /* The most bytes and keys of a line of a get. memcached looks at a line again from its start
+     * whenever more of it comes, holds what it answers until all of that is sent, and serves nobody
+     * else meanwhile; up to 1.6.12 it takes lines up to its buffer's 16 KiB at the most, and surely
+     * only those that it need not move: the short ones. Shorter lines would take longer, as up to
+     * 1.6.34 each is answered in packets of its own. */
+    GDBX_WIRE_LINE = 8192,
+    GDBX_WIRE_SHORT_LINE = 1024,
+    GDBX_WIRE_LINE_KEYS = 256,
 };
 
 struct gdbx_wire_asked {
@@ -31,6 +39,7 @@ struct gdbx_wire_server {
     int32_t taken;             /* from here to `next`, values were taken from the reply */
     uint32_t shard;
     size_t number, size; /* of its keys, and the bytes of them and their values */
+    size_t lines;        /* of a get for them */
     int is_mixed;        /* answers come in another order than their keys */
     int32_t *table;      /* then: keys without an answer, by the hash of their names */
     size_t slots;        /* of the table, a power of two */
@@ -45,6 +54,7 @@ struct gdbx_wire_batch {
     size_t count;
     struct gdbx_wire_server *servers; /* those that have any of the keys, by their first */
     size_t used;
+    size_t most_line; /* GDBX_WIRE_LINE or GDBX_WIRE_SHORT_LINE */
 };
 
 /* Put every key into the list of its server: shards[i] is key i's, and `places` has room for one
@@ -53,13 +63,17 @@ struct gdbx_wire_batch {
 int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, uint16_t *places,
                          size_t num_shards);
 
-/* The most bytes of the request to a server for its keys, or for its items. */
+/* Count the lines of a get for the keys of a server. */
+void gdbx_wire_batch_count_lines(struct gdbx_wire_server *server, struct gdbx_text verb);
+
+/* The most bytes of the request to a server for its keys, whose lines are counted, or for its
+ * items. */
 size_t gdbx_wire_batch_get_size(const struct gdbx_wire_server *server);
 size_t gdbx_wire_batch_store_size(const struct gdbx_wire_server *server);
 
 /* Write that request, of which the size is known, at `out`; return its end. It is `verb`, such as
- * "gets", and all the keys; or a command for each item: `verb`, such as "set ", or cas for an item
- * with a token. */
+ * "gets", and keys, in as many lines as it takes; or a command for each item: cas for one with a
+ * token, else `verb`, such as "set ". */
 uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_server *server, struct gdbx_text verb,
                              uint8_t *out);
 uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_server *server, struct gdbx_text verb,

@@ -22,6 +22,14 @@ typedef int gdbx_wire_frame(struct gdbx_wire_reader *reader, const uint8_t *data
 
 enum { GDBX_WIRE_ENDED = -1 };
 
+/* Go on with the next of the lists that answer the lines of one get. */
+static inline void gdbx_wire_next_list(struct gdbx_wire_reader *reader) {
+    reader->lists--;
+    reader->count -= reader->next;
+    reader->next = 0;
+    reader->done = 0;
+}
+
 /* The loop of every gdbx_wire_reply, to be compiled with its frame: a call for each takes longer
  * than the shortest of them. */
 static inline int gdbx_wire_each(gdbx_wire_frame *frame, struct gdbx_wire_reader *reader,

@@ -52,21 +52,26 @@ static int read_flags(const uint8_t *data, size_t at, size_t end, struct gdbx_wi
         default: break;
         }
     }
+    /* The item was stored by its key's base64, and is named by that: the opaque is what tells. */
+    if (record->marks & GDBX_WIRE_BASE64) record->marks &= ~(uint32_t) GDBX_WIRE_KEY;
     return 1;
 }
 
-/* An error line has no opaque: only the order of replies says which request failed. */
+/* An error line has no opaque: only the order of replies says which request failed. In a quiet
+ * batch that is one of those that are not answered before the next reply; `index` is then the least
+ * that it can be. */
 static int error_reply(struct gdbx_wire_reader *reader, const uint8_t *data, size_t end,
                        struct gdbx_wire_record *record) {
     int quiet = (reader->options & GDBX_WIRE_QUIET) != 0;
     int strict = (reader->options & GDBX_WIRE_STRICT) != 0;
     if (!gdbx_wire_error(data, reader->position, end, record))
         return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
-    if (quiet || (strict && gdbx_wire_is_refusal(record->status)))
+    if (strict && gdbx_wire_is_refusal(record->status))
         return gdbx_wire_fail(reader, GDBX_WIRE_REFUSED);
+    if (reader->next == reader->count) return gdbx_wire_fail(reader, GDBX_WIRE_REFUSED); /* mn */
     record->index = reader->next++;
     reader->position = end + 2;
-    reader->done = reader->next == reader->count;
+    reader->done = !quiet && reader->next == reader->count;
     return GDBX_WIRE_DONE;
 }
 

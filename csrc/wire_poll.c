@@ -65,6 +65,15 @@ static int peek(struct gdbx_wire_io *io) {
     return would_block(errno) || errno == ENOTCONN ? GO_ON : broken(io, errno);
 }
 
+int gdbx_wire_poll_greeting(int fd, const void *text, size_t size) {
+    uint8_t bytes[64];
+    ssize_t got;
+    if (size > sizeof bytes) return 0;
+    do got = recv(fd, bytes, size, MSG_PEEK | MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    return got == (ssize_t) size && memcmp(bytes, text, size) == 0;
+}
+
 static int send_some(struct gdbx_wire_io *io) {
     struct iovec parts[PARTS];
     struct msghdr message;

@@ -60,6 +60,7 @@ int gdbx_wire_rescan(struct gdbx_wire_io *io);
 #define GDBX_HAS_WIRE_POLL 0
 #define gdbx_wire_now() 0
 #define gdbx_wire_arm(fd, nanoseconds) 0
+#define gdbx_wire_poll_greeting(fd, text, size) 0
 #define gdbx_wire_poll_room(count) 0
 #define gdbx_wire_poll_unfit(fds, count, room, marks) 0
 #define gdbx_wire_poll_start(all, at) ((void) 0)
@@ -77,6 +78,9 @@ int64_t gdbx_wire_now(void); /* monotonic nanoseconds */
 
 /* Make a blocking receive on fd give up after `nanoseconds`, 0 for never; return errno or 0. */
 int gdbx_wire_arm(int fd, int64_t nanoseconds);
+
+/* Whether what waits to be received on fd begins with a text of at most 64 bytes. */
+int gdbx_wire_poll_greeting(int fd, const void *text, size_t size);
 
 size_t gdbx_wire_poll_room(size_t count);
 

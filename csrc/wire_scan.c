@@ -1,4 +1,6 @@
 /* The scan: the protocol's own, by the kind of reply, and then a look at what follows the reply. */
+#include <string.h>
+
 #include "wire_frames.h"
 #include "wire_text.h"
 
@@ -12,9 +14,25 @@ static gdbx_wire_reply *reply_of(uint32_t kind) {
     }
 }
 
+/* Return whether a reply of several lists goes on after one that is over. An error in place of one
+ * leaves the connection out of step: nothing behind it is looked at. */
+static int goes_on(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size) {
+    size_t at = reader->position;
+    if (!reader->lists) return 0;
+    if (at < 5 || memcmp(data + at - 5, "END\r\n", 5) != 0 || (at > 5 && data[at - 6] != '\n')) {
+        reader->position = size;
+        return 0;
+    }
+    gdbx_wire_next_list(reader);
+    return 1;
+}
+
 int gdbx_wire_scan(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
                    struct gdbx_wire_record *records, size_t capacity, size_t *used) {
-    int result = reply_of(reader->kind)(reader, data, size, records, capacity, used);
+    gdbx_wire_reply *reply = reply_of(reader->kind);
+    int result;
+    do result = reply(reader, data, size, records, capacity, used);
+    while (result == GDBX_WIRE_DONE && goes_on(reader, data, size));
     if (result == GDBX_WIRE_DONE && reader->position < size && !(reader->options & GDBX_WIRE_PIPED))
         return gdbx_wire_fail(reader, GDBX_WIRE_LEFTOVER);
     return result;

@@ -9,6 +9,9 @@ int gdbx_wire_fail(struct gdbx_wire_reader *reader, int reason) {
     return GDBX_WIRE_BAD;
 }
 
+/* What memcached sends to a connection beyond those that its option -c allows. */
+static const char crowded[] = "ERROR Too many open connections";
+
 int gdbx_wire_line(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size, size_t *end) {
     size_t from = reader->scanned > reader->position ? reader->scanned : reader->position;
     const uint8_t *found = from < size ? memchr(data + from, '\n', size - from) : NULL;
@@ -22,6 +25,8 @@ int gdbx_wire_line(struct gdbx_wire_reader *reader, const uint8_t *data, size_t 
     if (stop == reader->position || data[stop - 1] != '\r')
         return gdbx_wire_fail(reader, GDBX_WIRE_LINE_END);
     *end = stop - 1;
+    if (reader->position == 0 && data[0] == 'E' && gdbx_wire_is(data, *end, crowded))
+        return gdbx_wire_fail(reader, GDBX_WIRE_CROWDED);
     return GDBX_WIRE_DONE;
 }
 
@@ -60,6 +65,17 @@ int gdbx_wire_number(const uint8_t *data, size_t *at, size_t end, uint64_t most,
 static int is_error(const uint8_t *line, size_t size, const char *word) {
     return gdbx_wire_starts(line, size, word)
            && (size == strlen(word) || line[strlen(word)] == ' ');
+}
+
+int gdbx_wire_is_of_key(const uint8_t *line, size_t size) {
+    static const char *const lines[] = {
+        "SERVER_ERROR backend failure",   "SERVER_ERROR bad response",
+        "SERVER_ERROR bad request",       "SERVER_ERROR lua failure",
+        "SERVER_ERROR lua start failure", "SERVER_ERROR active request limit reached",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (gdbx_wire_is(line, size, lines[i])) return 1;
+    return 0;
 }
 
 int gdbx_wire_error(const uint8_t *data, size_t start, size_t end,

@@ -24,6 +24,10 @@ int gdbx_wire_number(const uint8_t *data, size_t *at, size_t end, uint64_t most,
  * binary protocol has for it; returns whether it is one. */
 int gdbx_wire_error(const uint8_t *data, size_t start, size_t end, struct gdbx_wire_record *record);
 
+/* Whether an error line is one that memcached's proxy writes in the place of one key's value: the
+ * other values and END follow. Other servers, and other proxies, send an error in place of all. */
+int gdbx_wire_is_of_key(const uint8_t *line, size_t size);
+
 /* Whether an error says that the command was not understood: its data may have been executed. */
 static inline int gdbx_wire_is_refusal(uint32_t status) { return status == 0x81 || status == 0x04; }
 

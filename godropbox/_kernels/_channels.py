@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._guarded import without_frames
-from ._wire import bad_leftover
+from ._wire import CROWDED, bad_leftover, no_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ __all__ = ["Channel", "Reply", "Talk", "carry", "is_plain", "polls", "unfit"]
 
 _SLICE = 65536  # bytes given to the system at a time
 _RECEIVE = 65536
-_MOST_SECONDS = 1e9  # a longer wait has no end
+MOST_SECONDS = 1e9  # a longer wait has no end
 _SMALL = 8192  # bytes of a request that fit into the buffers of any socket
 _READ, _WRITE = 1, 2  # the events of ``selectors``
 
@@ -91,6 +91,13 @@ def polls(channel: object) -> bool:
     return isinstance(channel, _socket.socket)
 
 
+def _replaces(channel: object) -> bool:
+    """Return whether a channel is of a module that replaces Python's sockets, such as gevent."""
+    names = (("socket", "socket"), ("ssl", "SSLSocket"))
+    kinds = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return any(isinstance(channel, kind) for kind in kinds if kind is not None)
+
+
 def interleaves(channel: object) -> bool:
     """Return whether a batch of any size may go over a channel in one request.
 
@@ -115,22 +122,42 @@ def _closed(size: int) -> ConnectionResetError:
     return ConnectionResetError(f"the server closed the connection after {size} bytes of the reply")
 
 
+def _refusal(channel: Any, error: OSError) -> OSError:
+    """Return why a send failed: the server may have said before that it has no room."""
+    if is_plain(channel) and not isinstance(error, TimeoutError):
+        with suppress(OSError):
+            before = channel.gettimeout()
+            channel.settimeout(0.0)
+            try:
+                if channel.recv(len(CROWDED), _socket.MSG_PEEK) == CROWDED:
+                    return no_room()
+            finally:
+                channel.settimeout(before)
+    return error
+
+
 # Before anything is sent
 
 
 def _flaw(channel: Any) -> Exception | None:
     """Return why a connection is unfit: it was closed, or has bytes that nobody asked for.
 
-    Nothing can be said of a channel that cannot be polled, but for what it has buffered.
+    Nothing can be said of a channel that is no socket, but for what it has buffered.
     """
     unasked = ValueError("bytes were waiting before the request was sent")
-    if not polls(channel):
+    if not polls(channel) and not _replaces(channel):
         pending = getattr(channel, "pending", None)
         return unasked if pending is not None and pending() else None
     before = channel.gettimeout()
     try:
         channel.settimeout(0.0)
-        return unasked if channel.recv(1) else _closed(0)
+        if is_plain(channel):
+            waiting = channel.recv(len(CROWDED), _socket.MSG_PEEK)
+        else:
+            waiting = channel.recv(1)
+        if waiting == CROWDED:
+            return no_room()
+        return unasked if waiting else _closed(0)
     except OSError as error:
         # Being connected, it cannot tell yet.
         return None if _events(error, _READ) or error.errno == errno.ENOTCONN else error
@@ -164,7 +191,7 @@ def carry(lines: "Sequence[_Line]", talks: "Sequence[Talk]", seconds: float | No
         raise ValueError(f"talks must be {len(lines)}, one a line, got {len(talks)}")
     if len(lines) == 1 and seconds is None:
         seconds = lines[0].seconds
-    deadline = None if seconds is None or seconds > _MOST_SECONDS else monotonic() + seconds
+    deadline = None if seconds is None or seconds > MOST_SECONDS else monotonic() + seconds
     if len(lines) == 1:
         _carry_alone(lines[0], talks[0], deadline, True)
         return
@@ -197,7 +224,7 @@ def _carry_alone(line: "_Line", talk: "Talk", deadline: float | None, peeks: boo
             except _BadReplyError as error:
                 failure = without_frames(error.args[0])
             except OSError as error:
-                failure = without_frames(error)
+                failure = without_frames(_refusal(line.channel, error))
         line.clean = failure is None
         exchange = talk.advance(failure)
 
@@ -319,7 +346,7 @@ class _Turn:
             except _BadReplyError as error:
                 self.end(without_frames(error.args[0]))
             except OSError as error:
-                self.end(without_frames(error))
+                self.end(without_frames(_refusal(self.channel, error)))
             else:
                 self.end(None)
         return 0

@@ -4,19 +4,26 @@ The constants equal those in ``csrc/wire.h``. The functions are called on error 
 """
 
 import operator
+from bisect import bisect_left
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._args import bad_int, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from _typeshed import ReadableBuffer
 
 __all__ = [
     "BARE",
+    "CROWDED",
     "FAILED",
     "HAS_KEY",
     "HAS_VALUE",
+    "LINE",
     "LINES",
+    "LINE_KEYS",
     "MAX_LINE",
     "MAX_VALUE",
     "META",
@@ -26,6 +33,7 @@ __all__ = [
     "REASONS",
     "SENT",
     "SERIES",
+    "SHORT_LINE",
     "STALE",
     "STATS",
     "STRICT",
@@ -41,6 +49,8 @@ __all__ = [
     "bad_size",
     "bad_token",
     "checked_range",
+    "failures_of",
+    "no_room",
 ]
 
 LINES = 0
@@ -75,6 +85,12 @@ HAS_VALUE = 32
 FAILED = 64
 
 MAX_LINE = 8192
+
+# The most bytes and keys of a line of a get, and of one that every server takes.
+LINE = 8192
+LINE_KEYS = 256
+SHORT_LINE = 1024
+
 MAX_VALUE = 1 << 30
 
 REASONS = (
@@ -91,7 +107,12 @@ REASONS = (
     "an opaque is not that of the request",
     "a command that carries data was refused",
     "there are bytes after the end of the reply",
+    "the server has no room for the connection",
 )
+_LEFTOVER = 12
+
+# What memcached sends to a connection beyond those that its option -c allows, before it closes it.
+CROWDED = b"ERROR Too many open connections"
 
 
 class Asked(NamedTuple):
@@ -133,15 +154,60 @@ class Row:
         self.number = number
 
 
-def bad_reply(reason: int, data: bytes, position: int) -> ValueError:
-    """Return the error for a reply that is malformed at `position`."""
+def no_room() -> ConnectionRefusedError:
+    """Return the error for a connection that the server greets with ``CROWDED``."""
+    return ConnectionRefusedError(
+        "the server refused the connection: it has as many as its limit (option -c) allows:"
+        f" {CROWDED.decode()}"
+    )
+
+
+def bad_reply(reason: int, data: bytes, position: int) -> ValueError | ConnectionRefusedError:
+    """Return the error for a reply that is malformed at `position`, or none at all."""
+    if position == 0 and data.startswith(CROWDED):
+        return no_room()
     excerpt = data[position : position + 60]
     return ValueError(f"{REASONS[reason]}: {excerpt!r} at byte {position} of the reply")
 
 
-def bad_leftover(rest: bytes, position: int) -> ValueError:
+def bad_leftover(rest: bytes, position: int) -> ValueError | ConnectionRefusedError:
     """Return the error for bytes after a reply that ends at `position`, as ``bad_reply`` has it."""
-    return ValueError(f"{REASONS[-1]}: {rest[:60]!r} at byte {position} of the reply")
+    if position == 0 and rest.startswith(CROWDED):
+        return no_room()
+    return ValueError(f"{REASONS[_LEFTOVER]}: {rest[:60]!r} at byte {position} of the reply")
+
+
+def failures_of(
+    errors: list[tuple[int, int, bytes]],
+    places: "Sequence[int]",
+    has_answer: "Callable[[int], object]",
+    is_ordered: bool,
+) -> dict[int, tuple[int, bytes]]:
+    """Return the failures of keys, by place, that error lines without a name tell of.
+
+    `places` are those of the keys in the order asked, rising. Each error has the least place that
+    it can be of, as the answers before it are in that order, its status and its words. Where a row
+    of keys without an answer has as many errors, each has its own; where it has fewer, which of the
+    keys failed cannot be told, so all did: none of them may pass for a miss. Where answers are in
+    another order, that goes for all keys. Raises ``ValueError`` for more errors than keys.
+    """
+    if not is_ordered:
+        errors = [(0, status, words) for _, status, words in errors]
+    failures: dict[int, tuple[int, bytes]] = {}
+    for least, group in groupby(errors, key=operator.itemgetter(0)):
+        told = [(status, words) for _, status, words in group]
+        gap = []
+        for place in places[bisect_left(places, least) :] if is_ordered else places:
+            if not has_answer(place):
+                gap.append(place)
+            elif is_ordered:
+                break
+        if len(told) > len(gap):
+            raise ValueError("the reply has more errors than keys without an answer")
+        if len(told) < len(gap):
+            told = told[:1] * len(gap)
+        failures.update(zip(gap, told, strict=True))
+    return failures
 
 
 def bad_key(key: object, prefix: bytes) -> Exception:

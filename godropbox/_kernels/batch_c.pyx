@@ -20,15 +20,15 @@ import os
 from array import array
 
 from ._identity import refuse_copies
-from ._wire import Asked, bad_reply
+from ._wire import Asked, bad_reply, failures_of
 from .batch_things cimport place, room_for, take_items, take_keys, take_values, text_of
 from .placement_c cimport gdbx_text
 from .wire_c cimport Reply
 from .wire_csrc cimport (
-    GDBX_WIRE_BARE, GDBX_WIRE_FAILED, GDBX_WIRE_LINES, GDBX_WIRE_NONE, GDBX_WIRE_STORED,
+    GDBX_WIRE_BARE, GDBX_WIRE_FAILED, GDBX_WIRE_LINE, GDBX_WIRE_LINES, GDBX_WIRE_NONE, GDBX_WIRE_STORED,
     GDBX_WIRE_STRICT, GDBX_WIRE_UNSORTED, GDBX_WIRE_VALUES, GDBX_WIRE_VERB, gdbx_wire_asked,
     gdbx_wire_batch, gdbx_wire_batch_get, gdbx_wire_batch_get_size, gdbx_wire_batch_index,
-    gdbx_wire_batch_named, gdbx_wire_batch_slots, gdbx_wire_batch_sort, gdbx_wire_batch_store,
+    gdbx_wire_batch_count_lines, gdbx_wire_batch_named, gdbx_wire_batch_slots, gdbx_wire_batch_sort, gdbx_wire_batch_store,
     gdbx_wire_batch_store_size, gdbx_wire_batch_take_stored, gdbx_wire_batch_take_values,
     gdbx_wire_io, gdbx_wire_part, gdbx_wire_record, gdbx_wire_server,
 )
@@ -77,6 +77,7 @@ cdef class Part(Reply):
     cdef size_t at  # in the batch's servers
     cdef size_t offset  # of its request in the batch's memory for them
     cdef readonly object refusal
+    cdef list errors  # of keys that they do not name
 
     def __init__(self):
         raise TypeError("a Part is made by a Batch")
@@ -85,6 +86,10 @@ cdef class Part(Reply):
         if self.batch is None:
             raise TypeError("a Part is made by a Batch")
         return &self.batch.batch.servers[self.at]
+
+    @property
+    def lines(self):
+        return self.server().lines
 
     @property
     def shard(self):
@@ -239,8 +244,12 @@ cdef class Batch:
             return None
         return self
 
-    cdef Batch of_gets(self, bint bare):
+    cdef Batch of_gets(self, bint bare, size_t most_line):
+        cdef size_t i
         self.verb = b"get" if bare else b"gets"
+        self.batch.most_line = most_line
+        for i in range(self.batch.used):
+            gdbx_wire_batch_count_lines(&self.batch.servers[i], text_of(self.verb))
         self.take = gdbx_wire_batch_take_values
         self.kind, self.options = GDBX_WIRE_VALUES, GDBX_WIRE_BARE if bare else 0
         return self
@@ -271,6 +280,8 @@ cdef class Batch:
             part.batch, part.at, part.offset = self, i, size
             part.reader.words, part.reader.options = self.words, self.options
             part.reader.count = <uint32_t> self.batch.servers[i].number
+            if not self.stores:
+                part.reader.lists = <uint32_t> self.batch.servers[i].lines - 1
             parts.append(part)
             if self.stores:
                 size += gdbx_wire_batch_store_size(&self.batch.servers[i])
@@ -301,8 +312,14 @@ cdef class Batch:
                 <const char *> io.data + record.value, record.value_size
             )
             if record.marks & GDBX_WIRE_FAILED:
-                part.refusal = record.status, value
-                return 0
+                if part.reader.refusal:
+                    part.refusal = record.status, value
+                else:
+                    if part.errors is None:
+                        part.errors = []
+                    at = self.batch.count if to.next == GDBX_WIRE_NONE else to.next
+                    part.errors.append((at, record.status, value))
+                continue
             at = gdbx_wire_batch_named(&self.batch, to, io.data, record)
             if at == GDBX_WIRE_UNSORTED:
                 self.index(to)
@@ -317,6 +334,23 @@ cdef class Batch:
             Py_INCREF(value)
             one.found, one.flags, one.cas = <void *> value, record.flags, record.cas
             to.next = to.taken = one.next
+        if part.reader.done and part.errors is not None:
+            self.tell_errors(part, not to.is_mixed)
+        return 0
+
+    cdef int tell_errors(self, Part part, bint is_ordered) except -1:
+        """Find out whose the errors are that name no key."""
+        cdef list places = part.indices, answered = [False] * <Py_ssize_t> self.batch.count
+        cdef list errors = part.errors
+        part.errors = None
+        for place in places:
+            answered[place] = self.batch.asked[<size_t> place].found != NULL
+        try:
+            failures = failures_of(errors, places, answered.__getitem__, is_ordered)
+        except ValueError as error:
+            part.fault = error
+            return 0
+        self.refusals = {**(self.refusals or {}), **failures}
         return 0
 
     cdef int index(self, gdbx_wire_server *to) except -1:
@@ -357,6 +391,8 @@ cdef class Batch:
             one = &self.batch.asked[at]
             Py_XDECREF(<PyObject *> one.found)
             one.found = NULL
+            if self.refusals is not None:
+                self.refusals.pop(at, None)
             at = one.next
 
     def values(self):
@@ -398,6 +434,10 @@ cdef class Batch:
                 if not self.options & GDBX_WIRE_BARE:  # else nothing was written there
                     (<uint64_t *> cas.data.as_ulonglongs)[i] = one.cas
         return values, flags, cas
+
+    def failures(self):
+        """Return the refusals of single keys or items by index: status and words."""
+        return {} if self.refusals is None else self.refusals
 
     def is_all_stored(self):
         """Return whether every item was stored."""
@@ -462,18 +502,18 @@ cdef Batch loaded(list things, bytes prefix, size_t num_shards):
 
 
 def batch_of_keys(list keys not None, placement, size_t num_shards, bytes prefix not None,
-                  bint bare):
+                  bint bare, size_t most_line=8192):
     """Return the batch that gets keys, or None where they need a closer look.
 
     `placement` says on which of `num_shards` servers each key is. With `bare`, tokens are not asked
-    for. No list may change any more. None means that a key cannot be sent, is not of the same type
-    as the first, or is on no server.
+    for. Lines have `most_line` bytes at the most. No list may change any more. None means that a
+    key cannot be sent, is not of the same type as the first, or is on no server.
     """
     cdef Batch made = loaded(keys, prefix, num_shards)
     if made is None:
         return None
     made = made.sorted(take_keys(&made.batch, keys), placement, num_shards, False)
-    return None if made is None else made.of_gets(bare)
+    return None if made is None else made.of_gets(bare, most_line)
 
 
 def batch_of_items(list items not None, placement, size_t num_shards, bytes prefix not None,

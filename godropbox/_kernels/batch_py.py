@@ -5,7 +5,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._identity import refuse_copies
-from ._wire import BARE, FAILED, LINES, STRICT, VALUES, Asked, Row
+from ._wire import BARE, FAILED, LINE, LINES, STRICT, VALUES, Asked, Row, failures_of
 from .wire_py import Reply, unasked, wire_name
 from .wire_request_py import LARGE, ascii_keys, ascii_stores, is_plain_key
 
@@ -18,7 +18,7 @@ __all__ = ["Batch", "Part", "batch_of_items", "batch_of_keys", "batch_of_values"
 
 _MOST_VERB = 8
 _MOST_SHARDS = 0xFFFF
-_LEAST_EXPIRY = -(1 << 31)
+_LEAST_EXPIRY, _MOST_EXPIRY = -(1 << 31), (1 << 31) - 1
 
 
 class Placement(Protocol):
@@ -33,6 +33,7 @@ class Part(Reply):
     refusal: tuple[int, bytes] | None = None
     failure: Exception | None = None
     _is_asked = False
+    _written: "list[ReadableBuffer] | None" = None
 
     def __init__(self, batch: "Batch", shard: int, kind: int, words: int, options: int) -> None:
         super().__init__(kind, 1, words, 0, options)
@@ -42,10 +43,22 @@ class Part(Reply):
         self._matched = 0  # rows
         self._unanswered: dict[bytes, list[int]] = {}  # the indices of a name
         self._due = 0  # the least index that may be answered next, while answers come in order
+        self._is_mixed = False  # they do not
+        self._errors: list[tuple[int, int, bytes]] = []  # of keys that they do not name
 
     def _add_index(self, index: int) -> None:
         self._indices.append(index)
         self._count = len(self._indices)
+
+    def _write(self) -> None:
+        """Write the request of a get, to count its lines."""
+        self._written = [request] = self._batch.request(self)
+        self._lists = bytes(request).count(b"\n") - 1
+
+    @property
+    def lines(self) -> int:
+        """How many lines the request has that is a get."""
+        return self._lists + 1
 
     @property
     def shard(self) -> int:
@@ -60,7 +73,7 @@ class Part(Reply):
     @property
     def request(self) -> "list[ReadableBuffer]":
         """The buffers to send."""
-        return self._batch.request(self)
+        return self._written or self._batch.request(self)
 
     def advance(self, failure: Exception | None) -> Asked | None:
         """Be a talk of one exchange: return it, then keep how it ended in `failure`."""
@@ -82,6 +95,14 @@ class Part(Reply):
         self._matched = len(self._rows)
         if rows:
             (self._match_stores if self._kind == LINES else self._match_gets)(rows)
+        if self._done and self._errors:
+            found, errors, self._errors = self._batch.found, self._errors, []
+            self._batch.refusals |= failures_of(
+                errors,
+                self._indices,
+                lambda index: found[index] is not None,
+                not self._is_mixed,
+            )
 
     def _match_gets(self, rows: list[Row]) -> None:
         batch = self._batch
@@ -91,8 +112,11 @@ class Part(Reply):
                 self._unanswered.setdefault(name, []).append(index)
         for row in rows:
             if row.marks & FAILED:
-                self.refusal = row.status, row.value
-                return
+                if self._refusal:
+                    self.refusal = row.status, row.value
+                else:
+                    self._errors.append((self._due, row.status, row.value))
+                continue
             indices = self._unanswered.get(row.key)
             if not indices:
                 raise unasked(row)
@@ -100,6 +124,7 @@ class Part(Reply):
             at = bisect_left(indices, self._due)
             if at == len(indices):
                 self._due = len(batch.keys)
+                self._is_mixed = True
                 at -= 1
             index = indices.pop(at)
             self._due = max(self._due, index + 1)
@@ -124,11 +149,19 @@ class Batch:
     __reduce_ex__ = refuse_copies
 
     def __init__(
-        self, keys: list[Any], shards: list[int], prefix: bytes, verb: bytes, items: Any, words: int
+        self,
+        keys: list[Any],
+        shards: list[int],
+        prefix: bytes,
+        verb: bytes,
+        items: Any,
+        words: int,
+        most_line: int = 0,
     ) -> None:
         self._is_parted = False
         self._shards = shards
         self._words = words
+        self._most_line = most_line
         self.keys = keys
         self.prefix = prefix
         self._verb = verb
@@ -152,13 +185,16 @@ class Batch:
             if part is None:
                 part = parts[shard] = Part(self, shard, kind, self._words, options)
             part._add_index(index)
+        if self._items is None:
+            for part in parts.values():
+                part._write()
         return list(parts.values())
 
     def request(self, part: Part) -> "list[ReadableBuffer]":
         """Return the request for a part."""
         if self._items is None:
             keys = [self.keys[index] for index in part._indices]
-            return [ascii_keys(self._verb, keys, self.prefix)]
+            return [ascii_keys(self._verb, keys, self.prefix, self._most_line)]
         items = [self._items(index) for index in part._indices]
         return ascii_stores(self._verb, items, self.prefix)
 
@@ -167,6 +203,7 @@ class Batch:
         for index in part._indices:
             self.found[index] = None
             self.flags[index] = self.cas[index] = 0
+            self.refusals.pop(index, None)
 
     def values(self) -> tuple[dict[Any, bytes], list[tuple[Any, bytes, int]]]:
         """Return a dict of the values without flags, and the others: key, value and flags each.
@@ -188,6 +225,10 @@ class Batch:
     def answers(self) -> tuple[list[bytes | None], "array[int]", "array[int]"]:
         """Return a list of values, None for a miss, and arrays of flags and tokens."""
         return self.found[:], self.flags[:], self.cas[:]
+
+    def failures(self) -> dict[int, tuple[int, bytes]]:
+        """Return the refusals of single keys or items by index: status and words."""
+        return self.refusals
 
     def is_all_stored(self) -> bool:
         """Return whether every item was stored."""
@@ -227,7 +268,7 @@ def _is_plain_item(item: Any, kind: type) -> bool:
         and len(value) < LARGE
         and _is_number(flags, 0, 0xFFFFFFFF)
         and _is_number(cas, 0, (1 << 63) - 1)
-        and _is_number(expire, _LEAST_EXPIRY, 0xFFFFFFFF)
+        and _is_number(expire, _LEAST_EXPIRY, _MOST_EXPIRY)
     )
 
 
@@ -237,13 +278,18 @@ def _check_verb(verb: bytes) -> None:
 
 
 def batch_of_keys(
-    keys: list[Any], placement: Placement, num_shards: int, prefix: bytes, bare: bool
+    keys: list[Any],
+    placement: Placement,
+    num_shards: int,
+    prefix: bytes,
+    bare: bool,
+    most_line: int = LINE,
 ) -> Batch | None:
     """Return the batch that gets keys, or None where they need a closer look.
 
     `placement` says on which of `num_shards` servers each key is. With `bare`, tokens are not asked
-    for. No list may change any more. None means that a key cannot be sent, is not of the same type
-    as the first, or is on no server.
+    for. Lines have `most_line` bytes at the most. No list may change any more. None means that a
+    key cannot be sent, is not of the same type as the first, or is on no server.
     """
     if not keys:
         return None
@@ -256,7 +302,7 @@ def batch_of_keys(
     shards = _shards_of(keys, placement, num_shards)
     if shards is None:
         return None
-    return Batch(keys, shards, prefix, b"get" if bare else b"gets", None, 0)
+    return Batch(keys, shards, prefix, b"get" if bare else b"gets", None, 0, most_line)
 
 
 def batch_of_items(
@@ -311,7 +357,7 @@ def batch_of_values(
     marks = [0] * len(keys) if flags is None else flags
     if len(values) != len(keys) or len(marks) != len(keys):
         raise ValueError(f"values and flags must be {len(keys)}, one a key")
-    if not _is_number(expire, _LEAST_EXPIRY, 0xFFFFFFFF):
+    if not _is_number(expire, _LEAST_EXPIRY, _MOST_EXPIRY):
         return None
     for key, value, mark in zip(keys, values, marks, strict=True):
         if type(value) is not bytes or len(value) >= LARGE or not is_plain_key(key, prefix):

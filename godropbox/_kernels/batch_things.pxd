@@ -22,6 +22,7 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_KEY = 250
     LEAST_EXPIRY = -0x7FFFFFFF - 1
+    MOST_EXPIRY = 0x7FFFFFFF
     LARGE = 16384  # from here on a value is better sent from where it lies
 
 
@@ -124,7 +125,7 @@ cdef inline bint take_items(gdbx_wire_batch *batch, list things, type kind) exce
         )
         one.cas = <uint64_t> number_of(<object> PyTuple_GET_ITEM(item, 3), 0, INT64_MAX, &is_fit)
         one.expire = number_of(
-            <object> PyTuple_GET_ITEM(item, 4), LEAST_EXPIRY, 0xFFFFFFFF, &is_fit
+            <object> PyTuple_GET_ITEM(item, 4), LEAST_EXPIRY, MOST_EXPIRY, &is_fit
         )
         if not is_fit:
             return False
@@ -139,7 +140,7 @@ cdef inline bint take_values(
     cdef object value
     cdef gdbx_wire_asked *one
     cdef bint is_fit = True
-    cdef int64_t until = number_of(expire, LEAST_EXPIRY, 0xFFFFFFFF, &is_fit)
+    cdef int64_t until = number_of(expire, LEAST_EXPIRY, MOST_EXPIRY, &is_fit)
     if <size_t> len(values) != n or (flags is not None and <size_t> len(flags) != n):
         raise ValueError(f"values and flags must be {n}, one a key")
     for i in range(n):

@@ -16,7 +16,7 @@ from math import inf
 
 from ._guarded import name_of, text_of
 from ._identity import refuse_copies
-from ._wire import bad_leftover, bad_reply
+from ._wire import bad_leftover, bad_reply, failures_of
 from .wire_c cimport Fed, Reply, fed
 from .wire_csrc cimport (
     GDBX_WIRE_BAD, GDBX_WIRE_BARE, GDBX_WIRE_FAILED, GDBX_WIRE_KEY, GDBX_WIRE_PIPED,
@@ -34,6 +34,7 @@ cdef extern from "Python.h":
     void PyList_SET_ITEM(list, Py_ssize_t, object)
 
 cdef enum:
+    LONG = 5  # milliseconds that a task runs for without a wait, in which a server may come to its end
     MOST_KEY = 250
     LARGE = 1 << 14  # bytes from which a buffer of a request is sent as it is, without a copy
     DIRECT = 1 << 15  # bytes to come from which a reply is received in its own memory
@@ -248,7 +249,8 @@ cdef class Get:
 
     __reduce_ex__ = refuse_copies
 
-    cdef readonly object key, context
+    cdef readonly object key
+    cdef public object context
     cdef readonly Wait wait
     cdef readonly bytes prefix
     cdef readonly double deadline
@@ -266,7 +268,9 @@ cdef class Pipeline:
 
     Gets that are put one after the other, with nothing in between, are one request while `joins`:
     memcached up to 1.6.34 answers those packet by packet that are requests of their own. If it
-    refuses such a request, ``owner.unjoin()`` is called in place of an answer.
+    refuses such a request, ``owner.unjoin()`` is called in place of an answer. Where a proxy does
+    not say which of some keys failed, ``owner.repeat(gets)`` is called with those, and `joins` is
+    False from then on.
 
     A taker of a reply has ``over(failure)``. What is put while nothing is in flight is written at
     once; what is put in one turn of the loop is joined into one write.
@@ -416,6 +420,13 @@ cdef class Pipeline:
             self.out_size = 0
         return 0
 
+    def has_just_heard(self, double now):
+        """Return whether a reply is being taken, and nobody whom that woke blocks since then."""
+        return self.just_heard(now)
+
+    cdef inline bint just_heard(self, double now) noexcept:
+        return self.is_taking and (now - self.heard) * 1000 < LONG
+
     def get(self, key, bytes prefix not None, context, limit):
         """Get one key by ASCII's get within `limit` seconds; return a ``Wait``, None if not now.
 
@@ -429,11 +440,11 @@ cdef class Pipeline:
             or PyThread_get_thread_ident() != self.thread
         ):
             return None
-        if not self.count and not self.is_taking:
+        cdef double now = self.clock()
+        if not self.count and not self.just_heard(now):
             self.enter()
             if not self.is_open:
                 return None
-        cdef double now = self.clock()
         return self.put_key(key, prefix, context, None, now, now + <double> limit)
 
     def put_get(self, Get get not None):
@@ -720,7 +731,10 @@ cdef class Pipeline:
     cdef int complete(self, Reply reply) except -1:
         cdef object taker
         if self.of(0, KEY) is not None:
-            self.answer(self.nth(0).joined, reply.records, reply.record_count, reply.data)
+            self.answer(
+                self.nth(0).joined, reply.reader.refusal, reply.records, reply.record_count,
+                reply.data,
+            )
         else:
             taker = self.of(0, TAKER)
             self.pop()
@@ -746,47 +760,70 @@ cdef class Pipeline:
             raise bad_reply(reader.reason, data[:size], reader.position)
         if not reader.done:
             return 0
-        self.answer(joined, self.records, count, data)
+        self.answer(joined, reader.refusal, self.records, count, data)
         return reader.position
 
-    cdef int answer(self, size_t joined, gdbx_wire_record *records, size_t count,
-                    const uint8_t *data) except -1:
+    cdef int answer(self, size_t joined, uint32_t refusal, gdbx_wire_record *records,
+                    size_t count, const uint8_t *data) except -1:
         """Give the first gets their values, and remove them."""
         cdef int found[MOST_JOINED]  # the record of each, -1 where there is none
         cdef gdbx_wire_record *record
-        cdef size_t i, at = 0
+        cdef size_t i, due, at = 0
         cdef object value
-        if count and joined > 1 and records.marks & GDBX_WIRE_FAILED:
+        cdef list errors = None, unsure = []
+        cdef dict failures = None
+        cdef bint is_ordered = True
+        if refusal and joined > 1:
             self.owner.unjoin()
             return 0
         for i in range(joined):
             found[i] = -1
         for i in range(count):
             record = &records[i]
-            if record.marks & GDBX_WIRE_KEY:
-                at = self.named(found, at, joined, data + record.key, record.key_size)
+            if record.marks & GDBX_WIRE_FAILED:
+                if errors is None:
+                    errors = []
+                errors.append((at, record.status, data[record.value:record.value + record.value_size]))
+                continue
+            due = at
+            at = self.named(found, at, joined, data + record.key, record.key_size)
+            is_ordered = is_ordered and at >= due
             found[at] = <int> i
             at += 1
+        if errors is not None:
+            failures = failures_of(
+                errors, range(joined), [found[i] >= 0 for i in range(joined)].__getitem__,
+                is_ordered,
+            )
         if count and count < joined:  # a server may answer once for a key that is there twice
             for i in range(joined):
                 for at in range(count if found[i] < 0 else 0):
                     record = &records[at]
-                    if self.names(i, data + record.key, record.key_size):
+                    if record.marks & GDBX_WIRE_KEY and self.names(i, data + record.key, record.key_size):
                         found[i] = <int> at
         for i in range(joined):
             value = None
             if not self.is_open:  # closed by what the last one's end ran
                 break
-            if found[i] >= 0:
+            if failures is not None and i in failures:
+                if len(failures) > len(errors):
+                    unsure.append(self.taker_of(0))
+                    self.pop()
+                    continue
+                value = (*failures[i], 0, 0)
+            elif found[i] >= 0:
                 record = &records[found[i]]
                 value = PyBytes_FromStringAndSize(
                     <const char *> data + record.value, record.value_size
                 )
-                if record.marks & GDBX_WIRE_FAILED or record.flags or not record.value_size:
+                if record.flags or not record.value_size:
                     value = (record.status, value, record.flags, 0)
             (<Wait> self.of(0, TAKER)).put(value)
             if self.is_open:
                 self.pop()
+        if unsure and self.is_open:
+            self.joins = False
+            self.owner.repeat(unsure)
         return 0
 
     cdef size_t named(self, int *found, size_t at, size_t joined, const uint8_t *name,

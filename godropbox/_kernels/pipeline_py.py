@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ._guarded import name_of, text_of
 from ._identity import refuse_copies
-from ._wire import BARE, FAILED, HAS_KEY, VALUES, Row, bad_leftover
+from ._wire import BARE, FAILED, VALUES, Row, bad_leftover, failures_of
 from .wire_py import Reply, unasked, wire_name
 from .wire_request_py import is_plain_key
 
@@ -22,6 +22,7 @@ __all__ = ["Get", "Pipeline", "Room", "Wait"]
 _LARGE = 1 << 14  # bytes from which the buffers of a request are sent without a copy
 _MOST_JOINED = 100  # gets that are one request
 _MOST_LINE = 1 << 13  # bytes of it: memcached 1.6.12 refuses those over 16 KiB
+_LONG = 5e-3  # seconds that a task runs for without a wait, in which a server may come to its end
 _SOON = 1e-4  # seconds; waiting for so long halves the time of sets by 100 tasks
 
 
@@ -36,6 +37,7 @@ class Owner(Protocol):
 
     def failed(self, error: Exception, /) -> object: ...
     def unjoin(self) -> object: ...
+    def repeat(self, gets: "list[Get]", /) -> object: ...
     def arm(self, moment: float, /) -> object: ...
     def drain(self) -> object: ...
 
@@ -252,7 +254,9 @@ class Pipeline:
 
     Gets that are put one after the other, with nothing in between, are one request while `joins`:
     memcached up to 1.6.34 answers those packet by packet that are requests of their own. If it
-    refuses such a request, ``owner.unjoin()`` is called in place of an answer.
+    refuses such a request, ``owner.unjoin()`` is called in place of an answer. Where a proxy does
+    not say which of some keys failed, ``owner.repeat(gets)`` is called with those, and `joins` is
+    False from then on.
 
     A taker of a reply has ``over(failure)``. What is put while nothing is in flight is written at
     once; what is put in one turn of the loop is joined into one write.
@@ -333,6 +337,10 @@ class Pipeline:
 
     # Sending
 
+    def has_just_heard(self, now: float) -> bool:
+        """Return whether a reply is being taken, and nobody whom that woke blocks since then."""
+        return self.is_taking and now - self.heard < _LONG
+
     def get(self, key: Any, prefix: bytes, context: Any, limit: float) -> Wait | None:
         """Get one key by ASCII's get within `limit` seconds; return a ``Wait``, None if not now.
 
@@ -345,13 +353,13 @@ class Pipeline:
             return None
         if threading.get_ident() != self._thread:
             return None
-        if not self._entries and not self.is_taking:
+        now = self._clock()
+        if not self._entries and not self.has_just_heard(now):
             self._enter()
             if not self.is_open:
                 return None
         if not is_plain_key(key, prefix):
             return None
-        now = self._clock()
         get = Get(self._room.wait(), key, prefix, context, now + limit)
         self._put_get(get, now)
         return get.wait
@@ -527,7 +535,7 @@ class Pipeline:
                     break
                 is_over = True
                 if type(entry.taker) is Get:
-                    self._answer(entry.joined, reply._rows)
+                    self._answer(entry.joined, reply)
                 else:
                     self._pop()
                     entry.taker.over(None)
@@ -541,38 +549,54 @@ class Pipeline:
         if self.is_open and self.has_line and is_over:
             self._owner.drain()
 
-    def _answer(self, joined: int, rows: list[Row]) -> None:
+    def _answer(self, joined: int, reply: Reply) -> None:
         """Give the first gets their values, and remove them."""
-        if rows and joined > 1 and rows[0].marks & FAILED:
+        rows = reply._rows
+        if reply._refusal and joined > 1:
             self._owner.unjoin()
             return
         gets = [self._entries[i].taker for i in range(joined)]
         names = [wire_name(get.key, get.prefix) for get in gets]
         found: list[Row | None] = [None] * joined
-        at = 0
+        errors: list[tuple[int, int, bytes]] = []
+        at, is_ordered = 0, True
         for row in rows:
-            if row.marks & HAS_KEY:
-                # From the last one on, or else before.
-                where = [*range(at, joined), *range(at)]
-                free = [i for i in where if found[i] is None and names[i] == row.key]
-                if not free:
-                    raise unasked(row)
-                at = free[0]
+            if row.marks & FAILED:
+                errors.append((at, row.status, row.value))
+                continue
+            # From the last one on, or else before.
+            where = [*range(at, joined), *range(at)]
+            free = [i for i in where if found[i] is None and names[i] == row.key]
+            if not free:
+                raise unasked(row)
+            is_ordered = is_ordered and free[0] >= at
+            at = free[0]
             found[at] = row
             at += 1
+        failures = failures_of(errors, range(joined), lambda i: found[i] is not None, is_ordered)
         if 0 < len(rows) < joined:  # a server may answer once for a key that is there twice
             of = {name: each for name, each in zip(names, found, strict=True) if each is not None}
             found = [of.get(name) for name in names]
-        for get, own in zip(gets, found, strict=True):
+        unsure: list[Get] = []
+        for i, (get, own) in enumerate(zip(gets, found, strict=True)):
             result: Any = None
-            if own is not None:
+            if i in failures and len(failures) > len(errors):
+                unsure.append(get)
+                self._pop()
+                continue
+            if i in failures:
+                result = (*failures[i], 0, 0)
+            elif own is not None:
                 result = own.value
-                if own.marks & FAILED or own.flags or not own.value:
+                if own.flags or not own.value:
                     result = (own.status, own.value, own.flags, 0)
             if not self.is_open:  # closed by what the last one's end ran
                 return
             get.wait.fill(result)
             self._pop()
+        if unsure and self.is_open:
+            self.joins = False
+            self._owner.repeat(unsure)
 
     def _pop(self) -> Any:
         entry = self._entries.popleft()

@@ -29,9 +29,10 @@ cdef class Carrier:
     cdef sending single
     cdef int result
     cdef void *room[2]
-    cdef bint is_busy
+    cdef bint is_busy, is_shut
 
     cdef int claim(self) except -1
+    cdef bint shut(self) noexcept
     cdef int let_go(self, size_t at) except -1
     cdef size_t load(self, size_t at, int fd, exchange) except? 0
     cdef int set_up(self, size_t at, int fd, gdbx_wire_part *parts, size_t count,
@@ -60,10 +61,12 @@ cdef class Line:
     cpdef store(self, bytes verb, key, bytes prefix, data, flags, expire, cas, seconds=*)
     cpdef delete(self, key, bytes prefix, seconds=*)
     cpdef touch(self, key, bytes prefix, expire, seconds=*)
+    cpdef touch_item(self, key, bytes prefix, expire, seconds=*)
     cpdef count(self, bint down, key, bytes prefix, delta, seconds=*)
     cdef object command(self, bytes verb, key, bytes prefix, number, uint64_t word, seconds)
     cdef object ask(self, gdbx_wire_part *parts, size_t count, list request, uint64_t words,
                     uint32_t options, seconds)
+    cdef int number(self) noexcept
     cdef int check_plain(self, bytes prefix) except -1
     cdef int block_one(self, seconds) except -1
     cdef int64_t deadline(self, seconds) except? -1

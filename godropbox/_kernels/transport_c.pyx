@@ -16,24 +16,30 @@ import os
 from . import _channels
 from ._channels import is_plain
 from ._identity import refuse_copies
-from ._wire import Asked, bad_key, checked_range
-from .batch_things cimport LEAST_EXPIRY, number_of, take_other, text_of
+from ._wire import CROWDED as _CROWDED, Asked, bad_key, checked_range, no_room
+from .batch_things cimport LEAST_EXPIRY, MOST_EXPIRY, number_of, take_other, text_of
 from .placement_c cimport gdbx_text
 from .wire_c cimport Fed, Reply, fed
 from .wire_csrc cimport (
-    GDBX_HAS_WIRE_POLL, GDBX_WIRE_ANY, GDBX_WIRE_BAD, GDBX_WIRE_CLOSED, GDBX_WIRE_DELETED,
-    GDBX_WIRE_DONE, GDBX_WIRE_EXISTS, GDBX_WIRE_FAILED, GDBX_WIRE_FULL, GDBX_WIRE_GO_ON,
-    GDBX_WIRE_LATE, GDBX_WIRE_LINES, GDBX_WIRE_MORE, GDBX_WIRE_NOT_FOUND, GDBX_WIRE_NOT_STORED,
+    GDBX_HAS_WIRE_POLL, GDBX_WIRE_ANY, GDBX_WIRE_BAD, GDBX_WIRE_BARE, GDBX_WIRE_CLOSED,
+    GDBX_WIRE_DELETED, GDBX_WIRE_DONE, GDBX_WIRE_EXISTS, GDBX_WIRE_FAILED, GDBX_WIRE_FULL,
+    GDBX_WIRE_GO_ON, GDBX_WIRE_LATE, GDBX_WIRE_LINES, GDBX_WIRE_META, GDBX_WIRE_MORE,
+    GDBX_WIRE_NOT_FOUND, GDBX_WIRE_NOT_STORED,
     GDBX_WIRE_NUMBER, GDBX_WIRE_SIGNAL, GDBX_WIRE_STORED, GDBX_WIRE_STRICT, GDBX_WIRE_TOUCHED,
     GDBX_WIRE_UNASKED, GDBX_WIRE_VALUES, gdbx_wire_arm, gdbx_wire_io, gdbx_wire_key_fits,
     gdbx_wire_now, gdbx_wire_part, gdbx_wire_poll, gdbx_wire_poll_ask, gdbx_wire_poll_look,
-    gdbx_wire_poll_rescan, gdbx_wire_poll_room, gdbx_wire_poll_start, gdbx_wire_poll_step,
+    gdbx_wire_poll_greeting, gdbx_wire_poll_rescan, gdbx_wire_poll_room, gdbx_wire_poll_start, gdbx_wire_poll_step,
     gdbx_wire_poll_unfit, gdbx_wire_poll_wait, gdbx_wire_record,
 )
 
-from .wire_request_c import ascii_each, ascii_stores
+from .wire_request_c import ascii_each, ascii_stores, meta_keys
 
 __all__ = ["Line", "carry", "unfit"]
+
+cdef bytes CROWDED = _CROWDED
+
+cdef enum:
+    LONG_AGO = 2592001  # January 1970: what memcached makes of a negative expiry
 
 cdef extern from "Python.h":
     bint PyUnicode_Check(object) noexcept
@@ -111,6 +117,17 @@ cdef inline int put_int(command *line, object number, int64_t least, int64_t mos
     return 0
 
 
+cdef inline bint is_empty(const uint8_t *line, size_t size) noexcept:
+    """Return whether a reply of meta says that the value has 0 bytes, by the flag s."""
+    cdef size_t at
+    for at in range(size):
+        if size - at < 3:
+            break
+        if line[at] == 32 and line[at + 1] == 115 and line[at + 2] == 48:
+            return size - at == 3 or line[at + 3] == 32
+    return False
+
+
 cdef int64_t deadline_in(seconds) except? -1:
     cdef double span = seconds
     return gdbx_wire_now() + <int64_t> (span * 1e9) if span <= MOST_SECONDS else INT64_MAX
@@ -171,6 +188,12 @@ cdef class Carrier:
             raise RuntimeError("the line is in the middle of another exchange")
         self.is_busy = True
         return 0
+
+    @cython.critical_section
+    cdef bint shut(self) noexcept:
+        """Let no exchange begin over the socket any more; return whether none is under way."""
+        self.is_shut = True
+        return not self.is_busy
 
     cdef int let_go(self, size_t at) except -1:
         """Release the buffers of a request."""
@@ -245,6 +268,9 @@ cdef class Carrier:
         if result == GDBX_WIRE_DONE:
             return None
         size = io.size
+        if result == GDBX_WIRE_UNASKED or (size == 0 and io.error):
+            if gdbx_wire_poll_greeting(io.fd, PyBytes_AS_STRING(CROWDED), len(CROWDED)):
+                return no_room()
         if result == GDBX_WIRE_BAD:
             return (<Reply> self.replies[at]).bad()
         if result == GDBX_WIRE_LATE:
@@ -317,12 +343,12 @@ cdef class Carrier:
             if (<Reply> talk).is_asked:
                 (<Reply> talk).is_asked, (<Reply> talk).ending = False, failure
                 return False
-            size = self.load_part(at, line.fd, <Reply> talk)
+            size = self.load_part(at, line.number(), <Reply> talk)
         else:
             exchange = talk.advance(failure)
             if exchange is None:
                 return False
-            size = self.load(at, line.fd, exchange)
+            size = self.load(at, line.number(), exchange)
         line.clean, line.begun = False, True
         # A send that does not wait is over sooner than another thread gives the lock back.
         if size > MOST_HELD:
@@ -398,10 +424,11 @@ cdef class Line:
                 raise OSError(error, os.strerror(error))
             channel.settimeout(None)
 
-    @property
-    def is_busy(self):
-        """Whether the number of the socket is in use, so that it must not be closed."""
-        return self.carrier is not None and self.carrier.is_busy
+    def left(self):
+        """Return the seconds that the latest of these operations has left; None for no limit."""
+        if self.carrier is None or self.carrier.poll.deadline == INT64_MAX:
+            return None
+        return max(<double> (self.carrier.poll.deadline - gdbx_wire_now()) / 1e9, 0.0)
 
     cpdef tuple get(self, bytes verb, key, bytes prefix, seconds=None):
         """Get one key in the ASCII protocol over a plain socket; return ``Reply.hit``.
@@ -421,7 +448,7 @@ cdef class Line:
         try:
             self.reply.check_idle()
             self.reply.restart(GDBX_WIRE_VALUES, 1)
-            self.carrier.set_up(0, self.fd, &part, 1, self.reply)
+            self.carrier.set_up(0, self.number(), &part, 1, self.reply)
             self.block_one(seconds)
             hit = self.reply.single_hit(key, prefix)
         finally:
@@ -445,7 +472,9 @@ cdef class Line:
             value = text_of(<bytes> data)
             put_key(&line, key, prefix)
             put_int(&line, flags, 0, 0xFFFFFFFF)
-            put_int(&line, expire, LEAST_EXPIRY, 0xFFFFFFFF)
+            if type(expire) is int and LEAST_EXPIRY <= expire < 0:
+                expire = LONG_AGO  # as ``ascii_stores``
+            put_int(&line, expire, LEAST_EXPIRY, MOST_EXPIRY)
             put_int(&line, <object> value.size, 0, 1 << 30)
             if cas:
                 put_int(&line, cas, 1, INT64_MAX)
@@ -471,9 +500,56 @@ cdef class Line:
     cpdef touch(self, key, bytes prefix, expire, seconds=None):
         """Give one key a new expiry, like ``store``."""
         cdef int64_t least = LEAST_EXPIRY
-        if type(expire) is not int or not least <= expire <= 0xFFFFFFFF:
-            expire = checked_range("expire", expire, least, 1 << 32, "[-2**31, 2**32)")
+        if type(expire) is not int or not least <= expire <= MOST_EXPIRY:
+            expire = checked_range("expire", expire, least, 1 << 31, "[-2**31, 2**31)")
         return self.command(b"touch ", key, prefix, expire, GDBX_WIRE_TOUCHED, seconds)
+
+    cpdef touch_item(self, key, bytes prefix, expire, seconds=None):
+        """Give one key a new expiry in the meta protocol, like ``store``.
+
+        It returns -1 for an empty item without flags, such as a lease that is out.
+        """
+        cdef command line
+        cdef gdbx_wire_part part
+        cdef Reply reply = self.reply
+        cdef gdbx_wire_record *record
+        cdef int64_t least = LEAST_EXPIRY
+        cdef char *behind
+        if type(expire) is not int or not least <= expire <= MOST_EXPIRY:
+            expire = checked_range("expire", expire, least, 1 << 31, "[-2**31, 2**31)")
+        self.check_plain(prefix)
+        put_verb(&line, b"mg ")
+        put_key(&line, key, prefix)
+        put(&line, b" s f ", 5)
+        behind = line.end
+        put_int(&line, expire, LEAST_EXPIRY, MOST_EXPIRY)
+        behind[0] = 84  # T, for the space
+        put(&line, b" O0\r\n", 5)
+        part.data, part.size = <const uint8_t *> line.text, line.end - line.text
+        self.carrier.claim()
+        try:
+            reply.check_idle()
+            reply.restart(GDBX_WIRE_META, 1)
+            reply.reader.options = GDBX_WIRE_BARE
+            if line.is_plain:
+                self.carrier.set_up(0, self.fd, &part, 1, reply)
+            else:
+                request = [meta_keys(b"mg ", [key], b" s f T%d" % expire, 0, prefix)]
+                self.carrier.load(0, self.fd, Asked(request, reply))
+            self.block_one(seconds)
+            record = reply.records
+            if record.marks & GDBX_WIRE_FAILED:
+                answer = record.status, reply.value_of(record)
+            elif record.status == 0 and record.flags == 0 and is_empty(
+                reply.data + record.line, record.line_size
+            ):
+                answer = -1
+            else:
+                answer = record.status
+        finally:
+            self.carrier.is_busy = False
+        self.clean = True
+        return answer
 
     cpdef count(self, bint down, key, bytes prefix, delta, seconds=None):
         """Count up or down, like ``store``; return the count, -1 if there is no counter."""
@@ -509,9 +585,9 @@ cdef class Line:
             reply.restart(GDBX_WIRE_LINES, 1)
             reply.reader.words, reply.reader.options = words, options
             if request is None:
-                self.carrier.set_up(0, self.fd, parts, count, reply)
+                self.carrier.set_up(0, self.number(), parts, count, reply)
             else:
-                self.carrier.load(0, self.fd, Asked(request, reply))
+                self.carrier.load(0, self.number(), Asked(request, reply))
             self.block_one(seconds)
             record = reply.records
             if record.marks & GDBX_WIRE_FAILED:
@@ -524,6 +600,17 @@ cdef class Line:
             self.carrier.is_busy = False
         self.clean = True
         return answer
+
+    def shut(self):
+        """Let no exchange begin any more; return whether the number of the socket is free.
+
+        Until it is, the socket must not be closed: its number could become another file's.
+        """
+        return self.carrier is None or self.carrier.shut()
+
+    cdef int number(self) noexcept:
+        """Return the number of the socket, for an exchange that has claimed the line."""
+        return -1 if self.carrier.is_shut else self.fd
 
     cdef int check_plain(self, bytes prefix) except -1:
         if self.fd < 0:
@@ -563,14 +650,14 @@ cdef class Line:
         self.carrier.claim()
         try:
             if isinstance(talk, Reply):
-                self.carrier.load_part(0, self.fd, <Reply> talk)
+                self.carrier.load_part(0, self.number(), <Reply> talk)
                 failure = self.block(True, armed, deadline)
                 self.clean = failure is None
                 (<Reply> talk).is_asked, (<Reply> talk).ending = False, failure
                 return 0
             exchange = talk.advance(None)
             while exchange is not None:
-                self.carrier.load(0, self.fd, exchange)
+                self.carrier.load(0, self.number(), exchange)
                 failure = self.block(is_first, armed and is_first, deadline)
                 self.clean = failure is None
                 is_first = False

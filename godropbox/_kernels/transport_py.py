@@ -1,12 +1,13 @@
 """N exchanges over N connections in pure Python: the twin of ``transport_c``."""
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from ._channels import Channel, carry, is_plain, unfit
+from ._channels import MOST_SECONDS, Channel, carry, is_plain, unfit
 from ._identity import refuse_copies
-from ._wire import FAILED, LINES, STRICT, VALUES, WORDS, checked_range
+from ._wire import BARE, FAILED, LINES, META, STRICT, VALUES, WORDS, checked_range
 from .wire_py import Reply
-from .wire_request_py import ascii_each, ascii_keys, ascii_stores
+from .wire_request_py import ascii_each, ascii_keys, ascii_stores, meta_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ class Line:
     have sent anything. `fd` is the number of a plain socket, else -1.
     """
 
-    __slots__ = ("begun", "channel", "clean", "fd", "seconds")
+    __slots__ = ("_until", "begun", "channel", "clean", "fd", "seconds")
     __reduce_ex__ = refuse_copies
 
     def __init__(self, channel: Channel, seconds: float | None) -> None:
@@ -37,11 +38,11 @@ class Line:
         self.fd: int = channel.fileno() if is_plain(channel) else -1  # type: ignore[attr-defined]
         self.clean = True
         self.begun = False
+        self._until: float | None = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether the number of the socket is in use, so that it must not be closed."""
-        return False  # what a socket's own methods are called with, it guards itself
+    def left(self) -> float | None:
+        """Return the seconds that the latest of these operations has left; None for no limit."""
+        return None if self._until is None else max(self._until - monotonic(), 0.0)
 
     def get(
         self, verb: bytes, key: str | bytes, prefix: bytes, seconds: float | None = None
@@ -87,8 +88,24 @@ class Line:
         self, key: str | bytes, prefix: bytes, expire: int, seconds: float | None = None
     ) -> _Answer:
         """Give one key a new expiry, like ``store``."""
-        until = checked_range("expire", expire, -(1 << 31), 1 << 32, "[-2**31, 2**32)")
+        until = checked_range("expire", expire, -(1 << 31), 1 << 31, "[-2**31, 2**31)")
         return self._command(b"touch ", key, prefix, until, "TOUCHED", seconds)
+
+    def touch_item(
+        self, key: str | bytes, prefix: bytes, expire: int, seconds: float | None = None
+    ) -> _Answer:
+        """Give one key a new expiry in the meta protocol, like ``store``.
+
+        It returns -1 for an empty item without flags, such as a lease that is out.
+        """
+        until = checked_range("expire", expire, -(1 << 31), 1 << 31, "[-2**31, 2**31)")
+        self._check_plain()
+        request: list[ReadableBuffer] = [meta_keys(b"mg ", [key], b" s f T%d" % until, 0, prefix)]
+        row = self._carried(request, Reply(META, 1, 0, 0, BARE), seconds).rows()[0]
+        if row.marks & FAILED:
+            return row.status, row.value
+        is_lease = row.status == 0 and row.flags == 0 and b" s0 " in row.line + b" "
+        return -1 if is_lease else row.status
 
     def count(
         self, down: bool, key: str | bytes, prefix: bytes, delta: int, seconds: float | None = None
@@ -128,6 +145,13 @@ class Line:
             return row.status
         return row.number if row.status == 0 else -1
 
+    def shut(self) -> bool:
+        """Let no exchange begin any more; return whether the number of the socket is free.
+
+        Until it is, the socket must not be closed: its number could become another file's.
+        """
+        return True  # what a socket's own methods are called with, it guards itself
+
     def _check_plain(self) -> None:
         if self.fd < 0:
             raise ValueError("the channel must be a plain socket")
@@ -137,6 +161,8 @@ class Line:
     ) -> Reply:
         """Return the reply, when it is complete; raise how the exchange failed."""
         talk = _Single(request, reply)
+        limit = self.seconds if seconds is None else seconds
+        self._until = None if limit is None or limit > MOST_SECONDS else monotonic() + limit
         carry([self], [talk], seconds)
         failure, talk.failure = talk.failure, None
         if failure is not None:

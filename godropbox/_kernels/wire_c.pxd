@@ -34,6 +34,7 @@ cdef class Reply:
     # In place: whoever receives lends an io the reply's room, scans, and settles what was found;
     # `extend` makes more room for records or bytes, `park` keeps what lies in room that is shared.
     cdef int ask(self, gdbx_wire_part *request) except -1  # of a reply that has its own
+    cdef bint was_cut(self) noexcept
     cdef int scan_piped(self, gdbx_wire_io *io) noexcept
     cdef size_t take_in(self, const uint8_t *data, size_t count) except? 0
     cdef size_t rescan(self) except? 0

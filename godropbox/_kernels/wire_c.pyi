@@ -12,7 +12,13 @@ __all__ = ["Reply", "codes"]
 @disjoint_base
 class Reply:
     def __new__(
-        self, kind: int, count: int, words: int = 0, first: int = 0, options: int = 0
+        self,
+        kind: int,
+        count: int,
+        words: int = 0,
+        first: int = 0,
+        options: int = 0,
+        lines: int = 1,
     ) -> Self: ...
     @property
     def kind(self) -> int: ...
@@ -20,6 +26,8 @@ class Reply:
     def done(self) -> bool: ...
     @property
     def size(self) -> int: ...
+    @property
+    def is_cut(self) -> bool: ...
     def feed(self, data: ReadableBuffer) -> int: ...
     def hit(self, key: str | bytes, prefix: bytes) -> tuple[int, bytes | None, int, int]: ...
     def hits(

@@ -15,11 +15,11 @@ from array import array
 from . import _wire as codes
 from ._args import bad_buffer
 from ._identity import refuse_copies
-from ._wire import Row, bad_key, bad_leftover, bad_reply
+from ._wire import Row, bad_key, bad_leftover, bad_reply, failures_of
 from .wire_csrc cimport (
     GDBX_WIRE_BAD, GDBX_WIRE_FAILED, GDBX_WIRE_FULL, GDBX_WIRE_KEY, GDBX_WIRE_LINES,
-    GDBX_WIRE_PIPED, GDBX_WIRE_STATS, GDBX_WIRE_VALUES, gdbx_wire_io, gdbx_wire_part, gdbx_wire_record,
-    gdbx_wire_rescan,
+    GDBX_WIRE_META, GDBX_WIRE_PIPED, GDBX_WIRE_QUIET, GDBX_WIRE_STATS, GDBX_WIRE_VALUES,
+    gdbx_wire_io, gdbx_wire_part, gdbx_wire_record, gdbx_wire_rescan,
 )
 
 __all__ = ["Reply", "codes"]
@@ -38,19 +38,21 @@ cdef class Reply:
     """The reply to one request, as it comes in.
 
     `kind` is what to expect, `count` how many answers, `words` which words or opcodes, `first` the
-    opaque of the first request, `options` a sum of STRICT, QUIET, SERIES and BARE.
+    opaque of the first request, `options` a sum of STRICT, QUIET, SERIES and BARE, `lines` how many
+    lines a get of VALUES has, each of which is answered by a list.
     """
 
     __reduce_ex__ = refuse_copies
 
     def __cinit__(self, uint32_t kind, uint32_t count, uint64_t words=0, uint32_t first=0,
-                  uint32_t options=0):
+                  uint32_t options=0, uint32_t lines=1):
         # The reader is zeroed by the allocation, as every C field of an object is.
         self.reader.kind = kind
         self.reader.count = count
         self.reader.words = words
         self.reader.first = first
         self.reader.options = options
+        self.reader.lists = lines - 1
         self.reader.done = count == 0
         self.records = self.single
         self.record_capacity = 2
@@ -177,6 +179,14 @@ cdef class Reply:
     def size(self):
         return self.size
 
+    @property
+    def is_cut(self):
+        return self.was_cut()
+
+    cdef bint was_cut(self) noexcept:
+        cdef uint32_t refusal = self.reader.refusal
+        return refusal != 0 and (self.reader.count > 1 or refusal == 0x04)
+
     cdef int scan_piped(self, gdbx_wire_io *io) noexcept:
         """Scan, and leave bytes behind the reply alone."""
         cdef uint32_t options = self.reader.options
@@ -221,7 +231,7 @@ cdef class Reply:
         """Take bytes of the reply; return how many: all, unless the reply ends inside them.
 
         Bytes behind the end are not looked at. Raises ``ValueError`` for bytes that are no reply to
-        the request.
+        the request, and ``ConnectionRefusedError`` for a server that has no room.
         """
         cdef Py_buffer view
         self.check_idle()
@@ -259,14 +269,24 @@ cdef class Reply:
         cdef uint64_t *tokens = <uint64_t *> cas.data.as_ulonglongs
         cdef gdbx_wire_record *record
         cdef dict failures = None, places = None, same = None
+        cdef list errors = None
         cdef size_t i, hits = 0
+        cdef bint has_values = self.reader.kind == GDBX_WIRE_VALUES
+        cdef bint is_nameless = has_values or (
+            self.reader.kind == GDBX_WIRE_META and self.reader.options & GDBX_WIRE_QUIET
+        )
         self.check_done()
+        if self.reader.refusal:
+            failure = (self.records.status, self.value_of(self.records))
+            return values, flags, cas, {i: failure for i in range(count)}
         for i in range(self.record_count):
             record = &self.records[i]
-            if self.reader.kind == GDBX_WIRE_VALUES:
-                if record.marks & GDBX_WIRE_FAILED:
-                    failure = (record.status, self.value_of(record))
-                    return values, flags, cas, dict.fromkeys(range(count), failure)
+            if record.marks & GDBX_WIRE_FAILED and is_nameless:
+                if errors is None:
+                    errors = []
+                errors.append((at, record.status, self.value_of(record)))
+                continue
+            if has_values:
                 while places is None:
                     if at == count:
                         places, same = wire_places(keys, prefix, values)
@@ -301,6 +321,11 @@ cdef class Reply:
             tokens[at] = record.cas
             at += 1
             hits += 1
+        if errors is not None:
+            failures = failures_of(
+                errors, range(count), [value is not None for value in values].__getitem__,
+                places is None,
+            )
         if hits and hits < <size_t> count:
             for at, other in repeats(keys, prefix, values):
                 if failures is None or at not in failures:

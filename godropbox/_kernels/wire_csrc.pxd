@@ -12,6 +12,7 @@ cdef extern from "wire.h":
         GDBX_WIRE_LINES
         GDBX_WIRE_VALUES
         GDBX_WIRE_STATS
+        GDBX_WIRE_META
         GDBX_WIRE_STORED
         GDBX_WIRE_NOT_STORED
         GDBX_WIRE_EXISTS
@@ -20,6 +21,7 @@ cdef extern from "wire.h":
         GDBX_WIRE_TOUCHED
         GDBX_WIRE_NUMBER
         GDBX_WIRE_STRICT
+        GDBX_WIRE_QUIET
         GDBX_WIRE_BARE
         GDBX_WIRE_PIPED
         GDBX_WIRE_DONE
@@ -34,9 +36,10 @@ cdef extern from "wire.h":
         uint32_t flags, index, status, marks
     struct gdbx_wire_reader:
         uint64_t words
-        uint32_t kind, options, count, first
+        uint32_t kind, options, count, first, lists
         size_t position, needed
         int done, reason
+        uint32_t refusal
     int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
     int gdbx_wire_scan(gdbx_wire_reader *, const uint8_t *, size_t, gdbx_wire_record *, size_t, size_t *) noexcept nogil
 
@@ -72,6 +75,7 @@ cdef extern from "wire_poll.h":
         int is_late
     int64_t gdbx_wire_now() noexcept nogil
     int gdbx_wire_arm(int, int64_t) noexcept nogil
+    bint gdbx_wire_poll_greeting(int, const void *, size_t) noexcept nogil
     size_t gdbx_wire_poll_room(size_t) noexcept nogil
     size_t gdbx_wire_poll_unfit(const int *, size_t, void *, uint8_t *) noexcept nogil
     void gdbx_wire_poll_start(gdbx_wire_poll *, size_t) noexcept nogil
@@ -87,6 +91,9 @@ cdef extern from "wire_batch.h":
         GDBX_WIRE_NONE
         GDBX_WIRE_UNSORTED
         GDBX_WIRE_VERB
+        GDBX_WIRE_LINE
+        GDBX_WIRE_SHORT_LINE
+        GDBX_WIRE_LINE_KEYS
     struct gdbx_wire_asked:
         void *found
         gdbx_text value
@@ -97,7 +104,8 @@ cdef extern from "wire_batch.h":
     struct gdbx_wire_server:
         int32_t first, next, taken
         uint32_t shard
-        size_t number
+        size_t number, lines
+        int is_mixed
         int32_t *table
     struct gdbx_wire_batch:
         gdbx_text prefix
@@ -105,8 +113,9 @@ cdef extern from "wire_batch.h":
         gdbx_wire_asked *asked
         size_t count
         gdbx_wire_server *servers
-        size_t used
+        size_t used, most_line
     bint gdbx_wire_batch_sort(gdbx_wire_batch *, const uint16_t *, uint16_t *, size_t) noexcept
+    void gdbx_wire_batch_count_lines(gdbx_wire_server *, gdbx_text) noexcept
     size_t gdbx_wire_batch_get_size(const gdbx_wire_server *) noexcept
     size_t gdbx_wire_batch_store_size(const gdbx_wire_server *) noexcept
     uint8_t *gdbx_wire_batch_get(const gdbx_wire_server *, gdbx_text, uint8_t *) noexcept

@@ -5,6 +5,7 @@ The rules are memcached's doc/protocol.txt and its binary protocol document.
 
 import struct
 from array import array
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from . import _wire as codes
@@ -12,6 +13,7 @@ from ._args import bad_buffer
 from ._identity import refuse_copies
 from ._wire import (
     BARE,
+    CROWDED,
     FAILED,
     HAS_KEY,
     HAS_VALUE,
@@ -30,6 +32,7 @@ from ._wire import (
     WORDS,
     Row,
     bad_reply,
+    failures_of,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ _BAD_OPCODE: Final = 8
 _BAD_LENGTHS: Final = 9
 _BAD_OPAQUE: Final = 10
 _REFUSED: Final = 11
+_CROWDED: Final = 13
 
 _HEADER: Final = struct.Struct(">BBHBBHIIQ")
 _NOOP: Final = 0x0A
@@ -64,6 +68,17 @@ _STATUSES: Final = {
     b"TOUCHED": 0,
     b"OK": 0,
 }
+# What memcached's proxy writes in the place of one key's value: the others and END follow.
+_OF_KEY: Final = frozenset(
+    (
+        b"SERVER_ERROR backend failure",
+        b"SERVER_ERROR bad response",
+        b"SERVER_ERROR bad request",
+        b"SERVER_ERROR lua failure",
+        b"SERVER_ERROR lua start failure",
+        b"SERVER_ERROR active request limit reached",
+    )
+)
 _MARKS: Final = {b"W": WON, b"Z": SENT, b"X": STALE, b"b": 8}
 
 
@@ -108,25 +123,34 @@ class Reply:
     """The reply to one request, as it comes in.
 
     `kind` is what to expect, `count` how many answers, `words` which words or opcodes, `first` the
-    opaque of the first request, `options` a sum of STRICT, QUIET, SERIES and BARE.
+    opaque of the first request, `options` a sum of STRICT, QUIET, SERIES and BARE, `lines` how many
+    lines a get of VALUES has, each of which is answered by a list.
     """
 
     __reduce_ex__ = refuse_copies
 
     def __init__(
-        self, kind: int, count: int, words: int = 0, first: int = 0, options: int = 0
+        self,
+        kind: int,
+        count: int,
+        words: int = 0,
+        first: int = 0,
+        options: int = 0,
+        lines: int = 1,
     ) -> None:
         self._kind = kind
         self._count = count
         self._words = words
         self._first = first
         self._options = options
+        self._lists = lines - 1  # that follow the one that is being read
         self._next = 0
         self._data = bytearray()
         self._position = 0
         self._needed = 0
         self._scanned = 0
         self._rows: list[Row] = []
+        self._refusal = 0  # the status of an error line in place of VALUES or STATS
         self._done = count == 0
 
     @property
@@ -144,11 +168,19 @@ class Reply:
         """How many bytes of it were received."""
         return len(self._data)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether an error line ended it, behind which more of it may follow.
+
+        A proxy may answer the other keys of a get; memcached 1.6.45 sends an empty line.
+        """
+        return self._refusal != 0 and (self._count > 1 or self._refusal == 0x04)
+
     def feed(self, data: "ReadableBuffer") -> int:
         """Take bytes of the reply; return how many: all, unless the reply ends inside them.
 
         Bytes behind the end are not looked at. Raises ``ValueError`` for bytes that are no reply to
-        the request.
+        the request, and ``ConnectionRefusedError`` for a server that has no room.
         """
         try:
             view = memoryview(data).cast("B")
@@ -162,6 +194,8 @@ class Reply:
                 if len(self._data) < self._needed:
                     return len(view)
                 self._frame()
+                if self._done and self._lists:
+                    self._go_on()
         except _MoreError:
             return len(view)
         except _BadError as error:
@@ -169,6 +203,20 @@ class Reply:
         rest = len(self._data) - self._position
         del self._data[self._position :]
         return len(view) - rest
+
+    def _go_on(self) -> None:
+        """Go on with the next list after one that is over.
+
+        An error in place of one leaves the connection out of step: nothing behind it is looked at.
+        """
+        at = self._position
+        if bytes(self._data[max(at - 6, 0) : at]) not in (b"END\r\n", b"\nEND\r\n"):
+            self._position = len(self._data)
+            return
+        self._lists -= 1
+        self._count -= self._next
+        self._next = 0
+        self._done = False
 
     def _frame(self) -> None:
         if self._kind == VALUES:
@@ -193,7 +241,10 @@ class Reply:
             raise _MoreError
         if end == self._position or self._data[end - 1] != 0x0D:
             raise _BadError(_LINE_END)
-        return bytes(self._data[self._position : end - 1])
+        line = bytes(self._data[self._position : end - 1])
+        if self._position == 0 and line == CROWDED:
+            raise _BadError(_CROWDED)
+        return line
 
     def _value(self, start: int, size: int) -> bytes:
         """Return the value of `size` bytes at `start`, once its CR LF is there."""
@@ -246,14 +297,29 @@ class Reply:
         self._done = self._next == self._count
 
     def _last(self, line: bytes) -> None:
-        """Take the line that ends a list: an END, or an error before anything else."""
+        """Take a line that is not of a list's own: END, or an error in place of it or of a key.
+
+        memcached's proxy asks for each key of a get by itself, and writes the error of one in its
+        place; of one key alone there is no END behind it.
+        """
+        is_stats = self._kind == STATS
         status = _error_status(line)
-        if status is not None and self._next == 0:
-            self._add(0, status, FAILED, value=line)
-        elif line != b"END" and not (self._kind == STATS and line in (b"OK", b"RESET")):
+        if line == b"END" or (is_stats and self._next == 0 and line in (b"OK", b"RESET")):
+            self._done = True
+        elif status is None:
             raise _BadError(_BAD_LINE)
+        elif self._next == 0 and (is_stats or self._count == 1 or line not in _OF_KEY):
+            self._refusal = status
+            self._done = True
+        elif is_stats:
+            raise _BadError(_BAD_LINE)
+        elif self._next == self._count:
+            raise _BadError(_TOO_MANY)
+        else:
+            self._next += 1
+        if status is not None:
+            self._add(0, status, FAILED, value=line)
         self._position += len(line) + 2
-        self._done = True
 
     def _value_block(self) -> None:
         line = self._line()
@@ -279,10 +345,10 @@ class Reply:
 
     def _stat(self) -> None:
         line = self._line()
-        if not line.startswith(b"STAT "):
+        if not line.startswith((b"STAT ", b"ITEM ", b"PREFIX ")):
             self._last(line)
             return
-        key, _, value = line[5:].partition(b" ")
+        key, _, value = line[line.index(b" ") + 1 :].partition(b" ")
         if not key:
             raise _BadError(_BAD_LINE)
         self._add(0, 0, 0, key, value)
@@ -380,6 +446,9 @@ class Reply:
                 key, marks = rest, marks | HAS_KEY
             else:
                 marks |= _MARKS.get(letter, 0)
+        if marks & _MARKS[b"b"]:
+            # The item was stored by its key's base64, and is named by that: the opaque tells.
+            marks &= ~HAS_KEY
         if self._options & BARE and (code == b"VA" or marks & HAS_KEY):
             raise _BadError(_BAD_LINE)
         if size > MAX_VALUE:
@@ -402,16 +471,23 @@ class Reply:
         self._done = not quiet and self._next == self._count
 
     def _meta_error(self, line: bytes) -> None:
-        """Take an error line; without an opaque, it can be told whose only where all answer."""
+        """Take an error line, which has no opaque: only the order of replies says whose it is.
+
+        In a quiet batch it is of one that is not answered before the next reply, the row's place is
+        then the least that it can be.
+        """
         status = _error_status(line)
+        quiet = self._options & QUIET
         if status is None:
             raise _BadError(_BAD_LINE)
-        if self._options & QUIET or (self._options & STRICT and status in (0x81, 0x04)):
+        if self._options & STRICT and status in (0x81, 0x04):
+            raise _BadError(_REFUSED)
+        if self._next == self._count:  # what ends the batch was refused
             raise _BadError(_REFUSED)
         self._add(self._next, status, FAILED, value=line)
         self._next += 1
         self._position += len(line) + 2
-        self._done = self._next == self._count
+        self._done = not quiet and self._next == self._count
 
     def _check_done(self) -> None:
         if not self._done:
@@ -439,9 +515,9 @@ class Reply:
         """Return values, flags, cas and failures of a reply to a get, in the order of the keys.
 
         A value is None for a miss; a key that is there twice has its value twice, also where it was
-        answered once. The failures are statuses and texts by place, or None if there are none.
-        Raises ``ValueError`` if the reply is about another key, or about one more often than it is
-        there.
+        answered once. The failures are statuses and texts by place, or None if there are none; see
+        ``failures_of``. Raises ``ValueError`` if the reply is about another key, or about one more
+        often than it is there.
         """
         self._check_done()
         values: list[bytes | None] = [None] * len(keys)
@@ -449,24 +525,30 @@ class Reply:
         failures: dict[int, tuple[int, bytes]] = {}
         names = [wire_name(key, prefix) for key in keys]
         places = dict(zip(names, range(len(names)), strict=True)) if self._kind == VALUES else {}
-        repeated: dict[bytes, list[int]] = {}  # the places of a key, the first last
+        repeated: dict[bytes, list[int]] = {}  # the places of a key
         is_repeated = self._kind == VALUES and len(places) < len(names)
         if is_repeated:
-            for at in range(len(names) - 1, -1, -1):
-                repeated.setdefault(names[at], []).append(at)
+            for at, name in enumerate(names):
+                repeated.setdefault(name, []).append(at)
+        if self._refusal:
+            refusal = self._rows[0].status, self._rows[0].value
+            return values, flags, cas, dict.fromkeys(range(len(keys)), refusal)
+        is_quiet = self._kind == META and self._options & QUIET
+        errors: list[tuple[int, int, bytes]] = []
+        due, is_ordered = 0, True
         for row in self._rows:
+            if row.marks & FAILED and (self._kind == VALUES or is_quiet):
+                errors.append((due, row.status, row.value))
+                continue
             if self._kind == VALUES:
-                if row.marks & FAILED:
-                    return (
-                        values,
-                        flags,
-                        cas,
-                        dict.fromkeys(range(len(keys)), (row.status, row.value)),
-                    )
-                if is_repeated:
-                    at = repeated[row.key].pop() if repeated.get(row.key) else -1
+                if is_repeated:  # in order, or from the first on once the order is lost
+                    left = repeated.get(row.key, [])
+                    which = bisect_left(left, due) if is_ordered else 0
+                    is_ordered = is_ordered and which < len(left)
+                    at = left.pop(which if is_ordered else 0) if left else -1
                 else:
                     at = places.pop(row.key, -1)
+                    is_ordered = is_ordered and at >= due
                 if at < 0:
                     raise unasked(row)
             else:
@@ -481,6 +563,11 @@ class Reply:
                 if row.status != 0:
                     continue
             values[at], flags[at], cas[at] = row.value, row.flags, row.cas
+            due = at + 1
+        if errors:
+            failures = failures_of(
+                errors, range(len(keys)), lambda at: values[at] is not None, is_ordered
+            )
         if is_repeated or (self._kind != VALUES and len(set(names)) != len(names)):
             found = {name: at for at, name in enumerate(names) if values[at] is not None}
             for at, name in enumerate(names):

@@ -39,12 +39,17 @@ cdef extern from *:
 cdef extern from "wire.h":
     int gdbx_wire_key_ok(const uint8_t *, size_t) noexcept nogil
 
+cdef extern from "wire_batch.h":
+    enum:
+        GDBX_WIRE_LINE
+        GDBX_WIRE_LINE_KEYS
+
 cdef enum:
     LARGE = 16384  # values from this size on are not copied
     HEADER = 24
     NOOP = 0x0A
     SLOTS = 1024
-    LONG_AGO = 2592001  # January 1970: the binary protocol has no negative expiry
+    LONG_AGO = 2592001  # January 1970: what memcached makes of a negative expiry
 
 
 cdef class Writer:
@@ -235,13 +240,13 @@ cdef int64_t expiry(object number) except? -1:
     if PyLong_CheckExact(number):
         try:
             value = PyLong_AsLongLong(number)
-            if -(<int64_t> 1 << 31) <= value < <int64_t> 1 << 32:
+            if -(<int64_t> 1 << 31) <= value < <int64_t> 1 << 31:
                 return value
         except OverflowError:
             pass
     elif hasattr(type(number), "__index__"):
         return expiry(int(number.__index__()))
-    raise bad_int("expire", "[-2**31, 2**32)", number)
+    raise bad_int("expire", "[-2**31, 2**31)", number)
 
 
 cdef int check_kinds(list keys) except -1:
@@ -257,14 +262,33 @@ cdef int check_kinds(list keys) except -1:
     return 0
 
 
-def ascii_keys(bytes command not None, list keys not None, bytes prefix not None):
-    """Return one command followed by all keys."""
+def ascii_keys(bytes command not None, list keys not None, bytes prefix not None,
+               size_t most_line=8192):
+    """Return a command for keys, in lines of at most LINE_KEYS of them and `most_line` bytes.
+
+    Each line has the command. None but a short one is of a single key that others go before.
+    """
     cdef Writer writer = Writer()
+    cdef size_t line = 0, count = 0, end
+    cdef Py_ssize_t left = len(keys)
     check_kinds(keys)
     writer.add(command)
     for key in keys:
+        left -= 1
+        end = writer.size
         writer.put(" ", 1)
         writer.key(key, prefix)
+        if (
+            (count == GDBX_WIRE_LINE_KEYS or writer.size + 2 - line > most_line)
+            and count and (left or most_line < GDBX_WIRE_LINE)
+        ):
+            writer.size = end
+            writer.put("\r\n", 2)
+            line, count = writer.size, 0
+            writer.add(command)
+            writer.put(" ", 1)
+            writer.key(key, prefix)
+        count += 1
     writer.put("\r\n", 2)
     return writer.text()
 
@@ -335,7 +359,8 @@ def ascii_stores(bytes verb not None, items, bytes prefix not None, bint tokens=
         writer.put(" ", 1)
         writer.decimal(item.flags)
         writer.put(" ", 1)
-        writer.signed(item.expire)
+        # nutcracker closes the connection on a negative one.
+        writer.signed(item.expire if item.expire >= 0 else LONG_AGO)
         writer.put(" ", 1)
         writer.decimal(item.view.len)
         if item.cas:

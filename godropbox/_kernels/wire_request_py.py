@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ._args import bad_buffer
-from ._wire import MAX_VALUE, bad_item, bad_key, bad_size, bad_token, checked_range
+from ._wire import LINE, LINE_KEYS, MAX_VALUE, bad_item, bad_key, bad_size, bad_token, checked_range
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -34,7 +34,7 @@ __all__ = [
 LARGE: Final = 16384
 _HEADER: Final = struct.Struct(">BBHBBHIIQ")
 _NOOP: Final = 0x0A
-_LONG_AGO: Final = 2592001  # January 1970: the binary protocol has no negative expiry
+_LONG_AGO: Final = 2592001  # January 1970: what memcached makes of a negative expiry
 _BAD_BYTES: Final = bytes((*range(0x21), 0x7F))
 
 _Key = str | bytes
@@ -123,7 +123,7 @@ def _fields(item: Any) -> tuple[_Key, Any, int, int, int, memoryview]:
     key, value, flags, cas, expire = item
     flags = checked_range("flags", flags, 0, 1 << 32, "[0, 2**32)")
     cas = checked_range("cas", cas, 0, 1 << 64, "[0, 2**64)")
-    expire = checked_range("expire", expire, -(1 << 31), 1 << 32, "[-2**31, 2**32)")
+    expire = checked_range("expire", expire, -(1 << 31), 1 << 31, "[-2**31, 2**31)")
     try:
         view = memoryview(value)
     except TypeError:
@@ -135,10 +135,23 @@ def _fields(item: Any) -> tuple[_Key, Any, int, int, int, memoryview]:
     return key, value, flags, cas, expire, view.cast("B")
 
 
-def ascii_keys(command: bytes, keys: list[Any], prefix: bytes) -> bytes:
-    """Return one command followed by all keys."""
+def ascii_keys(command: bytes, keys: list[Any], prefix: bytes, most_line: int = LINE) -> bytes:
+    """Return a command for keys, in lines of at most LINE_KEYS of them and `most_line` bytes.
+
+    Each line has the command. None but a short one is of a single key that others go before.
+    """
     _check_kinds(keys)
-    return b" ".join((command, *(wire_key(key, prefix) for key in keys))) + b"\r\n"
+    lines = []
+    line, size = [command], len(command)
+    for at, key in enumerate(keys):
+        wire = wire_key(key, prefix)
+        is_full = len(line) > LINE_KEYS or size + 1 + len(wire) + 2 > most_line
+        if is_full and len(line) > 1 and (at < len(keys) - 1 or most_line < LINE):
+            lines.append(b" ".join(line))
+            line, size = [command], len(command)
+        line.append(wire)
+        size += 1 + len(wire)
+    return b"\r\n".join((*lines, b" ".join(line), b""))
 
 
 def ascii_each(before: bytes, keys: list[Any], after: bytes, prefix: bytes) -> bytes:
@@ -153,6 +166,8 @@ def ascii_stores(
     writer = _Writer()
     for item in items:
         key, value, flags, cas, expire, view = _fields(item)
+        if expire < 0:  # which nutcracker closes the connection on; the binary protocol has none
+            expire = _LONG_AGO
         if cas and not tokens:
             raise bad_token(cas)
         wire = wire_key(key, prefix)

@@ -66,6 +66,7 @@ static void begin(struct side *side, int head) {
     side->reader.options = head & 1 ? (head & 2 ? GDBX_WIRE_BARE : 0) : GDBX_WIRE_STRICT;
     side->reader.words = head & 1 ? 0 : 15;
     side->reader.count = KEYS;
+    side->reader.lists = head & 1 ? (uint32_t) head >> 3 & 3 : 0;
 }
 
 static void answer(struct side *side, int32_t key, const uint8_t *value, size_t size) {

@@ -29,6 +29,7 @@ static void make(struct made *made, const char *prefix) {
     batch->asked = made->asked;
     batch->count = KEYS;
     batch->servers = made->servers;
+    batch->most_line = GDBX_WIRE_LINE;
     for (size_t i = 0; i < KEYS; i++) made->asked[i].value = NAMES[KEYS - 1 - i];
     CHECK(gdbx_wire_batch_sort(batch, shards, places, SHARDS), "each is on a shard");
     CHECK(!gdbx_wire_batch_sort(batch, shards, places, 3), "one is on none");
@@ -55,11 +56,13 @@ static void check_sorted(void) {
 static void check_written(struct made *made, int is_store, const char *expected) {
     static const struct gdbx_text gets = TEXT("gets"), set = TEXT("set ");
     struct gdbx_wire_server *server = &made->servers[0];
-    uint8_t *out =
-        block(is_store ? gdbx_wire_batch_store_size(server) : gdbx_wire_batch_get_size(server));
-    uint8_t *end =
+    uint8_t *out, *end;
+    size_t size;
+    gdbx_wire_batch_count_lines(server, gets);
+    out = block(is_store ? gdbx_wire_batch_store_size(server) : gdbx_wire_batch_get_size(server));
+    end =
         is_store ? gdbx_wire_batch_store(server, set, out) : gdbx_wire_batch_get(server, gets, out);
-    size_t size = (size_t) (end - out);
+    size = (size_t) (end - out);
     CHECK(size == strlen(expected), "%zu bytes", size);
     CHECK(memcmp(out, expected, size) == 0, "%.*s", (int) size, (char *) out);
     free(out);
@@ -74,6 +77,11 @@ static void check_requests(void) {
     for (size_t i = 0; i < KEYS; i++) made.asked[i].value.size = 0;
     made.servers[0].size = 20;
     check_written(&made, 0, "gets pre:a pre:ccc pre:eeeeeeeeeeeeeeee\r\n");
+    made.batch.most_line = 40; /* less than all of it, by a byte */
+    check_written(&made, 0, "gets pre:a pre:ccc\r\ngets pre:eeeeeeeeeeeeeeee\r\n");
+    CHECK(made.servers[0].lines == 2, "%zu lines", made.servers[0].lines);
+    made.batch.most_line = 1; /* no line is without a key */
+    check_written(&made, 0, "gets pre:a\r\ngets pre:ccc\r\ngets pre:eeeeeeeeeeeeeeee\r\n");
     make(&made, "p");
     made.asked[0].flags = UINT32_MAX;
     made.asked[0].expire = -(INT64_C(1) << 31);
@@ -82,9 +90,9 @@ static void check_requests(void) {
     made.asked[4].flags = 10;
     made.asked[4].expire = -9;
     check_written(&made, 1,
-                  "set pa 4294967295 -2147483648 16\r\neeeeeeeeeeeeeeee\r\n"
+                  "set pa 4294967295 2592001 16\r\neeeeeeeeeeeeeeee\r\n"
                   "cas pccc 0 4294967295 3 18446744073709551615\r\nccc\r\n"
-                  "set peeeeeeeeeeeeeeee 10 -9 1\r\na\r\n");
+                  "set peeeeeeeeeeeeeeee 10 2592001 1\r\na\r\n");
 }
 
 /* Everything as long as it gets, and a verb of the most bytes: the announced size is enough. */
@@ -97,16 +105,16 @@ static void check_the_longest_store(void) {
     make(&made, "p");
     for (size_t i = 0; i < KEYS; i++) {
         made.asked[i].flags = UINT32_MAX;
-        made.asked[i].expire = INT64_MIN;
+        made.asked[i].expire = INT64_MAX;
         made.asked[i].cas = i == 0 ? 0 : UINT64_MAX;
     }
     room = gdbx_wire_batch_store_size(&made.servers[0]);
     out = block(room);
     size = (size_t) (gdbx_wire_batch_store(&made.servers[0], verb, out) - out);
     sprintf(expected,
-            "prepend pa 4294967295 -9223372036854775808 16\r\neeeeeeeeeeeeeeee\r\n"
-            "cas pccc 4294967295 -9223372036854775808 3 %s\r\nccc\r\n"
-            "cas peeeeeeeeeeeeeeee 4294967295 -9223372036854775808 1 %s\r\na\r\n",
+            "prepend pa 4294967295 9223372036854775807 16\r\neeeeeeeeeeeeeeee\r\n"
+            "cas pccc 4294967295 9223372036854775807 3 %s\r\nccc\r\n"
+            "cas peeeeeeeeeeeeeeee 4294967295 9223372036854775807 1 %s\r\na\r\n",
             "18446744073709551615", "18446744073709551615");
     CHECK(size == strlen(expected) && size <= room, "%zu of %zu bytes", size, room);
     CHECK(memcmp(out, expected, size) == 0, "%.*s", (int) size, (char *) out);

@@ -148,6 +148,11 @@ class World:
         self.joins = False
         self.end()
 
+    def repeat(self, gets: list[Any]) -> None:
+        self.log.append(("repeat", [get.key for get in gets]))
+        for get in gets:
+            assert self.pipeline.put_get(get)
+
     def write(self, data: bytes) -> None:
         self._write("write", type(data), data)
 
@@ -451,6 +456,63 @@ def test_a_refusal_of_joined_gets_is_no_answer_to_any(kernel: ModuleType) -> Non
     assert [entry[0] for entry in world.log] == ["unjoin", "ended"]
     assert [name for name, *_ in world.log[1][1]] == ["a", "b"]
     assert [wait.done() for wait in world.waits.values()] == [True, False, False]
+
+
+DEAD = b"SERVER_ERROR backend failure\r\n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "values"),
+    [
+        (DEAD * 3 + b"END\r\n", ["dead"] * 3),
+        (b"VALUE a 0 1\r\n1\r\n" + DEAD * 2 + b"END\r\n", [b"1", "dead", "dead"]),
+        (DEAD + b"VALUE b 0 1\r\n2\r\nEND\r\n", ["dead", b"2", None]),
+        (DEAD + b"VALUE b 0 1\r\n2\r\n" + DEAD + b"END\r\n", ["dead", b"2", "dead"]),
+        (b"VALUE b 0 1\r\n2\r\nSERVER_ERROR no\r\nEND\r\n", [None, b"2", "no"]),
+    ],
+)
+def test_a_proxys_errors_of_joined_gets_are_for_their_keys(
+    kernel: ModuleType, reply: bytes, values: list[Any]
+) -> None:
+    for pieces in ([reply], [reply[at : at + 1] for at in range(len(reply))]):
+        world = opened(kernel)
+        for name in "xabc":
+            assert world.get(name, name, b"", "")
+        world.loop.turn()
+        for piece in [b"END\r\n", *pieces]:
+            world.feed(piece)
+        assert len(world.pipeline) == 0
+        assert world.pipeline.is_open
+        words = {"dead": (0x84, DEAD[:-2], 0, 0), "no": (0x84, b"SERVER_ERROR no", 0, 0)}
+        found = [world.waits[name].value for name in "abc"]
+        assert found == [words.get(value, value) for value in values]
+
+
+def test_keys_of_which_a_proxy_does_not_say_which_failed_are_asked_for_again(
+    kernel: ModuleType,
+) -> None:
+    world = opened(kernel)
+    for name in "xabc":
+        assert world.get(name, name, b"", "")
+    world.loop.turn()
+    world.feed(b"END\r\n" + DEAD + b"VALUE c 0 1\r\n3\r\nEND\r\n")
+    assert ("repeat", ["a", "b"]) in world.log
+    world.loop.turn()
+    assert b"".join(written(world)).endswith(b"get a b c\r\nget a\r\nget b\r\n")
+    world.feed(DEAD + b"END\r\n")
+    values = [world.waits[name].value for name in "abc"]
+    assert values == [(0x84, DEAD[:-2], 0, 0), None, b"3"]
+
+
+def test_more_errors_than_keys_end_all(kernel: ModuleType) -> None:
+    world = opened(kernel)
+    for name in "xab":
+        assert world.get(name, name, b"", "")
+    world.loop.turn()
+    world.log.clear()
+    world.feed(b"END\r\nVALUE a 0 1\r\n1\r\n" + DEAD * 2)
+    assert world.log[0][:2] == ("failed", ValueError)
+    assert not world.waits["a"].done()
 
 
 def test_a_key_of_another_get_ends_all(kernel: ModuleType) -> None:

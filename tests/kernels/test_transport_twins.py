@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from conftest import twins
 from support.lines import CHANNELS, Fake, Opening, Pair, alarm, plain, veiled
+from support.memory import let_go
 from support.talks import Asked, Told
 
 from godropbox._kernels import _channels
@@ -609,6 +610,7 @@ def test_a_request_that_is_no_bytes_lets_go_of_the_others(
         with pytest.raises(TypeError):
             kernel.carry(lines, talks, 10.0)
         del talks
+        let_go()
         held.append(0)  # which a buffer that is held would forbid
 
 
@@ -623,6 +625,7 @@ def test_buffers_are_let_go_of_when_an_exchange_is_over(
             talk = Told(asked(kernel, *parts))
             kernel.carry([line], [talk], None)
         assert talk.ends == [None]
+        let_go()
         held.append(0)
 
 

@@ -40,12 +40,12 @@ WRITES: dict[str, tuple[Callable[[Any], Any], bytes, dict[str, int]]] = {
     ),
     "store of an expired value": (
         lambda line: line.store(b"set ", b"key", b"p:", b"", 2**32 - 1, -(2**31), 0),
-        b"set p:key 4294967295 -2147483648 0\r\n\r\n",
+        b"set p:key 4294967295 2592001 0\r\n\r\n",
         STORED,
     ),
     "store with a token": (
-        lambda line: line.store(b"set ", "key", b"", b"abc", 0, 2**32 - 1, 2**63 - 1),
-        b"cas key 0 4294967295 3 9223372036854775807\r\nabc\r\n",
+        lambda line: line.store(b"set ", "key", b"", b"abc", 0, 2**31 - 1, 2**63 - 1),
+        b"cas key 0 2147483647 3 9223372036854775807\r\nabc\r\n",
         STORED,
     ),
     "store with a large token": (
@@ -72,6 +72,26 @@ WRITES: dict[str, tuple[Callable[[Any], Any], bytes, dict[str, int]]] = {
         lambda line: line.touch("key", b"p:", -1),
         b"touch p:key -1\r\n",
         {"TOUCHED": 0, "NOT_FOUND": 1},
+    ),
+    "touch of an item": (
+        lambda line: line.touch_item("key", b"p:", 60),
+        b"mg p:key s f T60 O0\r\n",
+        {
+            "HD s5 f0 O0": 0,
+            "HD s0 f7 O0": 0,
+            "HD s05 f0 O0 Z": 0,
+            "HD s0 f0 O0": -1,
+            "HD s0 f0 O0 Z": -1,
+            "HD  s0 f0 O0": -1,
+            "HD O0 f0 s0": -1,
+            "EN O0": 1,
+            "EN": 1,
+        },
+    ),
+    "touch of an item under another key": (
+        lambda line: line.touch_item("k\u00e9y", b"", -1),
+        b"mg k\xc3\xa9y s f T-1 O0\r\n",
+        {"HD s5 f0 O0": 0, "HD s0 f0 O0 W": -1},
     ),
     "count": (
         lambda line: line.count(False, "key", b"p:", 3),
@@ -258,7 +278,7 @@ WRONG: dict[str, tuple[Write, type[Exception], str]] = {
     "expiry of a store": (
         lambda line: line.store(b"set ", "k", b"", b"", 0, 1.5, 0),
         TypeError,
-        r"expire must be an int in \[-2\*\*31, 2\*\*32\), got 1.5",
+        r"expire must be an int in \[-2\*\*31, 2\*\*31\), got 1.5",
     ),
     "token": (
         lambda line: line.store(b"set ", "k", b"", b"", 0, 0, -1),
@@ -271,9 +291,14 @@ WRONG: dict[str, tuple[Write, type[Exception], str]] = {
         "value must be bytes-like, got 'text'",
     ),
     "expiry": (
-        lambda line: line.touch("k", b"", 2**32),
+        lambda line: line.touch("k", b"", 2**31),
         ValueError,
-        r"expire must be an int in \[-2\*\*31, 2\*\*32\), got 4294967296",
+        r"expire must be an int in \[-2\*\*31, 2\*\*31\), got 2147483648",
+    ),
+    "expiry of an item": (
+        lambda line: line.touch_item("k", b"", 2**31),
+        ValueError,
+        r"expire must be an int in \[-2\*\*31, 2\*\*31\), got 2147483648",
     ),
     "delta": (
         lambda line: line.count(True, "k", b"", 2**64),
