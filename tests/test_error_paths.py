@@ -23,7 +23,7 @@ from godropbox import errors, memcache, net2, resource_pool
 from godropbox._kernels._args import shown
 from godropbox.errors import DropboxError
 from godropbox.memcache.batches import partial_error
-from godropbox.memcache.steps import located
+from godropbox.memcache.outcomes import located
 
 
 class OddError(Exception):

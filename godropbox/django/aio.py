@@ -11,11 +11,8 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from ..memcache.aio.client import AsyncClient, _driven
 from ..memcache.batches import FailedKeys, PartialResultError
 from ..memcache.options import Expiry
-from . import parts
-from .base import Decisions, Load
+from .base import MISSING, Decisions, Load
 from .clients import Clients
-from .parts import MISSING
-from .values import Head
 
 __all__ = ["AsyncMethods", "LoopClients"]
 
@@ -66,7 +63,7 @@ def _awaiting(own: Load) -> Callable[[], Awaitable[Any]]:
         outcome = own.call()
         if own.value is MISSING:
             own.take(await outcome)
-        return await _driven(own.stored())
+        return own.value
 
     return load
 
@@ -84,12 +81,9 @@ class AsyncMethods(Decisions):
         name = self._name(key, version)
         client = self._current()
         try:
-            value = await client.get(name, default)
-            if type(value) is Head:
-                value = await _driven(parts.fetch(client, self._codec, name, value, default))
+            return await client.get(name, default)
         except Exception as error:
             return self._excused(error, (name,), default)
-        return value
 
     async def aset(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
@@ -99,10 +93,7 @@ class AsyncMethods(Decisions):
         until = self.get_backend_timeout(timeout)
         client = self._current()
         try:
-            if self._in_parts:
-                await _driven(self._storing(client, "set", name, value, until))
-            else:
-                await client.set(name, value, until)
+            await client.set(name, value, until)
         except Exception as error:
             error = await _driven(self._explained(client, error, name, value))
             self._excused(error, (name,), None)
@@ -115,8 +106,6 @@ class AsyncMethods(Decisions):
         until = self.get_backend_timeout(timeout)
         client = self._current()
         try:
-            if self._in_parts:
-                return await _driven(self._storing(client, "add", name, value, until))
             return await client.add(name, value, until)
         except Exception as error:
             error = await _driven(self._explained(client, error, name, value))
@@ -149,15 +138,12 @@ class AsyncMethods(Decisions):
         named = self._names(keys, version)
         client = self._current()
         found: Mapping[Any, Any]
-        errors: Mapping[Any, Exception] = {}
         try:
             found = await client.get_many(list(named))
         except PartialResultError as error:
-            found, errors = error.found, error.errors
+            return self._partly_found(named, error)
         except Exception as error:
             found = self._excused(error, named, {})
-        if errors or Head in map(type, found.values()):
-            return await _driven(self._completed(client, named, found, errors))
         return {named[name]: value for name, value in found.items()}
 
     async def aset_many(
@@ -171,10 +157,7 @@ class AsyncMethods(Decisions):
         until = self.get_backend_timeout(timeout)
         client = self._current()
         try:
-            if self._in_parts:
-                failed = await _driven(self._storing_many(client, values, until))
-            else:
-                failed = await client.set_many(values, until)
+            failed = await client.set_many(values, until)
         except Exception as error:
             failed = self._excused(error, named, FailedKeys(named))
         return self._failed(failed, named) if failed else failed

@@ -17,22 +17,23 @@ from django.core.cache.backends.base import (
 )
 
 from .._kernels._guarded import brief, text_of
-from ..memcache.batches import FAILURES, FailedKeys, partial_error
+from ..memcache import parts
+from ..memcache.batches import FAILURES, FailedKeys, PartialResultError, partial_error
 from ..memcache.errors import InvalidArgumentError, NotSupportedError, ServerError
-from ..memcache.leases import LeaseTimeoutError, Steps
+from ..memcache.heads import PARTS
+from ..memcache.leases import LeaseTimeoutError
 from ..memcache.responses import MetaResponse
+from ..memcache.stepping import Steps
 from ..memcache.types import ResponseStatus
-from . import parts
 from .clients import Clients, clients_of
-from .parts import MISSING
-from .values import Encoded, Head
 
-__all__ = ["Decisions", "Load"]
+__all__ = ["MISSING", "Decisions", "Load"]
 
 _LOG: Final = logging.getLogger("godropbox.django")
 _MOST: Final = 10**9 - 1  # seconds, 31 years: more is past what memcached counts
 _MAX_KEY: Final = 250
-_JOIN_TRIES: Final = 3
+MISSING: Final = object()
+"""What stands for a value that is not there."""
 
 
 class NotACounterError(ServerError, TypeError):
@@ -52,7 +53,7 @@ class Decisions(BaseCache):
         settings = shared.settings
         self._in_parts = settings.in_parts
         # Whether a server tells of a lease or the head of parts which it is.
-        self._looks = settings.client.protocol == "meta"
+        self._looks = settings.client.protocol in ("auto", "meta")
         self._part_size = settings.part_size
         self._ignores = settings.ignores
         # Whether a key is checked where it is sent, and nowhere before.
@@ -160,9 +161,6 @@ class Decisions(BaseCache):
 
     # Values
 
-    def _encoded(self, value: Any) -> Encoded:
-        return Encoded(*self._codec.encode(value))
-
     def _values(self, data: Mapping[Any, Any], version: Any) -> tuple[dict[Any, Any], Any]:
         """Return the keys of a batch by the keys to send, and the values by these."""
         named = self._names(data, version)
@@ -171,29 +169,7 @@ class Decisions(BaseCache):
         # Keys that are one and the same as text.
         return named, {name: data[key] for name, key in named.items()}
 
-    def _is_large(self, pair: Encoded) -> bool:
-        return self._in_parts and len(pair.data) > self._part_size
-
     # Operations of several steps: of `client`, which is blocking or asyncio's
-
-    def _storing(self, client: Any, verb: str, name: Any, value: Any, expire: Any) -> Steps[bool]:
-        """Store a value that may be large, by ``"set"`` or ``"add"``; return whether it was."""
-        pair = self._encoded(value)
-        size = self._part_size
-        if verb == "add":
-            return (yield from parts.add(client, self._codec, name, pair, expire, size))
-        stored: bool
-        if len(pair.data) <= size:
-            stored = yield partial(client.set, name, pair, expire)
-            return stored
-        failed = yield from parts.set_many(client, {name: pair}, expire, size)
-        self._raise_first(failed)
-        return not failed
-
-    def _storing_many(self, client: Any, values: Any, expire: Any) -> Steps[FailedKeys]:
-        """Store many values that may be large; return the keys that failed."""
-        pairs = {name: self._encoded(value) for name, value in values.items()}
-        return (yield from parts.set_many(client, pairs, expire, self._part_size))
 
     def _explained(self, client: Any, error: Exception, name: Any, value: Any) -> Steps[Exception]:
         """Return the error for a value whose store raised `error`, with the limit it is over."""
@@ -210,43 +186,52 @@ class Decisions(BaseCache):
         if self._in_parts:
             advice = f"OPTIONS['part_size'], {self._part_size}, must be below it"
         fuller = ServerError(
-            f"the value of {brief(name)} takes {len(self._encoded(value).data)} bytes, with its "
+            f"the value of {brief(name)} takes {len(self._codec.encode(value)[0])} bytes, with its "
             f"key and the server's own more than {limit}: {advice}",
             **error.fields,
         )
         fuller.__cause__ = error
         return fuller
 
-    def _completed(
-        self,
-        client: Any,
-        named: Mapping[Any, Any],
-        found: Mapping[Any, Any],
-        errors: Mapping[Any, Exception],
-    ) -> Steps[dict[Any, Any]]:
-        """Return what a batch `found` by the caller's keys, with the values that heads stand for.
-
-        If some keys failed, the error with the others' values is raised, or excused.
-        """
-        heads = {name: value for name, value in found.items() if type(value) is Head}
-        whole, lost = yield from parts.fetch_many(client, self._codec, heads)
-        values = {
-            named[name]: whole[name] if name in heads else value
-            for name, value in found.items()
-            if name not in heads or name in whole
-        }
-        failed = {named[name]: error for name, error in {**errors, **lost}.items()}
-        if not failed:
-            return values
-        instead: dict[Any, Any] = self._excused(
-            partial_error(values, failed, len(named)), failed, values
-        )
+    def _partly_found(self, named: Mapping[Any, Any], error: PartialResultError) -> dict[Any, Any]:
+        """Return what was found of a batch some of whose keys failed, if that is to be a miss."""
+        values = {named[name]: value for name, value in error.found.items()}
+        failed = {named[name]: why for name, why in error.errors.items()}
+        fuller = partial_error(values, failed, len(named))
+        instead: dict[Any, Any] = self._excused(fuller, failed, values)
         return instead
 
     def _touching(self, client: Any, name: Any, until: Any) -> Steps[bool]:
-        """Give a value, which may be in parts, a new expiry; return whether there is one."""
-        lease_time = self._shared.settings.lease_time
-        return (yield from parts.touch(client, name, client._expiry(until), lease_time))
+        """Give a value, which may be in parts, a new expiry; return whether there is one.
+
+        A lease that is taken is no value, and lives for `lease_time` from now: with `until`, what a
+        loader that died has left would keep all others from loading for as long.
+        """
+        expire = client._expiry(until)
+        try:
+            looked: MetaResponse = yield partial(
+                client._operations.run,
+                client._named(name) if client._looks_at_keys else name,
+                lambda protocol, key: protocol.meta_get(
+                    key, value=False, expire=expire, details=True
+                ),
+            )
+        except NotSupportedError:
+            if self._shared.settings.client.protocol != "auto":
+                raise
+            return (yield from parts.touch(client, name, until))
+        if looked.error is not None:
+            raise looked.error
+        if looked.found and not (looked.flags or looked.size):
+            if expire >= 0:
+                yield partial(client.touch, name, self._shared.settings.lease_time)
+            return False
+        if not looked.found or looked.flags != PARTS or expire < 0:
+            return looked.found
+        if (yield from parts.touch_rest(client, name, until)):
+            return True
+        yield partial(client.delete, name)
+        return False
 
     def _uncounted(self, client: Any, name: Any, error: Exception) -> Steps[int | None]:
         """Return None if a counter that raised `error` is not there; raise what it is else."""
@@ -288,27 +273,18 @@ class Decisions(BaseCache):
         `wrapped` returns the function that loads by a ``Load``, of the driver's kind.
         """
         settings = self._shared.settings
-        own = Load(self, client, name, default, expire)
-        load = wrapped(own)
+        own = Load(default)
         try:
-            for _ in range(_JOIN_TRIES):
-                found = yield partial(
-                    client.get_or_set,
-                    name,
-                    load,
-                    expire,
-                    stale=stale,
-                    lease_time=settings.lease_time,
-                    wait=settings.lease_wait,
-                )
-                if type(found) is Encoded:
-                    return own.value
-                if type(found) is not Head:
-                    return found
-                value = yield from parts.fetch(client, self._codec, name, found, MISSING)
-                if value is not MISSING:
-                    return value
-                yield partial(client.delete, name)
+            found = yield partial(
+                client.get_or_set,
+                name,
+                wrapped(own),
+                expire,
+                stale=stale,
+                lease_time=settings.lease_time,
+                wait=settings.lease_wait,
+            )
+            return own.value if own.is_begun else found
         except (NotSupportedError, InvalidArgumentError) as error:
             if own.is_begun:
                 raise
@@ -318,7 +294,7 @@ class Decisions(BaseCache):
         except FAILURES as error:
             if own.is_begun and own.value is MISSING:  # it is the caller's function that failed
                 raise
-            if not isinstance(error, (LeaseTimeoutError, parts.PartsSkippedError)):
+            if not isinstance(error, LeaseTimeoutError):
                 fuller = yield from self._explained(client, error, name, own.value)
                 self._excused(fuller, (name,), None)
         if own.value is MISSING:
@@ -338,16 +314,12 @@ def _details_of(protocol: Any, key: Any) -> Any:
 
 
 class Load:
-    """One load for ``get_or_set``: what it returned, and how that is stored."""
+    """One load for ``get_or_set``, and what it returned."""
 
-    def __init__(self, cache: Decisions, client: Any, name: Any, default: Any, expire: Any) -> None:
+    def __init__(self, default: Any) -> None:
         self.value: Any = MISSING
         self.is_begun = False
-        self._cache = cache
-        self._client = client
-        self._name = name
         self._default = default
-        self._expire = expire
 
     def call(self) -> Any:
         """Return what the caller's default is, or returns; an awaitable is for ``take``."""
@@ -361,12 +333,3 @@ class Load:
         """Keep the value that was loaded, and return it."""
         self.value = value
         return value
-
-    def stored(self) -> Steps[Encoded]:
-        """Return what is to be stored under the key, once the parts of a large value are."""
-        cache = self._cache
-        pair = cache._encoded(self.value)
-        if cache._is_large(pair):
-            size = cache._part_size
-            return (yield from parts.store(self._client, self._name, pair, self._expire, size))
-        return pair

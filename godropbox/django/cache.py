@@ -7,18 +7,15 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from ..memcache.batches import FailedKeys, PartialResultError
 from ..memcache.errors import NotSupportedError
-from ..memcache.leases import driven
 from ..memcache.options import Expiry
-from . import parts
+from ..memcache.stepping import driven
 from .aio import AsyncMethods
-from .base import Load
-from .parts import MISSING
-from .values import Head
+from .base import MISSING, Load
 
 __all__ = ["GodropboxCache"]
 
 
-_UNKNOWN_KEYS: Final = "memcached does not tell which keys it has; "
+_UNKNOWN_KEYS: Final = "memcached lists its keys for tools alone (Client.iter_keys); "
 # What users of django-redis may look for.
 _IMPOSSIBLE: Final = {
     "keys": _UNKNOWN_KEYS + "keep the keys in a value of their own, or change VERSION",
@@ -37,8 +34,7 @@ def _blocking(own: Load) -> Callable[[], Any]:
     """Return the function that loads by `own` for a blocking client."""
 
     def load() -> Any:
-        outcome = own.call()
-        return outcome if own.value is MISSING else driven(own.stored())
+        return own.call()
 
     return load
 
@@ -59,12 +55,9 @@ class GodropboxCache(AsyncMethods):
         """Return the value of a key, or `default` if there is none."""
         name = self._name(key, version)
         try:
-            value = self._client.get(name, default)
-            if type(value) is Head:
-                value = driven(parts.fetch(self._client, self._codec, name, value, default))
+            return self._client.get(name, default)
         except Exception as error:
             return self._excused(error, (name,), default)
-        return value
 
     def set(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
@@ -73,10 +66,7 @@ class GodropboxCache(AsyncMethods):
         name = self._name(key, version)
         until = self.get_backend_timeout(timeout)
         try:
-            if self._in_parts:
-                driven(self._storing(self._client, "set", name, value, until))
-            else:
-                self._client.set(name, value, until)
+            self._client.set(name, value, until)
         except Exception as error:
             self._excused(driven(self._explained(self._client, error, name, value)), (name,), None)
 
@@ -87,8 +77,6 @@ class GodropboxCache(AsyncMethods):
         name = self._name(key, version)
         until = self.get_backend_timeout(timeout)
         try:
-            if self._in_parts:
-                return driven(self._storing(self._client, "add", name, value, until))
             return self._client.add(name, value, until)
         except Exception as error:
             error = driven(self._explained(self._client, error, name, value))
@@ -117,15 +105,12 @@ class GodropboxCache(AsyncMethods):
         """Return the values of those keys that have one; all servers are asked at once."""
         named = self._names(keys, version)
         found: Mapping[Any, Any]
-        errors: Mapping[Any, Exception] = {}
         try:
             found = self._client.get_many(list(named))
         except PartialResultError as error:
-            found, errors = error.found, error.errors
+            return self._partly_found(named, error)
         except Exception as error:
             found = self._excused(error, named, {})
-        if errors or Head in map(type, found.values()):
-            return driven(self._completed(self._client, named, found, errors))
         return {named[name]: value for name, value in found.items()}
 
     def set_many(
@@ -141,10 +126,7 @@ class GodropboxCache(AsyncMethods):
         named, values = self._values(data, version)
         until = self.get_backend_timeout(timeout)
         try:
-            if self._in_parts:
-                failed = driven(self._storing_many(self._client, values, until))
-            else:
-                failed = self._client.set_many(values, until)
+            failed = self._client.set_many(values, until)
         except Exception as error:
             failed = self._excused(error, named, FailedKeys(named))
         return self._failed(failed, named) if failed else failed

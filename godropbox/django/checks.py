@@ -82,12 +82,17 @@ def _of_server(where: str, cache: GodropboxCache, report: Report) -> list[checks
             )
         ]
     protocol = cache.clients.settings.client.protocol
-    if protocol == "meta" and () < report.version < _OLDEST:
+    if protocol in ("auto", "meta") and () < report.version < _OLDEST:
+        lacks = "get_or_set, delete, touch and incr need 1.6.10."
+        hint = f"Update it, or set {where}['OPTIONS']['protocol'] to 'ascii' or 'auto'."
+        if protocol == "auto":
+            lacks = "get_or_set loads once in each process, not among all, and ttl needs 1.6.10."
+            hint = "Update it."
         return [
             checks.Warning(
                 f"{where}: the server {report.address} is memcached {report.stats['version']}, "
-                "which has no meta commands: get_or_set, delete, touch and incr need 1.6.10.",
-                hint=f"Update it, or set {where}['OPTIONS']['protocol'] to 'ascii'.",
+                f"which has no meta commands: {lacks}",
+                hint=hint,
                 id="godropbox.W002",
             )
         ]

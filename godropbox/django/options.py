@@ -8,7 +8,7 @@ import pickle
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -51,7 +51,6 @@ def _codec(options: ClientOptions) -> DjangoCodec:
         options.compressor,
         options.compress_from,
         options.max_value,
-        options.unreadable == "miss",
     )
 
 
@@ -127,7 +126,7 @@ class Settings:
         if type(size) is not int or not 1000 <= size <= 1 << 30:
             raise _bad("part_size", "must be a number of bytes in [1000, 2**30]", size)
         if large == "parts":
-            if client.protocol != "meta":
+            if client.protocol not in ("auto", "meta"):
                 raise _bad("large_values", "'parts' needs protocol 'meta'", client.protocol)
             if compatible is not None:
                 raise _bad(
@@ -138,7 +137,9 @@ class Settings:
                 )
             if client.prefix_size > 100:
                 raise _bad("prefix", "must be at most 100 bytes with parts", client.prefix)
-        speaks = client.protocol == "meta"
+            client = replace(client, large_values="split", part_size=size)
+            async_client = replace(async_client, large_values="split", part_size=size)
+        speaks = client.protocol in ("auto", "meta")
         leases = own.get("leases", speaks and compatible is None)
         if type(leases) is not bool:
             raise _bad("leases", "must be True or False", leases)
@@ -336,7 +337,7 @@ _FOREIGN: Final[dict[str, _Translation]] = {
     "retry_timeout": _instead(_EJECTION),
     "dead_timeout": _instead(_EJECTION),
     "serde": _serde,
-    "socket_keepalive": _instead("SO_KEEPALIVE is always set; leave it out"),
+    "socket_keepalive": _instead("write keepalive_idle, keepalive_interval and keepalive_count"),
     "socket_module": _instead("gevent patches the sockets; leave it out"),
     "tls_context": _renamed("tls"),
     "use_pooling": _always(True, False, why="connections are always pooled"),

@@ -53,7 +53,9 @@ from .managers import BaseShardManager, StaticShardManager
 from .options import ClientOptions
 from .overrides import ClientOverrides
 from .protocol.ascii import AsciiProtocol
+from .protocol.auto import AutoProtocol
 from .protocol.binary import BinaryProtocol
+from .protocol.dump import KeyInfo
 from .protocol.exchange import Exchange
 from .protocol.meta import MetaProtocol
 from .raw import RawAsciiClient, RawBinaryClient, RawClient, RawMetaClient
@@ -67,12 +69,13 @@ from .responses import (
     VersionResponse,
 )
 from .sharded_client import ShardedClient
-from .types import Capabilities, Item, Key, ResponseStatus
+from .types import Capabilities, Dialect, Item, Key, ResponseStatus
 
 __all__ = [
     "NOT_A_KEY",
     "UNMAPPED",
     "AsciiProtocol",
+    "AutoProtocol",
     "BaseShardManager",
     "BinaryProtocol",
     "Capabilities",
@@ -89,6 +92,7 @@ __all__ = [
     "Credentials",
     "Custom",
     "DeadlineExceededError",
+    "Dialect",
     "Event",
     "Exchange",
     "FailedKeys",
@@ -101,6 +105,7 @@ __all__ = [
     "Jump",
     "Ketama",
     "Key",
+    "KeyInfo",
     "LeaseTimeoutError",
     "MetaProtocol",
     "MetaResponse",

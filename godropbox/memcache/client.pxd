@@ -2,27 +2,8 @@
 
 cimport cython
 
-from .codec cimport Codec
-from .responses cimport GetResponse, MutateResponse
+from .base_client cimport BaseClient
 from .sharded_client cimport ShardedClient
-
-
-cdef class BaseClient:
-    cdef object __weakref__
-    cdef readonly object _leases, _observed, _operations, _options, _owned, _sharded
-    cdef object _room
-    cdef Codec _codec
-    cdef readonly bint _forgives, _looks_at_keys
-    cdef bint _is_closed, _skips
-
-    @cython.locals(value=bytes)
-    cpdef _value(self, key, GetResponse response, default)
-
-    @cython.locals(response=GetResponse, value=bytes)
-    cpdef dict _found(self, dict answers, dict found, asked)
-    cpdef _expiry(self, expire)
-    @cython.locals(answer=MutateResponse)
-    cpdef bint _done(self, response) except -1
 
 
 cdef class Client(BaseClient):

@@ -7,12 +7,14 @@ from a certain size on are compressed if that makes them smaller. Compiled as it
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from .._kernels._args import shown
 from .._kernels._guarded import name_of, text_of
 from .compressors import CUSTOM_COMPRESSORS, ZLIB, ZSTD, Compressor, ZlibCompressor, as_compressor
 from .errors import InvalidArgumentError, InvalidTypeError, ServerError, UsageError
+from .heads import PARTS, Head
 from .serializers import JSON, MSGPACK, PICKLE, PickleSerializer, Serializer, as_serializer
 from .types import Key
 
@@ -72,6 +74,7 @@ class Codec:
             INT: int,
             BOOL_OR_INT: int,
             JSON: _from_json,
+            PARTS: partial(Head.read, most=max_value),
         }
         self._dumps: Any = None
         self._flag = 0
@@ -170,7 +173,10 @@ class Codec:
         return data
 
     def decode(self, key: Key, data: bytes, flags: int) -> Any:
-        """Return the value that an item holds. Raises ``UnreadableValueError``, naming `key`."""
+        """Return the value that an item holds, or the ``Head`` of one in parts.
+
+        Raises ``UnreadableValueError``, naming `key`.
+        """
         if flags == TEXT:
             try:
                 return data.decode()

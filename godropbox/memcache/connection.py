@@ -21,12 +21,12 @@ from .errors import (
 )
 from .protocol.exchange import Exchange, as_caller_error, get_response
 from .protocol.talk import Peer, Talk, check_timeout, explained
-from .types import Key, Seconds
+from .responses import GetResponse
+from .types import Key, ResponseStatus, Seconds
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from .responses import GetResponse
 
 __all__ = [
     "DECREMENT",
@@ -34,11 +34,13 @@ __all__ = [
     "INCREMENT",
     "STORE",
     "TOUCH",
+    "TOUCH_ITEM",
     "Channel",
     "Connection",
 ]
 
 _BOTH = 2  # ways of a socket, for shutdown
+_FAULTY = ResponseStatus.INVALID_ARGUMENTS
 
 # The forms of ``Connection.write``.
 STORE: Final = 0
@@ -46,6 +48,7 @@ DELETE: Final = 1
 TOUCH: Final = 2
 INCREMENT: Final = 3
 DECREMENT: Final = 4
+TOUCH_ITEM: Final = 5
 
 
 class Connection(Peer):
@@ -95,6 +98,12 @@ class Connection(Peer):
         """The channel as the transport drives it."""
         return self._line
 
+    def began(self) -> float:
+        """Return when the time for the latest ``fetch`` began, in ``time.monotonic()`` seconds."""
+        now = monotonic()
+        left = self._line.left()
+        return now if left is None or self._timeout is None else now + left - self._timeout
+
     @property
     def has_begun(self) -> bool:
         """Whether anything of the latest exchange may have been sent.
@@ -124,7 +133,7 @@ class Connection(Peer):
             return
         if self._lock.acquire(False):
             try:
-                if not self._line.is_busy:  # else this is a signal handler
+                if self._line.shut():  # else this is a signal handler, or another thread
                     self._channel.close()
                     return
             finally:
@@ -196,7 +205,9 @@ class Connection(Peer):
             response = get_response(key, self._line.get(b"gets ", key, prefix, seconds))
         except (OSError, TypeError, ValueError) as error:
             raise self._ended(error)  # noqa: B904  # it has its cause
-        self._is_valid = not self._has_closed
+        # Behind a CLIENT_ERROR memcached 1.6.45 sends an empty line; see ``Reply.is_cut``.
+        is_cut = type(response) is not GetResponse and response.status is _FAULTY
+        self._is_valid = not (is_cut or self._has_closed)
         return response
 
     def write(
@@ -224,6 +235,8 @@ class Connection(Peer):
                 answer = self._line.delete(key, prefix)
             elif form == TOUCH:
                 answer = self._line.touch(key, prefix, expire)
+            elif form == TOUCH_ITEM:
+                answer = self._line.touch_item(key, prefix, expire)
             else:
                 answer = self._line.count(form == DECREMENT, key, prefix, number)
         except (OSError, TypeError, ValueError) as error:
@@ -235,7 +248,7 @@ class Connection(Peer):
         """Return the error of an exchange; the connection is usable again if nothing was sent."""
         if not self._line.clean:
             return explained(error)
-        self._is_valid = True
+        self._is_valid = not self._has_closed
         caller = as_caller_error(error)
         caller.__cause__ = None  # raised in its handler, it is all there is to say
         return caller

@@ -18,6 +18,7 @@ _LOGIN: Final = "auth=Credentials(user, password) logs in"
 _PICKLE: Final = "serializer='pickle' stores any object, PickleSerializer(protocol) by a protocol"
 _PLACEMENT: Final = "shard_func chooses a key's server: Hash2(), Ketama() and others"
 _ALWAYS: Final = "it is always on"
+_KEEPALIVE: Final = "it is always on; keepalive_idle, _interval and _count are its times"
 _EJECTION: Final = "eject_after is how many failures in a row leave a server alone"
 _RETRY: Final = "retry_after and max_retry_after are how long a server is left alone"
 
@@ -39,7 +40,10 @@ _ELSEWHERE: Final = {
     "deserializer": "serializer takes an object that has dumps and loads",
     "distribution": _PLACEMENT,
     "do_not_retry_for": _RETRY,
-    "enable_retry_client": "a stale connection is always replaced before anything is sent",
+    "enable_retry_client": (
+        "a stale connection is always replaced before anything is sent, and retry_reads asks once "
+        "more where one is lost later"
+    ),
     "encoding": "a str is always sent as UTF-8",
     "failure_limit": _EJECTION,
     "hash": _PLACEMENT,
@@ -49,7 +53,7 @@ _ELSEWHERE: Final = {
     "hashclient_retry_timeout": _RETRY,
     "host": "an address is 'host:port', the first argument",
     "ignore_exc": "failures='miss' makes a miss of a get that fails",
-    "keepalive": _ALWAYS,
+    "keepalive": _KEEPALIVE,
     "key_prefix": "prefix goes before every key",
     "ketama": "shard_func=Ketama() places keys like that",
     "loop": "a client belongs to the event loop that first uses it",
@@ -74,7 +78,7 @@ _ELSEWHERE: Final = {
     "retry_timeout": _RETRY,
     "send_timeout": _WHOLE,
     "serde": "serializer takes 'json', 'msgpack', 'pickle' or an object that has dumps and loads",
-    "socket_keepalive": _ALWAYS,
+    "socket_keepalive": _KEEPALIVE,
     "socket_timeout": _WHOLE,
     "ssl": "tls takes an ssl.SSLContext",
     "ssl_context": "tls takes an ssl.SSLContext",

@@ -22,7 +22,7 @@ __all__ = ["Event", "Hook", "Observed", "OpenTelemetryHook", "PrometheusHook", "
 
 _STORES: Final = frozenset(["set", "add", "replace", "append", "prepend", "cas"])
 _OF_ONE: Final = _STORES | {"get", "gat", "delete", "touch", "increment", "decrement"}
-_OF_MANY: Final = frozenset(["get_multi", "set_multi", "delete_multi"])
+_OF_MANY: Final = frozenset(["get_multi", "gat_multi", "set_multi", "touch_multi", "delete_multi"])
 _OF_ALL: Final = frozenset(["flush", "stats", "version"])
 _OF_LEASES: Final = frozenset(["meta_get", "meta_delete", "run"])
 _OUTCOMES: Final = {
@@ -114,9 +114,11 @@ class Observed:
         key = subject.key if isinstance(subject, Item) else subject
         return self._timed(name, [key], partial(call, subject, *more, **kw), _of_one)
 
-    def _of_many(self, name: str, call: Callable[..., Any], batch: Sequence[Any]) -> Any:
+    def _of_many(
+        self, name: str, call: Callable[..., Any], batch: Sequence[Any], *more: Any
+    ) -> Any:
         keys = [each.key if isinstance(each, Item) else each for each in batch]
-        return self._timed(name, keys, partial(call, batch), _of_many)
+        return self._timed(name, keys, partial(call, batch, *more), _of_many)
 
     def get_listed(self, keys: list[Any]) -> Any:
         """Call ``ShardedClient.get_values``; report a ``get_multi``."""

@@ -60,6 +60,8 @@ cdef class Link(Peer):
     cdef _over(self, Call call, failure)
     @cython.locals(visit=Visit, share=ShardVisit, fits=bint)
     cdef _go_on(self, Call call, failure, bint counts=*)
+    @cython.locals(visit=Visit)
+    cdef bint _goes_elsewhere(self, Call call, failure) except -1
     @cython.locals(each=Call)
     cdef _end_proving(self, Call prover)
     cdef _condemn(self, Call call)
@@ -89,11 +91,14 @@ cdef class Links:
     @cython.locals(call=Call, link=Link, visit=Visit)
     cdef _again(self, taker)
     cdef _gone(self, Link link)
+    @cython.locals(link=Link)
+    cdef _leave_idle(self, double moment)
 
 
 cdef class Source:
     cdef object _limit, _manager
     cdef bytes _prefix
+    cdef object _repeats
     cdef bint _is_plain
 
     @cython.locals(fleet=Fleet, shard=Shard, number=Py_ssize_t, links=Links, link=Link, hub=Hub,

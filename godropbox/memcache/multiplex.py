@@ -20,12 +20,19 @@ from .._kernels._guarded import FIELDS, own_copy, text_of
 from .._kernels._identity import refuse_copies
 from ..errors import DropboxError, NetworkError
 from ..resource_pool import LameDuckError, PoolExhaustedError
-from .errors import ClientClosedError, DeadlineExceededError, ReplyError, WrongLoopError
+from .errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    NotSupportedError,
+    ReplyError,
+    WrongLoopError,
+)
 from .fleet.manager import PooledShardManager
 from .fleet.shards import Fleet
+from .outcomes import is_lost, located, named, settled
 from .protocol.exchange import MetaGetExchange
 from .protocol.talk import Peer, explained
-from .steps import ShardVisit, Visit, located, settled
+from .steps import ShardVisit, Visit
 
 __all__ = ["Call", "Hub", "Link", "Links", "Operation", "Source", "run"]
 
@@ -36,7 +43,6 @@ _TLS_MOST, _TLS_BYTES = 128, 8192  # requests in flight, and their bytes
 _SOON = 0.02  # seconds before its deadline, in which a caller does not wait for a new connection
 _PATIENCE = 0.1  # seconds between two attempts to make a spare connection
 _FEW = 64
-_FAILED = 64  # the mark of an answer that is an error line
 
 
 class Hub:
@@ -352,6 +358,8 @@ class Link(Peer):
             call.visit.outcome = told
         if exchange is None:
             visit: Any = call.visit
+            if talk is visit and told is None and self._goes_elsewhere(call, failure):
+                return
             has_begun = True
             if talk is not visit:
                 share: Any = visit
@@ -380,6 +388,20 @@ class Link(Peer):
         if self._prover is call and not self._is_proving:
             self._end_proving(call)
 
+    def _goes_elsewhere(self, call: Call, failure: Exception | None) -> bool:
+        """Make a visit again whose probe cost the connection: the server knows ASCII alone."""
+        visit: Visit = call.visit
+        if not visit._is_undone or call.operation.wait.done():
+            return False
+        is_told = failure is None or isinstance(visit.outcome, NotSupportedError)
+        if not is_told and (self.answered_at < inf or self.pipeline.heard > -inf):
+            return False  # it has answered before: it is the network's failure
+        self._prover = None
+        if failure is None:
+            self._condemn(call)
+        self._links._again(call)
+        return True
+
     def _end_proving(self, prover: Call) -> None:
         """Let the others go on after a proof."""
         self._prover = None
@@ -406,10 +428,7 @@ class Link(Peer):
                 self.failed(ValueError(text_of(error)))
             return
         reply = call.exchange.reply
-        refusal = getattr(reply, "refusal", None)
-        if refusal is None and not hasattr(reply, "refusal"):
-            refusal = any(row.marks & _FAILED for row in reply.rows()) or None
-        if refusal is not None:  # whether more answers follow cannot be told
+        if getattr(reply, "is_cut", False):  # whether more answers follow cannot be told
             self.failed(ConnectionAbortedError("the connection was closed after an error"))
 
     def _give_up(self, call: Call, exchange: Any, response: Any) -> None:
@@ -533,6 +552,9 @@ class Link(Peer):
             self.transport.abort()
         links = self._links
         links._gone(self)
+        is_network = isinstance(error, (EOFError, OSError))
+        if was_open and is_network and not isinstance(error, ConnectionAbortedError):
+            links._leave_idle(-inf if self.pipeline is None else self.pipeline.heard)
         held, self._held, self._prover = self._held, [], None
         line = [*unsent, *self._line]
         self._line.clear()
@@ -552,6 +574,10 @@ class Link(Peer):
         told += [(taker, _of_connection(error, 0), True) for taker in sent[1:]]
         moves = (was_open or links.has_open()) and not isinstance(error, ClientClosedError)
         soon = links.hub.clock() + _SOON
+        # Gets that are asked once more; those that make a visit see to that themselves.
+        for at, (taker, failure, _) in enumerate(told):
+            if is_lost(failure) and _asks_once_more(taker, soon):
+                told[at] = (taker, None, False)
         for taker in line:
             # Over a server that never answers it would go on for ever.
             goes_on = moves and _deadline(taker) > soon and (had_answered or _moves_once(taker))
@@ -588,6 +614,11 @@ class Link(Peer):
         self._is_unjoined = True
         self.failed(ConnectionAbortedError("the server refused a get of several keys"))
 
+    def repeat(self, gets: list[Any]) -> None:
+        """Ask again, for each key by itself: a proxy did not say which of them failed."""
+        self._links.joins = False
+        self._tell_all([(get, None, False) for get in gets])
+
     def close(self) -> None:
         """Close the connection; who waits for it gets ``ClientClosedError``."""
         self.failed(ClientClosedError("the client was closed"))
@@ -620,6 +651,16 @@ def _moves_once(taker: Any) -> bool:
     return True
 
 
+def _asks_once_more(taker: Any, soon: float) -> bool:
+    """Return whether a get whose connection was lost is asked once more; then note that."""
+    if not isinstance(taker, kernel.Get) or taker.wait.done() or taker.deadline <= soon:
+        return False
+    manager, shard, repeats = taker.context
+    if repeats:
+        taker.context = (manager, shard, False)
+    return bool(repeats)
+
+
 def _of_connection(error: Exception, received: int) -> Exception:
     """Return an error of a connection for one more caller."""
     if isinstance(error, EOFError):
@@ -649,23 +690,26 @@ def _tell(taker: Any, failure: Exception, sent: bool, counts: bool) -> bool:
     call = taker
     if call.is_over:
         return False
+    if not sent:
+        call.visit.peer = None  # no connection carried it
     if isinstance(failure, DropboxError):
         call._fail(_marked(failure, sent), counts)
     elif call.talk is None:  # it has not begun
         call._fail(_marked(explained(failure), sent), counts)
     else:
         call.link._go_on(call, failure, counts)
-    return True
+    return not call.visit.is_to_repeat()  # else what comes of that counts
 
 
 def _fail_get(get: Any, failure: Exception, sent: bool, counts: bool) -> bool:
     if get.wait.done():
         return False
-    manager, shard = get.context
+    manager, shard, _ = get.context
     error = failure if isinstance(failure, DropboxError) else explained(failure)
     error = _marked(error, sent)
     try:
         error = settled(manager, shard, error) if counts else located(shard, error)
+        error = named(error, get.key)
     except Exception as raised:  # by a user's manager: it is for this caller alone
         error = raised
     get.wait.fail(error)
@@ -699,7 +743,8 @@ class Links:
         self._links: list[Link] = []
         self._dials_from = 0.0  # when a spare connection may be made next
         self.joins = True  # whether gets may be one request
-        self.context: Any = None  # of gets that make no visit: the manager and the shard
+        # Of gets that make no visit: the manager, the shard, and whether they are asked once more.
+        self.context: Any = None
         self.only: Any = None  # the one connection, where there is but one
 
     def __repr__(self) -> str:
@@ -712,8 +757,9 @@ class Links:
             hub.enter()
         only: Link | None = self.only
         if only is not None:
-            if only.is_open and not only.pipeline.is_taking and not len(only.pipeline):
-                only.enter()
+            if only.is_open and not len(only.pipeline):
+                if not only.pipeline.has_just_heard(hub.clock()):
+                    only.enter()
                 only = self.only
             if only is not None:
                 return only
@@ -731,7 +777,7 @@ class Links:
                 best, least = link, count
         if best is None:
             return self._dialled()
-        if best.is_open and not least and not best.pipeline.is_taking:
+        if best.is_open and not least and not best.pipeline.has_just_heard(hub.clock()):
             best.enter()
             if not best.is_open:
                 return self.pick()
@@ -761,6 +807,17 @@ class Links:
         self.hub.gone()
         if self.only is link:
             self.only = None
+
+    def _leave_idle(self, moment: float) -> None:
+        """Close the connections that have been idle since a moment, when one failed that was.
+
+        What forgot that one while it was idle, such as a balancer, has forgotten those too. Nearly
+        as long is enough: callers of one moment are spread over all connections.
+        """
+        latest = moment + (self.hub.clock() - moment) / 10
+        for link in self._links.copy():
+            if link.is_open and not link.in_flight and -inf < link.pipeline.heard <= latest:
+                link.leave()
 
     def _again(self, taker: Any) -> None:
         """Carry what was not sent over another connection."""
@@ -813,15 +870,19 @@ class Links:
 
 
 class Source:
-    """Gets of one key in the ASCII protocol that make no visit, of the servers of `manager`."""
+    """Gets of one key in the ASCII protocol that make no visit, of the servers of `manager`.
 
-    __slots__ = ("_is_plain", "_limit", "_manager", "_prefix")
+    With `repeats`, one whose connection is lost is asked once more.
+    """
+
+    __slots__ = ("_is_plain", "_limit", "_manager", "_prefix", "_repeats")
     __reduce_ex__ = refuse_copies
 
-    def __init__(self, manager: Any, prefix: bytes, timeout: float | None) -> None:
+    def __init__(self, manager: Any, prefix: bytes, timeout: float | None, repeats: bool) -> None:
         self._limit: float | None = None if timeout is None else float(timeout)
         self._manager = manager
         self._prefix = prefix
+        self._repeats = repeats
         # Where ``fleet`` does no more than that, its call is left out.
         self._is_plain = getattr(type(manager), "fleet", None) is PooledShardManager.fleet
 
@@ -850,8 +911,13 @@ class Source:
         if link is None or not link.is_open:
             return None
         context = links.context
-        if context is None or context[1] is not shard or context[0] is not manager:
-            context = links.context = (manager, shard)
+        if (
+            context is None
+            or context[1] is not shard
+            or context[0] is not manager
+            or context[2] is not self._repeats
+        ):
+            context = links.context = (manager, shard, self._repeats)
         limit = link._limit if self._limit is None else self._limit
         return link._get(key, self._prefix, context, limit)
 

@@ -151,6 +151,14 @@ class Operations:
         """Get many items: a response for every key, under the key as it was given."""
         raise NotImplementedError
 
+    def gat_multi(self, keys: Iterable[Key], expire: int) -> "Mapping[Key, GetResponse]":
+        """Get many items and give each a new expiry; the responses are as those of a get."""
+        raise NotImplementedError
+
+    def touch_multi(self, keys: Iterable[Key], expire: int) -> "list[MutateResponse]":
+        """Give many items a new expiry; the responses are in the order of the keys."""
+        raise NotImplementedError
+
     def set_multi(self, items: Iterable[Item]) -> "list[MutateResponse]":
         """Store many items, each as ``set`` would; the responses are in the order of the items."""
         responses: list[MutateResponse] = self._many("set_multi", items, True)

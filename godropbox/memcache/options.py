@@ -12,10 +12,11 @@ from .._kernels._guarded import require_plain
 from .codec import Codec
 from .compressors import Compressor
 from .errors import InvalidArgumentError, InvalidTypeError
-from .fleet.options import ShardOptions
+from .fleet.options import ShardOptions, check_no_bool
 from .fleet.placement import Hash2, ShardFunction, as_shard_function
 from .hints import closest, named_options
 from .hooks import Hook
+from .protocol.talk import check_bool
 from .serializers import Serializer
 from .types import Key
 
@@ -30,16 +31,26 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # 31 years as seconds from now, the year 2001 as a Unix time: the caller means the latter.
 _IMPLAUSIBLE = 10**9
 _HASHED_SIZE = 71  # "sha256:" and 64 hexadecimal digits
+_LONGEST_OF_PARTS = 150  # bytes of a prefix that leave room for the keys of parts
+_LEAST_PART, _MOST_PART = 1000, 1 << 30
 _CHOICES = {
-    "protocol": ("meta", "ascii", "binary"),
+    "protocol": ("auto", "meta", "ascii", "binary"),
     "failures": ("raise", "miss"),
     "unreadable": ("raise", "miss"),
     "long_keys": ("error", "hash"),
+    "large_values": ("error", "split"),
 }
 
 
 # What else a protocol is called.
-_ALIASES = {"text": "ascii", "classic": "ascii", "bin": "binary", "meta-ascii": "meta"}
+_ALIASES = {
+    "text": "ascii",
+    "classic": "ascii",
+    "bin": "binary",
+    "meta-ascii": "meta",
+    "any": "auto",
+    "detect": "auto",
+}
 
 
 @named_options
@@ -49,7 +60,9 @@ class ClientOptions(ShardOptions):
 
     All of ``ShardOptions`` (timeouts, TLS, login, pool limits, ejection), and:
 
-    - `protocol`: ``"meta"`` (needed for leases), ``"ascii"`` or ``"binary"``.
+    - `protocol`: ``"auto"``, which is meta on each server that knows it (memcached from 1.6.10) and
+      ASCII on the others, most proxies too; ``"meta"``, ``"ascii"`` or ``"binary"`` on all.
+      The last two have no leases, and so no ``get_or_set``.
     - `shard_func`: a shard function, or a callable of a key and the number of shards.
     - `prefix`: prepended to every key on the wire; the shard is chosen without it.
     - `long_keys`: ``"error"`` refuses keys over 250 bytes with the prefix; ``"hash"`` sends
@@ -59,7 +72,13 @@ class ClientOptions(ShardOptions):
     - `serializer`: ``"json"``, ``"msgpack"``, ``"pickle"``, a ``Serializer``, or None, which allows
       only bytes, str and int.
     - `compressor`: ``"zlib"``, ``"zstd"``, a ``Compressor`` or None. `compress_from`: the smallest
-      value to compress, in bytes; `max_value`: the limit of a decompressed value, in bytes.
+      value to compress, in bytes; `max_value`: the limit of a value that is read, decompressed or
+      out of parts, in bytes.
+    - `retry_reads`: whether a get (of one key or many) or a version whose connection is lost before
+      its reply is complete is asked once more, over a new connection and within the same `timeout`.
+      What is late is not, and writes never are.
+    - `large_values`: ``"error"``: servers refuse values over their item limit; ``"split"``: values
+      over `part_size` bytes, once compressed, are stored in parts. All clients read those.
     - `failures`: ``"raise"`` or ``"miss"`` if the network or the server fails a get. Writes always
       raise.
     - `unreadable`: ``"raise"`` or ``"miss"`` if a value is damaged or in an unknown format.
@@ -68,7 +87,7 @@ class ClientOptions(ShardOptions):
     `wall_clock` returns seconds since 1970 and `sleep` waits; tests replace both.
     """
 
-    protocol: Literal["meta", "ascii", "binary"] = "meta"
+    protocol: Literal["auto", "meta", "ascii", "binary"] = "auto"
     shard_func: ShardFunction | Callable[[Any, int], int] = field(default_factory=Hash2)
     prefix: Key = b""
     long_keys: Literal["error", "hash"] = "error"
@@ -76,6 +95,9 @@ class ClientOptions(ShardOptions):
     compressor: Compressor | str | None = None
     compress_from: int = 1024
     max_value: int = 1 << 26
+    retry_reads: bool = True
+    large_values: Literal["error", "split"] = "error"
+    part_size: int = 1_000_000
     failures: Literal["raise", "miss"] = "raise"
     unreadable: Literal["raise", "miss"] = "raise"
     hooks: tuple[Hook, ...] = ()
@@ -93,6 +115,13 @@ class ClientOptions(ShardOptions):
                 raise InvalidArgumentError(f"{name} must be {words}, got {shown(value)}{hint}")
         for name in ("compress_from", "max_value"):
             _checked_int(name, getattr(self, name))
+        check_bool("retry_reads", self.retry_reads)
+        if self.protocol == "binary" and self.auth is not None and self.auth.mechanism == "ascii":
+            raise InvalidArgumentError(
+                "auth must be Credentials(..., mechanism='sasl') with protocol='binary': a server "
+                "that takes an ASCII login (--auth-file) speaks no binary protocol"
+            )
+        self._check_parts()
         as_shard_function(self.shard_func)
         self.codec()  # checks the serializer and the compressor
         self._check_prefix()
@@ -109,11 +138,32 @@ class ClientOptions(ShardOptions):
     def _check_prefix(self) -> None:
         if not isinstance(self.prefix, (str, bytes)):
             raise InvalidTypeError(f"prefix must be str or bytes, got {shown(self.prefix)}")
+        try:
+            raw = self.prefix.encode() if isinstance(self.prefix, str) else self.prefix
+        except UnicodeEncodeError as error:
+            raise InvalidArgumentError(
+                f"prefix must be text that UTF-8 can encode, got {shown(self.prefix)}: {error}"
+            ) from None
+        for at, byte in enumerate(raw):
+            if byte <= 0x20 or byte == 0x7F:
+                raise InvalidArgumentError(
+                    f"prefix must have no byte up to 0x20 and no 0x7f, got 0x{byte:02x} at {at}"
+                    f" of {shown(raw)}"
+                )
         most = 250 - (_HASHED_SIZE if self.long_keys == "hash" else 1)
+        why = f"long_keys={self.long_keys!r}"
+        if self.large_values == "split" and most > _LONGEST_OF_PARTS:
+            most, why = _LONGEST_OF_PARTS, "large_values='split'"
         if self.prefix_size > most:
             raise InvalidArgumentError(
-                f"prefix must be at most {most} bytes with long_keys={self.long_keys!r}, "
-                f"got {self.prefix_size}"
+                f"prefix must be at most {most} bytes with {why}, got {self.prefix_size}"
+            )
+
+    def _check_parts(self) -> None:
+        _checked_int("part_size", self.part_size)
+        if not _LEAST_PART <= self.part_size <= _MOST_PART:
+            raise InvalidArgumentError(
+                f"part_size must be in [{_LEAST_PART}, 2**30] bytes, got {self.part_size!r}"
             )
 
     @property
@@ -127,6 +177,7 @@ class ClientOptions(ShardOptions):
 
 
 def _checked_int(name: str, value: Any) -> None:
+    check_no_bool(name, value, "an int in [0, 2**31)")
     try:
         checked_int(name, "[0, 2**31)", value, 1 << 31)
     except TypeError as error:

@@ -24,6 +24,9 @@ class _Overrides(TypedDict, total=False):
     connect_timeout: float
     tls: "ssl.SSLContext | None"
     auth: Credentials | None
+    keepalive_idle: int | None
+    keepalive_interval: int | None
+    keepalive_count: int | None
     eject_after: int
     retry_after: float
     max_retry_after: float
@@ -31,7 +34,7 @@ class _Overrides(TypedDict, total=False):
     ejected: Literal["miss", "next"]
     clock: Callable[[], float]
     random: Callable[[], float]
-    protocol: Literal["meta", "ascii", "binary"]
+    protocol: Literal["auto", "meta", "ascii", "binary"]
     shard_func: ShardFunction | Callable[[Any, int], int]
     prefix: Key
     long_keys: Literal["error", "hash"]
@@ -39,6 +42,9 @@ class _Overrides(TypedDict, total=False):
     compressor: Compressor | str | None
     compress_from: int
     max_value: int
+    retry_reads: bool
+    large_values: Literal["error", "split"]
+    part_size: int
     failures: Literal["raise", "miss"]
     unreadable: Literal["raise", "miss"]
     hooks: tuple[Hook, ...]

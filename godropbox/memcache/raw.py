@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .connection import Channel, Connection
+from .keys import by_key
 from .operations import Operations
 from .protocol.ascii import AsciiProtocol
 from .protocol.base import Protocol
@@ -92,6 +93,21 @@ class RawClient(Operations):
         for some in self.connection.run_all(exchanges):
             answers.update(some)
         return answers
+
+    def gat_multi(self, keys: Iterable[Key], expire: int) -> Mapping[Key, GetResponse]:
+        """Get many items and give each a new expiry; the responses are as ``get_multi``'s."""
+        chunks = mutation_chunks(by_key(keys))
+        exchanges: list[Any] = [self._protocol.gat_multi(chunk, expire) for chunk in chunks]
+        answers: dict[Key, GetResponse] = {}
+        for some in self.connection.run_all(exchanges):
+            answers.update(some)
+        return answers
+
+    def touch_multi(self, keys: Iterable[Key], expire: int) -> list[MutateResponse]:
+        """Give many items a new expiry; the responses are in the order of the keys."""
+        chunks = mutation_chunks(keys)
+        exchanges: list[Any] = [self._protocol.touch_multi(chunk, expire) for chunk in chunks]
+        return [answer for some in self.connection.run_all(exchanges) for answer in some]
 
     def _many(self, verb: str, things: Iterable[Any], of_items: bool) -> Any:
         make: Callable[[Iterable[Any]], Exchange] = getattr(self._protocol, verb)

@@ -74,6 +74,12 @@ cdef class _SkippedMetaResponse(MetaResponse):
     pass
 
 
+@cython.locals(response=_FailedGetResponse)
+cpdef GetResponse failed_get(key, status, error)
+
+@cython.locals(response=_FailedMutateResponse)
+cpdef MutateResponse failed_mutate(key, status, error)
+
 @cython.locals(response=MutateResponse)
 cpdef MutateResponse stored_mutate(key, status, uint64_t cas=*)
 

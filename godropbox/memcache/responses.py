@@ -491,12 +491,25 @@ def skipped_count(key: Key) -> CountResponse:
 
 def failed_get(key: Key, status: ResponseStatus, error: Exception) -> GetResponse:
     """Return the response for a key of a get that failed."""
-    return _FailedGetResponse(key, status, error)
+    response = _FailedGetResponse.__new__(_FailedGetResponse)  # as all keys of a batch may fail
+    response._key = ""
+    response._held = key
+    response._status = status
+    response._value = None
+    response._flags = response._cas = 0
+    response._error = error
+    return response
 
 
 def failed_mutate(key: Key, status: ResponseStatus, error: Exception) -> MutateResponse:
     """Return the response for a key of a store or delete that failed."""
-    return _FailedMutateResponse(key, status, error)
+    response = _FailedMutateResponse.__new__(_FailedMutateResponse)
+    response._key = ""
+    response._held = key
+    response._status = status
+    response._cas = 0
+    response._error = error
+    return response
 
 
 def stored_mutate(key: Key, status: ResponseStatus, cas: int = 0) -> MutateResponse:

@@ -12,12 +12,14 @@ from .sync cimport ShortWay
 cdef class ShardedClient(Operations):
     cdef object __weakref__
     cdef object _manager, _timeout
-    cdef Protocol _plain
+    cdef Protocol _plain, _reader
     cdef ShortWay _short
 
     cpdef _one(self, key, Exchange exchange)
     @cython.locals(step=OneKey, goes_on=bint)
     cdef _carried(self, key, Exchange exchange, bint sentinel)
+    @cython.locals(step=OneKey, exchange=Exchange, goes_on=bint)
+    cdef _read(self, key, began)
     @cython.locals(kinds=int)
     cpdef _store_one(self, str verb, key, data, flags, expire, cas)
     cdef _store_general(self, str verb, key, data, flags, expire, cas)

@@ -5,17 +5,25 @@ what one key or one shard did: every key has a response of its own. Compiled as 
 (``sharded_client.pxd``).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .connection import DECREMENT, DELETE, INCREMENT, STORE, TOUCH
+from .batch_steps import Gets, Mutations, Values, checked_values
+from .connection import DECREMENT, DELETE, INCREMENT, STORE, TOUCH, TOUCH_ITEM
+from .errors import NotSupportedError
 from .fleet.manager import ShardManager, check_waiting
+from .fleet.options import ShardOptions
+from .listing import keys_of
 from .operations import Operations
+from .outcomes import deleted_only, require_open, touched_only, unsupported, untouched
 from .protocol.ascii import AsciiProtocol
-from .protocol.base import Protocol
-from .protocol.exchange import APPEND, CAS, PREPEND, SET, Exchange
-from .protocol.meta import MetaProtocol
-from .protocol.talk import check_timeout
+from .protocol.auto import AutoProtocol
+from .protocol.base import Protocol, expiry
+from .protocol.dump import KeyInfo, Walk, check_walk
+from .protocol.exchange import APPEND, CAS, META, PREPEND, SET, Exchange
+from .protocol.meta import LEASE_LEFT, MetaProtocol, outlives_lease
+from .protocol.talk import check_bool, check_timeout
 from .responses import (
     CountResponse,
     GetResponse,
@@ -26,9 +34,10 @@ from .responses import (
     failed_mutate,
     stored_mutate,
 )
-from .steps import AllShards, Gets, Mutations, OneKey, Values, checked_values, require_open
+from .steps import OneKey
 from .sync import ShortWay, run
-from .types import Item, Key, ResponseStatus, Seconds
+from .types import Dialect, Item, Key, ResponseStatus, Seconds
+from .whole_steps import AllShards, Examined
 
 if TYPE_CHECKING:
     from typing import Self
@@ -36,8 +45,10 @@ if TYPE_CHECKING:
 __all__ = ["ShardedClient"]
 
 _MISS = ResponseStatus.KEY_NOT_FOUND
+_LEASED = ResponseStatus.ITEM_NOT_STORED  # of a touch
 _STATUSES = {int(status): status for status in ResponseStatus}
 _NEVER = -1
+_DEFAULT = ShardOptions()  # of managers that are a user's own
 # ASCII's words, and the kinds of commands that a server must be known to know for them.
 _STORES = {
     "set": (b"set ", SET),
@@ -61,12 +72,23 @@ class ShardedClient(Operations):
 
     An operation on a shard that is in no state for it is skipped: the response says so
     (``skipped``), and is a miss, or not stored.
+
+    With `retry_reads` a ``get``, a ``get_multi`` or a ``version`` whose connection is lost before
+    its reply is complete is asked once more, over a new connection, within the same time.
     """
 
-    __slots__ = ("__weakref__", "_manager", "_plain", "_short", "_timeout")
+    __slots__ = ("__weakref__", "_manager", "_plain", "_reader", "_short", "_timeout")
 
-    def __init__(self, manager: ShardManager, protocol: Protocol, timeout: Seconds = None) -> None:
+    def __init__(
+        self,
+        manager: ShardManager,
+        protocol: Protocol,
+        timeout: Seconds = None,
+        *,
+        retry_reads: bool = True,
+    ) -> None:
         check_timeout(timeout)
+        check_bool("retry_reads", retry_reads)
         check_waiting(manager, False)
         Operations.__init__(self, protocol)
         self._manager = manager
@@ -75,9 +97,11 @@ class ShardedClient(Operations):
         # in a get and in set_values, which ask for nothing that only meta has: they are shorter,
         # and a get does not take a stale item away from the first who is to load it.
         self._plain = protocol
-        if type(protocol) is MetaProtocol and not protocol.encodes:
+        if type(protocol) in (AutoProtocol, MetaProtocol) and not protocol.encodes:
             self._plain = AsciiProtocol(protocol.prefix, protocol.shard_id)
-        self._short = ShortWay(manager, self._plain.prefix, timeout, self._plain.is_text)
+        self._reader = self._plain if retry_reads else None
+        is_text = self._plain.is_text
+        self._short = ShortWay(manager, self._plain.prefix, timeout, is_text, retry_reads)
 
     @property
     def manager(self) -> ShardManager:
@@ -114,11 +138,23 @@ class ShardedClient(Operations):
 
     def _carried(self, key: Any, exchange: Exchange, sentinel: bool) -> Any:
         step = OneKey.__new__(OneKey)
-        goes_on = step._set_up(self._manager, key, exchange, sentinel)
+        goes_on = step._set_up(self._manager, key, exchange, sentinel, None)
         while goes_on:
             run(self._manager, [step], self._timeout)
             goes_on = step.take()
         return step.answer
+
+    def _read(self, key: Any, began: float | None) -> GetResponse:
+        """Get one key the general way; again, if the short way began at `began`."""
+        step = OneKey.__new__(OneKey)
+        exchange = self._plain.get(key)
+        goes_on = step._set_up(self._manager, key, exchange, False, self._reader)
+        step.is_again = began is not None
+        while goes_on:
+            began = run(self._manager, [step], self._timeout, began)
+            goes_on = step.take()
+        answer: GetResponse = step.answer
+        return answer
 
     def run(self, key: Key, make: Callable[[Any, Key], Exchange], sentinel: bool = False) -> Any:
         """Return the result of the exchange that ``make(protocol, key)`` gives, on the key's shard.
@@ -131,11 +167,31 @@ class ShardedClient(Operations):
     def get(self, key: Key) -> GetResponse:
         """Get one item; a miss is an answer, not an error."""
         if self._short.is_open:
-            response: GetResponse | None = self._short.get(key)
-            if response is not None:
+            answer: Any = self._short.get(key)
+            if answer is not None and type(answer) is not float:
+                response: GetResponse = answer
                 return response
-        answer: GetResponse = self._carried(key, self._plain.get(key), False)
-        return answer
+            return self._read(key, answer)
+        return self._read(key, None)
+
+    def gat(self, key: Key, expire: int) -> GetResponse:
+        """Get one item and give it a new expiry.
+
+        Under ``AutoProtocol`` that is a touch and a get where the server does not know meta.
+        """
+        try:
+            response: GetResponse = self._one(key, self._protocol.gat(key, expire))
+        except NotSupportedError:
+            if not isinstance(self._protocol, AutoProtocol):
+                raise
+        else:
+            return response
+        if expire < 0:  # it is gone then
+            found = self.get(key)
+            self._carried(key, self._plain.delete(key), False)
+            return found
+        touched = self._carried(key, self._plain.touch(key, expire), False)
+        return self.get(key) if touched.ok else untouched(key, touched)
 
     # One-key writes of bytes the short way, for the faces of this package: in ASCII's words, which
     # ask for no new token. Each takes the general way by itself where it has to.
@@ -184,8 +240,24 @@ class ShardedClient(Operations):
         return _response_of(key, answer)
 
     def _touch_one(self, key: Any, expire: Any) -> MutateResponse | None:
-        """Give one key a new expiry, with a result like that of ``_store_one``."""
+        """Give one key a new expiry, with a result like that of ``_store_one``.
+
+        A lease that is out is no value, where the server can tell; it is kept for no longer.
+        """
         answer = None
+        if self._protocol is not self._plain:
+            if self._short.is_open:
+                answer = self._short.write(TOUCH_ITEM, META, None, key, None, 0, expire, 0)
+            if answer is None:
+                meta: Any = self._protocol
+                response = self._carried(key, meta.touch_value(key, expire), False)
+                if response.status is not _LEASED:
+                    return _unless_done(response)
+            elif answer != -1:
+                return _response_of(key, answer)
+            if outlives_lease(expire):
+                self._carried(key, self._protocol.touch(key, LEASE_LEFT), False)
+            return stored_mutate(key, _MISS)
         if self._short.is_open:
             answer = self._short.write(TOUCH, 0, None, key, None, 0, expire, 0)
         if answer is None:
@@ -225,7 +297,31 @@ class ShardedClient(Operations):
         return self._got(keys, True)
 
     def _got(self, keys: Iterable[Key], sentinel: bool) -> Mapping[Key, GetResponse]:
-        step = Gets(self._manager, self._plain, list(keys), sentinel, False)
+        reads = self._reader is not None
+        step = Gets(self._manager, self._plain, list(keys), sentinel, False, reads)
+        self._complete(step)
+        return step.answers
+
+    def gat_multi(self, keys: Iterable[Key], expire: int) -> Mapping[Key, GetResponse]:
+        """Get many items and give each a new expiry; the responses are as ``get_multi``'s."""
+        seconds = expiry(expire)
+        step = Gets(self._manager, self._protocol, list(keys), False, False, expire=seconds)
+        self._complete(step)
+        lacking = unsupported(step.answers) if isinstance(self._protocol, AutoProtocol) else []
+        if not lacking:
+            return step.answers
+        if seconds < 0:  # they are gone then
+            found = self._got(lacking, False)
+            deleted = self.delete_multi(lacking)
+            return {**step.answers, **deleted_only(deleted, found)}
+        touched = self.touch_multi(lacking, seconds)
+        found = self._got([each.key for each in touched if each.ok], False)
+        return {**step.answers, **touched_only(touched, found)}
+
+    def touch_multi(self, keys: Iterable[Key], expire: int) -> list[MutateResponse]:
+        """Give many items a new expiry; the responses are in the order of the keys."""
+        make = partial(self._protocol.touch_multi, expire=expiry(expire))
+        step = Mutations(self._manager, self._protocol, make, list(keys), False, False)
         self._complete(step)
         return step.answers
 
@@ -239,7 +335,7 @@ class ShardedClient(Operations):
 
     def _get_listed(self, keys: list[Key]) -> tuple[dict[Key, bytes], dict[Key, GetResponse]]:
         """``get_values``, which takes ownership of the list."""
-        step = Gets(self._manager, self._plain, keys, False, True)
+        step = Gets(self._manager, self._plain, keys, False, True, self._reader is not None)
         self._complete(step)
         return step.found, step.answers
 
@@ -250,7 +346,7 @@ class ShardedClient(Operations):
 
         They are between the values without flags and the responses.
         """
-        step = Gets(self._manager, self._plain, keys, False, True)
+        step = Gets(self._manager, self._plain, keys, False, True, self._reader is not None)
         step.flagged = []
         self._complete(step)
         return step.found, step.flagged, step.answers
@@ -304,22 +400,37 @@ class ShardedClient(Operations):
 
     def _complete(self, step: Any) -> None:
         goes_on = True
+        began = None
         while goes_on:
             if step.visits:
-                run(self._manager, step.visits, self._timeout)
+                began = run(self._manager, step.visits, self._timeout, began)
             goes_on = step.take()
 
     # Whole servers: all that are not DOWN, at once
 
-    def _all(self, make: Callable[[], Exchange]) -> AllShards:
-        make()  # raises for wrong arguments, before anything is sent
-        step = AllShards(self._manager, make)
+    def dialects(self) -> dict[str, Dialect]:
+        """Return what each server speaks, by address; one that failed has its error."""
+        step = Examined(self._manager, self._protocol)
         run(self._manager, step.visits, self._timeout)
+        return step.dialects()
+
+    def _all(self, make: Callable[[], Exchange], repeats: bool = False) -> AllShards:
+        make()  # raises for wrong arguments, before anything is sent
+        step = AllShards(self._manager, make, repeats)
+        began = run(self._manager, step.visits, self._timeout)
+        lost = step.again()
+        if lost:
+            run(self._manager, lost, self._timeout, began)
         return step
 
     def flush(self, expire: int = 0) -> Response:
         """Invalidate every item of every server, `expire` seconds from now."""
         return self._all(lambda: self._protocol.flush(expire)).response()
+
+    def iter_keys(self, by: Walk = "hash") -> Iterator[KeyInfo]:
+        """Yield the keys of all servers, prefix and all, as ``Client.iter_keys``."""
+        check_walk(by)
+        return keys_of(self._manager, getattr(self._manager, "_options", _DEFAULT), by)
 
     def verbosity(self, level: int) -> Response:
         """Set how much the servers log, if the protocol has ``verbosity``."""
@@ -327,7 +438,7 @@ class ShardedClient(Operations):
 
     def version(self) -> VersionResponse:
         """Return the servers' versions; those of servers that failed are missing."""
-        return self._all(self._protocol.version).versions()
+        return self._all(self._protocol.version, self._reader is not None).versions()
 
     def stats(self, name: str = "") -> StatsResponse:
         """Return the servers' statistics; those of servers that failed are missing."""

@@ -14,26 +14,32 @@ cpdef bint takes(Shard shard, bint sentinel) except -1
 cdef class Visit(Talk):
     cdef readonly Shard shard
     cdef public object handle
+    cdef public bint is_again, is_read
 
+    cpdef bint is_to_repeat(self) except -1
+    cpdef repeat(self, list exchanges)
     cpdef bint is_stale(self, double moment) except -1
+    cpdef bint is_undone(self, double moment) except -1
     cpdef settle(self, manager)
 
 
 cdef class OneKey(Visit):
     cdef readonly object answer
     cdef object _key, _manager
+    cdef Protocol _reader
     cdef Fleet _fleet
     cdef bint _sentinel
     cdef int _rounds
 
-    cdef bint _set_up(self, manager, key, Exchange exchange, bint sentinel) except -1
+    cdef bint _set_up(self, manager, key, Exchange exchange, bint sentinel,
+                      Protocol reader) except -1
     @cython.locals(number=Py_ssize_t, shard=Shard)
     cpdef bint aim(self) except -1
     cpdef bint take(self) except -1
 
 
 @cython.locals(step=OneKey)
-cpdef tuple one_key(manager, key, Exchange exchange, bint sentinel)
+cpdef tuple one_key(manager, key, Exchange exchange, bint sentinel, Protocol reader)
 
 
 cdef class ShardVisit(Visit):
@@ -56,7 +62,7 @@ cdef class ManyKeys:
     cdef Protocol _protocol
     cdef Fleet _fleet
     cdef list _failed, _keys, _moved
-    cdef bint _gets, _sentinel
+    cdef bint _gets, _is_again, _is_read, _sentinel
     cdef int _rounds
 
     cpdef bint take(self) except -1
@@ -71,36 +77,16 @@ cdef class ManyKeys:
     cdef _check_open(self)
     @cython.locals(visit=ShardVisit, is_error=bint, cut=list)
     cdef _collect(self)
-    cdef _error_of(self, key, error)
+    cdef _failure(self, key, error)
+    @cython.locals(visit=ShardVisit)
+    cdef dict _shards(self)
     cdef list _exchanges(self, list keys, list indices, bint whole)
     cdef _probe(self, part)
     cdef _take_batch(self, bint is_partial)
     cdef _put(self, ShardVisit visit)
-    cdef _fail(self, index, key, error)
+    cdef _fail(self, index, key, failure)
     cdef _again(self, list keys)
     cdef _merge(self, after)
-
-
-cdef class Gets(ManyKeys):
-    cdef readonly dict answers, found
-    cdef public list flagged
-    cdef bint _bare
-
-
-cdef class Mutations(ManyKeys):
-    cdef readonly list answers
-    cdef object _make
-    cdef list _things
-
-    @cython.locals(visit=ShardVisit)
-    cdef dict _shards(self)
-    cdef _name(self, shard, index, error)
-    cdef list _items(self, list indices)
-
-
-cdef class Values(Mutations):
-    cdef object _expire
-    cdef list _flags, _values
 
 
 @cython.locals(at=Py_ssize_t, number=Py_ssize_t, visit=ShardVisit)

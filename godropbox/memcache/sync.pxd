@@ -9,12 +9,12 @@ from .steps cimport ShardVisit, Visit
 
 
 @cython.locals(visit=Visit, pool=SimpleResourcePool)
-cpdef run(manager, list visits, timeout)
+cpdef run(manager, list visits, timeout, began=*)
 
 cdef class ShortWay:
     cdef object _manager, _timeout
     cdef bytes _prefix
-    cdef bint _is_own
+    cdef bint _is_own, _repeats
     cdef readonly bint is_open
 
     @cython.locals(shard=Shard, connection=Connection, handle=ManagedHandle)
@@ -25,11 +25,15 @@ cdef class ShortWay:
     cdef Shard _serving(self, key)
     @cython.locals(connection=Connection, pool=SimpleResourcePool, handle=ManagedHandle)
     cdef ManagedHandle _idle(self, Shard shard, int kinds)
-    cdef _judge(self, Shard shard, Connection connection, error)
+    cdef _judge(self, Shard shard, key, Connection connection, error)
 
 
 @cython.locals(visit=Visit, share=ShardVisit, connection=Connection, ready=list, lines=list)
 cdef _carry(list visits, timeout, double start, double moment)
+
+cdef ManagedHandle _new(SimpleResourcePool pool, double moment)
+
+cdef _leave(Visit visit, error)
 
 cdef bint _may_wait(Visit visit) except -1
 
@@ -47,6 +51,6 @@ cdef list _parts(list visits)
 cdef _give_back(list visits)
 
 @cython.locals(connection=Connection)
-cdef give_back(ManagedHandle handle)
+cdef give_back(ManagedHandle handle, outcome)
 
 cdef _lend(Visit visit, ManagedHandle handle)

@@ -23,28 +23,33 @@ from .errors import (
 )
 from .fleet.manager import PooledShardManager, ShardManager
 from .fleet.shards import Fleet, Shard
+from .outcomes import is_lost, named, refused, settled
 from .protocol.exchange import server_error
 from .responses import GetResponse
-from .steps import ShardVisit, Visit, refused, settled
+from .steps import ShardVisit, Visit
 
 __all__ = ["ShortWay", "run"]
 
 
-def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
-    """Carry visits, at once, and settle each.
+def run(
+    manager: ShardManager, visits: list[Any], timeout: Any, began: float | None = None
+) -> float:
+    """Carry visits, at once, and settle each; return when the operation began.
 
-    `timeout` is seconds for all, None for what the connections have.
+    `timeout` is seconds for all, None for what the connections have. It began at `began` if these
+    are not its first visits.
     """
-    start = monotonic()
+    moment = monotonic()
+    start = moment if began is None else began
     try:
         for visit in visits:
             pool: SimpleResourcePool = visit.shard.pool
             try:
-                handle = pool.get_idle()
+                handle = _new(pool, moment) if visit.is_again else pool.get_idle()
                 _lend(visit, pool.get(0.0) if handle is None else handle)
             except DropboxError as error:
-                visit.outcome = error
-        _carry(visits, timeout, start, start)
+                _leave(visit, error)
+        _carry(visits, timeout, start, moment)
         # Whose pool had no connection left, at first or for a stale one.
         waiting: list[Any] = []
         for visit in visits:
@@ -67,6 +72,25 @@ def run(manager: ShardManager, visits: list[Any], timeout: Any) -> None:
         _give_back(visits)
     for visit in visits:
         visit.settle(manager)
+    return start
+
+
+def _new(pool: SimpleResourcePool, moment: float) -> Any:
+    """Borrow a connection that was made after a moment; close those found idle that were not."""
+    idle = pool.num_idle
+    while True:
+        handle: Any = pool.get(0.0)
+        raw = handle.handle
+        if idle == 0 or not isinstance(raw, Connection) or raw.opened >= moment:
+            return handle
+        idle -= 1  # one that the caller's own function opens may be as old as it likes
+        handle.discard()
+
+
+def _leave(visit: Visit, error: Any) -> None:
+    """Note why a visit has no connection."""
+    visit.peer = None
+    visit.outcome = error
 
 
 def _lend(visit: Visit, handle: Any) -> None:
@@ -88,7 +112,7 @@ def _wait(visit: Visit, left: Any) -> None:
     try:
         _lend(visit, pool.get(min(limits) if limits else None))
     except DropboxError as error:
-        visit.outcome = error
+        _leave(visit, error)
 
 
 def _may_wait(visit: Visit) -> bool:
@@ -134,7 +158,11 @@ def _carry(visits: list[Any], timeout: Any, start: float, moment: float) -> None
             for visit in ready:
                 share: Any = visit
                 share._end_part()
-        if len(ready) > 1 or not visit.is_stale(moment):
+        if len(ready) > 1:
+            ready = [each for each in ready if each.is_undone(moment)]
+        elif not visit.is_stale(moment):
+            return
+        if not ready:
             return
         moment = monotonic()
         _renew(ready, moment)
@@ -180,7 +208,7 @@ def _renew(visits: list[Any], moment: float) -> None:
             try:
                 _lend(visit, visit.shard.pool.get(0.0))
             except DropboxError as error:
-                visit.outcome = error
+                _leave(visit, error)
                 break
             if visit.peer.opened >= moment or not transport.unfit([visit.peer.line]):
                 break
@@ -195,18 +223,23 @@ def _give_back(visits: list[Any]) -> None:
         handle = visit.handle
         visit.handle = None
         try:
-            give_back(handle)
+            give_back(handle, visit.outcome)
         except BaseException as error:  # of a user's clock or close
             failure = failure or error
     if failure is not None:
         raise failure
 
 
-def give_back(handle: Any) -> None:
-    """End a loan: for others to use the connection if it is valid, else to close it."""
+def give_back(handle: Any, outcome: Any) -> None:
+    """End a loan: for others to use the connection if it is valid, else to close it.
+
+    Where the network failed it, as `outcome` says, those that have been idle as long are closed.
+    """
     connection: Any = handle.handle
     if connection._is_valid and connection._is_mine:
         handle._pool._put(handle)
+    elif isinstance(outcome, NetworkError):
+        handle._pool._lose(handle)
     else:
         handle._pool._drop(handle)
 
@@ -216,22 +249,30 @@ class ShortWay:
 
     What is out of the common is for the general way, which has the same results and errors: then a
     method returns None. `timeout` is as ``run`` takes it. `is_open` is False once connections are
-    seen to be of another kind, or each operation would borrow two of them.
+    seen to be of another kind, or each operation would borrow two of them. `repeats` tells whether
+    a get is asked once more if its connection is lost.
     """
 
-    __slots__ = ("_is_own", "_manager", "_prefix", "_timeout", "is_open")
+    __slots__ = ("_is_own", "_manager", "_prefix", "_repeats", "_timeout", "is_open")
     __reduce_ex__ = refuse_copies
 
-    def __init__(self, manager: ShardManager, prefix: bytes, timeout: Any, is_open: bool) -> None:
+    def __init__(
+        self, manager: ShardManager, prefix: bytes, timeout: Any, is_open: bool, repeats: bool
+    ) -> None:
         self._manager = manager
         # Where ``fleet`` does no more than that, its call is left out.
         self._is_own = getattr(type(manager), "fleet", None) is PooledShardManager.fleet
         self._prefix = prefix
         self._timeout = timeout
+        self._repeats = repeats
         self.is_open = is_open
 
     def get(self, key: Any) -> Any:
-        """Get one key: return its response."""
+        """Get one key: return its response.
+
+        A float says that its connection was lost, and when the time for it began: it is to be asked
+        once more.
+        """
         shard = self._serving(key)
         if shard is None:
             return None
@@ -242,8 +283,10 @@ class ShortWay:
         try:
             response = connection.fetch(key, self._prefix, None)
         except BaseException as error:
-            give_back(handle)
-            self._judge(shard, connection, error)
+            give_back(handle, error)
+            if self._repeats and connection.has_begun and is_lost(error):
+                return connection.began()
+            self._judge(shard, key, connection, error)
             return None
         handle._pool._put(handle)
         if type(response) is not GetResponse and response.error is not None:
@@ -275,10 +318,10 @@ class ShortWay:
         try:
             answer = connection.write(form, verb, key, self._prefix, data, number, expire, cas)
         except BaseException as error:
-            give_back(handle)
+            give_back(handle, error)
             if isinstance(error, UsageError) and connection.is_valid:
                 return None  # the general way has the words for it
-            self._judge(shard, connection, error)
+            self._judge(shard, key, connection, error)
             return None
         handle._pool._put(handle)
         if type(answer) is not tuple:
@@ -325,9 +368,9 @@ class ShortWay:
         self.is_open = False
         return None
 
-    def _judge(self, shard: Shard, connection: Any, error: BaseException) -> None:
+    def _judge(self, shard: Shard, key: Any, connection: Any, error: BaseException) -> None:
         """Raise the error that ended an exchange, unless another connection may carry it."""
         if not isinstance(error, (NetworkError, ReplyError, ConnectionUnusableError)):
             raise error
         if not isinstance(error, ConnectionUnusableError) and connection.has_begun:
-            raise settled(self._manager, shard, error)
+            raise named(settled(self._manager, shard, error), key)

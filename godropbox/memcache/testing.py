@@ -7,7 +7,7 @@ gets miss and operations fail.
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from .._kernels._identity import refuse_copies
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
 from .keys import by_key
 from .protocol.base import expiry, ranged
+from .protocol.dump import KeyInfo, Walk, check_walk
 from .protocol.meta import MetaProtocol
 from .responses import (
     CountResponse,
@@ -41,6 +42,7 @@ _MISS = ResponseStatus.KEY_NOT_FOUND
 _NOT_STORED = ResponseStatus.ITEM_NOT_STORED
 _MONTH = 60 * 60 * 24 * 30
 _LIMIT = 1024 * 1024
+_HEADER = 56  # bytes of an item beside its key and its value
 # What memcached accepts as a counter, which it parses with strtoull.
 _NUMBER = re.compile(rb"[\t-\r ]*\+?([0-9]+)(?:[\t-\r ]|\Z)")
 
@@ -129,7 +131,7 @@ class MockClient:
     def _expires(self, expire: int) -> float | None:
         if expire == 0:
             return None
-        if expire < 0 or expire >= 1 << 31:
+        if expire < 0:
             return float("-inf")
         return expire if expire > _MONTH else self._clock() + expire
 
@@ -170,6 +172,17 @@ class MockClient:
         for key in found:
             try:
                 found[key] = self.get(key)
+            except (InvalidArgumentError, InvalidTypeError) as error:
+                found[key] = failed_get(key, ResponseStatus.INVALID_ARGUMENTS, error)
+        return found
+
+    def gat_multi(self, keys: Iterable[Key], expire: int) -> Mapping[Key, GetResponse]:
+        """Get many items and set the expiry of each."""
+        seconds = expiry(expire)
+        found: dict[Key, GetResponse] = by_key(keys)
+        for key in found:
+            try:
+                found[key] = self._get(key, seconds)
             except (InvalidArgumentError, InvalidTypeError) as error:
                 found[key] = failed_get(key, ResponseStatus.INVALID_ARGUMENTS, error)
         return found
@@ -301,6 +314,17 @@ class MockClient:
             self._entries[name] = replace(entry, expires=self._expires(seconds))
             return stored_mutate(key, _OK)
 
+    def touch_multi(self, keys: Iterable[Key], expire: int) -> list[MutateResponse]:
+        """Set the expiry of many items; responses are in the order of the keys."""
+        seconds = expiry(expire)
+        responses = []
+        for key in keys:
+            try:
+                responses.append(self.touch(key, seconds))
+            except (InvalidArgumentError, InvalidTypeError) as error:
+                responses.append(failed_mutate(key, ResponseStatus.INVALID_ARGUMENTS, error))
+        return responses
+
     def increment(
         self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> CountResponse:
@@ -348,7 +372,7 @@ class MockClient:
 
     def flush(self, expire: int = 0) -> Response:
         """Invalidate all items, `expire` seconds from now."""
-        seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
+        seconds = ranged("expire", expire, 0, 1 << 31, "[0, 2**31)")
         with self._lock:
             response = self._respond()
             if response.ok:
@@ -373,6 +397,21 @@ class MockClient:
             count = sum(self._find(key) is not None for key in list(self._entries))
         entries = {"curr_items": str(count), "version": "1.6.0-mock", "maxbytes": str(64 << 20)}
         return StatsResponse(_OK, {self.shard_id: entries})
+
+    def iter_keys(self, by: Walk = "hash") -> Iterator[KeyInfo]:
+        """Yield the keys of all items; when they were last read is not kept."""
+        check_walk(by)
+        self._respond()
+        return self._infos()
+
+    def _infos(self) -> Iterator[KeyInfo]:
+        for name in list(self._entries):
+            with self._lock:
+                entry = self._find(name)
+            if entry is not None:
+                size = _HEADER + len(name) + len(entry.value)
+                until = None if entry.expires is None else int(entry.expires)
+                yield KeyInfo(name, self.shard_id, until, 0, entry.cas, size, 1, False, entry.flags)
 
     def verbosity(self, level: int) -> Response:
         """Check `level` and do nothing."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._kernels import lasting
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Capabilities", "Item", "Key", "ResponseStatus", "Seconds"]
+__all__ = ["Capabilities", "Dialect", "Item", "Key", "ResponseStatus", "Seconds"]
 
 Key = str | bytes
 Seconds = float | None
@@ -19,8 +21,9 @@ Seconds = float | None
 class Item(NamedTuple):
     """An item to store: `flags` in [0, 2**32), `cas` the CAS token or 0, `expire` in seconds.
 
-    `expire` follows memcached's rules: 0 never expires, a negative number expires at once, more
-    than 30 days (2,592,000) is a Unix time, which memcached 1.6 accepts up to 2**31.
+    `expire`, in [-2**31, 2**31), follows memcached's rules: 0 never expires, a negative number
+    expires at once, more than 30 days (2,592,000) is a Unix time. Later ones than that, in January
+    2038, are refused here: a server refuses them, or expires the item at once.
     """
 
     key: Key
@@ -53,6 +56,10 @@ class ResponseStatus(IntEnum):
     TEMPORARY_FAILURE = 0x86
 
 
+for _status in ResponseStatus:
+    lasting.lasting(_status)
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """Features that differ between protocols; check them before you call."""
@@ -64,3 +71,21 @@ class Capabilities:
     verbosity: bool
     stale_while_revalidate: bool  # leases, early recache, stale marks, item metadata
     binary_keys: bool  # any byte in a key
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What one server speaks, as ``Client.dialects`` finds it.
+
+    - `protocol`: ``"meta"``, ``"ascii"`` or ``"binary"``, which is used with it; None if it failed.
+    - `version`: what it says its version is; a proxy may tell that of a server behind it.
+    - `lacks`: what it cannot do, of these: ``"leases"`` (``get_or_set`` among processes),
+      ``"tokens"`` (``gets`` and ``cas``), ``"metadata"`` (seconds left, size, last access),
+      ``"delete by token"`` (``meta_delete`` with `cas`) and ``"new_cas"`` (of ``meta_set``).
+    - `error`: why nothing more is known, None if it answered.
+    """
+
+    protocol: str | None
+    version: str | None
+    lacks: tuple[str, ...] = ()
+    error: Exception | None = None

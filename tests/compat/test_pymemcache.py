@@ -27,6 +27,7 @@ from compat.pymemcache_support import KINDS, SERDES, Canned, agree, outcome, pai
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.memcached import Server, running
+from support.pools import fork
 
 from godropbox.compat import pymemcache as ours
 from godropbox.compat.pymemcache import exceptions, fallback, pool, serde
@@ -633,7 +634,7 @@ def test_the_child_of_a_fork_has_connections_of_its_own(server: Server) -> None:
     client = ours.Client(place(server.address), timeout=10)
     client.set("k", b"parent", noreply=False)
     client.set("k", b"sent", noreply=True)
-    child = os.fork()
+    child = fork()
     if child == 0:
         works = client.get("k") == b"sent" and client.set("child", b"v", noreply=False)
         os._exit(0 if works else 1)

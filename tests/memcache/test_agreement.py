@@ -29,7 +29,7 @@ COUNTERS = [b"", b"0", b"9", b"10", b"99", b"100 ", b" +7 x", b"-1", b"184467440
 VALUES = st.sampled_from(COUNTERS) | st.binary(max_size=40).map(
     lambda value: value * 900 if len(value) > 35 else value
 )
-EXPIRES = st.sampled_from([0, 0, 0, 1000, 2**31 - 1, -1, -(2**31), 2**32])
+EXPIRES = st.sampled_from([0, 0, 0, 1000, 2**31 - 1, -1, -(2**31), 2**31, 2**32])
 FLAGS = st.sampled_from([0, 0, 7, 2**32 - 1, -1, 2**32])
 DELTAS = st.sampled_from([0, 1, 1, 9, 90, 10**9, 2**64, -1])
 # Which of the tokens seen so far; None for none, and one that nothing has.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.aio import LOOPS, run, turns
 from support.memcached import Server
+from support.memory import let_go
 
 from godropbox.memcache import ConnectionLostError, DeadlineExceededError, WrongLoopError
 from godropbox.memcache.aio import (
@@ -386,4 +387,5 @@ def test_a_client_with_a_request_in_flight_is_garbage_with_its_loop(loop: str) -
 
     run(use(), loop)
     gc.collect()
+    let_go()
     assert gone[0]() is None

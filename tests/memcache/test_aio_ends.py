@@ -192,10 +192,13 @@ def check(
 async def between(
     address: str, protocol: Any, **options: Any
 ) -> AsyncIterator[tuple[Middle, AsyncClient]]:
-    """Give a proxy and a client of it, which leaves no socket and no task behind."""
+    """Give a proxy and a client of it, which leaves no socket and no task behind.
+
+    Callers are told of what happens to their connection: reads are not asked once more.
+    """
     async with Middle(address) as middle:
         tasks = asyncio.all_tasks()
-        options = {"timeout": TIMEOUT, "connect_timeout": TIMEOUT, **options}
+        options = {"timeout": TIMEOUT, "connect_timeout": TIMEOUT, "retry_reads": False, **options}
         client = AsyncClient([middle.address], protocol=protocol, **options)
         try:
             yield middle, client

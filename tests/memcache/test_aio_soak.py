@@ -105,6 +105,7 @@ def test_memory_of_requests_in_flight(loop: str, capsys: pytest.CaptureFixture[s
                 [middle.address],
                 protocol="ascii",
                 timeout=300.0,
+                retry_reads=False,
                 max_in_flight=2 * IN_FLIGHT,
                 max_in_flight_bytes=1 << 30,
             )

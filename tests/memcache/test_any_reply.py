@@ -125,7 +125,16 @@ ASKED = st.lists(
     max_size=4,
 )
 RUBBISH = st.sampled_from(
-    [b"END\r\n", b"ERROR\r\n", b"SERVER_ERROR no\r\n", b"STORED\r\n", b"MN\r\n", b"EN\r\n", b"\0"]
+    [
+        b"END\r\n",
+        b"ERROR\r\n",
+        b"SERVER_ERROR no\r\n",
+        b"SERVER_ERROR backend failure\r\n",
+        b"STORED\r\n",
+        b"MN\r\n",
+        b"EN\r\n",
+        b"\0",
+    ]
 ) | st.binary(min_size=1, max_size=30)
 
 MISHAPS = ["replaced", "replaced", "mixed up", "inserted", "left out", "twice", "moved", "rubbish"]

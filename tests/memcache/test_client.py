@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.blocking import LOOPS, Blocking
-from support.memcached import Server
+from support.memcached import Server, need_tokens
 from support.server_fleets import unverified
 
 from godropbox import memcache
@@ -258,6 +258,7 @@ def test_a_lease_that_nobody_filled_yet_is_not_extended() -> None:
 
 
 def test_gets_and_cas(client: Client) -> None:
+    need_tokens()
     assert client.gets("k") == (None, None)
     assert client.gets("k", 5) == (5, None)
     assert client.cas("k", 1, 12345) is False
@@ -613,7 +614,7 @@ def test_a_batch_that_fails_in_part_tells_what_it_found() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"protocol": "udp"}, "protocol must be 'meta', 'ascii' or 'binary', got 'udp'"),
+        ({"protocol": "udp"}, "protocol must be 'auto', 'meta', 'ascii' or 'binary', got 'udp'"),
         ({"failures": None}, "failures must be 'raise' or 'miss', got None"),
         ({"unreadable": 1}, "unreadable must be 'raise' or 'miss', got 1"),
         ({"long_keys": "cut"}, "long_keys must be 'error' or 'hash', got 'cut'"),
@@ -672,7 +673,9 @@ OPERATIONS: dict[str, Callable[[Client], object]] = {
     "get_many": lambda client: client.get_many(["k", "l"]),
     "get_many of none": lambda client: client.get_many([]),
     "gets": lambda client: client.gets("k"),
+    "gets_many": lambda client: client.gets_many(["k", "l"]),
     "gat": lambda client: client.gat("k", 5),
+    "gat_many": lambda client: client.gat_many(["k", "l"], 5),
     "get_or_set": lambda client: client.get_or_set("k", lambda: 5, 5),
     "set": lambda client: client.set("k", 5),
     "set_many": lambda client: client.set_many({"k": 5, "l": b"6"}),
@@ -688,8 +691,10 @@ OPERATIONS: dict[str, Callable[[Client], object]] = {
     "touch": lambda client: client.touch("k", 5),
     "incr": lambda client: client.incr("k"),
     "decr": lambda client: client.decr("k", 1, 5),
+    "iter_keys": lambda client: list(client.iter_keys()),
     "stats": lambda client: client.stats(),
     "version": lambda client: client.version(),
+    "dialects": lambda client: client.dialects(),
     "flush_all": lambda client: client.flush_all(),
     "disconnect_all": lambda client: client.disconnect_all(),
 }

@@ -580,7 +580,7 @@ def test_a_load_is_refused_over_a_cache_that_is_down(nowhere: Make) -> None:
 @pytest.mark.parametrize("protocol", ["ascii", "binary"])
 def test_it_needs_the_meta_protocol(nowhere: Make, protocol: str) -> None:
     client = nowhere(protocol=protocol)
-    with pytest.raises(NotSupportedError, match="no leases: get_or_set needs protocol='meta'"):
+    with pytest.raises(NotSupportedError, match="no leases: get_or_set needs protocol='auto'"):
         client.get_or_set("k", never, 60)
     with pytest.raises(NotSupportedError):
         Client.over(MockClient()).get_or_set("k", never, 60)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from support.memcached import Server
+from support.memory import let_go
+from support.pools import fork
 
 from godropbox import memcache
 from godropbox.resource_pool import PoolExhaustedError
@@ -176,7 +178,7 @@ def test_close_in_the_child_of_a_fork_leaves_the_parents_operation_alone(ends: E
     thread = threading.Thread(target=lambda: answers.append(client.get("a")))
     thread.start()
     assert far.recv(100)
-    child = os.fork()
+    child = fork()
     if child == 0:
         client.close()
         os._exit(0)
@@ -332,6 +334,7 @@ def test_a_failure_leaves_no_cycle_to_the_collector(how: str, reply: bytes, flee
     try:
         run()
         assert gone
+        let_go()
         assert [each() for each in gone] == [None] * len(gone)
     finally:
         gc.enable()

@@ -19,6 +19,7 @@ from godropbox.caching import sqlite_pool
 from godropbox.caching.aio import async_sqlite_pool
 from godropbox.memcache import (
     AsciiProtocol,
+    BinaryProtocol,
     Client,
     ClientOptions,
     ClientOverrides,
@@ -30,6 +31,7 @@ from godropbox.memcache import (
     ShardedClient,
     ShardOptions,
     StaticShardManager,
+    connect,
 )
 from godropbox.memcache.aio import (
     AsyncClient,
@@ -73,9 +75,15 @@ MISTAKEN_SERVERS: list[tuple[Any, str]] = [
     ([("host", 11211, "name")], f"{ITEM}('host', 11211, 'name') (tuple) at 0: write 'host:11211'"),
     ([("host", 11211, 3)], ", and the weight as shard_func=Ketama({'host:11211': 3})"),
     ([None], f"{ITEM}None (NoneType) at 0"),
-    ([11211], f"{ITEM}11211 at 0"),
+    ([11211], f"{ITEM}11211 at 0: that is a port alone, write 'host:port'"),
     (None, f"{WHOLE}None (NoneType)"),
-    (11211, f"{WHOLE}11211"),
+    (11211, f"{WHOLE}11211: that is a port alone, write 'host:port'"),
+    (Path("/run/m.sock"), " (PosixPath): write ['unix:/run/m.sock']"),
+    ([Path("/run/m.sock")], " (PosixPath) at 0: write 'unix:/run/m.sock'"),
+    (bytearray(b"host:11211"), "(b'host:11211') (bytearray): write ['host:11211']"),
+    ("host:11211/", " (str): write 'host:11211'"),
+    ("[::1]:11211/0", " (str): write '[::1]:11211'"),
+    (["host:1", "HOST:1"], "servers must name each server once, got 'host:1' and 'HOST:1'"),
     ({"host": 11211}, "counts, and a set's or a dict's is an accident"),
     ({"host:11211"}, "counts, and a set's or a dict's is an accident"),
     (frozenset(["host:11211"]), "counts, and a set's or a dict's is an accident"),
@@ -172,7 +180,7 @@ def make(request: pytest.FixtureRequest) -> Make:
         ("binary", ": protocol='binary' is the binary protocol"),
         ("username", ": auth=Credentials(user, password) logs in"),
         ("port", ": an address is 'host:port', the first argument"),
-        ("xyz", "; there are timeout, connect_timeout, tls, auth, max_active"),
+        ("xyz", "; there are timeout, connect_timeout, tls, auth, keepalive_idle"),
     ],
 )
 def test_an_option_that_does_not_exist(make: Make, name: str, hint: str) -> None:
@@ -233,11 +241,26 @@ PACKERS = "'zlib', 'zstd' or an object with flag, compress and decompress, got "
         ({"connect_timeout": None}, "connect_timeout must be a number, got None"),
         ({"protocol": "text"}, "or 'binary', got 'text' (str): did you mean 'ascii'?"),
         ({"protocol": "Meta"}, "or 'binary', got 'Meta' (str): did you mean 'meta'?"),
-        ({"protocol": MetaProtocol}, "protocol must be 'meta', 'ascii' or 'binary', got <class"),
+        ({"protocol": MetaProtocol}, "protocol must be 'auto', 'meta', 'ascii' or 'binary', got "),
         ({"failures": "mis"}, "failures must be 'raise' or 'miss', got 'mis' (str): did you"),
         ({"auth": ("me", "secret")}, "auth must be Credentials(user, password) or None, not tuple"),
+        (
+            {"auth": Credentials("me", "secret"), "protocol": "binary"},
+            "auth must be Credentials(..., mechanism='sasl') with protocol='binary'",
+        ),
         ({"tls": True}, "or None, got True: ssl.create_default_context() makes one"),
         ({"tls": ssl}, "tls must be an ssl.SSLContext or None, got <module"),
+        ({"eject_after": True}, "eject_after must be an int in [0, 2**31), got True"),
+        ({"eject_after": 1.5}, "eject_after must be an int in [0, 2**31), got 1.5"),
+        ({"compress_from": True}, "compress_from must be an int in [0, 2**31), got True"),
+        ({"keepalive_idle": 0}, "keepalive_idle must be an int in [1, 32767], got 0"),
+        ({"keepalive_idle": True}, "keepalive_idle must be an int in [1, 32767] or None, got True"),
+        ({"keepalive_interval": 1.5}, "keepalive_interval must be an int in [1, 32767], got 1.5"),
+        ({"keepalive_count": 128}, "keepalive_count must be an int in [1, 127], got 128"),
+        ({"retry_reads": 1}, "retry_reads must be True or False, got 1"),
+        ({"prefix": "a b"}, "prefix must have no byte up to 0x20 and no 0x7f, got 0x20 at 1"),
+        ({"prefix": b"a\x7f"}, "prefix must have no byte up to 0x20 and no 0x7f, got 0x7f at 1"),
+        ({"prefix": "\ud800"}, "prefix must be text that UTF-8 can encode, got '\\ud800'"),
         ({"clock": 5}, "clock must be a callable, got 5"),
         ({"random": None}, "random must be a callable, got None"),
         ({"sleep": 0.1}, "sleep must be a callable, got 0.1"),
@@ -255,6 +278,37 @@ def test_a_wrong_value(make: Make, options: dict[str, Any], words: str) -> None:
     assert words in str(caught.value)
     assert str(caught.value).startswith(f"{next(iter(options))} must ")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["max_active", "max_idle", "max_opens"])
+def test_a_wrong_limit_of_a_pool(name: str) -> None:
+    for value in (True, 1.5, -1):
+        for make in (PoolOptions, ShardOptions, ClientOptions):
+            more: dict[str, Any] = {"open": print} if make is PoolOptions else {}
+            more[name] = value
+            with pytest.raises((TypeError, ValueError)) as caught:
+                make(**more)
+            assert str(caught.value).startswith(f"{name} must be an int in [")
+            own = make is not PoolOptions
+            assert isinstance(caught.value, (InvalidTypeError, InvalidArgumentError)) is own
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_tls_over_a_unix_socket(client: Make) -> None:
+    tls = ssl.create_default_context()
+    words = r"tls must be None for a Unix socket, .* got a context for 'unix:/run/m\.sock'"
+    with pytest.raises(InvalidArgumentError, match=words):
+        client(["host:11211", "/run/m.sock"], tls=tls)
+    with pytest.raises(InvalidArgumentError, match=words):
+        connect("unix:/run/m.sock", tls=tls)
+
+
+@pytest.mark.parametrize("protocol", [AsciiProtocol, MetaProtocol, BinaryProtocol])
+def test_a_prefix_of_a_protocol_is_called_that(protocol: Make) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^prefix must have no byte up to 0x20"):
+        protocol("a b")
+    with pytest.raises(InvalidTypeError, match=r"^prefix must be str or bytes"):
+        protocol(5)
 
 
 def test_credentials() -> None:

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,14 +18,14 @@ from typing import Any, ClassVar
 import pytest
 from support import dialects
 from support.dialects import CONVERSATIONS, DIALECTS, Conversation, FakeServer, Store, converse
-from support.memcached import running
+from support.memcached import running, version_of
 
 from godropbox import memcache
 from godropbox.caching import MemcacheStorage, PartialFailureError
 from godropbox.memcache import Item, ResponseStatus
 
 REAL = [
-    shutil.which("memcached") or "memcached",
+    shutil.which(os.environ.get("MEMCACHED", "memcached")) or "memcached",
     *filter(None, os.environ.get("GODROPBOX_MEMCACHEDS", "").split(":")),
 ]
 SPEAKERS = [*DIALECTS, *REAL]
@@ -198,13 +197,13 @@ def test_no_raw_client_lets_a_value_be_run(speaker: Speaker, protocol: Any, oper
 
 
 @pytest.mark.parametrize("hooks", [(), (lambda event: None,)], ids=["plain", "hooks"])
-@pytest.mark.parametrize("protocol", RAW)
+@pytest.mark.parametrize("protocol", ["auto", *RAW])
 def test_no_client_lets_a_value_be_run(
     speaker: Speaker, protocol: Any, hooks: tuple[Any, ...]
 ) -> None:
-    works = should_work(speaker, protocol)
+    works = should_work(speaker, "ascii" if protocol == "auto" else protocol)
     options = memcache.ClientOptions(hooks=hooks, timeout=10.0)
-    calls = OF_CLIENTS if protocol == "meta" else OF_CLIENTS[:-2]
+    calls = OF_CLIENTS if protocol in ("auto", "meta") else OF_CLIENTS[:-2]
     with memcache.Client(speaker.address, options, protocol=protocol) as client:
         for value in ATTACKS:
             for call in calls:
@@ -647,12 +646,11 @@ def test_a_fake_answers_as_the_real_one_did(name: str, piece: int) -> None:
 
 @pytest.mark.parametrize("program", REAL)
 def test_a_real_server_answers_as_it_was_recorded(program: str, tmp_path: Path) -> None:
-    said = subprocess.run([program, "-V"], capture_output=True, text=True, check=True).stdout
-    version = said.split()[1]
+    version = version_of(program)
     recorded = dialects.recordings().get(version)
     if recorded is None:
         return
-    with running("tcp", tmp_path, program=program) as server:
+    with running("tcp", tmp_path, program=program, extra=()) as server:
         for sent, answered in recorded:
             assert dialects.normal(converse(server.address, sent), version) == answered, sent
 

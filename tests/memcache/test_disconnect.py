@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvloop
+from support.aio import FACTORIES
 from support.blocking import LOOPS, Blocking
 from support.memcached import Server
 from support.pools import in_child, until
@@ -149,8 +149,7 @@ def test_what_is_in_flight_under_asyncio_is_carried_out(
             assert await client.get("other") is None
             assert slow.accepted == 2
 
-    factory = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}[loop]
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=FACTORIES[loop]) as runner:
         runner.run(work())
 
 

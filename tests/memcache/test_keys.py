@@ -148,7 +148,7 @@ def test_every_good_key_is_its_own(connected: Open, prefix: str) -> None:
 
 def test_a_prefix_is_checked_like_a_key(connected: Open) -> None:
     for prefix in ("a b", "\n", b"\x7f", "p" * 251, "\ud800"):
-        with pytest.raises(memcache.InvalidArgumentError, match=r"^key must"):
+        with pytest.raises(memcache.InvalidArgumentError, match=r"^prefix must"):
             connected(prefix=prefix)
     full = connected(prefix="p" * 250)
     with pytest.raises(memcache.InvalidArgumentError, match="with its prefix, got 251 bytes"):
@@ -203,10 +203,10 @@ def test_flags_and_expiries_at_their_limits(connected: Open) -> None:
             client.set(Item("e", b"v"))
             assert getattr(client, name)(*given).ok
             assert client.get("e").found is lives
-    for expire in (month + 1, -(2**31), 2**31, 2**32 - 1):  # long ago, or more than a server holds
+    for expire in (month + 1, -(2**31)):  # long ago, or more than a server holds
         assert client.set(Item("e", b"v", expire=expire)).error is None
         assert in_step(client)
-    for words in ({"flags": -1}, {"flags": 2**32}, {"expire": 2**32}, {"expire": -(2**31) - 1}):
+    for words in ({"flags": -1}, {"flags": 2**32}, {"expire": 2**31}, {"expire": -(2**31) - 1}):
         with pytest.raises(memcache.InvalidArgumentError, match=f"^{next(iter(words))} must be"):
             client.set(Item("f", b"v", **words))
         (answer,) = client.set_multi([Item("f", b"v", **words)])

@@ -109,3 +109,41 @@ def test_binary_keys(servers: Callable[[str], Server]) -> None:
             False,
             True,
         ]
+
+
+@pytest.mark.parametrize("key", [b"plain", b"a b\r\nEND\r\n t5 \xff", b"\r\n", b" "])
+def test_an_item_that_lost_its_mark_is_found_all_the_same(
+    servers: Callable[[str], Server], key: bytes
+) -> None:
+    """A reply names the key as the item has it: raw after append, a longer count, or a lease."""
+    channel = memcache.connect(servers("tcp").address)
+    with RawMetaClient(channel, binary_keys=True) as client:
+        assert client.flush().ok
+
+        def check(value: bytes) -> None:
+            assert client.get(key).value == value
+            found = client.get_multi([b"none\r\n", key, b"none "])
+            assert [each.value for each in found.values()] == [None, value, None]
+            assert client.gat(key, 60).value == value
+            assert client.meta_get(key, details=True).ttl in (59, 60)
+            assert client.is_valid
+
+        for make in (client.append, client.prepend):
+            assert client.set(Item(key, b"a")).ok
+            assert make(key, b"a").ok
+            check(b"aa")
+        assert client.set(Item(key, b"9")).ok
+        assert client.increment(key).count == 10
+        check(b"10")
+        assert client.delete(key).ok
+        assert client.increment(key, initial=5, expire=60).count == 5
+        check(b"5")
+        assert client.delete(key).ok
+        lease = client.meta_get(key, lease=60)
+        assert lease.won
+        assert client.meta_get(key, lease=60).taken
+        check(b"")
+        if key == b"plain":
+            with memcache.RawAsciiClient(memcache.connect(servers("tcp").address)) as other:
+                assert other.set(Item(key, b"other")).ok
+            check(b"other")

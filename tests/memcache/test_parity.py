@@ -73,8 +73,6 @@ def values(keys: list[str]) -> list[list[str]]:
         [["repeated", 1]],
         [["leftover", 0]],
         [["error", 2]],
-        [["error in place", 4]],
-        [["cut", 2]],
         [["refused", 0], ["leftover", 0]],
     ],
 )
@@ -86,6 +84,24 @@ def test_no_value_comes_out_of_a_condemned_reply(mishaps: list[Any]) -> None:
         assert found == values([key for key in KEYS if key not in ITS])
         assert list(errors) == ITS
         assert states == [[0, 0], [1, 0]]
+        assert after == values(["key0", "key1", "text0"])
+
+
+def test_an_error_in_the_place_of_a_key_is_its_own() -> None:
+    case = a_case("get_many", list(KEYS), [["error in place", 1]])
+    for outcome, states, after, _ in everywhere(case):
+        what, _, found, errors = outcome
+        assert what == "raised"
+        assert found == values([key for key in KEYS if key != "key2"])
+        assert list(errors) == ["key2"]
+        assert states == [[1, 0], [1, 0]]  # no connection is lost
+        assert after == values(["key0", "key1", "text0"])
+
+
+def test_a_reply_that_is_cut_off_is_asked_for_once_more() -> None:
+    for outcome, states, after, _ in everywhere(a_case("get_many", list(KEYS), [["cut", 2]])):
+        assert sorted(outcome) == sorted(values(list(KEYS)))
+        assert states[1:] == [[1, 0]]
         assert after == values(["key0", "key1", "text0"])
 
 

@@ -219,7 +219,7 @@ def test_a_server_without_meta_commands_is_told_of_with_what_to_do(
         f"shard 0 at {grumbling.address}, version 1.5.22: it does not know the meta commands of "
         'memcached 1.6.10: ERROR; use protocol="ascii"'
     )
-    with make([grumbling.address], timeout=10.0) as client:
+    with make([grumbling.address], protocol="meta", timeout=10.0) as client:
         with pytest.raises(NotSupportedError) as caught:
             client.get_or_set("a", lambda: 1, 60)
         assert str(caught.value) == words

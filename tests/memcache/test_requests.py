@@ -35,7 +35,7 @@ ITEMS: list[Any] = [
     Item("a", memoryview(b"abcdef")[::2]),
     Item("a", memoryview(b"abcdef").cast("H")),
     Item("a", "text"),  # type: ignore[arg-type]
-    Item("a", b"", flags=2**32 - 1, cas=2**64 - 1, expire=2**32 - 1),
+    Item("a", b"", flags=2**32 - 1, cas=2**64 - 1, expire=2**31 - 1),
     Item("a", b"", flags=2**32),
     Item("a", b"", flags=-1),
     Item("a", b"", flags=1.5),  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ ITEMS: list[Any] = [
     Item("a", b"", cas=-1),
     Item("a", b"", expire=-(2**31)),
     Item("a", b"", expire=-(2**31) - 1),
-    Item("a", b"", expire=2**32),
+    Item("a", b"", expire=2**31),
     Item("a", b"", flags=True, expire=False),
     ("a", b""),
     5,
@@ -230,7 +230,7 @@ def test_large_values_are_not_copied() -> None:
 
 def test_binary_keys() -> None:
     protocol = MetaProtocol(prefix=b"\0", binary_keys=True)
-    assert protocol.get(b" \r\n\xff").request == [b"mg ACANCv8= v f c k b O0\r\n"]
+    assert protocol.get(b" \r\n\xff").request == [b"mg ACANCv8= v f c b O0\r\n"]
     with pytest.raises(
         memcache.InvalidArgumentError, match="1 to 186 bytes with its prefix, got 187"
     ):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.memory import let_go
 
 from godropbox import memcache
 from godropbox.memcache import (
@@ -262,6 +263,7 @@ def test_no_response_keeps_itself_alive(name: str, kind: Any) -> None:
     gone = weakref.ref(witness)
     del key, witness
     gc.collect()
+    let_go()
     assert gone() is None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.fleets import FLEET, KEYS, Connections
 from support.memcached import Server
+from support.pools import fork
 
 from godropbox import memcache
 from godropbox.memcache import (
@@ -239,7 +240,7 @@ def test_a_child_has_the_fleet_and_no_connections_of_its_parents(
     manager = StaticShardManager([servers("tcp").address])
     used(manager.fleet().shards[0])
     manager._lock.acquire()  # as if another thread was changing the fleet
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             shard = manager.fleet().shards[0]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.faultproxy import Fault, FaultProxy
-from support.pools import until
+from support.pools import fork, until
 from support.server_fleets import PROTOCOLS, ServerFleet, loans, owner, sharded
 
 from godropbox import memcache
@@ -328,7 +328,7 @@ def test_ejection(fleet: ServerFleet) -> None:
 def test_a_fork_has_connections_of_its_own(fleet: ServerFleet) -> None:
     with sharded(fleet) as client:
         assert all(r.ok for r in client.set_multi(ITEMS))
-        child = os.fork()
+        child = fork()
         if child == 0:
             status = 1
             try:

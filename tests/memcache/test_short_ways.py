@@ -151,6 +151,8 @@ class Road:
         self.events: list[memcache.Event] = []
         options = ShardOptions(open=self.server.open, eject_after=5)
         self.manager = StaticShardManager([ADDRESS], PLACED, options)
+        if name == "touch":  # of meta it is another command
+            protocol = "ascii"
         chosen: dict[str, Any] = {"protocol": protocol, "timeout": timeout}
         if hooks:
             chosen["hooks"] = (self.events.append,)
@@ -348,7 +350,10 @@ def test_a_shard_that_does_not_serve_is_skipped(name: str, state: ShardState) ->
         server = Server(name, True, 10.0)
         with BaseShardManager(PLACED, ShardOptions(open=server.open)) as manager:
             manager.update_shard_states([ShardStatus(ADDRESS)])
-            client = Client(manager, timeout=10.0, hooks=(lambda event: None,) if hooks else ())
+            own: dict[str, Any] = {"hooks": (lambda event: None,) if hooks else ()}
+            if name == "touch":
+                own["protocol"] = "ascii"
+            client = Client(manager, timeout=10.0, **own)
             call, _, replies = WRITES[name]
             assert call(client) == next(iter(replies.values()))
             manager.update_shard_states([ShardStatus(ADDRESS, state)])
@@ -447,7 +452,10 @@ def test_a_server_that_does_not_know_a_store_gets_no_value(name: str) -> None:
 
         options = ShardOptions(open=connect)
         with StaticShardManager([ADDRESS], PLACED, options) as manager:
-            client = Client(manager, timeout=10.0, hooks=(lambda event: None,) if hooks else ())
+            own: dict[str, Any] = {"hooks": (lambda event: None,) if hooks else ()}
+            if name == "touch":
+                own["protocol"] = "ascii"
+            client = Client(manager, timeout=10.0, **own)
             with pytest.raises(memcache.NotSupportedError, match="does not know the ASCII command"):
                 WRITES[name][0](client)
         thread.join()

@@ -130,10 +130,11 @@ class Wire:
             many.decrement("absent"),
             many.append("number", b"0"),
             many.version(),
-            many.stats("sizes"),
+            # In ASCII they wait for the answer to a question of their own.
+            *([many.stats("sizes")] if self.protocol == "binary" else []),
             plain.get("b"),
             plain.get_many(["number", "m1"]),
-            many.flush(),
+            *([many.flush()] if self.protocol == "binary" else []),
             plain.get("number"),
         ]
 

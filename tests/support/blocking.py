@@ -3,19 +3,14 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
-import uvloop
+from support.aio import FACTORIES, LOOPS
 
 __all__ = ["LOOPS", "Blocking", "end_all"]
 
-_FACTORIES: Final[dict[str, Callable[[], asyncio.AbstractEventLoop]]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
-}
-LOOPS: Final = tuple(_FACTORIES)
 _loops: "list[_Loop]" = []
 
 
@@ -23,7 +18,7 @@ class _Loop:
     """An event loop that runs while somebody waits, and what it complained of."""
 
     def __init__(self, kind: str) -> None:
-        self.runner = asyncio.Runner(loop_factory=_FACTORIES[kind])
+        self.runner = asyncio.Runner(loop_factory=FACTORIES[kind])
         self.complaints: list[str] = []
         self.faces: list[Blocking] = []
         self.runner.get_loop().set_exception_handler(self._complain)
@@ -68,6 +63,10 @@ def _is_in_loop() -> bool:
     return True
 
 
+async def _collected(things: AsyncGenerator[Any, None]) -> list[Any]:
+    return [each async for each in things]
+
+
 def _later(call: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     async def called(*given: Any) -> Any:
         return call(*given)
@@ -93,6 +92,8 @@ class Blocking:
         found = getattr(self.inner, name)
         if inspect.iscoroutinefunction(found):
             return partial(self._loop.wait, found)
+        if inspect.isasyncgenfunction(found):
+            return lambda *given, **named: self._loop.wait(_collected, found(*given, **named))
         if name == "update_shard_states" and not _is_in_loop():  # which belongs there
             return partial(self._loop.wait, _later(found))
         return found

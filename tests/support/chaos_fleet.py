@@ -6,7 +6,6 @@ them at once; that is the assumption which a real fleet has to meet by other mea
 
 import mmap
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from godropbox.memcache import Item, NetworkError, RawMetaClient, ServerError, connect
+from support.memcached import EXTRA, installed
 
 __all__ = ["STATES", "Fleet", "States"]
 
@@ -63,9 +63,8 @@ class Fleet:
     """memcached servers, each on a port of its own that it keeps."""
 
     def __init__(self, count: int, megabytes: int) -> None:
-        program = shutil.which("memcached")
-        assert program, "memcached is missing: apt-get install memcached"
-        self._command = [program, "-U", "0", "-t", "1", "-m", str(megabytes), "-l", "127.0.0.1"]
+        self._command = [installed(), "-U", "0", "-t", "1", "-m", str(megabytes), *EXTRA]
+        self._command += ["-l", "127.0.0.1"]
         if os.geteuid() == 0:
             self._command += ["-u", "root"]
         self._ports = [_free_port() for _ in range(count)]

@@ -29,6 +29,10 @@ FORGIVING = memcache.Client.over(MockClient(fail_everything=True), failures="mis
 HOOKED = memcache.Client.over(MEMORY, serializer="json", hooks=(lambda event: None,))
 HOOKED_FAILING = memcache.Client.over(MockClient(fail_everything=True), hooks=(lambda event: None,))
 NUMBERS = itertools.count()
+LARGE = b"x" * 3500
+IN_PARTS = memcache.Client.over(MockClient(), large_values="split", part_size=1000)
+IN_PARTS.set_many({"large": LARGE, "torn": LARGE})
+IN_PARTS.delete(next(i.key for i in IN_PARTS.iter_keys() if i.key.startswith(b"torn:")))
 
 
 WRITTEN = {b"add": b"NOT_STORED\r\n", b"touch": b"TOUCHED\r\n", b"incr": b"1234567890\r\n"}
@@ -191,6 +195,13 @@ VALUED = (
     Case("Client: a value's life", in_another_order, share=0.2),
     Case("Client.stats", CLIENT_OVER_MOCK.stats, share=0.3),
     Case("Client that forgives: get", lambda: FORGIVING.get("a"), share=0.5),
+    Case("Client.gets_many", lambda: CLIENT_OVER_MOCK.gets_many(["a", "b", "d"]), share=0.3),
+    Case("Client.gat_many", lambda: CLIENT_OVER_MOCK.gat_many(["a", "b", "d"], 100), share=0.3),
+    Case("Client in parts: set", lambda: IN_PARTS.set("large", LARGE), share=0.01),
+    Case("Client in parts: get", lambda: IN_PARTS.get("large"), share=0.02),
+    Case("Client in parts: get_many", lambda: IN_PARTS.get_many(["large", "torn"]), share=0.02),
+    Case("Client.iter_keys", lambda: next(CLIENT_OVER_MOCK.iter_keys()), share=0.1),
+    fails(memcache.PartialServerError, CLIENT_OVER_MOCK.gets_many, ["a", "bad"]),
     Case("Client that forgives: get_many", lambda: FORGIVING.get_many(KEYS), share=0.1),
     Case("Client: failed set_many", lambda: FAILING.set_many({"a": 1, "b": 2}), share=0.3),
     fails(memcache.ServerError, FAILING.get, "a"),

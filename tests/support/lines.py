@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from support.memory import COUNTS_REFERENCES
+
 __all__ = ["CHANNELS", "Fake", "Opening", "Pair", "alarm", "plain", "veiled"]
 
 Pair = tuple[socket.socket, socket.socket]
@@ -69,7 +71,8 @@ Opening = Callable[[socket.socket], Any]
 def alarm(handler: Callable[[], Any]) -> Iterator[None]:
     """Run a handler of a signal in a moment."""
     before = signal.signal(signal.SIGALRM, lambda *_: handler())
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    # Not before what it is to interrupt: PyPy compiles meanwhile.
+    signal.setitimer(signal.ITIMER_REAL, 0.02 if COUNTS_REFERENCES else 0.2)
     try:
         yield
     finally:

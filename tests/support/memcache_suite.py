@@ -11,6 +11,7 @@ import pytest
 
 from godropbox import memcache
 from godropbox.memcache import Item, ResponseStatus
+from support.memcached import HAS_TOKENS, need_tokens
 
 OK = ResponseStatus.OK
 MISS = ResponseStatus.KEY_NOT_FOUND
@@ -38,7 +39,7 @@ def set_then_get(client: Any) -> None:
     assert (stored.key, stored.ok, stored.error) == ("a", True, None)
     response = client.get("a")
     assert (response.value, response.flags, response.ok) == (b"one\r\nEND\r\n", 7, True)
-    assert response.cas > 0
+    assert response.cas > 0 or not HAS_TOKENS
     if client.capabilities.store_returns_cas:
         assert stored.cas == response.cas
 
@@ -83,7 +84,7 @@ def flags_and_expiries_at_their_limits(client: Any) -> None:
     for item in (
         Item("f", b"", flags=2**32),
         Item("f", b"", flags=-1),
-        Item("f", b"", expire=2**32),
+        Item("f", b"", expire=2**31),
         Item("f", b"", expire=-(2**31) - 1),
         Item("f", b"", cas=2**64),
     ):
@@ -171,6 +172,7 @@ def append_and_prepend(client: Any) -> None:
 
 @check
 def cas_stores_only_over_what_was_read(client: Any) -> None:
+    need_tokens()
     assert client.cas(Item("a", b"1", cas=5)).status is MISS
     client.set(Item("a", b"1"))
     token = client.get("a").cas
@@ -200,7 +202,8 @@ def touch_and_gat(client: Any) -> None:
     client.set(Item("a", b"1", flags=9))
     assert client.touch("a", 100).ok
     response = client.gat("a", 0)
-    assert (response.value, response.flags, response.cas > 0) == (b"1", 9, True)
+    assert (response.value, response.flags) == (b"1", 9)
+    assert response.cas > 0 or not HAS_TOKENS
     assert client.gat("a", -1).found
     assert not client.get("a").found
     client.set(Item("a", b"1"))

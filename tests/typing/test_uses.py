@@ -20,7 +20,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize(("uses", "count"), [("sqlbuilder", 38), ("cached", 23), ("client", 33)])
+@pytest.mark.parametrize(("uses", "count"), [("sqlbuilder", 38), ("cached", 23), ("client", 35)])
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_wrong_uses_are_reported(checker: str, uses: str, count: int, tmp_path: Path) -> None:
     if importlib.util.find_spec(checker) is None:

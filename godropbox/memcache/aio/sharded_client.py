@@ -1,19 +1,26 @@
 """The sharded client for asyncio: the same operations, over connections that tasks share."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from ..._kernels._identity import refuse_copies
+from ..batch_steps import Gets, Mutations, Values, checked_values
+from ..errors import NotSupportedError
 from ..fleet.manager import check_waiting
 from ..multiplex import run
+from ..outcomes import deleted_only, refused, require_open, touched_only, unsupported, untouched
 from ..protocol.ascii import AsciiProtocol
-from ..protocol.base import Protocol
+from ..protocol.auto import AutoProtocol
+from ..protocol.base import Protocol, expiry
+from ..protocol.dump import KeyInfo, Walk, check_walk
 from ..protocol.exchange import Exchange
-from ..protocol.meta import MetaProtocol
-from ..protocol.talk import check_timeout
+from ..protocol.meta import LEASE_LEFT, MetaProtocol, outlives_lease
+from ..protocol.talk import check_bool, check_timeout
 from ..responses import (
     CountResponse,
     GetResponse,
@@ -21,24 +28,21 @@ from ..responses import (
     Response,
     StatsResponse,
     VersionResponse,
+    stored_mutate,
 )
-from ..steps import (
-    AllShards,
-    Gets,
-    Mutations,
-    Values,
-    checked_values,
-    one_key,
-    refused,
-    require_open,
-)
-from ..types import Capabilities, Item, Key, Seconds
+from ..steps import one_key
+from ..types import Capabilities, Dialect, Item, Key, ResponseStatus, Seconds
+from ..whole_steps import AllShards, Examined
+from .listing import keys_of
 from .managers import AsyncShardManager
+from .options import AsyncShardOptions
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 __all__ = ["AsyncShardedClient"]
+
+_DEFAULT = AsyncShardOptions()  # of managers that are a user's own
 
 
 class AsyncShardedClient:
@@ -47,24 +51,33 @@ class AsyncShardedClient:
     The operations, arguments and errors are those of ``ShardedClient``. `timeout` is seconds for a
     whole operation; None takes the manager's. Closing it closes the manager.
 
+    `retry_reads` is as that client's.
+
     A task that is cancelled leaves at once; what it asked for may be carried out all the same.
     """
 
-    __slots__ = ("__weakref__", "_manager", "_plain", "_protocol", "_timeout")
+    __slots__ = ("__weakref__", "_manager", "_plain", "_protocol", "_reader", "_timeout")
     __reduce_ex__ = refuse_copies
 
     def __init__(
-        self, manager: AsyncShardManager, protocol: Protocol, timeout: Seconds = None
+        self,
+        manager: AsyncShardManager,
+        protocol: Protocol,
+        timeout: Seconds = None,
+        *,
+        retry_reads: bool = True,
     ) -> None:
         check_timeout(timeout)
+        check_bool("retry_reads", retry_reads)
         check_waiting(manager, True)
         self._manager = manager
         self._protocol = protocol
         self._timeout = timeout
         # As in ``ShardedClient``: shorter, and a get takes no stale item away from who loads it.
         self._plain: Protocol = protocol
-        if type(protocol) is MetaProtocol and not protocol.encodes:
+        if type(protocol) in (AutoProtocol, MetaProtocol) and not protocol.encodes:
             self._plain = AsciiProtocol(protocol.prefix, protocol.shard_id)
+        self._reader: Protocol | None = self._plain if retry_reads else None
 
     @property
     def manager(self) -> AsyncShardManager:
@@ -106,8 +119,14 @@ class AsyncShardedClient:
 
     # How an exchange is carried
 
-    async def _one(self, key: Any, exchange: Exchange, sentinel: bool = False) -> Any:
-        step, goes_on = one_key(self._manager, key, exchange, sentinel)
+    async def _one(
+        self,
+        key: Any,
+        exchange: Exchange,
+        sentinel: bool = False,
+        reader: Protocol | None = None,
+    ) -> Any:
+        step, goes_on = one_key(self._manager, key, exchange, sentinel, reader)
         deadline = 0.0
         if not goes_on:
             await asyncio.sleep(0)  # the others have their turn, whatever state the shard is in
@@ -155,13 +174,24 @@ class AsyncShardedClient:
 
     async def get(self, key: Key) -> GetResponse:
         """Get one item; a miss is an answer, not an error."""
-        response: GetResponse = await self._one(key, self._plain.get(key))
+        response: GetResponse = await self._one(key, self._plain.get(key), False, self._reader)
         return response
 
     async def gat(self, key: Key, expire: int) -> GetResponse:
-        """Get one item and give it a new expiry."""
-        response: GetResponse = await self._one(key, self._protocol.gat(key, expire))
-        return response
+        """Get one item and give it a new expiry, as ``ShardedClient.gat``."""
+        try:
+            response: GetResponse = await self._one(key, self._protocol.gat(key, expire))
+        except NotSupportedError:
+            if not isinstance(self._protocol, AutoProtocol):
+                raise
+        else:
+            return response
+        if expire < 0:  # it is gone then
+            found = await self.get(key)
+            await self._one(key, self._plain.delete(key))
+            return found
+        touched = await self._one(key, self._plain.touch(key, expire))
+        return await self.get(key) if touched.ok else untouched(key, touched)
 
     async def set(self, item: Item) -> MutateResponse:
         """Store an item; if it has a token, only over the item with that token."""
@@ -203,6 +233,18 @@ class AsyncShardedClient:
         response: MutateResponse = await self._one(key, self._protocol.touch(key, expire))
         return response
 
+    async def _touch_one(self, key: Key, expire: int) -> MutateResponse:
+        """Give one key a new expiry, as ``ShardedClient._touch_one``."""
+        if self._protocol is self._plain:
+            return await self.touch(key, expire)
+        meta: Any = self._protocol
+        response: MutateResponse = await self._one(key, meta.touch_value(key, expire))
+        if response.status is not ResponseStatus.ITEM_NOT_STORED:
+            return response
+        if outlives_lease(expire):
+            await self._one(key, self._protocol.touch(key, LEASE_LEFT))
+        return stored_mutate(key, ResponseStatus.KEY_NOT_FOUND)
+
     async def increment(
         self, key: Key, delta: int = 1, initial: int = 0, expire: int | None = None
     ) -> CountResponse:
@@ -230,7 +272,31 @@ class AsyncShardedClient:
         return await self._got(keys, True)
 
     async def _got(self, keys: Iterable[Key], sentinel: bool) -> Mapping[Key, GetResponse]:
-        step = Gets(self._manager, self._plain, list(keys), sentinel, False)
+        reads = self._reader is not None
+        step = Gets(self._manager, self._plain, list(keys), sentinel, False, reads)
+        await self._complete(step)
+        return step.answers
+
+    async def gat_multi(self, keys: Iterable[Key], expire: int) -> Mapping[Key, GetResponse]:
+        """Get many items and give each a new expiry; the responses are as ``get_multi``'s."""
+        seconds = expiry(expire)
+        step = Gets(self._manager, self._protocol, list(keys), False, False, expire=seconds)
+        await self._complete(step)
+        lacking = unsupported(step.answers) if isinstance(self._protocol, AutoProtocol) else []
+        if not lacking:
+            return step.answers
+        if seconds < 0:  # they are gone then
+            found = await self._got(lacking, False)
+            deleted = await self.delete_multi(lacking)
+            return {**step.answers, **deleted_only(deleted, found)}
+        touched = await self.touch_multi(lacking, seconds)
+        found = await self._got([each.key for each in touched if each.ok], False)
+        return {**step.answers, **touched_only(touched, found)}
+
+    async def touch_multi(self, keys: Iterable[Key], expire: int) -> list[MutateResponse]:
+        """Give many items a new expiry; the responses are in the order of the keys."""
+        make = partial(self._protocol.touch_multi, expire=expiry(expire))
+        step = Mutations(self._manager, self._protocol, make, list(keys), False, False)
         await self._complete(step)
         return step.answers
 
@@ -244,7 +310,7 @@ class AsyncShardedClient:
         return await self._get_listed(list(keys))
 
     async def _get_listed(self, keys: list[Key]) -> tuple[dict[Key, bytes], dict[Key, GetResponse]]:
-        step = Gets(self._manager, self._plain, keys, False, True)
+        step = Gets(self._manager, self._plain, keys, False, True, self._reader is not None)
         await self._complete(step)
         return step.found, step.answers
 
@@ -308,16 +374,34 @@ class AsyncShardedClient:
 
     # Whole servers: all that are not DOWN, at once
 
-    async def _all(self, make: Callable[[], Exchange]) -> AllShards:
-        make()  # raises for wrong arguments, before anything is sent
-        step = AllShards(self._manager, make)
+    async def dialects(self) -> dict[str, Dialect]:
+        """Return what each server speaks, by address; one that failed has its error."""
+        step = Examined(self._manager, self._protocol)
         if step.visits:
             await run(self._manager, step.visits, self._deadline(step.visits[0].shard))
+        return step.dialects()
+
+    async def _all(self, make: Callable[[], Exchange], repeats: bool = False) -> AllShards:
+        make()  # raises for wrong arguments, before anything is sent
+        step = AllShards(self._manager, make, repeats)
+        visits = step.visits
+        deadline = self._deadline(visits[0].shard) if visits else 0.0
+        while visits:
+            await run(self._manager, visits, deadline)
+            visits = step.again()
         return step
 
     async def flush(self, expire: int = 0) -> Response:
         """Invalidate every item of every server, `expire` seconds from now."""
         return (await self._all(lambda: self._protocol.flush(expire))).response()
+
+    async def iter_keys(self, by: Walk = "hash") -> AsyncGenerator[KeyInfo, None]:
+        """Yield the keys of all servers, prefix and all, as ``AsyncClient.iter_keys``."""
+        check_walk(by)
+        options = getattr(self._manager, "_options", _DEFAULT)
+        async with aclosing(keys_of(self._manager, options, by)) as infos:
+            async for info in infos:
+                yield info
 
     async def verbosity(self, level: int) -> Response:
         """Set how much the servers log, if the protocol has ``verbosity``."""
@@ -325,7 +409,7 @@ class AsyncShardedClient:
 
     async def version(self) -> VersionResponse:
         """Return the servers' versions; those of servers that failed are missing."""
-        return (await self._all(self._protocol.version)).versions()
+        return (await self._all(self._protocol.version, self._reader is not None)).versions()
 
     async def stats(self, name: str = "") -> StatsResponse:
         """Return the servers' statistics; those of servers that failed are missing."""

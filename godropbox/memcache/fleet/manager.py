@@ -18,8 +18,9 @@ from ..._kernels._args import shown
 from ..._kernels._identity import refuse_copies
 from ...errors import NetworkError
 from ...resource_pool import LameDuckError
-from ..address import listed_addresses, parse_address
+from ..address import check_transport, listed_addresses, parse_address, same_server
 from ..errors import InvalidArgumentError, InvalidTypeError
+from ..protocol.auto import Seen
 from ..types import Key
 from .ejection import Ejection
 from .options import ShardOptions
@@ -138,6 +139,9 @@ class PooledShardManager:
         (``LameDuckError``), and should take the new fleet.
         """
         wanted = _checked(states)
+        if self._options.open is None:
+            for status in wanted:
+                check_transport(parse_address(status.address), self._options.tls)
         with self._lock:
             if self._is_closed:
                 raise LameDuckError("the shard manager was closed")
@@ -160,7 +164,8 @@ class PooledShardManager:
             shard = old.get(address)
             if shard is None or shard.id != i or shard.state is not state:
                 health = self._ejection.new_health() if shard is None else shard._health
-                shard = Shard(i, address, state, self._pools.pool(address), health)
+                seen = Seen(self._options.clock) if shard is None else shard.seen
+                shard = Shard(i, address, state, self._pools.pool(address), health, seen)
             shards.append(shard)
         fleet = tuple(shards)
         if self._options.diverts and fleet:
@@ -289,7 +294,7 @@ def _checked(states: Any) -> list[ShardStatus]:
                 f"states must hold pairs of an address and a state, got {shown(each)}"
             )
         address, state = each
-        where = parse_address(address)
+        where = same_server(parse_address(address))
         if where in found:
             raise InvalidArgumentError(
                 f"states must name each server once, got {found[where].address!r} and {address!r}"

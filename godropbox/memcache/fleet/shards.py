@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..._kernels._identity import refuse_copies
 from ..._kernels._signature import declared
+from ..protocol.auto import Seen
 from .ejection import Health
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Shard:
         "is_warming_up",
         "is_watched",
         "pool",
+        "seen",
         "serves",
         "state",
         "takes_sentinels",
@@ -58,11 +60,14 @@ class Shard:
         state: ShardState,
         pool: Any,
         health: Health,
+        seen: Seen | None = None,
     ) -> None:
         self.id: Final = index
         self.address: Final = address
         self.state: Final = state
         self.pool: Final = pool
+        # What its connections showed; outlives a change of the fleet as well.
+        self.seen: Final = Seen() if seen is None else seen
         self.serves: Final = state is ShardState.ACTIVE
         self.takes_sentinels: Final = state is not ShardState.DOWN
         self.is_warming_up: Final = state is ShardState.WARM_UP

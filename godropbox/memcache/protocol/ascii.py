@@ -11,7 +11,20 @@ from ..._kernels import wire, wire_request
 from ..errors import InvalidArgumentError
 from ..types import Capabilities, Key
 from .base import Protocol, Request
-from .exchange import APPEND, CAS, LOGIN, PREPEND, SET, Exchange, MutateExchange, Probe
+from .exchange import (
+    ALIVE,
+    APPEND,
+    CAS,
+    GAT,
+    LOGIN,
+    PREPEND,
+    SET,
+    Exchange,
+    GetExchange,
+    GetManyExchange,
+    MutateExchange,
+    Probe,
+)
 
 __all__ = ["STORE_WORDS", "AsciiProtocol"]
 
@@ -68,15 +81,38 @@ class AsciiProtocol(Protocol):
         # Probes by operation, for items without a CAS token.
         self._plain_probes = {verb: self._probe_of(kinds) for verb, kinds in _KINDS.items()}
         self.set_probe = self._plain_probes["set"]
+        self._admin_probe = self._probe_of(ALIVE)
 
     def _gets(self, keys: list[Any], prefix: bytes, many: bool) -> Request:
         if not keys:
             return [], wire.Reply(_LINES, 0)
-        return [wire_request.ascii_keys(b"gets", keys, prefix)], wire.Reply(_VALUES, len(keys))
+        text = wire_request.ascii_keys(b"gets", keys, prefix, self.most_line)
+        lines = text.count(b"\n") if len(keys) > 1 else 1
+        return [text], wire.Reply(_VALUES, len(keys), 0, 0, 0, lines)
+
+    def gat(self, key: Key, expire: int) -> GetExchange:
+        """Get one item and give it a new expiry."""
+        exchange: GetExchange = Protocol.gat(self, key, expire)
+        if self.is_text:
+            exchange.probe = self._probe_of(GAT)
+        return exchange
+
+    def gat_multi(self, keys: Iterable[Key], expire: int) -> GetManyExchange:
+        """Get many items and give each a new expiry; a key given twice is asked for once."""
+        exchange: GetManyExchange = Protocol.gat_multi(self, keys, expire)
+        if self.is_text:
+            exchange.probe = self._probe_of(GAT)
+        return exchange
 
     def _gat(self, key: Key, expire: int) -> Request:
         request = wire_request.ascii_keys(b"gats %d" % expire, [key], self.prefix)
         return [request], wire.Reply(_VALUES, 1)
+
+    def _gats(self, keys: list[Any], expire: int, prefix: bytes) -> Request:
+        if not keys:
+            return [], wire.Reply(_LINES, 0)
+        request = wire_request.ascii_keys(b"gats %d" % expire, keys, prefix)
+        return [request], wire.Reply(_VALUES, len(keys))
 
     def _stores(self, verb: str, items: list[Any], prefix: bytes) -> Request:
         command, tokens = _VERBS[verb]
@@ -98,6 +134,10 @@ class AsciiProtocol(Protocol):
     def _touch(self, key: Key, expire: int) -> Request:
         request = wire_request.ascii_each(b"touch ", [key], b" %d\r\n" % expire, self.prefix)
         return [request], wire.Reply(_LINES, 1, _TOUCH_WORDS)
+
+    def _touches(self, keys: list[Any], expire: int, prefix: bytes) -> Request:
+        request = wire_request.ascii_each(b"touch ", keys, b" %d\r\n" % expire, prefix)
+        return [request], wire.Reply(_LINES, len(keys), _TOUCH_WORDS)
 
     def _count(self, down: bool, key: Key, delta: int, initial: int, expire: int | None) -> Request:
         verb = b"decr " if down else b"incr "

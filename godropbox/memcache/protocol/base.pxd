@@ -9,6 +9,7 @@ cdef class Protocol:
     cdef readonly object capabilities
     cdef readonly bint encodes
     cdef public bint is_text
+    cdef public Py_ssize_t most_line
     cdef readonly bytes prefix
     cdef readonly object shard_id
     cdef readonly Probe probe, set_probe

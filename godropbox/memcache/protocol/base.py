@@ -7,7 +7,7 @@ its own in a batch, whose other keys go through. Compiled as it stands (``base.p
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..._forks import begin_again_in_child
@@ -54,8 +54,12 @@ def ranged(name: str, value: object, least: int, limit: int, allowed: str) -> in
 
 
 def expiry(expire: object) -> int:
-    """Return `expire` as an int that every protocol can carry."""
-    return ranged("expire", expire, -(1 << 31), 1 << 32, "[-2**31, 2**32)")
+    """Return `expire` as an int that every server takes.
+
+    From 2**31 on, which is past January 2038 as a Unix time, memcached 1.6.45 refuses it in meta's
+    words and in touch and gat, and earlier ones expire the item at once.
+    """
+    return ranged("expire", expire, -(1 << 31), 1 << 31, "[-2**31, 2**31)")
 
 
 class _Section:
@@ -79,6 +83,7 @@ class Protocol:
 
     `prefix` goes before every key, `shard_id` is the number that versions and statistics are
     filed under, `encodes` whether a key looks otherwise on the wire, `is_text` whether it is ASCII.
+    `most_line` are the most bytes of a line of keys; it is less from when a server refused one.
     """
 
     __slots__ = (
@@ -88,6 +93,7 @@ class Protocol:
         "capabilities",
         "encodes",
         "is_text",
+        "most_line",
         "prefix",
         "probe",
         "set_probe",
@@ -105,7 +111,8 @@ class Protocol:
         self.capabilities = capabilities
         self.encodes = encodes
         self.is_text = False
-        self.prefix = self._wire_key(prefix, b"") if prefix else b""
+        self.most_line = wire.codes.LINE
+        self.prefix = self._wire_prefix(prefix) if prefix else b""
         self.shard_id = shard_id
         # What every command with a key needs, and what those need that have none.
         self.probe: Probe | None = None
@@ -139,6 +146,9 @@ class Protocol:
     def _gat(self, key: Key, expire: int) -> Request:
         raise self._lacks("gat")
 
+    def _gats(self, keys: list[Any], expire: int, prefix: bytes) -> Request:
+        raise self._lacks("gat")
+
     def _stores(self, verb: str, items: list[Any], prefix: bytes) -> Request:
         raise self._lacks(verb)
 
@@ -146,6 +156,9 @@ class Protocol:
         raise self._lacks("delete")
 
     def _touch(self, key: Key, expire: int) -> Request:
+        raise self._lacks("touch")
+
+    def _touches(self, keys: list[Any], expire: int, prefix: bytes) -> Request:
         raise self._lacks("touch")
 
     def _count(self, down: bool, key: Key, delta: int, initial: int, expire: int | None) -> Request:
@@ -168,7 +181,8 @@ class Protocol:
         """Return the probe for kinds of headers, whose key a proxy routes as this client's."""
         probe = self._probes.get(kinds)
         if probe is None:
-            probe = self._probes[kinds] = Probe(kinds, *self._probe_key())
+            # Not replaced once it is there, since another thread may be about to use it.
+            probe = self._probes.setdefault(kinds, Probe(kinds, *self._probe_key()))
         return probe
 
     def _probe_key(self) -> tuple[bytes, bytes]:
@@ -177,6 +191,14 @@ class Protocol:
 
     def _lacks(self, operation: str) -> NotSupportedError:
         return NotSupportedError(f"the {self.capabilities.protocol} protocol has no {operation}")
+
+    def _wire_prefix(self, prefix: Key) -> bytes:
+        """Return a prefix as it is sent. Raises as ``_wire_key``, with the prefix named."""
+        try:
+            return self._wire_key(prefix, b"")
+        except UsageError as error:
+            words = str(error)
+            raise type(error)(f"prefix{words.removeprefix('key')}") from None
 
     def _wire_key(self, key: Key, prefix: bytes) -> bytes:
         """Return a key as it goes on the wire, or raise what is wrong with it."""
@@ -228,15 +250,22 @@ class Protocol:
         found = wire_request.roomy_dict(len(given))
         return GetManyExchange(request, reply, found, given, self.prefix, None, self.probe)
 
-    def _get_sorted_out(self, found: dict[Any, Any]) -> GetManyExchange:
-        """Get many keys of which some are bad, or are two spellings of one."""
+    def gat_multi(self, keys: Iterable[Key], expire: int) -> GetManyExchange:
+        """Get many items and give each a new expiry; a key given twice is asked for once."""
+        return self._get_sorted_out(by_key(keys), expiry(expire))
+
+    def _get_sorted_out(self, found: dict[Any, Any], expire: int | None = None) -> GetManyExchange:
+        """Get many keys of which some may be bad, or two spellings of one."""
         aliases: dict[bytes, list[Key]] = {}
         for key in found:
             try:
                 aliases.setdefault(self._wire_key(key, self.prefix), []).append(key)
             except UsageError as error:
                 found[key] = failed_get(key, _FAULTY, error)
-        request, reply = self._gets(list(aliases), b"", True)
+        if expire is None:
+            request, reply = self._gets(list(aliases), b"", True)
+        else:
+            request, reply = self._gats(list(aliases), expire, b"")
         return GetManyExchange(request, reply, found, list(aliases), b"", aliases, self.probe)
 
     # Storing
@@ -319,9 +348,19 @@ class Protocol:
 
     def delete_multi(self, keys: Iterable[Key]) -> MutateManyExchange:
         """Delete many items; the answers are in the order of the keys."""
+        return self._mutate_keys(keys, self._deletes)
+
+    def touch_multi(self, keys: Iterable[Key], expire: int) -> MutateManyExchange:
+        """Give many items a new expiry; the answers are in the order of the keys."""
+        seconds = expiry(expire)
+        return self._mutate_keys(keys, lambda some, prefix: self._touches(some, seconds, prefix))
+
+    def _mutate_keys(
+        self, keys: Iterable[Key], make: Callable[[list[Any], bytes], Request]
+    ) -> MutateManyExchange:
         given = list(keys)
         try:
-            request, reply = self._deletes(given, self.prefix)
+            request, reply = make(given, self.prefix)
             return MutateManyExchange(request, reply, given, None, self.probe)
         except (TypeError, ValueError):
             pass
@@ -333,7 +372,7 @@ class Protocol:
                 good.append(key)
             except UsageError as error:
                 faulty[at] = failed_mutate(key, _FAULTY, error)
-        request, reply = self._deletes(wire_keys, b"")
+        request, reply = make(wire_keys, b"")
         return MutateManyExchange(request, reply, good, faulty, self.probe)
 
     def touch(self, key: Key, expire: int) -> MutateExchange:
@@ -378,7 +417,7 @@ class Protocol:
 
     def flush(self, expire: int = 0) -> ResponseExchange:
         """Invalidate every item, `expire` seconds from now."""
-        seconds = ranged("expire", expire, 0, 1 << 32, "[0, 2**32)")
+        seconds = ranged("expire", expire, 0, 1 << 31, "[0, 2**31)")
         return ResponseExchange(*self._plain("flush", seconds), self._admin_probe)
 
     def verbosity(self, level: int) -> ResponseExchange:
@@ -395,6 +434,10 @@ class Protocol:
     def version(self) -> VersionExchange:
         """Ask for the server's version."""
         return VersionExchange(*self._version(), self.shard_id)
+
+    def examine(self) -> list[Any]:
+        """Return the exchanges that show which dialect a server speaks, see ``dialect_of``."""
+        return [self.version()]
 
     def stats(self, name: str = "") -> StatsExchange:
         """Ask for the server's statistics, of the group `name` if one is given."""

@@ -86,6 +86,11 @@ class BinaryProtocol(Protocol):
     def _gat(self, key: Key, expire: int) -> Request:
         return self._keyed(_GAT, [key], struct.pack(">I", _unsigned(expire)), self.prefix)
 
+    def _gats(self, keys: list[Any], expire: int, prefix: bytes) -> Request:
+        if not keys:
+            return [], wire.Reply(wire.codes.LINES, 0)
+        return self._keyed(_GAT, keys, struct.pack(">I", _unsigned(expire)), prefix)
+
     def _stores(self, verb: str, items: list[Any], prefix: bytes) -> Request:
         first = self._reserve(len(items))
         opcode, zero, extras = _STORES[verb]
@@ -97,6 +102,9 @@ class BinaryProtocol(Protocol):
 
     def _touch(self, key: Key, expire: int) -> Request:
         return self._keyed(_TOUCH, [key], struct.pack(">I", _unsigned(expire)), self.prefix)
+
+    def _touches(self, keys: list[Any], expire: int, prefix: bytes) -> Request:
+        return self._keyed(_TOUCH, keys, struct.pack(">I", _unsigned(expire)), prefix)
 
     def _count(self, down: bool, key: Key, delta: int, initial: int, expire: int | None) -> Request:
         seconds = _NEVER_CREATE if expire is None else _unsigned(expire)

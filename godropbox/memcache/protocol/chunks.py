@@ -21,18 +21,13 @@ _MUTATIONS = 128
 
 
 def key_chunks(protocol: Protocol, keys: Iterable[Key]) -> list[list[Key]]:
-    """Split the keys of a get so that the requests of each chunk fit the send buffer.
-
-    In the ASCII protocol all keys are one request, which the server reads whole before it replies.
-    """
-    distinct = list(by_key(keys))
-    if type(protocol) is AsciiProtocol:
-        return [distinct]
+    """Split the keys of a get so that the requests of each chunk fit the send buffer."""
+    is_ascii = type(protocol) is AsciiProtocol  # where a key takes its own bytes and a space
     chunk: list[Key] = []
     chunks = [chunk]
     room = _BYTES
-    for key in distinct:
-        size = len(protocol.prefix) + _size(key)
+    for key in by_key(keys):
+        size = len(protocol.prefix) + (1 + _most(key) if is_ascii else _size(key))
         if size > room and chunk:
             chunk = []
             chunks.append(chunk)
@@ -62,5 +57,12 @@ def _size(mutation: Any) -> int:
     """Return an upper bound for a key's or item's bytes on the wire, without its prefix."""
     is_item = isinstance(mutation, Item)
     key, value = (mutation.key, mutation.value) if is_item else (mutation, b"")
-    # Headers and flags are under 64 bytes; UTF-8 takes at most 4 bytes per character.
-    return 64 + 4 * len(str(key)) + (len(value) if isinstance(value, Sized) else 0)
+    # Headers and flags are under 64 bytes.
+    return 64 + _most(key) + (len(value) if isinstance(value, Sized) else 0)
+
+
+def _most(key: Any) -> int:
+    """Return an upper bound for a key's bytes."""
+    if isinstance(key, bytes) or (isinstance(key, str) and str.isascii(key)):
+        return len(key)
+    return 4 * len(str(key))  # as UTF-8 takes at most 4 bytes per character

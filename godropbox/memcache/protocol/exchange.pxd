@@ -29,7 +29,6 @@ cdef class GetManyExchange(Exchange):
     cdef public list keys
     cdef public bytes prefix
     cdef public dict aliases
-    cdef public bint is_cut_short
 
 
 cdef class MutateExchange(Exchange):

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 __all__ = [
+    "ALIVE",
     "APPEND",
     "BINARY",
     "CAS",
+    "GAT",
     "LOGIN",
     "MD_TOKEN",
     "META",
@@ -67,6 +69,11 @@ NEW_CAS = 32  # of meta's ms with the flag E, which memcached has from 1.6.27
 BINARY = 64
 LOGIN = 128  # of the set that logs in
 MD_TOKEN = 256  # of meta's md with a token, which memcached heeds from 1.6.13
+
+GAT = 512  # of ASCII's gat and gats, which memcached has from 1.5.3
+ALIVE = (
+    1024  # no command: the server must just have answered, so that a close is about what follows
+)
 
 _STATUSES = {int(status): status for status in ResponseStatus}
 _OK = ResponseStatus.OK
@@ -191,6 +198,9 @@ class GetExchange(Exchange):
         self.named = named
         self.prefix = prefix
 
+    def in_step(self) -> bool:
+        return not self.reply.is_cut
+
     def _result(self) -> GetResponse:
         return get_response(self.key, self.reply.hit(self.named, self.prefix))
 
@@ -256,7 +266,7 @@ class GetManyExchange(Exchange):
     of those that cannot be sent.
     """
 
-    __slots__ = ("aliases", "found", "is_cut_short", "keys", "prefix")
+    __slots__ = ("aliases", "found", "keys", "prefix")
 
     def __init__(
         self,
@@ -275,12 +285,11 @@ class GetManyExchange(Exchange):
         self.keys = keys
         self.prefix = prefix
         self.aliases = aliases
-        self.is_cut_short = False
 
     def in_step(self) -> bool:
-        # An error line in place of ASCII's values ends the reply of memcached itself, but its proxy
-        # answers the other keys behind it.
-        return not self.is_cut_short
+        # An error line in place of ASCII's values ends the reply of memcached itself, but a proxy
+        # may answer the other keys behind it.
+        return not self.reply.is_cut
 
     def refused(self, line: bytes) -> Any:
         # A quiet batch of another protocol would wait for what ends it.
@@ -289,9 +298,6 @@ class GetManyExchange(Exchange):
 
     def _result(self) -> Any:
         values, flags, cas, failures = self.reply.hits(self.keys, self.prefix)
-        if failures is not None:
-            several = len(self.keys) > 1
-            self.is_cut_short = several and self.reply.kind == wire.codes.VALUES
         found = self.found if self.aliases is None else {}
         fill_gets(found, self.keys, values, flags, cas)
         if failures is not None:
@@ -386,8 +392,7 @@ class PartExchange(Exchange):
         return self
 
     def in_step(self) -> bool:
-        # As for a get of many keys.
-        return self.part.refusal is None or len(self.part.indices) == 1
+        return not self.part.is_cut  # as for a get of many keys
 
     def refused(self, line: bytes) -> Any:
         reply = wire.Reply(wire.codes.LINES, 1)

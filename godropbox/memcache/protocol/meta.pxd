@@ -5,3 +5,6 @@ from .ascii cimport AsciiProtocol
 
 cdef class MetaProtocol(AsciiProtocol):
     pass
+
+
+cdef bint _may_be_too_large(str verb, list items) except -1

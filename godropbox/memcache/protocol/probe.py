@@ -24,11 +24,14 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..._kernels import wire
 from ..errors import NotSupportedError, ReplyError
 from .exchange import (
+    ALIVE,
     APPEND,
     BINARY,
     CAS,
+    GAT,
     LOGIN,
     MD_TOKEN,
     META,
@@ -42,7 +45,7 @@ from .exchange import (
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Proof"]
+__all__ = ["Proof", "is_before", "lacks_meta"]
 
 # Not a command of any server, without spaces, and at least 6 bytes: before the login, memcached
 # 1.6.45 with --auth-file closes the connection on shorter lines.
@@ -50,6 +53,7 @@ _VALUE = b"godropbox"
 _LINES = 2  # reply lines if the value was run: one for the value, one for the version
 _KEYS = 16  # keys to try while servers behind a proxy are dead
 _LONGEST = 8192  # bytes of a line
+_CROWDED = wire.codes.CROWDED
 # By kind: the command, the replies of a server that knows it, and its name in errors.
 _ASCII = {
     SET: (b"replace %b 0 1 9", rb"NOT_STORED|STORED", "the ASCII command replace"),
@@ -63,6 +67,7 @@ _META = {
 }
 # Earlier versions of memcached do not compare the token of md and refuse every one.
 _MD_TOKEN = (1, 6, 13)
+_FINAL_META = (1, 6, 10)
 _MET = rb"(NF|EX|NS) +O1"
 _HINT = 'use protocol="ascii"'
 _VERSION = 0x0B
@@ -91,6 +96,8 @@ class _Step(Exchange):
         view = memoryview(data).cast("B")
         self._rest += view
         self.cut()
+        if _CROWDED in self.lines:
+            raise wire.codes.no_room()
         return len(view)
 
     def cut(self) -> None:
@@ -148,6 +155,10 @@ class _PacketStep(_Step):
         view = memoryview(data).cast("B")
         self._rest += view
         reply = bytes(self._rest)
+        if reply.startswith(_CROWDED):
+            raise wire.codes.no_room()
+        if _CROWDED.startswith(reply):
+            return len(view)
         is_short = len(reply) < 24 or len(reply) < 24 + int.from_bytes(reply[8:12], "big")
         if reply[:1] != b"\x81" or not is_short or len(reply) > _LONGEST:
             self.lines.append(reply)
@@ -169,6 +180,17 @@ def _unknown(name: str, more: str = "") -> NotSupportedError:
     return NotSupportedError(f"it does not know {name}{more}")
 
 
+def lacks_meta() -> NotSupportedError:
+    """Return the error of a server that is seen to be without meta commands."""
+    return _unknown(_META[META][1])
+
+
+def is_before(version: str | None, other: tuple[int, int, int]) -> bool:
+    """Return whether a version of memcached is known, and before `other`."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
+    return found is not None and tuple(map(int, found.groups())) < other
+
+
 class Proof:
     """Probe of one connection for the kinds of commands that an exchange needs.
 
@@ -180,14 +202,24 @@ class Proof:
     def __init__(self, probe: Probe, proven: int, version: str | None) -> None:
         self.proven = proven
         self.version = version
+        # Where ASCII may be used instead: whether the version alone may tell that meta is lacking,
+        # and a version that was seen to.
+        self.may_judge = False
+        self.without_meta: str | None = None
         self.error: NotSupportedError | None = None
         self.refusal: bytes | None = None
         self.in_step = True
         self._probe = probe
 
+    @property
+    def can_turn(self) -> bool:
+        """Whether the exchange can be made in ASCII's words instead."""
+        return self.may_judge and not getattr(self._probe, "needs", "")
+
     def steps(self) -> Iterator[_Step]:
         """Yield the steps; complete each before asking for the next."""
-        for kind in (LOGIN, SET, APPEND, PREPEND, CAS, META, NEW_CAS, MD_TOKEN, BINARY):
+        kinds = (LOGIN, SET, APPEND, PREPEND, CAS, GAT, META, NEW_CAS, MD_TOKEN, BINARY, ALIVE)
+        for kind in kinds:
             if not self._probe.kinds & ~self.proven & kind:
                 continue
             if kind == BINARY:
@@ -196,6 +228,10 @@ class Proof:
                 yield from self._login()
             elif kind == MD_TOKEN:
                 self._judge_md_token()
+            elif kind == GAT:
+                yield from self._gat()
+            elif kind == ALIVE:
+                yield from self._alive()
             elif kind in _ASCII:
                 command, known, name = _ASCII[kind]
                 yield from self._text(kind, command, known, name)
@@ -212,23 +248,61 @@ class Proof:
         # No hint for a server that knows most of meta: ASCII would offer less.
         is_spoken = self.proven & (META | BINARY)
         hint = f"; {_HINT}" if self._probe.kinds & (META | BINARY) and not is_spoken else ""
+        if hint and self.may_judge:
+            needs = getattr(self._probe, "needs", "")  # of one that may be in ASCII's words
+            hint = f"; {needs} needs them" if needs else ""
         text = f"{server}, {version}: {error}{hint}"
         return NotSupportedError(text, address=server, version=self.version)
 
+    def _alive(self) -> Iterator[_Step]:
+        """See that the server is alive, in case it closes the connection on the next step."""
+        step = _Step(b"version\r\n")
+        yield step
+        line = step.lines[0]
+        if b"unauthenticated" in line:
+            self.refusal = line
+            return
+        _check_whole(step)
+        self._take_version(line)
+        self.proven |= ALIVE
+
+    def _gat(self) -> Iterator[_Step]:
+        yield from self._alive()
+        self.proven &= ~ALIVE
+        if self.refusal is not None:
+            return
+        name = "the ASCII command gats"
+        step = _Step(b"gats 0 %b\r\n" % self._probe.key)
+        step.name = name
+        yield step
+        line = step.lines[0]
+        _check_whole(step)
+        # Behind a proxy that knows it the key's server may be dead.
+        if line == b"END" or line.startswith(b"SERVER_ERROR"):
+            self.proven |= GAT
+        elif line.startswith((b"ERROR", b"CLIENT_ERROR")):
+            self.error = _unknown(name, f": {line.decode('ascii', 'backslashreplace'):.80}")
+        else:
+            raise ReplyError(f"the reply does not answer the probe of {name}: {line!r:.80}")
+
     def _meta(self, kind: int) -> Iterator[_Step]:
         if kind == META:
-            # Proves that the server is alive, in case it closes the connection on the next step.
-            step = _Step(b"version\r\n")
-            yield step
-            line = step.lines[0]
-            if b"unauthenticated" in line:
-                self.refusal = line
+            yield from self._alive()
+            self.proven &= ~ALIVE
+            if self.refusal is not None:
                 return
-            _check_whole(step)
-            self._take_version(line)
+            if self.may_judge and self._is_without_meta():
+                self.error = lacks_meta()
+                return
         flags, name = _META[kind]
         command = b"ms %%b 9 MR C0%b%b O1" % (flags, self._probe.flags)
         yield from self._text(kind, command, _MET, name, kind == META)
+
+    def _is_without_meta(self) -> bool:
+        """Return whether the version tells that meta commands need not be tried."""
+        if self.version is None:
+            return False
+        return self.version == self.without_meta or is_before(self.version, _FINAL_META)
 
     def _text(
         self, kind: int, command: bytes, known: bytes, name: str, closes: bool = False
@@ -292,8 +366,7 @@ class Proof:
 
     def _judge_md_token(self) -> None:
         """Judge by the version: servers that lack it refuse wrong and right tokens alike."""
-        found = re.match(r"(\d+)\.(\d+)\.(\d+)", self.version or "")
-        if found is not None and tuple(map(int, found.groups())) < _MD_TOKEN:
+        if is_before(self.version, _MD_TOKEN):
             self.error = _unknown("the token of the meta command md, of memcached 1.6.13")
         else:
             self.proven |= MD_TOKEN

@@ -9,7 +9,7 @@ cdef class Peer:
     cdef public bint interleaves
     cdef readonly double answered_at
     cdef bint _has_closed, _is_mine, _is_proving, _is_valid
-    cdef int _proven
+    cdef int _lacking, _proven
     cdef object _pid, _version
 
     cpdef begin(self)
@@ -21,15 +21,18 @@ cdef class Talk:
     cdef public Peer peer
     cdef public list exchanges
     cdef public object outcome
-    cdef Exchange _exchange
+    cdef Exchange _exchange, _other
     cdef object _proof, _refusal, _step, _steps
     cdef Py_ssize_t _at
-    cdef bint _has_begun, _is_out_of_step
+    cdef bint _has_begun, _is_again, _is_out_of_step, _is_undone
 
     cpdef advance(self, failure)
     cdef _prepare(self, list exchanges)
     cdef _start(self, Peer peer, list exchanges)
     cpdef _begin(self)
     cdef _next(self, failure)
+    cpdef _seen(self)
+    cdef bint _turns(self, Exchange exchange) except -1
     cdef Exchange _prove(self, Exchange exchange)
     cdef _end_proof(self)
+    cdef _note(self, proof)

@@ -12,6 +12,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
+from ..._kernels._args import shown
 from ..._kernels._guarded import name_of, text_of, without_frames
 from ..._kernels._identity import refuse_copies
 from ..._kernels._signature import declared
@@ -23,13 +24,21 @@ from ..errors import (
     InvalidArgumentError,
     InvalidTypeError,
     NetworkError,
+    NotSupportedError,
     ReplyError,
     UsageError,
 )
-from .exchange import Exchange, Probe
-from .probe import Proof
+from .auto import Choice
+from .exchange import ALIVE, META, Exchange, Probe
+from .probe import Proof, lacks_meta
 
-__all__ = ["Peer", "Talk", "check_timeout", "explained"]
+__all__ = ["Peer", "Talk", "check_bool", "check_timeout", "explained"]
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raise unless an option is True or False."""
+    if not isinstance(value, bool):
+        raise InvalidTypeError(f"{name} must be True or False, got {shown(value)}")
 
 
 def check_timeout(timeout: Any) -> None:
@@ -74,6 +83,7 @@ class Peer:
         "_is_mine",
         "_is_proving",
         "_is_valid",
+        "_lacking",
         "_pid",
         "_proven",
         "_version",
@@ -90,6 +100,7 @@ class Peer:
         self._is_mine = True
         self._is_proving = False
         self._is_valid = True
+        self._lacking = 0  # the kinds of commands that the server is seen not to know
         self._pid = os.getpid()
         self._proven = 0  # the kinds of commands that the server knows
         self._version: str | None = None  # of the server, as far as known
@@ -139,7 +150,7 @@ class Peer:
     def end_proof(self, proof: Proof) -> bytes | None:
         """Keep what was found out; return the error line that answers the exchange, if any.
 
-        Raises ``NotSupportedError``.
+        Raises ``NotSupportedError``, unless ASCII may be used instead.
         """
         self._is_proving = False
         if self.answered_at == inf:
@@ -148,6 +159,9 @@ class Peer:
         self._version = proof.version
         self._is_valid = proof.in_step and not self._has_closed
         if proof.error is not None:
+            if proof.may_judge and not proof.proven & META:
+                self._lacking |= META
+                return None
             raise proof.told(proof.error, self.server())
         return proof.refusal
 
@@ -162,7 +176,10 @@ class Talk:
         "_at",
         "_exchange",
         "_has_begun",
+        "_is_again",
         "_is_out_of_step",
+        "_is_undone",
+        "_other",
         "_proof",
         "_refusal",
         "_step",
@@ -174,6 +191,7 @@ class Talk:
     __reduce_ex__ = refuse_copies
 
     def __init__(self, peer: Any, exchanges: list[Exchange]) -> None:
+        self._prepare(exchanges)
         self._start(peer, exchanges)
 
     def _prepare(self, exchanges: Any) -> None:
@@ -181,12 +199,17 @@ class Talk:
         self.peer: Any = None
         self.exchanges: Any = exchanges
         self.outcome: Any = None
+        self._is_undone = False
+        self._is_again = False
 
     def _start(self, peer: Any, exchanges: Any) -> None:
         """Start, or start over on another connection."""
         self.peer = peer
         self.exchanges = exchanges
         self.outcome = []
+        self._is_again = self._is_undone
+        self._is_undone = False
+        self._other: Exchange | None = None  # what goes out in the place of the current one
         self._at = 0
         self._exchange: Exchange | None = None
         self._has_begun = False
@@ -210,6 +233,10 @@ class Talk:
     def _begin(self) -> None:
         """Prepare the exchanges, when the connection is known."""
 
+    def _seen(self) -> Any:
+        """Return what earlier connections showed of the server, None if that is not kept."""
+        return None
+
     def _next(self, failure: Exception | None) -> Any:
         exchange = self._exchange
         if failure is not None:
@@ -220,14 +247,18 @@ class Talk:
             if self._step is not None:
                 return self._step
             self._end_proof()
+            if exchange is not None and self.peer._proven & ALIVE:
+                self.peer._proven &= ~ALIVE  # it is of this moment
+                return exchange
         elif exchange is not None:
             self.outcome.append(exchange.result())
             self._at += 1
+            self._other = None
             self._is_out_of_step = not exchange.in_step()
         else:
             self._begin()
         while self._at < len(self.exchanges):
-            exchange = self.exchanges[self._at]
+            exchange = self.exchanges[self._at] if self._other is None else self._other
             if not exchange.request:
                 self.outcome.append(exchange.result())
             elif self._refusal is not None:
@@ -241,19 +272,50 @@ class Talk:
                 self._exchange = exchange
                 if not self.peer.lacks(exchange):
                     return exchange
-                step = self._prove(exchange)
-                if step is not None:
-                    return step
+                if not self._turns(exchange):
+                    step = self._prove(exchange)
+                    if step is not None:
+                        return step
                 continue
             self._at += 1
+            self._other = None
         if self._has_begun and not self._is_out_of_step and self._refusal is None:
             self.peer.end()
         return None
+
+    def _turns(self, exchange: Exchange) -> bool:
+        """Turn to ASCII if the server is seen not to know meta, and the exchange has a choice."""
+        choice = exchange.probe
+        if not isinstance(choice, Choice):
+            return False
+        peer = self.peer
+        if self._is_again:  # over the connection before it was seen
+            seen = self._seen()
+            peer._lacking |= META
+            if peer._version is None and seen is not None:
+                peer._version = seen.version_without_meta()
+        if not peer._lacking & META:
+            return False
+        if choice.needs:
+            peer.end()
+            proof = Proof(choice, peer._proven, peer._version)
+            proof.may_judge = True
+            raise proof.told(lacks_meta(), peer.server())
+        try:
+            self._other = choice.other()
+        except UsageError:  # of what meta allows
+            peer.end()
+            raise
+        return True
 
     def _prove(self, exchange: Exchange) -> Any:
         """Return the first question that tells whether the server knows what it is to be sent."""
         assert exchange.probe is not None
         proof = self._proof = self.peer.begin_proof(exchange.probe)
+        if isinstance(exchange.probe, Choice):
+            seen = self._seen()
+            proof.may_judge = True
+            proof.without_meta = None if seen is None else seen.version_without_meta()
         self._steps = proof.steps()
         self._step = next(self._steps, None)
         if self._step is None:
@@ -262,20 +324,67 @@ class Talk:
 
     def _end_proof(self) -> None:
         proof = self._proof
+        assert proof is not None
         self._proof = None
         self._refusal = self.peer.end_proof(proof)
+        if proof.may_judge and proof.proven & META:
+            seen = self._seen()
+            if seen is not None:
+                seen.with_meta()
+        elif proof.may_judge and proof.error is not None:
+            self._note(proof)
+            if not proof.in_step:
+                self._is_undone = proof.can_turn and not self._is_again
+                raise proof.told(proof.error, self.peer.server())
         if self._refusal is None:
             self.peer.begin()
+
+    def _note(self, proof: Proof) -> None:
+        """Note that the server does not know meta commands, for its next connections."""
+        seen = self._seen()
+        if seen is not None and proof.version != proof.without_meta:
+            seen.without_meta(proof.version)
 
     def _explained(self, failure: Exception) -> Exception:
         # An error of this package is not the system's, whatever else its class is.
         is_own = isinstance(failure, NetworkError)
-        if self._proof is not None and isinstance(failure, OSError) and not is_own:
+        proof = self._proof
+        if proof is not None and isinstance(failure, OSError) and not is_own:
             lost = self._step.lost(failure)
+            if proof.may_judge and not proof.proven & META and isinstance(failure, ConnectionError):
+                # It may be a proxy that closes on what it does not know.
+                self._is_undone = proof.can_turn and not self._is_again and not self._step.rest
+                if lost is not failure:
+                    self._note(proof)
             if lost is not failure:
-                told = self._proof.told(lost, self.peer.server())
+                told = proof.told(lost, self.peer.server())
                 error = explained(told)
                 if error is told:
                     error.__cause__ = failure
                 return error
+        elif isinstance(failure, ConnectionError) and not is_own and self._is_unknown():
+            error = explained(self._unknown())
+            error.__cause__ = failure
+            return error
         return explained(failure)
+
+    def _is_unknown(self) -> bool:
+        """Return whether a close means that the server does not know what it was just sent.
+
+        A proxy closes the connection then without a word; this one had just answered.
+        """
+        exchange = self._exchange
+        if self._proof is not None or exchange is None or exchange.probe is None:
+            return False
+        return bool(exchange.probe.kinds & ALIVE) and exchange.reply.size == 0
+
+    def _unknown(self) -> NotSupportedError:
+        exchange: Any = self._exchange
+        command = bytes(exchange.request[0]).split(None, 1)[0].decode("ascii", "backslashreplace")
+        server, version = self.peer.server(), self.peer._version
+        return NotSupportedError(
+            f"{server}, version {version}: it does not know the command {command}; it closed the"
+            " connection, as proxies do",
+            address=server,
+            version=version,
+        )

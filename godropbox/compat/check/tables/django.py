@@ -31,7 +31,7 @@ OF_PYMEMCACHE: Final = arguments(
     serializer=out("write serializer= and compressor="),
     deserializer=out("write serializer= and compressor="),
     socket_module=out("gevent patches the sockets: leave it out"),
-    socket_keepalive=out("SO_KEEPALIVE is always set: leave it out"),
+    socket_keepalive=out("write keepalive_idle, keepalive_interval and keepalive_count"),
     lock_generator=out("gevent patches the locks: leave it out"),
     retry_attempts=EJECTION,
     retry_timeout=EJECTION,

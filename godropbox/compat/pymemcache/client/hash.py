@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ...._kernels._identity import refuse_copies
+from ....memcache.batch_steps import Gets, Mutations, Values
 from ....memcache.errors import ServerError, UsageError
 from ....memcache.fleet.shards import Fleet, Shard
-from ....memcache.steps import Gets, Mutations, Values
 from ....memcache.sync import run
 from ..exceptions import MemcacheError
 from ..serde import Deserializer, Serde, Serializer
