@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from django.core.cache.backends.base import BaseCache, InvalidCacheKey
 from django.utils.safestring import SafeString, mark_safe
+from support.dialects import DIALECTS, FakeServer
 from support.django_faces import Face
 from support.memcached import Server
+from support.pools import fork
 
 from godropbox.django import GodropboxCache
 from godropbox.memcache import (
@@ -345,6 +347,20 @@ def test_add_touch_delete(face: Face) -> None:
     assert not face.delete("key")
 
 
+@pytest.mark.parametrize("dialect", ["nutcracker", "1.6.6"])
+def test_a_touch_over_a_server_without_meta_commands(faced: Faced, dialect: str) -> None:
+    with FakeServer(DIALECTS[dialect]) as old:
+        params = {"OPTIONS": {"timeout": 10.0, "large_values": "parts", "part_size": 1000}}
+        face = faced(GodropboxCache(old.address, params))
+        assert face.set_many({"small": 1, "large": os.urandom(3000)}) == []
+        for key in ("small", "large"):
+            assert face.touch(key, 60)
+            assert not face.touch("none", 60)
+            assert face.get(key) is not None
+            assert face.touch(key, -1)
+            assert face.get(key) is None
+
+
 def test_batches(face: Face) -> None:
     assert face.set_many({"a": 1, "b": None, 3: b"raw"}) == []
     assert face.get_many(iter(["a", "b", 3, "none"])) == {"a": 1, "b": None, 3: b"raw"}
@@ -623,7 +639,7 @@ def test_threads_share_one_client(make: MakeCache) -> None:
 def test_the_child_of_a_fork_has_connections_of_its_own(cache: GodropboxCache) -> None:
     cache.set("key", "parent")
     cache.get("key")
-    child = os.fork()
+    child = fork()
     if child == 0:
         found = cache.get("key")
         cache.set("child", found)

@@ -105,13 +105,15 @@ def test_a_server_without_meta_commands_is_told(
     from godropbox.django import servers
 
     configure(
-        default={"LOCATION": server.address},
+        default={"LOCATION": server.address, "OPTIONS": {"protocol": "meta"}},
         ascii={"LOCATION": server.address, "OPTIONS": {"protocol": "ascii"}},
+        auto={"LOCATION": server.address},
     )
     old = servers.Report(server.address, {"version": "1.5.22"})
     monkeypatch.setattr("godropbox.django.checks.reports", lambda clients: [old])
-    [warning] = found()
-    assert warning.id == "godropbox.W002"
+    warning, other = found()
+    assert warning.id == other.id == "godropbox.W002"
+    assert "which has no meta commands: get_or_set loads once in each process" in other.msg
     assert "is memcached 1.5.22, which has no meta commands" in warning.msg
     assert warning.hint is not None
     assert "CACHES['default']['OPTIONS']['protocol'] to 'ascii'" in warning.hint
@@ -144,7 +146,7 @@ def test_the_table(configure: Configure, server: Server) -> None:
     titles = ["server", "version", "uptime", "hit", "rate", "memory", "items"]
     assert lines[1].split() == [*titles, "evictions", "connections"]
     assert lines[2].split()[0] == server.address
-    assert " of 64.0 MiB" in lines[2]
+    assert " of 1.0 GiB" in lines[2]
     assert "%" in lines[2]
     assert f"  {away}" in lines[3]
     assert "does not answer: [Errno" in lines[3]
@@ -160,7 +162,7 @@ def test_json(configure: Configure, server: Server) -> None:
     assert figures["server"] == server.address
     assert figures["gets"] > 0
     assert 0 <= figures["hit_rate"] <= 1
-    assert figures["memory_limit_bytes"] == 64 << 20
+    assert figures["memory_limit_bytes"] == 1 << 30
 
 
 def test_an_alias_that_is_not_ours(configure: Configure, server: Server) -> None:

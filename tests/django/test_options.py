@@ -84,7 +84,7 @@ def test_options_of_one_client_reach_that_one() -> None:
         ({"qwertz": 1}, r"OPTIONS\['qwertz'\]: no such option$"),
         ({5: 1}, r"OPTIONS\[5\]: no such option"),
         ({"timeout": -1}, r"OPTIONS: timeout must be .* got -1"),
-        ({"protocol": "http"}, r"OPTIONS: protocol must be 'meta', 'ascii' or 'binary'"),
+        ({"protocol": "http"}, r"OPTIONS: protocol must be 'auto', 'meta', 'ascii' or 'binary'"),
         ({"serializer": "yaml"}, r"OPTIONS: serializer must be"),
         ({"compatible": "redis"}, r"OPTIONS\['compatible'\]: must be 'pymemcache', 'pylibmc' or"),
         ({"large_values": True}, r"OPTIONS\['large_values'\]: must be 'error' or 'parts'"),
@@ -158,7 +158,7 @@ TLS = ssl.create_default_context()
         ),
         # PyLibMCCache
         ({"binary": True}, {"protocol": "binary"}),
-        ({"binary": False}, {"protocol": "meta"}),
+        ({"binary": False}, {"protocol": "auto"}),
         ({"username": "ann", "password": "x"}, {"auth": Credentials("ann", "x", "sasl")}),
         ({"behaviors": {"tcp_nodelay": True, "no_block": True, "cas": True}}, {}),
         ({"behaviors": {"ketama": True}}, {"shard_func": Ketama(weighted=False)}),

@@ -8,13 +8,13 @@ asyncio; and the sessions of ``tests/sessions_tests`` that a cache keeps.
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
+from support.memcached import installed
 from theirs.sources import asked_for_requirements, run_pytest, source
 
 # Django 6 needs Python 3.12. DJANGO=... names another version: 6.0.10 passes too.
@@ -190,10 +190,9 @@ def memcached() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    program = shutil.which("memcached")
-    assert program, "memcached is missing: apt-get install memcached"
-    user = ["-u", "root"] if os.geteuid() == 0 else []
-    process = subprocess.Popen([program, *user, "-U", "0", "-l", "127.0.0.1", "-p", str(port)])
+    command = [installed(), "-U", "0", "-l", "127.0.0.1", "-p", str(port)]
+    command += ["-u", "root"] if os.geteuid() == 0 else []
+    process = subprocess.Popen(command)
     try:
         for _ in range(100):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
