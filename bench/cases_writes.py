@@ -358,7 +358,7 @@ GROUPS = (
         "Values of 100 bytes, keys of 14, one memcached with one thread on loopback. The time is "
         "the processor's that the client's own process takes, in its code and in the kernel. The "
         "raw socket is a plain Python socket that sends ASCII requests made before and counts the "
-        "bytes of the reply. Client has its default protocol, meta, unless the row says otherwise. "
+        "bytes of the reply. Client speaks the meta protocol unless the row says otherwise. "
         "Every write is answered.",
         "call",
         tuple(Case(work.name, tuple(rows(work)), floor=FLOOR, ours=OURS) for work in WORKS),

@@ -19,7 +19,10 @@ def test_every_program_says_what_it_prints() -> None:
 
 @pytest.mark.parametrize(("program", "printed"), PROGRAMS)
 def test_a_program(server: Server, witness: Witness, program: str, printed: str) -> None:
-    command = [sys.executable, "-c", program.replace("127.0.0.1:11211", server.address)]
+    program = program.replace("127.0.0.1:11211", server.address)
+    # A back end that is late is a miss, and a busy machine is no failure.
+    program = program.replace('"timeout": 0.5', '"timeout": 10.0')
+    command = [sys.executable, "-c", program]
     # What is imported here is imported there, the declared entry points among it.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
