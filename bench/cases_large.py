@@ -134,7 +134,7 @@ LATE = Case(
             "probe()",
             lateness(OURS),
             kind="native",
-            target=Within(0.005, "another client waits no longer"),
+            target=Within(0.005, "another client, in the median"),
         ),
     ),
     floor=LINE,
