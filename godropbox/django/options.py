@@ -392,7 +392,9 @@ def _translated(options: Any) -> dict[str, Any]:
     if any(name in options for name in _LOGIN):
         if not all(isinstance(options.get(name), str) for name in _LOGIN):
             raise CacheOptionsError("OPTIONS: username and password must be two str")
-        login = Credentials(options["username"], options["password"], "sasl")
+        protocol = found.setdefault("protocol", "binary")
+        mechanism = "sasl" if protocol == "binary" else "ascii"
+        login = Credentials(options["username"], options["password"], mechanism)
         found.setdefault("auth", login)
     return found
 

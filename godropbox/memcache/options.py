@@ -116,11 +116,7 @@ class ClientOptions(ShardOptions):
         for name in ("compress_from", "max_value"):
             _checked_int(name, getattr(self, name))
         check_bool("retry_reads", self.retry_reads)
-        if self.protocol == "binary" and self.auth is not None and self.auth.mechanism == "ascii":
-            raise InvalidArgumentError(
-                "auth must be Credentials(..., mechanism='sasl') with protocol='binary': a server "
-                "that takes an ASCII login (--auth-file) speaks no binary protocol"
-            )
+        self._check_login()
         self._check_parts()
         as_shard_function(self.shard_func)
         self.codec()  # checks the serializer and the compressor
@@ -134,6 +130,19 @@ class ClientOptions(ShardOptions):
                 )
         for hook in self.hooks:
             require_plain("hooks", hook)
+
+    def _check_login(self) -> None:
+        if self.auth is None or (self.auth.mechanism == "sasl") == (self.protocol == "binary"):
+            return
+        if self.protocol == "binary":
+            raise InvalidArgumentError(
+                "auth must be Credentials(..., mechanism='sasl') with protocol='binary': a server "
+                "that takes an ASCII login (--auth-file) speaks no binary protocol"
+            )
+        raise InvalidArgumentError(
+            "auth must be Credentials(...) without mechanism='sasl' unless protocol is 'binary', "
+            f"got {self.protocol!r}: a server that takes logins by SASL (-S) speaks no other"
+        )
 
     def _check_prefix(self) -> None:
         if not isinstance(self.prefix, (str, bytes)):

@@ -159,7 +159,14 @@ TLS = ssl.create_default_context()
         # PyLibMCCache
         ({"binary": True}, {"protocol": "binary"}),
         ({"binary": False}, {"protocol": "auto"}),
-        ({"username": "ann", "password": "x"}, {"auth": Credentials("ann", "x", "sasl")}),
+        (
+            {"username": "ann", "password": "x"},
+            {"auth": Credentials("ann", "x", "sasl"), "protocol": "binary"},
+        ),
+        (
+            {"username": "ann", "password": "x", "protocol": "meta"},
+            {"auth": Credentials("ann", "x", "ascii"), "protocol": "meta"},
+        ),
         ({"behaviors": {"tcp_nodelay": True, "no_block": True, "cas": True}}, {}),
         ({"behaviors": {"ketama": True}}, {"shard_func": Ketama(weighted=False)}),
         ({"behaviors": {"ketama": False}}, {"shard_func": Hash2()}),

@@ -37,7 +37,9 @@ from godropbox.memcache.aio import AsyncClient
 from .conftest import tls_context
 
 TIMEOUT = 0.3
-GRACE = 0.05 if "GODROPBOX_STRICT" in os.environ else 1.0
+PATIENT = 10.0  # the timeout where nobody is to be late, however busy the machine is
+IS_STRICT = "GODROPBOX_STRICT" in os.environ  # for a machine that does nothing else
+GRACE = 0.05 if IS_STRICT else 5.0
 MANY = 200
 BIG = b"x" * 300_000
 PROTOCOLS = ("meta", "ascii", "binary")
@@ -198,7 +200,8 @@ async def between(
     """
     async with Middle(address) as middle:
         tasks = asyncio.all_tasks()
-        options = {"timeout": TIMEOUT, "connect_timeout": TIMEOUT, "retry_reads": False, **options}
+        options = {"timeout": PATIENT, "retry_reads": False, **options}
+        options.setdefault("connect_timeout", options["timeout"])
         client = AsyncClient([middle.address], protocol=protocol, **options)
         try:
             yield middle, client
@@ -224,9 +227,12 @@ async def all_is_well(middle: Middle, client: AsyncClient) -> None:
     middle.greeting = "forward"
     middle.start()
     await turns(3)
-    if was_held:  # a connection that was made in time for that stays silent: it has to end first
+    is_patient = client.options.timeout == PATIENT
+    # A connection that was made in time for that stays silent: it has to end first. And a busy
+    # machine may not connect in a short time.
+    if was_held or not (is_patient or IS_STRICT):
         await all_ended(asked(client, "five"))
-    for callers in ("a get", "five", "many"):
+    for callers in ("a get", "five", "many")[: 3 if is_patient else 2]:
         ends = await all_ended(asked(client, callers))
         assert [each for each in ends if each.error is not None] == []
         assert max(each.seconds for each in ends) < TIMEOUT + GRACE
@@ -382,6 +388,11 @@ class End:
     sent: bool | None = None  # whether a request may have been sent, None for either
 
     @property
+    def timeout(self) -> float:
+        """A client's timeout, short where callers have to wait for it."""
+        return TIMEOUT if set(LATE) & set(self.kinds) else PATIENT
+
+    @property
     def may_be_sent(self) -> bool | None:
         return self.sent if self.is_cold else True
 
@@ -449,7 +460,7 @@ def test_all_callers_are_told(
 ) -> None:
     async def trial() -> None:
         end = ENDS[name]
-        async with between(filled, protocol) as (middle, client):
+        async with between(filled, protocol, timeout=end.timeout) as (middle, client):
             ends = await _met(middle, client, end, all_ended(asked(client, callers)))
             some = name.startswith("half") or "garbage" in name
             check(ends, end.kinds, end.may_be_sent, some)
@@ -470,9 +481,10 @@ def test_a_group_of_tasks_ends_with_the_errors(
                 group.create_task(each)
 
     async def trial() -> None:
-        async with between(filled, protocol) as (middle, client):
+        end = ENDS[name]
+        async with between(filled, protocol, timeout=end.timeout) as (middle, client):
             with pytest.raises(ExceptionGroup) as caught:
-                await _met(middle, client, ENDS[name], together(client))
+                await _met(middle, client, end, together(client))
             for each in caught.value.exceptions:
                 assert isinstance(each, (NetworkError, ReplyError, NotSupportedError))
             await all_is_well(middle, client)
@@ -516,7 +528,7 @@ def test_who_asks_when_another_was_told_that_it_is_late(
     filled: str, loop: str, protocol: Any, name: str
 ) -> None:
     async def trial() -> None:
-        async with between(filled, protocol) as (middle, client):
+        async with between(filled, protocol, timeout=TIMEOUT) as (middle, client):
             if name == "accepts, and is silent":
                 middle.greeting = "hold"
             else:
@@ -564,7 +576,7 @@ def test_what_was_not_sent_goes_over_another_connection(
 @pytest.mark.parametrize("callers", ["big1", "big5", "big200"])
 def test_a_server_that_does_not_read(filled: str, loop: str, protocol: Any, callers: str) -> None:
     async def trial() -> None:
-        async with between(filled, protocol) as (middle, client):
+        async with between(filled, protocol, timeout=TIMEOUT) as (middle, client):
             await warm(client)
             middle.deafen()
             ends = await all_ended(asked(client, callers))
@@ -579,7 +591,7 @@ def test_a_server_that_does_not_read(filled: str, loop: str, protocol: Any, call
 
 def test_a_server_that_reads_again(filled: str, loop: str, protocol: Any) -> None:
     async def trial() -> None:
-        async with between(filled, protocol, timeout=10.0) as (middle, client):
+        async with between(filled, protocol) as (middle, client):
             await warm(client)
             middle.deafen()
             task = asyncio.create_task(all_ended(asked(client, "big60")))
@@ -597,7 +609,7 @@ def test_callers_that_leave_a_server_that_does_not_read(
     filled: str, loop: str, protocol: Any, way: str
 ) -> None:
     async def trial() -> None:
-        async with between(filled, protocol, timeout=10.0) as (middle, client):
+        async with between(filled, protocol) as (middle, client):
             await warm(client)
             middle.deafen()
             leave, stay = divided(client, "big60")
@@ -680,12 +692,17 @@ def test_a_handshake_that_does_not_end(
     connect_timeout: float,
 ) -> None:
     server = servers("tls")
-    options = {"tls": tls_context(server, tmp_path), "connect_timeout": connect_timeout}
+    end = HANDSHAKE[name]
+    options = {
+        "tls": tls_context(server, tmp_path),
+        "timeout": end.timeout,
+        "connect_timeout": max(connect_timeout, end.timeout),
+    }
 
     async def trial() -> None:
         async with between(server.address, "meta", **options) as (middle, client):
-            HANDSHAKE[name].before(middle)
-            check(await all_ended(asked(client, callers)), HANDSHAKE[name].kinds, False)
+            end.before(middle)
+            check(await all_ended(asked(client, callers)), end.kinds, False)
             if connect_timeout == TIMEOUT:
                 await well_again(middle, client)
 
@@ -699,9 +716,16 @@ def test_all_callers_are_told_over_tls(
 ) -> None:
     server = servers("tls")
     end = ENDS[name]
+    # What is broken inside of TLS ends the connection, or looks like a record to come.
+    kinds = LATE if end.kinds is LATE else (*LOST, *LATE) if "garbage" in name else LOST
 
     async def trial() -> None:
-        options = {"tls": tls_context(server, tmp_path), "connect_timeout": 10.0}
+        timeout = TIMEOUT if set(LATE) & set(kinds) else PATIENT
+        options = {
+            "tls": tls_context(server, tmp_path),
+            "timeout": timeout,
+            "connect_timeout": PATIENT,
+        }
         async with between(server.address, "meta", **options) as (middle, client):
             await well_again(middle, client)
             before = middle.asked
@@ -714,8 +738,6 @@ def test_all_callers_are_told_over_tls(
             if end.then is not End.then:
                 middle.speak()  # at most 128 are in flight: the others go over another connection
             ends = await task
-            # What is broken inside of TLS ends the connection, or looks like a record to come.
-            kinds = LATE if end.kinds is LATE else (*LOST, *LATE) if "garbage" in name else LOST
             check(ends, kinds, None if count > 1 else True, some=True)
             await well_again(middle, client)
 
@@ -735,11 +757,12 @@ def test_a_login_that_does_not_end(
 ) -> None:
     server = servers(kind)
     mechanism: Any = "ascii" if kind == "ascii-auth" else "sasl"
+    end = LOGIN[name]
     options = {
         "auth": Credentials(USER, PASSWORD, mechanism),
-        "connect_timeout": connect_timeout,
+        "timeout": end.timeout,
+        "connect_timeout": max(connect_timeout, end.timeout),
     }
-    end = LOGIN[name]
 
     async def trial() -> None:
         protocol = "binary" if kind == "sasl" else "ascii"

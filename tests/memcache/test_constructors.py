@@ -248,6 +248,14 @@ PACKERS = "'zlib', 'zstd' or an object with flag, compress and decompress, got "
             {"auth": Credentials("me", "secret"), "protocol": "binary"},
             "auth must be Credentials(..., mechanism='sasl') with protocol='binary'",
         ),
+        *(
+            (
+                {"auth": Credentials("me", "secret", "sasl"), "protocol": protocol},
+                "auth must be Credentials(...) without mechanism='sasl' unless protocol is "
+                f"'binary', got {protocol!r}",
+            )
+            for protocol in ("auto", "meta", "ascii")
+        ),
         ({"tls": True}, "or None, got True: ssl.create_default_context() makes one"),
         ({"tls": ssl}, "tls must be an ssl.SSLContext or None, got <module"),
         ({"eject_after": True}, "eject_after must be an int in [0, 2**31), got True"),
