@@ -1,18 +1,19 @@
 /* SQL literals. sqltext.h states the rules and the bounds; sqltext_impl.h has the loops. */
 #include "sqltext.h"
 
-#include <string.h>
-
 #include "simd.h"
 
 #if defined(GDBX_X86_64)
 #include <immintrin.h>
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#endif
 #elif defined(GDBX_AARCH64)
 #include <arm_neon.h>
 #endif
 
 /* The character after the backslash (MySQL) or the doubled one; 0 for one written as it is. */
-enum { REFUSED = 1, BLOCK = 16 };
+enum { REFUSED = 1 };
 
 static const uint8_t MYSQL_TABLE[128] = {
     ['\0'] = '0', ['\b'] = 'b', ['\t'] = 't',  ['\n'] = 'n',  ['\r'] = 'r',
@@ -30,9 +31,21 @@ static const uint8_t *const TABLES[] = {
 
 static const char HEX[] = "0123456789abcdef";
 
-/* Copy BLOCK bytes; returns whether none of them has an entry in any of the tables. A byte below 32
- * without an entry also counts as one, and its block goes through the general loop. */
-static inline int plain_block(const uint8_t *text, uint8_t *out) {
+#if defined(GDBX_X86_64)
+static inline size_t lowest_bit(unsigned bits) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    unsigned long at;
+    _BitScanForward(&at, bits);
+    return at;
+#else
+    return (size_t) __builtin_ctz(bits);
+#endif
+}
+#endif
+
+/* Copy a block; returns how many of its bytes come before the first that has an entry in any of the
+ * tables. A byte below 32 without an entry also counts as one, and is looked up like the others. */
+static inline size_t plain_bytes(const uint8_t *text, uint8_t *out) {
 #if defined(GDBX_X86_64)
     const __m128i block = _mm_loadu_si128((const __m128i *) (const void *) text);
     const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(31)), block);
@@ -40,23 +53,28 @@ static inline int plain_block(const uint8_t *text, uint8_t *out) {
                                         _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
     const __m128i slash = _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'));
     _mm_storeu_si128((__m128i *) (void *) out, block);
-    return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(low, quotes), slash)) == 0;
-#elif defined(GDBX_AARCH64)
+    const int found = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(low, quotes), slash));
+    return lowest_bit((unsigned) found | 1u << GDBX_SQLTEXT_BLOCK);
+#elif defined(GDBX_AARCH64) && defined(__GNUC__)
     const uint8x16_t block = vld1q_u8(text);
     const uint8x16_t low = vcltq_u8(block, vdupq_n_u8(32));
     const uint8x16_t quotes =
         vorrq_u8(vceqq_u8(block, vdupq_n_u8('\'')), vceqq_u8(block, vdupq_n_u8('"')));
     const uint8x16_t slash = vceqq_u8(block, vdupq_n_u8('\\'));
+    const uint8x16_t each = vorrq_u8(vorrq_u8(low, quotes), slash);
     vst1q_u8(out, block);
-    return vmaxvq_u8(vorrq_u8(vorrq_u8(low, quotes), slash)) == 0;
+    /* Four bits a byte: NEON has no movemask. */
+    const uint64_t found =
+        vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(each), 4)), 0);
+    return found ? (size_t) __builtin_ctzll(found) / 4 : GDBX_SQLTEXT_BLOCK;
 #else
-    unsigned found = 0;
-    for (size_t i = 0; i < BLOCK; i++) {
+    size_t plain = GDBX_SQLTEXT_BLOCK;
+    for (size_t i = GDBX_SQLTEXT_BLOCK; i-- > 0;) {
         const uint8_t c = text[i];
-        found |= (unsigned) (c < 32) | (c == '\'') | (c == '"') | (c == '\\');
+        if (c < 32 || c == '\'' || c == '"' || c == '\\') plain = i;
         out[i] = c;
     }
-    return !found;
+    return plain;
 #endif
 }
 
@@ -146,21 +164,22 @@ static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
                             "75767778798081828384858687888990919293949596979899";
 
 size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out) {
-    char digits[GDBX_SQLTEXT_DECIMAL - 1]; /* 2**64 - 1 has 20 digits */
-    size_t at = sizeof digits, n = 0;
+    size_t digits = 1, n = 0;
+    uint64_t rest = magnitude;
+    for (; rest >= 10000; rest /= 10000) digits += 4;
+    digits += (size_t) (rest >= 10) + (rest >= 100) + (rest >= 1000);
+    if (negative) out[n++] = '-';
+    n += digits;
+    char *at = out + n;
     for (; magnitude >= 100; magnitude /= 100) {
         at -= 2;
-        memcpy(digits + at, PAIRS + 2 * (magnitude % 100), 2);
+        memcpy(at, PAIRS + 2 * (magnitude % 100), 2);
     }
-    if (magnitude >= 10) {
-        at -= 2;
-        memcpy(digits + at, PAIRS + 2 * magnitude, 2);
-    } else {
-        digits[--at] = (char) ('0' + magnitude);
-    }
-    if (negative) out[n++] = '-';
-    memcpy(out + n, digits + at, sizeof digits - at);
-    return n + (sizeof digits - at);
+    if (magnitude >= 10)
+        memcpy(at - 2, PAIRS + 2 * magnitude, 2);
+    else
+        at[-1] = (char) ('0' + magnitude);
+    return n;
 }
 
 static char *padded(unsigned number, unsigned width, char *out) {

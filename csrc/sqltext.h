@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum gdbx_sqltext_style {
     GDBX_SQLTEXT_MYSQL = 0,       /* backslash escapes */
@@ -20,8 +21,12 @@ enum gdbx_sqltext_style {
     GDBX_SQLTEXT_POSTGRESQL = 3   /* the same, and E'...' for text with a backslash */
 };
 
-/* The most characters in a literal of n characters: E, two quotes, all n doubled. */
-#define GDBX_SQLTEXT_BOUND(n) (2 * (n) + 3)
+/* Characters that are copied at once. */
+#define GDBX_SQLTEXT_BLOCK 16
+
+/* Room for a literal of n characters: E, two quotes, all n doubled, and the rest of a block, which
+ * is copied whole and then written over. */
+#define GDBX_SQLTEXT_BOUND(n) (2 * (n) + 3 + GDBX_SQLTEXT_BLOCK)
 
 /* The most characters that gdbx_sqltext_decimal and gdbx_sqltext_datetime write. */
 #define GDBX_SQLTEXT_DECIMAL 21
@@ -40,6 +45,38 @@ void gdbx_sqltext_hex(const uint8_t *data, size_t n, void *out, unsigned out_kin
 
 /* Copy n characters to the same or a wider kind; the two do not overlap. */
 void gdbx_sqltext_copy(const void *text, unsigned kind, size_t n, void *out, unsigned out_kind);
+
+/* Copy n bytes, most often few: up to 32 without a call. */
+static inline void gdbx_sqltext_put(const void *text, size_t n, void *out) {
+    const char *from = text;
+    char *to = out;
+    if (n > 32) {
+        memcpy(to, from, n);
+    } else if (n >= 16) {
+        char first[16], last[16];
+        memcpy(first, from, 16);
+        memcpy(last, from + n - 16, 16);
+        memcpy(to, first, 16);
+        memcpy(to + n - 16, last, 16);
+    } else if (n >= 8) {
+        uint64_t first, last;
+        memcpy(&first, from, 8);
+        memcpy(&last, from + n - 8, 8);
+        memcpy(to, &first, 8);
+        memcpy(to + n - 8, &last, 8);
+    } else if (n >= 4) {
+        uint32_t first, last;
+        memcpy(&first, from, 4);
+        memcpy(&last, from + n - 4, 4);
+        memcpy(to, &first, 4);
+        memcpy(to + n - 4, &last, 4);
+    } else if (n) {
+        const char first = from[0], middle = from[n / 2], last = from[n - 1];
+        to[0] = first;
+        to[n / 2] = middle;
+        to[n - 1] = last;
+    }
+}
 
 /* Write a number in decimal, with a minus if negative; return the number of characters. */
 size_t gdbx_sqltext_decimal(uint64_t magnitude, int negative, char *out);

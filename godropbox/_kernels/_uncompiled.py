@@ -5,25 +5,34 @@ without one. Uncompiled it is a lock that a thread may take twice, because the i
 run a signal handler or a finalizer, and with it another operation, in the middle of any section.
 """
 
-from typing import Any, TypeVar
+TYPE_CHECKING = False  # not typing's: that module takes longer to import than this one
 
-__all__ = ["cclass", "compiled", "critical_section", "no_gc"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
-_Class = TypeVar("_Class", bound=type)
+    _Class = TypeVar("_Class", bound=type)
+
+__all__ = ["cclass", "compiled", "critical_section", "freelist", "no_gc"]
 
 compiled = False
 
 
-def cclass(cls: _Class) -> _Class:
+def cclass(cls: "_Class") -> "_Class":
     """Return the class unchanged; compiled, it is an extension type."""
     return cls
 
 
-def no_gc(cls: _Class) -> _Class:
+def freelist(size: int) -> "Callable[[_Class], _Class]":
+    """Return the class unchanged; compiled, the memory of `size` dead objects is used again."""
+    return lambda cls: cls
+
+
+def no_gc(cls: "_Class") -> "_Class":
     """Return the class unchanged; compiled, the garbage collector leaves its objects alone."""
     return cls
 
 
-def critical_section(owner: Any) -> Any:
+def critical_section(owner: "Any") -> "Any":
     """Return the owner's lock, a context manager."""
     return owner._lock

@@ -3,4 +3,4 @@
 Uncompiled modules take the chooser's attribute of this name; both say ``_kernels.sqltext``.
 """
 
-from .sqltext_c cimport Text, plainness, sendable
+from .sqltext_c cimport Text, has_same, is_word, new_text, plainness, sendable

@@ -11,6 +11,7 @@ from cpython.ref cimport Py_INCREF
 from libc.string cimport memcpy
 
 cdef extern from "Python.h":
+    Py_ssize_t PyTuple_GET_SIZE(object) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object) noexcept
     void *PyUnicode_DATA(object) noexcept
     bint PyUnicode_IS_ASCII(object) noexcept
@@ -23,6 +24,9 @@ cdef extern from "Python.h":
     bint is_int "PyLong_CheckExact"(PyObject *) noexcept
     bint is_str "PyUnicode_CheckExact"(PyObject *) noexcept
     bint is_ascii "PyUnicode_IS_ASCII"(PyObject *) noexcept
+
+cdef extern from "sqltext.h":
+    void gdbx_sqltext_put(const void *, size_t, void *) noexcept nogil
 
 cdef extern from *:
     """
@@ -37,10 +41,31 @@ cdef extern from *:
         return (size_t)(Py_SIZE(value) + 2) <= 4; /* two digits of 30 bits, and a sign */
     #endif
     }
+
+    /* Return the value of an int that is short. */
+    static inline long long gdbx_short_value(PyObject *value)
+    {
+    #if defined(PYPY_VERSION)
+        return PyLong_AsLongLong(value);
+    #elif PY_VERSION_HEX >= 0x030C0000
+        return PyUnstable_Long_CompactValue((PyLongObject *)value);
+    #else
+        const digit *digits = ((PyLongObject *)value)->ob_digit;
+        switch (Py_SIZE(value)) {
+        case 0: return 0;
+        case 1: return (long long)digits[0];
+        case -1: return -(long long)digits[0];
+        case 2: return (long long)digits[1] << PyLong_SHIFT | (long long)digits[0];
+        default: return -((long long)digits[1] << PyLong_SHIFT | (long long)digits[0]);
+        }
+    #endif
+    }
     """
     bint is_short "gdbx_is_short"(PyObject *) noexcept
+    long long short_value "gdbx_short_value"(PyObject *) noexcept
 
 
+cdef Text new_text(int style)
 cpdef str literal(object value, object style)
 cpdef int plainness(tuple values) except -1
 cdef bint _is_moment(object value) except -1
@@ -58,6 +83,29 @@ cdef inline bint is_sendable(PyObject *value) noexcept:
 cdef inline bint sendable(object value) noexcept:
     """Return whether drivers accept `value` unchanged; False means no or unknown."""
     return is_sendable(<PyObject *> value)
+
+
+cdef inline bint has_same(tuple names, str name) noexcept:
+    """Return whether `name` is one of `names`, compared by identity."""
+    cdef Py_ssize_t i
+    for i in range(PyTuple_GET_SIZE(names)):
+        if GET_ITEM(names, i) == <PyObject *> name:
+            return True
+    return False
+
+
+cdef inline bint is_word(str name) noexcept:
+    """Return whether `name` is an identifier of ASCII letters, digits and underscores."""
+    cdef const unsigned char *data = <const unsigned char *> PyUnicode_DATA(name)
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(name)
+    cdef Py_ssize_t i
+    if not PyUnicode_IS_ASCII(name) or size == 0 or <unsigned int> data[0] - 48 < 10:
+        return False
+    for i in range(size):
+        # Unsigned, so that a lower character becomes a large number; 32 makes a letter lower-case.
+        if not (<unsigned int> (data[i] | 32) - 97 < 26 or <unsigned int> data[i] - 48 < 10 or data[i] == c'_'):
+            return False
+    return True
 
 
 @cython.final
@@ -87,6 +135,7 @@ cdef class Text:
     cdef int _str(self, str value) except -1
     cdef int _bytes(self, bytes value) except -1
     cdef int _value(self, object value) except -1
+    cdef int _list(self, tuple values) except -1
     cdef int _values(self, tuple values, str separator) except -1
     cpdef raw(self, text)
     cpdef literal(self, value)
@@ -98,7 +147,7 @@ cdef class Text:
         cdef Py_ssize_t n = PyUnicode_GET_LENGTH(text)
         if self._kind != 1 or not PyUnicode_IS_ASCII(text) or n > self._room - self._used:
             return self._raw(text)
-        memcpy(self._data + self._used, PyUnicode_DATA(text), n)
+        gdbx_sqltext_put(PyUnicode_DATA(text), n, self._data + self._used)
         self._used += n
         return 0
 

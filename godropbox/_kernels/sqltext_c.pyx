@@ -101,6 +101,8 @@ cdef extern from "sqltext.h":
         GDBX_SQLTEXT_MYSQL_PLAIN
         GDBX_SQLTEXT_SQLITE
         GDBX_SQLTEXT_POSTGRESQL
+    enum:
+        BLOCK "GDBX_SQLTEXT_BLOCK"
     size_t GDBX_SQLTEXT_BOUND(size_t) noexcept nogil
     int GDBX_SQLTEXT_DATETIME
     size_t gdbx_sqltext_quote(
@@ -135,9 +137,13 @@ cdef inline int _style(object style) except -1:
 
 
 cdef Py_ssize_t _int(object value, int style, char *out) except -1:
-    cdef int overflow
-    cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    cdef int overflow = 0
+    cdef long long number
     cdef uint64_t magnitude
+    if is_short(<PyObject *> value):
+        number = short_value(<PyObject *> value)
+    else:
+        number = PyLong_AsLongLongAndOverflow(value, &overflow)
     if overflow == 0:
         # Negate as unsigned: -(-2**63) overflows a long long.
         magnitude = <uint64_t> number if number >= 0 else 0 - <uint64_t> number
@@ -202,7 +208,7 @@ cdef Py_ssize_t _plain(object value, int style, char *out) except -1:
 
 
 cdef str _quoted(str value, int style):
-    cdef uint32_t stack[2 * SHORT + 3]
+    cdef uint32_t stack[2 * SHORT + 3 + BLOCK]
     cdef size_t n = PyUnicode_GET_LENGTH(value)
     cdef unsigned int kind = PyUnicode_KIND(value)
     cdef size_t bad = 0
@@ -244,7 +250,7 @@ cpdef str literal(object value, object style):
     n = _plain(value, style_, small)
     if n:
         return PyUnicode_FromKindAndData(1, small, n)
-    text = Text(style_)
+    text = new_text(style_)
     text._value(value)
     return text.take()
 
@@ -298,6 +304,13 @@ cdef bint _is_text(PyObject *value) noexcept:
     return True
 
 
+cdef Text new_text(int style):
+    """Return an empty text; `style` is one of the four."""
+    cdef Text text = Text.__new__(Text)
+    text._style = style
+    return text
+
+
 @cython.final
 @cython.freelist(8)
 cdef class Text:
@@ -306,8 +319,7 @@ cdef class Text:
     Use it from one thread. A call that raises leaves the text unchanged.
     """
 
-    def __cinit__(self, style):
-        self._style = _style(style)
+    def __cinit__(self):
         self._kind = 1
         self._narrow = True
         self._used = 0
@@ -318,6 +330,9 @@ cdef class Text:
         self._data = <char *> PyMem_Malloc(FIRST_ROOM)
         if self._data == NULL:
             raise MemoryError
+
+    def __init__(self, style):
+        self._style = _style(style)
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -445,19 +460,14 @@ cdef class Text:
         """Append `values`, whose ``plainness`` is 2, separated by commas."""
         cdef Py_ssize_t size = len(values)
         cdef Py_ssize_t i
-        cdef long long number
-        cdef int overflow
-        cdef uint64_t magnitude
         cdef char *out
         if self._kind != 1:
-            self._values(values, ",")
-            return 0
-        self._reserve(INT_ROOM * size, 1)
+            return self._list(values)
+        if INT_ROOM * size > self._room - self._used:
+            self._reserve(INT_ROOM * size, 1)
         out = self._data + self._used
         for i in range(size):
-            number = PyLong_AsLongLongAndOverflow(<object> GET_ITEM(values, i), &overflow)
-            magnitude = <uint64_t> number if number >= 0 else 0 - <uint64_t> number
-            out += gdbx_sqltext_decimal(magnitude, number < 0, out)
+            out += _int(<object> GET_ITEM(values, i), GDBX_SQLTEXT_MYSQL, out)
             out[0] = c','
             out += 1
         if size:
@@ -496,7 +506,7 @@ cdef class Text:
         if n > self._room - self._used:
             self._reserve(n, 1)
         if self._kind == 1:
-            memcpy(self._data + self._used, text, n)
+            gdbx_sqltext_put(text, n, self._data + self._used)
         else:
             gdbx_sqltext_copy(text, 1, n, self._data + self._used * self._kind, self._kind)
         self._used += n
@@ -520,7 +530,8 @@ cdef class Text:
         cdef size_t size
         if n > <size_t> PY_SSIZE_T_MAX // 16:
             raise MemoryError
-        self._reserve(GDBX_SQLTEXT_BOUND(n), kind)
+        if <Py_ssize_t> GDBX_SQLTEXT_BOUND(n) > self._room - self._used or kind != self._kind:
+            self._reserve(GDBX_SQLTEXT_BOUND(n), kind)
         size = gdbx_sqltext_quote(
             <gdbx_sqltext_style> self._style, PyUnicode_DATA(value), kind, n,
             self._data + self._used * self._kind, self._kind, &bad,
@@ -579,7 +590,32 @@ cdef class Text:
             return self._value(plain)
         return self.put(text)
 
+    cdef int _list(self, tuple values) except -1:
+        """Append the literals of `values`, separated by commas."""
+        cdef PyObject *value
+        cdef Py_ssize_t i
+        for i in range(len(values)):
+            # Room for a comma and an int.
+            if INT_ROOM + 1 > self._room - self._used:
+                self._reserve(INT_ROOM + 1, 1)
+            if i:
+                if self._kind == 1:
+                    self._data[self._used] = c','
+                    self._used += 1
+                else:
+                    self._ascii(b",", 1)
+            value = GET_ITEM(values, i)
+            if is_int(value) and self._kind == 1:
+                self._used += _int(<object> value, self._style, self._data + self._used)
+            elif is_str(value):
+                self._str(<str> value)
+            else:
+                self._value(<object> value)
+        return 0
+
     cdef int _values(self, tuple values, str separator) except -1:
+        if separator == ",":
+            return self._list(values)
         cdef bint first = True
         for value in values:
             if not first:
@@ -633,7 +669,7 @@ cdef class Text:
                     self._ascii(b", (", 3)
                 else:
                     self._ascii(b"(", 1)
-                self._values(values, ",")
+                self._list(values)
                 self._ascii(b")", 1)
                 index += 1
         except BaseException:

@@ -185,6 +185,24 @@ def _are_sendable(values: "tuple[Any, ...]") -> bool:
     return True
 
 
+def has_same(names: tuple[str, ...], name: str) -> bool:
+    """Return whether `name` is one of `names`, compared by identity."""
+    for known in names:  # noqa: SIM110  # a generator takes longer than the tuple
+        if known is name:
+            return True
+    return False
+
+
+def is_word(name: str) -> bool:
+    """Return whether `name` is an identifier of ASCII letters, digits and underscores."""
+    return name.isascii() and name.isidentifier()
+
+
+def new_text(style: int) -> "Text":
+    """Return an empty text; compiled, only typed callers see it."""
+    return Text(style)
+
+
 class Text:
     """Growing SQL text: trusted pieces as they are, values as literals of one style.
 

@@ -162,6 +162,17 @@ static void check_hex_and_copy(void) {
     }
 }
 
+static void check_put(void) {
+    for (size_t n = 0; n <= 100; n++) {
+        char *text = block(n), *out = block(n);
+        for (size_t i = 0; i < n; i++) text[i] = (char) (i + 1);
+        gdbx_sqltext_put(text, n, out);
+        for (size_t i = 0; i < n; i++) CHECK(out[i] == (char) (i + 1), "%zu of %zu", i, n);
+        free(text);
+        free(out);
+    }
+}
+
 static void check_decimal(uint64_t magnitude, int negative) {
     char wanted[32], *out = block(GDBX_SQLTEXT_DECIMAL);
     const int n = snprintf(wanted, sizeof wanted, "%s%llu", negative ? "-" : "",
@@ -200,6 +211,7 @@ int main(int argc, char **argv) {
     check_surrogates();
     check_empty();
     check_hex_and_copy();
+    check_put();
     check_decimals();
     check_datetime();
     return 0;

@@ -127,6 +127,33 @@ def test_same_rows(rows: list[Any], style: int, separator: str) -> None:
     assert all(result == results[0] for result in results)
 
 
+# Every number of decimal digits, and where CPython's own ints take one more digit of 30 bits.
+EDGES = sorted(
+    {
+        sign * (power + off)
+        for power in [10**n for n in range(19)] + [1 << 30, 1 << 60, 1 << 62]
+        for off in (-1, 0, 1)
+        for sign in (-1, 1)
+    }
+    | {-(1 << 63), (1 << 63) - 1}
+)
+
+
+@EACH
+@pytest.mark.parametrize("style", range(4))
+@pytest.mark.parametrize("before", ["", "é", "字"])
+def test_ints_of_every_length(sqltext: ModuleType, style: int, before: str) -> None:
+    wanted = ",".join(map(str, EDGES))
+    text = sqltext.Text(style)
+    text.raw(before)
+    text.literals(EDGES, ",")
+    assert text.take() == before + wanted
+    text.raw(before)
+    text.rows([EDGES], len(EDGES))
+    assert text.take() == f"{before}({wanted})"
+    assert [sqltext.literal(number, style) for number in EDGES] == wanted.split(",")
+
+
 @UNHURRIED
 @given(value=VALUES, style=STYLES)
 @example(value='it\'s "é"', style=0)
