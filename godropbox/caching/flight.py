@@ -136,7 +136,8 @@ class SingleFlight:
       ``SystemExit``, a greenlet's kill, ``gevent.Timeout``, asyncio's ``CancelledError``), by the
       ``CancelledError`` of ``concurrent.futures``, or by a class in `cancellations`: another load,
       led by one of the followers and followed by the others.
-    - It vanished without an exception: the same, as soon as its frame is freed.
+    - It vanished without an exception: the same, as soon as its frame is freed (on PyPy, by the
+      next collection).
     - It does not end: the same after `patience` seconds, if given; otherwise followers wait.
     - It is the follower itself, or waits for the follower, directly or through others: another load
       at once, by the follower, since it would wait for itself.

@@ -623,7 +623,7 @@ def _dumped(value: Any, protocol: int) -> tuple[bytes, int]:
     if kind is bool:
         return (b"1" if value else b"0"), _BOOL
     if kind is int:
-        return b"%d" % value, _INT
+        return str(value).encode(), _INT
     if isinstance(value, bytes):
         return b"".join((value,)), 0
     if isinstance(value, str):

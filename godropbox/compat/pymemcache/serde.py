@@ -62,7 +62,7 @@ def _serialized(key: Any, value: Any, pickle_version: int | None = None) -> tupl
     if kind is str:
         return value.encode("utf8"), FLAG_TEXT
     if kind is int:
-        return b"%d" % value, FLAG_INTEGER
+        return str(value).encode(), FLAG_INTEGER
     return pickle.dumps(value, pickle_version), FLAG_PICKLE
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import select
 import socket
+import sys
 from collections import deque
 from contextlib import suppress
 from contextvars import Context
@@ -41,7 +42,7 @@ _CLOSING = 1.0  # seconds for the loop to close connections that were aborted
 # What tells that an idle connection is of no use: something came; over TLS, where that may be what
 # only TLS reads, that the other side has closed it, as far as the system tells. A hang-up always.
 _CAME = getattr(select, "POLLIN", 1)
-_CLOSED = getattr(select, "POLLRDHUP", 0)
+_CLOSED = getattr(select, "POLLRDHUP", 0x2000 if sys.platform == "linux" else 0)  # PyPy: no name
 
 
 class _Connection(kernel.Pipeline, asyncio.BufferedProtocol):

@@ -1,5 +1,6 @@
 """pylibmc: its face is ``godropbox.compat.pylibmc``, module by module."""
 
+from queue import Queue
 from typing import Final
 
 from .entries import Argument, Fate, Library, Thing, arguments, instead, method
@@ -155,6 +156,8 @@ CLASSES: Final = {
             "full": method(""),
             "join": method(""),
             "task_done": method(""),
+            # A queue has it since Python 3.13.
+            **({"shutdown": method("", "immediate")} if hasattr(Queue, "shutdown") else {}),
         },
         is_class=True,
     ),
