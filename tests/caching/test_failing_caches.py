@@ -1,6 +1,7 @@
 """A cache that fails: reads go on, writes go on, and nothing old is read afterwards."""
 
 import inspect
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -822,6 +823,8 @@ class ClassRaisesError(TypeError):
 
 class AttributesRaiseError(ValueError):
     def __getattribute__(self, name: str) -> Any:
+        if name == "__traceback__" and sys.implementation.name == "pypy":  # raising asks for it
+            return super().__getattribute__(name)
         raise OSError(f"no {name}")
 
 

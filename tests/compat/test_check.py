@@ -842,7 +842,9 @@ def parameters(function: Any) -> tuple[list[str], bool] | None:
         signature = inspect.signature(function)
     except ValueError:
         return None
-    kinds = {each.kind for each in signature.parameters.values()}
+    kinds = {each.kind for name, each in signature.parameters.items() if name != "self"}
+    if inspect.Parameter.POSITIONAL_ONLY in kinds:
+        return None  # CPython 3.14 calls the one argument of a function in C "object"
     names = [
         name
         for name, each in signature.parameters.items()

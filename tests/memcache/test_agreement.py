@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.memcached import Server
+from support.memcached import Server, need_tokens
 
 from godropbox import memcache
 from godropbox.memcache import Item
@@ -128,6 +128,8 @@ def creates(each: Step) -> bool:
 
 
 def test_the_mock_answers_as_the_server_does(real: memcache.RawClient) -> None:
+    need_tokens()
+
     @settings(deadline=None, max_examples=100)
     @given(steps=STEPS)
     def check(steps: list[Step]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.blocking import LOOPS, Blocking
+from support.memcached import need_tokens
 from support.server_fleets import PROTOCOLS, ServerFleet
 
 from godropbox import memcache
@@ -100,6 +101,7 @@ def test_each_fleet_places_each_key_alike(eight: ServerFleet, name: str) -> None
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("codec", CODECS)
 def test_each_value_is_the_same(eight: ServerFleet, codec: str, protocol: str, loop: str) -> None:
+    need_tokens()
     options = CODECS[codec]
     blocking, face = both(eight, loop, protocol=protocol, **options)
     blocking.flush_all()
@@ -155,6 +157,7 @@ def raw_of(client: Any, keys: Any) -> dict[Any, Any]:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_counters_tokens_and_leases_are_shared(eight: ServerFleet, loop: str) -> None:
+    need_tokens()
     blocking, face = both(eight, loop)
     blocking.flush_all()
     pair: tuple[Any, Any] = blocking, face

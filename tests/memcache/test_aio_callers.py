@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.aio import LOOPS, run, turns
-from support.memcached import Server
+from support.memcached import Server, need_tokens
 from support.memory import let_go
 
 from godropbox.memcache import ConnectionLostError, DeadlineExceededError, WrongLoopError
@@ -92,6 +92,8 @@ def names(line: bytes) -> list[bytes]:
 
 
 def test_gets_of_one_turn_are_one_request(loop: str) -> None:
+    need_tokens()
+
     async def answer(line: bytes) -> bytes:
         held = {b"a": b"1", b"b": b"22", b"e": b""}
         return values(line, [(name, held[name]) for name in names(line) if name in held])
@@ -170,6 +172,8 @@ def test_gets_that_were_refused_together_go_again_one_by_one(loop: str) -> None:
 
 @pytest.mark.parametrize("count", range(6))
 def test_a_lease_that_nobody_waits_for_is_given_up(loop: str, count: int, servers: Servers) -> None:
+    need_tokens()
+
     async def load() -> bytes:
         return b"loaded"
 

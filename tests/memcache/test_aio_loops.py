@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -138,7 +139,10 @@ def test_one_that_was_never_used_is_closed_by_any_loop(address: str, loop: str) 
     assert repr(other).startswith("<AsyncClient of ")
 
 
-def test_two_loops_in_two_threads_have_a_client_each(address: str) -> None:
+@pytest.mark.parametrize("second", LOOPS)
+def test_loops_in_threads_have_a_client_each(address: str, second: str) -> None:
+    import_module(second)  # a thread cannot say that it is missing
+
     def work(name: str, loop: str) -> list[Any]:
         async def use() -> list[Any]:
             async with AsyncClient(address, timeout=10.0) as client:
@@ -151,7 +155,7 @@ def test_two_loops_in_two_threads_have_a_client_each(address: str) -> None:
     found: dict[str, list[Any]] = {}
     threads = [
         threading.Thread(target=lambda n=n, k=k: found.update({n: work(n, k)}))
-        for n, k in zip("abc", ("asyncio", "uvloop", "asyncio"), strict=True)
+        for n, k in zip("abc", ("asyncio", second, "asyncio"), strict=True)
     ]
     for thread in threads:
         thread.start()

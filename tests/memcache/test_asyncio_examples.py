@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from support.memcached import Server
 
 import godropbox
 from godropbox.memcache import Client, ClientClosedError
+from godropbox.memcache.aio import AsyncClient
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -36,9 +38,13 @@ connections opened meanwhile: 0
 """.splitlines()
 
 
-@pytest.mark.parametrize("loop", [[], ["--uvloop"]], ids=["asyncio", "uvloop"])
-def test_a_thousand_tasks(loop: list[str]) -> None:
-    assert run(*loop) == EXPECTED
+def test_a_thousand_tasks() -> None:
+    assert run() == EXPECTED
+
+
+def test_a_thousand_tasks_on_uvloop() -> None:
+    import_module("uvloop")
+    assert run("--uvloop") == EXPECTED
 
 
 def test_a_thousand_tasks_over_a_given_server(servers: Callable[[str], Server]) -> None:
@@ -58,6 +64,10 @@ def fastapi_app(
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "fastapi_app", module)  # where FastAPI looks up annotations
     spec.loader.exec_module(module)
+    # The service would rather load than wait for 0.2 s, which a busy machine can take.
+    monkeypatch.setattr(
+        module, "AsyncClient", lambda *at, **given: AsyncClient(*at, **{**given, "timeout": 30.0})
+    )
     with Client([address], prefix="shop:", serializer="json") as witness:
         witness.flush_all()
         yield module, witness

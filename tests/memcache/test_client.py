@@ -130,6 +130,7 @@ KINDS: dict[str, tuple[dict[str, Any], Any]] = {
 def test_what_is_not_stored_as_it_is_cannot_be_extended(
     way: str, servers: Servers, kind: str, verb: str
 ) -> None:
+    need_tokens()
     options, value = KINDS[kind]
     make = maker(way, servers)
     client, writer = make(), make(**options)

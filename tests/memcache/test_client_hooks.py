@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
 from support.blocking import LOOPS, Blocking
-from support.memcached import Server
+from support.memcached import Server, need_tokens
 
 from godropbox import memcache
 from godropbox.memcache import BaseShardManager, Item, ShardState
@@ -73,6 +73,7 @@ def test_an_operation_on_one_key(
     operation: str,
     outcome: str,
 ) -> None:
+    need_tokens()
     client, raw, events = seen
     raw.set(Item("k", b"5", flags=4))
     raw.set(Item("lease", b""))
@@ -86,6 +87,7 @@ def test_an_operation_on_one_key(
 
 
 def test_an_append_is_a_get_and_an_append(seen: tuple[Any, Any, list[Event]]) -> None:
+    need_tokens()
     client, raw, events = seen
     raw.set(Item("k", b"text", flags=16))
     assert client.append("k", "1")
@@ -256,6 +258,7 @@ def test_batches_over_a_fleet_are_told_key_by_key(
 
 @pytest.mark.parametrize("seen", ["raw", *LOOPS], indirect=True)
 def test_what_get_or_set_did_is_told(seen: tuple[Any, Any, list[Event]]) -> None:
+    need_tokens()
     client, _, events = seen
     client.get_or_set("k", lambda: 1, 60)
     client.get_or_set("k", lambda: 2, 60)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import leases
 from support.blocking import LOOPS, Blocking
-from support.memcached import Server
+from support.memcached import Server, need_tokens
 
 import godropbox
 from godropbox import memcache
@@ -103,6 +103,7 @@ def test_a_lease_that_nobody_filled_yet_is_a_miss(make: Make) -> None:
 
 
 def test_who_comes_later_waits_and_gets_the_first_ones_value(make: Make) -> None:
+    need_tokens()
     began, waits = threading.Event(), threading.Event()
     first = make()
     given: list[Any] = []
@@ -131,6 +132,7 @@ def test_who_comes_later_waits_and_gets_the_first_ones_value(make: Make) -> None
 
 
 def test_a_load_that_fails_hands_the_lease_on_at_once(make: Make) -> None:
+    need_tokens()
     began, waits = threading.Event(), threading.Event()
     first = make()
     raised: list[BaseException] = []
@@ -174,6 +176,7 @@ def test_a_value_that_cannot_be_stored_hands_the_lease_on(make: Make) -> None:
 
 @pytest.mark.parametrize("change", ["delete", "set"])
 def test_what_happened_to_the_key_meanwhile_is_not_overwritten(make: Make, change: str) -> None:
+    need_tokens()
     client, other = make(), make()
 
     def load() -> str:
@@ -187,6 +190,7 @@ def test_what_happened_to_the_key_meanwhile_is_not_overwritten(make: Make, chang
 
 
 def test_to_wait_has_an_end(make: Make) -> None:
+    need_tokens()
     now = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -210,6 +214,7 @@ def test_to_wait_has_an_end(make: Make) -> None:
 @pytest.mark.parametrize("life", [timedelta(seconds=5), timedelta(milliseconds=5000), 5, 5.0])
 @pytest.mark.parametrize("wait", [timedelta(seconds=3), 3, None])
 def test_every_duration_may_be_a_timedelta(make: Make, life: Any, wait: Any) -> None:
+    need_tokens()
     now = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -258,6 +263,7 @@ def test_an_empty_value_of_another_client_is_a_miss(
 def test_an_empty_value_of_another_client_is_loaded_once(
     make: Make, foreign: memcache.RawMetaClient
 ) -> None:
+    need_tokens()
     first, second = make(), make()
     foreign.set(Item("k", b""))
 
@@ -287,6 +293,7 @@ def test_a_failed_load_leaves_an_empty_value_of_another_client_a_miss(
 def test_an_empty_value_that_another_client_replaces_is_not_overwritten(
     make: Make, foreign: memcache.RawMetaClient
 ) -> None:
+    need_tokens()
     foreign.set(Item("k", b""))
 
     def load() -> str:
@@ -316,6 +323,7 @@ class Claimed:
 def test_an_empty_value_is_claimed_by_one_caller(
     foreign: memcache.RawMetaClient, change: str
 ) -> None:
+    need_tokens()
     foreign.flush()
     foreign.set(Item("k", b""))
     token = foreign.get("k").cas
@@ -362,6 +370,8 @@ def test_an_empty_value_on_a_server_that_can_mark_nothing_by_token(
 def test_a_server_that_only_says_that_it_marked_an_item_ends_the_wait(
     foreign: memcache.RawMetaClient,
 ) -> None:
+    need_tokens()
+
     class Liar(Claimed):
         def meta_delete(self, key: Any, **_: Any) -> Any:
             return MutateResponse(key, ResponseStatus.OK)
@@ -395,6 +405,7 @@ def test_a_fresh_value_is_loaded_by_nobody(make: Make) -> None:
 
 
 def test_a_load_that_fails_leaves_the_stale_value_and_another_may_load(make: Make) -> None:
+    need_tokens()
     client, other = make(), make()
     client.get_or_set("k", lambda: "old", 10, stale=20)
     with pytest.raises(ZeroDivisionError):
@@ -411,6 +422,7 @@ def test_a_load_that_fails_leaves_the_stale_value_and_another_may_load(make: Mak
 def test_a_value_marked_stale_is_waited_for_unless_stale_will_do(
     make: Make, servers: Callable[[str], Server]
 ) -> None:
+    need_tokens()
     raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
     client, other = make(), make()
     client.set("k", "old")
@@ -498,6 +510,7 @@ class Forgetful:
 
 
 def test_a_value_that_was_loaded_and_cannot_be_stored(servers: Callable[[str], Server]) -> None:
+    need_tokens()
     raw = memcache.RawMetaClient(memcache.connect(servers("tcp").address))
     raw.flush()
     with pytest.raises(memcache.ConnectionLostError, match="no cas"):
@@ -523,6 +536,7 @@ def test_a_lease_that_cannot_be_handed_on_hides_no_error(
     servers: Callable[[str], Server], lost: Exception
 ) -> None:
     """Whatever the operations raise, and whatever the error makes of a note."""
+    need_tokens()
 
     class Closed(Forgetful):
         def __getattr__(self, name: str) -> Any:
@@ -625,6 +639,7 @@ def test_arguments_out_of_their_range(
 def test_a_thousand_misses_in_eight_processes_make_one_load(
     servers: Callable[[str], Server],
 ) -> None:
+    need_tokens()
     address = servers("tcp").address
     client = Client([address], timeout=10.0)
     client.flush_all()

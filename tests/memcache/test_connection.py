@@ -238,12 +238,12 @@ def served() -> Iterator[Served]:
 
 @pytest.mark.parametrize("how", ["get", "get_many", "touch"])
 def test_the_wait_for_a_connection_counts_for_the_deadline(served: Served, how: str) -> None:
-    options: dict[str, Any] = {"protocol": "ascii", "timeout": 1.0}
+    options: dict[str, Any] = {"protocol": "ascii", "timeout": 2.0}
     with memcache.Client([served.address], max_active=1, pool_timeout=9.0, **options) as client:
         thread = threading.Thread(target=client.get, args=("slow",))
         thread.start()
         assert served.got_slow.wait(10.0)
-        threading.Timer(0.6, served.go.set).start()
+        threading.Timer(1.2, served.go.set).start()
         start = time.monotonic()
         call: dict[str, Callable[[], object]] = {
             "touch": lambda: client.touch("dead", 5),
@@ -252,7 +252,7 @@ def test_the_wait_for_a_connection_counts_for_the_deadline(served: Served, how: 
         }
         with pytest.raises(memcache.NetworkError):
             call[how]()
-        assert time.monotonic() - start < 1.4
+        assert time.monotonic() - start < 3.0  # 3.2 if it did not count
         thread.join()
 
 

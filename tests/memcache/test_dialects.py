@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pytest
 from support import dialects
 from support.dialects import CONVERSATIONS, DIALECTS, Conversation, FakeServer, Store, converse
-from support.memcached import running, version_of
+from support.memcached import need_tokens, running, version_of
 
 from godropbox import memcache
 from godropbox.caching import MemcacheStorage, PartialFailureError
@@ -178,6 +178,7 @@ def should_work(speaker: Speaker, protocol: Any) -> bool:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("protocol", RAW)
 def test_no_raw_client_lets_a_value_be_run(speaker: Speaker, protocol: Any, operation: str) -> None:
+    need_tokens()
     works = should_work(speaker, protocol)
     for value in ATTACKS:
         speaker.put(b"a", b"old")
@@ -265,6 +266,7 @@ def test_no_cache_over_a_client_lets_a_value_be_run(speaker: Speaker, protocol: 
 
 def test_meta_is_right_on_every_server_that_has_it(speaker: Speaker) -> None:
     """The spaces and bare misses of 1.6.10 to 1.6.17, alone and in batches."""
+    need_tokens()
     if not should_work(speaker, "meta"):
         return
     with memcache.RawMetaClient(memcache.connect(speaker.address, timeout=10.0)) as client:
@@ -304,6 +306,7 @@ def test_meta_is_right_on_every_server_that_has_it(speaker: Speaker) -> None:
 
 
 def test_a_token_of_ones_own_is_refused_by_name(speaker: Speaker) -> None:
+    need_tokens()
     if not should_work(speaker, "meta"):
         return
     with memcache.RawMetaClient(memcache.connect(speaker.address, timeout=10.0)) as client:

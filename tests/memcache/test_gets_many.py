@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.memcached import Server
+from support.memcached import Server, need_tokens
 from support.server_fleets import ServerFleet
 
 from godropbox.memcache import (
@@ -30,6 +30,7 @@ Servers = Callable[[str], Server]
 
 @pytest.mark.parametrize("way", WAYS)
 def test_many_keys_are_as_one(way: str, servers: Servers) -> None:
+    need_tokens()
     with maker(way, servers)() as client:
         client.flush_all()
         values = {f"key{i}": (i, f"text{i}", b"x" * i + b"y")[i % 3] for i in range(300)}
@@ -65,6 +66,7 @@ def test_every_expiry_is_new(servers: Servers) -> None:
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "mock"])
 def test_wrong_keys_and_values(way: str, servers: Servers) -> None:
+    need_tokens()
     with maker(way, servers)() as client:
         client.flush_all()
         client.set_many({"a": 1, "b": 2})
@@ -90,6 +92,7 @@ def test_wrong_keys_and_values(way: str, servers: Servers) -> None:
 
 
 def test_what_failed_is_said_by_key(tmp_path: Path) -> None:
+    need_tokens()
     fleet = ServerFleet("tcp", 3, tmp_path)
     with contextlib.closing(fleet), Client(fleet.addresses, timeout=10.0) as client:
         values = {f"key{i}": i for i in range(60)}
@@ -144,6 +147,7 @@ def test_raw_clients_get_and_touch_many(dial: Dial) -> None:
 
 
 def test_hooks_learn_of_them(servers: Servers) -> None:
+    need_tokens()
     events: list[Any] = []
     for way in ("fleet meta", "raw meta", "asyncio meta", "mock"):
         with maker(way, servers)(hooks=(events.append,)) as client:

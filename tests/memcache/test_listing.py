@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.blocking import Blocking
 from support.dialects import DIALECTS, FakeServer
-from support.memcached import PASSWORD, USER, Server
+from support.memcached import PASSWORD, USER, Server, need_tokens
 from support.server_fleets import ServerFleet
 
 from godropbox.memcache import (
@@ -149,6 +149,7 @@ def test_every_key_is_listed_once(servers: Servers, protocol: Any, by: Any) -> N
 
 
 def test_what_is_known_of_a_key(servers: Servers) -> None:
+    need_tokens()
     with both(servers) as clients:
         client = clients[0]
         client.flush_all()
@@ -296,8 +297,13 @@ def test_shards_that_are_down_are_left_out(servers: Servers) -> None:
 
 
 @contextmanager
-def answering(reply: bytes, ends: bool = True) -> Iterator[str]:
-    """A server that tells its version, gives this reply to the next line, and closes."""
+def answering(
+    reply: bytes, ends: bool = True, asked: threading.Event | None = None
+) -> Iterator[str]:
+    """A server that tells its version, gives this reply to the next line, and closes.
+
+    `asked` is set when that line has come.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         held: list[socket.socket] = []
 
@@ -311,6 +317,8 @@ def answering(reply: bytes, ends: bool = True) -> Iterator[str]:
                 assert peer.recv(4096) == b"version\r\n"
                 peer.sendall(b"VERSION 1.6.45\r\n")
                 assert peer.recv(4096).startswith(b"lru_crawler metadump hash\r\n")
+                if asked is not None:
+                    asked.set()
                 peer.sendall(reply)
                 if ends:
                     peer.close()
@@ -378,12 +386,16 @@ def test_a_slow_server_does_not_hold_up_the_loop() -> None:
     async def listed(address: str) -> list[KeyInfo]:
         async with AsyncClient(address, timeout=10.0) as client:
             task = asyncio.ensure_future(anext(client.iter_keys()))
+            while not asked.is_set():
+                await asyncio.sleep(0)
             for _ in range(100):
                 await asyncio.sleep(0)
+            assert not task.done()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             return []
 
-    with answering(b"OK\r\n", ends=False) as address:
+    asked = threading.Event()
+    with answering(b"OK\r\n", ends=False, asked=asked) as address:
         assert asyncio.run(listed(address)) == []

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.memcached import Server
+from support.memcached import Server, need_tokens
 
 from godropbox import memcache
 from godropbox.memcache import Item, RawMetaClient, ResponseStatus
@@ -19,6 +19,7 @@ def client(
 
 
 def test_a_lease_is_won_by_one(client: RawMetaClient) -> None:
+    need_tokens()
     first = client.meta_get("a", lease=30)
     assert (first.found, first.value, first.won, first.taken) == (True, b"", True, False)
     second = client.meta_get("a", lease=30)
@@ -69,6 +70,7 @@ def test_delete_with_a_token(client: RawMetaClient) -> None:
 
 
 def test_an_older_item_is_stored_as_stale(client: RawMetaClient) -> None:
+    need_tokens()
     token = client.set(Item("a", b"1")).cas
     client.set(Item("a", b"2"))
     assert client.meta_set(Item("a", b"3", cas=token), invalidate=True).ok
@@ -77,6 +79,7 @@ def test_an_older_item_is_stored_as_stale(client: RawMetaClient) -> None:
 
 
 def test_a_token_of_ones_own_needs_a_newer_server(client: RawMetaClient) -> None:
+    need_tokens()
     version = tuple(int(part) for part in client.version().versions[0].split("."))
     if version >= (1, 6, 27):
         assert client.meta_set(Item("a", b"1"), new_cas=77).ok

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.memcached import Server, running
+from support.memcached import Server, need_tokens, running
 from support.server_fleets import ServerFleet
 
 from godropbox.memcache import (
@@ -94,6 +94,7 @@ def expiries(client: Client) -> dict[bytes, int | None]:
 
 @pytest.mark.parametrize("value", [BIG, TEXT, b"x" * 1001, b"x" * 1000, 7])
 def test_every_write_stores_and_every_read_joins(make: Make, value: Any) -> None:
+    need_tokens()
     client = make()
     assert client.set("key", 1)
     assert client.get("key") == 1
@@ -123,6 +124,7 @@ def test_every_write_stores_and_every_read_joins(make: Make, value: Any) -> None
 
 
 def test_batches_of_small_and_large_values(make: Make) -> None:
+    need_tokens()
     client = make()
     values = {
         f"key{i}": bytes([65 + i]) * size for i, size in enumerate([1, 999, 1001, 2000, 9999])
@@ -158,6 +160,7 @@ def test_append_and_incr_refuse_what_is_in_parts(make: Make) -> None:
 
 
 def test_long_keys_and_prefixes(make: Make, request: pytest.FixtureRequest) -> None:
+    need_tokens()
     is_fleet = request.node.callspec.params["make"].split()[0] not in ("mock", "raw")
     # What a client goes over would have the prefix itself.
     client = make(long_keys="hash", prefix="p" * 150 if is_fleet else "")
@@ -229,6 +232,7 @@ async def _awaited(response: Any) -> Any:
 
 
 def test_parts_outlive_their_head(fleet: Client) -> None:
+    need_tokens()
     client = Client(fleet._sharded.manager, large_values="split", part_size=1000)
     moment = datetime.now(UTC) + timedelta(seconds=500)
     for expire in (100, timedelta(seconds=100), moment, timedelta(days=40)):
@@ -267,6 +271,7 @@ def test_what_expires_at_once_does(make: Make) -> None:
 
 
 def test_old_parts_are_deleted(fleet: Client) -> None:
+    need_tokens()
     client = Client(fleet._sharded.manager, large_values="split", part_size=1000)
     for _ in range(3):
         client.set("key", BIG)
@@ -284,6 +289,7 @@ def test_old_parts_are_deleted(fleet: Client) -> None:
 
 def test_a_reader_follows_a_head_that_is_replaced(fleet: Client) -> None:
     """Its parts are gone when it asks for them, and the next value's are there."""
+    need_tokens()
     writer = Client(fleet._sharded.manager, large_values="split", part_size=1000)
     rounds: list[str] = []
 
@@ -338,6 +344,7 @@ def test_a_lease_that_is_touched_stays_short(leasing: Make, fleet: Client) -> No
 
 
 def test_a_server_that_is_away(tmp_path: Path) -> None:
+    need_tokens()
     values: dict[str, Any] = {f"large{i}": bytes([65 + i]) * 1500 for i in range(20)}
     values |= {f"small{i}": i for i in range(20)}
     fleet = ServerFleet("tcp", 3, tmp_path)

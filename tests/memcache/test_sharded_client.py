@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from support.blocking import Blocking
 from support.memcache_suite import CHECKS
+from support.memcached import need_tokens
 from support.server_fleets import (
     DRIVERS,
     PROTOCOLS,
@@ -213,6 +214,7 @@ def test_keys_of_any_bytes_go_over_meta(plain: ServerFleet, driver: str) -> None
 
 
 def test_tokens_are_heeded_in_a_batch(client: ShardedClient) -> None:
+    need_tokens()
     client.set_multi([Item(key, b"1") for key in KEYS])
     tokens = {key: answer.cas for key, answer in client.get_multi(KEYS).items()}
     client.set(Item(KEYS[3], b"changed"))

@@ -30,8 +30,8 @@ from godropbox.memcache import (
 )
 from godropbox.resource_pool import LameDuckError, OpenError, PoolExhaustedError, PoolTimeoutError
 
-GRACE = 0.02 if "GODROPBOX_STRICT" in os.environ else 2.0
-TIMEOUT = 0.5
+GRACE = 0.02 if "GODROPBOX_STRICT" in os.environ else 10.0
+TIMEOUT = 1.0  # in which the other servers answer, however busy the machine is
 KEYS = [f"key:{i}" for i in range(400)]
 ITEMS = [Item(key, key.encode() * 10) for key in KEYS]
 
@@ -57,8 +57,9 @@ def split(client: ShardedClient, bad: int) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_a_stopped_server_costs_its_own_keys_alone(fleet: ServerFleet, protocol: str) -> None:
+    with sharded(fleet, protocol) as patient:
+        assert all(r.ok for r in patient.set_multi(ITEMS))
     with sharded(fleet, protocol, timeout=TIMEOUT) as client:
-        assert all(r.ok for r in client.set_multi(ITEMS))
         others, its = split(client, 3)
         calls: list[Callable[[], Any]] = [
             lambda: client.get_multi(KEYS),

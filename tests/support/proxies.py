@@ -15,8 +15,8 @@ import pytest
 
 from godropbox import memcache
 
-from .memcached import _free_port, running
-from .real_proxies import memcached_proxy, nutcracker, nutcracker_program
+from .memcached import _free_port, installed, running
+from .real_proxies import memcached_proxy, nutcracker, nutcracker_program, own_proxy_program
 
 __all__ = ["DEAD", "FakeProxy", "real", "split"]
 
@@ -136,15 +136,19 @@ class FakeProxy:
         self._server.server_close()
 
 
+def _memcached_with_proxy() -> str | None:
+    return os.environ.get(MEMCACHED_WITH_PROXY) or own_proxy_program(installed())
+
+
 @contextlib.contextmanager
 def real(kind: str, folder: Path) -> Iterator[str]:
     """Run a proxy over a live server and a port where none is; return its address.
 
-    Skips the test where the program is missing: nutcracker, or the memcached with a proxy that the
-    environment names.
+    Skips the test where the program is missing: nutcracker, or a memcached with a proxy, which is
+    the one that the environment names, or the one that all tests start if it has one.
     """
     is_nutcracker = kind == "nutcracker"
-    program = nutcracker_program() if is_nutcracker else os.environ.get(MEMCACHED_WITH_PROXY)
+    program = nutcracker_program() if is_nutcracker else _memcached_with_proxy()
     if not program:
         pytest.skip(f"no {kind} proxy: install nutcracker, or set {MEMCACHED_WITH_PROXY}")
     with running("tcp", folder) as server:
