@@ -450,7 +450,10 @@ def test_unsafe_charsets(charset: str) -> None:
     [
         (lambda: SqlMode(charset="utf7"), "charset must be one known to be safe (ascii, binary, "),
         (lambda: SqlMode(charset="utf8mb4\n"), "charset must be one known to be safe"),
-        (lambda: SqlMode("oracle"), "dialect must be mysql, sqlite or postgresql, got 'oracle'"),
+        (
+            lambda: SqlMode("oracle"),
+            "dialect must be one of mysql, mariadb, sqlite, postgresql, got 'oracle'",
+        ),
         (lambda: SqlMode("sqlite"), "backslash_escapes must be False and ansi_quotes True for sq"),
         (
             lambda: SqlMode("postgresql", False, True, "latin1"),

@@ -36,9 +36,9 @@ class SqlStorage(SqlTable):
 
     `table` is a ``sqlbuilder.Table``; the two columns are given by name and must be enough to
     insert a row. `pool` lends DB-API connections: SQLite's by default, as ``sqlite_pool`` makes
-    them; for MySQL or MariaDB give `dialect` ``"mysql"`` and `paramstyle` ``"format"``. `database`
-    qualifies the table's name. `encode` makes a value into what the column holds, `decode` makes it
-    a value again.
+    them; for MySQL give `dialect` ``"mysql"`` and `paramstyle` ``"format"``, for MariaDB
+    ``"mariadb"``. `database` qualifies the table's name. `encode` makes a value into what the
+    column holds, `decode` makes it a value again.
 
     Every operation is a transaction, reads included: one that stayed open would show the next
     reader of its connection old data. With `autocommit` the connections commit, and a write of more

@@ -46,12 +46,14 @@ _SAFE_CHARSETS: Final = {
     "sqlite": _words("utf8"),
     "postgresql": _words("utf8"),
 }
+_SAFE_CHARSETS["mariadb"] = _SAFE_CHARSETS["mysql"]
 # In these, a byte of a longer character can be a backslash, a driver treats the set as such a one
 # (gb2312 as GBK), or a backslash is another character (swe7).
 _UNSAFE_CHARSETS: Final = _words("big5 cp932 gb18030 gb2312 gbk johab shift_jis_2004 sjis swe7 uhc")
 
 _PLAIN_STYLES: Final = {
     "mysql": sqltext.MYSQL_PLAIN,
+    "mariadb": sqltext.MYSQL_PLAIN,
     "sqlite": sqltext.SQLITE,
     "postgresql": sqltext.POSTGRESQL,
 }
@@ -85,10 +87,10 @@ _FRACTION: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 class SqlMode:
     """How a server reads SQL text: its dialect, quoting and connection character set.
 
-    `dialect` is "mysql" (also for MariaDB), "sqlite" or "postgresql". `backslash_escapes` is False
-    for MySQL with NO_BACKSLASH_ESCAPES, and for the other two. `ansi_quotes` is True if double
-    quotes enclose identifiers; it changes no literal. `charset` is the connection's character set.
-    A mode is frozen, hashable and compares by these four.
+    `dialect` is "mysql", "mariadb", "sqlite" or "postgresql". `backslash_escapes` is False for
+    MySQL and MariaDB with NO_BACKSLASH_ESCAPES, and for the other two. `ansi_quotes` is True if
+    double quotes enclose identifiers; it changes no literal. `charset` is the connection's
+    character set. A mode is frozen, hashable and compares by these four.
 
     Raise ``ValueError`` for a character set that is unsafe or not known to be safe: in GBK and
     similar sets, a byte of a character can be a backslash and unescape the quote after it.
@@ -115,8 +117,10 @@ class SqlMode:
     ) -> None:
         safe = _SAFE_CHARSETS.get(dialect)
         if safe is None:
-            raise ValueError(f"dialect must be mysql, sqlite or postgresql, got {shown(dialect)}")
-        if dialect != "mysql" and (backslash_escapes or not ansi_quotes):
+            raise ValueError(
+                f"dialect must be one of {', '.join(_PLAIN_STYLES)}, got {shown(dialect)}"
+            )
+        if _PLAIN_STYLES[dialect] != sqltext.MYSQL_PLAIN and (backslash_escapes or not ansi_quotes):
             raise ValueError(f"backslash_escapes must be False and ansi_quotes True for {dialect}")
         if charset in _UNSAFE_CHARSETS:
             raise ValueError(
@@ -160,8 +164,10 @@ class SqlMode:
         return type(self), self._fields()
 
     @classmethod
-    def parse(cls, sql_mode: str, charset: str = "utf8mb4") -> Self:
-        """Return the mode of a MySQL session from its @@sql_mode and @@character_set_client.
+    def parse(cls, sql_mode: str, charset: str = "utf8mb4", version: str = "") -> Self:
+        """Return the mode of a session from its @@sql_mode and @@character_set_client.
+
+        `version` is its @@version, which tells MariaDB from MySQL; without it the dialect is MySQL.
 
         Raise ``ValueError`` for a word that MySQL 8.4 and MariaDB 11 do not define, for
         EMPTY_STRING_IS_NULL, which reads '' as NULL, and for an unsafe character set.
@@ -175,6 +181,7 @@ class SqlMode:
                 f"sql_mode must be of words known to be safe, got {', '.join(sorted(unknown))}"
             )
         return cls(
+            "mariadb" if "mariadb" in version.lower() else "mysql",
             backslash_escapes=_NO_BACKSLASH not in words,
             ansi_quotes=not words.isdisjoint(_ANSI_QUOTES),
             charset=charset.lower(),

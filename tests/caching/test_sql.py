@@ -68,7 +68,11 @@ def mariadb(pools: list[SimpleResourcePool]) -> Make:
                 "CREATE OR REPLACE TABLE caching.kept"
                 " (name VARCHAR(39) COLLATE utf8mb4_bin PRIMARY KEY, content TEXT)"
             )
-        there: dict[str, Any] = {"database": "caching", "dialect": "mysql", "paramstyle": "format"}
+        there: dict[str, Any] = {
+            "database": "caching",
+            "dialect": "mariadb",
+            "paramstyle": "format",
+        }
         return SqlStorage(pool, TABLE, **COLUMNS, **there, **options)
 
     return make
@@ -375,6 +379,6 @@ def test_bad_arguments_and_repr(tmp_path: Path) -> None:
     pool = sqlite_pool(str(tmp_path / "kept.db"))
     with pytest.raises(ValueError, match=r"batch must be an int in \[1, 2\*\*31\), got 0"):
         SqlStorage(pool, TABLE, **COLUMNS, batch=0)
-    with pytest.raises(ValueError, match="dialect must be mysql, sqlite or postgresql"):
+    with pytest.raises(ValueError, match="dialect must be a Dialect or one of mysql, mariadb"):
         SqlStorage(pool, TABLE, **COLUMNS, dialect="x")
     assert repr(SqlStorage(pool, TABLE, **COLUMNS)) == f"<SqlStorage in 'kept' over {pool!r}>"

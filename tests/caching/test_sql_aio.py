@@ -25,7 +25,7 @@ from godropbox.resource_pool import PoolOptions, SimpleResourcePool
 from godropbox.resource_pool.aio import AsyncResourcePool
 
 TABLE, COLUMNS = blocking_tests.TABLE, blocking_tests.COLUMNS
-MYSQL: dict[str, Any] = {"database": "caching", "dialect": "mysql", "paramstyle": "format"}
+MYSQL: dict[str, Any] = {"database": "caching", "dialect": "mariadb", "paramstyle": "format"}
 POSTGRES: dict[str, Any] = {"database": "public", "dialect": "postgresql", "paramstyle": "format"}
 # Opens a blocking connection, for what the tests do beside the storage.
 Beside = Callable[[], Any]
@@ -238,7 +238,7 @@ def test_a_function_may_lend_the_connections(driver: Driver, loop: str) -> None:
 async def until_it_blocks(driver: Driver, beside: Any) -> None:
     """Let the loop turn until the server says that one statement waits for another's lock."""
     asked = {
-        "mysql": "SELECT count(*) FROM information_schema.processlist WHERE command = 'Query'"
+        "mariadb": "SELECT count(*) FROM information_schema.processlist WHERE command = 'Query'"
         " AND info LIKE 'INSERT INTO%'",
         "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
     }.get(driver.options.get("dialect", ""))

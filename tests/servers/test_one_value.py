@@ -20,7 +20,7 @@ import pytest
 from support import sqlservers
 
 from godropbox.database import sqlbuilder
-from godropbox.database.sqlbuilder.dialects import PARAMSTYLES
+from godropbox.database.sqlbuilder._params import PARAMSTYLES
 
 sb: Any = sqlbuilder
 # Called with names that are known only here.
@@ -47,8 +47,14 @@ COLUMNS = {
     "span": ("TIME(6)", "interval", "TEXT"),
     "name": ("CHAR(36)", "uuid", "TEXT"),
 }
-DIALECTS = ("mysql", "postgresql", "sqlite")
-DATABASES = {"mysql": "one_value", "postgresql": "one_value", "sqlite": "main"}
+DIALECTS = ("mariadb", "postgresql", "sqlite")
+MYSQL = ("mysql", "mariadb")
+DATABASES = {
+    "mysql": "one_value",
+    "mariadb": "one_value",
+    "postgresql": "one_value",
+    "sqlite": "main",
+}
 
 TABLE = sb.Table("swept", *(sb.StrColumn(name, nullable=True) for name in COLUMNS))
 
@@ -155,9 +161,9 @@ def read(value: Any, kind: str, dialect: str) -> Any:
         value = value.astimezone(UTC).replace(tzinfo=None)
     if value is None:
         return None
-    if dialect == "mysql" and kind == "clock":
+    if dialect in MYSQL and kind == "clock":
         return datetime.datetime.combine(datetime.date.min, value) - datetime.datetime.min
-    if dialect == "mysql" and kind == "name":
+    if dialect in MYSQL and kind == "name":
         return str(value)
     if dialect == "sqlite":
         if kind == "exact":
@@ -182,6 +188,7 @@ MARKS = {
     "pyformat": re.compile(r"%(?:\((p\d+)\)s|(%)|)"),
     "qmark": re.compile(r"(\?)()"),
     "numeric": re.compile(r":(\d+)()"),
+    "numeric_dollar": re.compile(r"\$(\d+)()"),
     "named": re.compile(r":(\w+)()"),
 }
 
@@ -204,7 +211,7 @@ def converted(text: str, parameters: Any, style: str, own: str) -> tuple[str, tu
             continue
         assert mark is not None, f"a single percent sign: {text}"
         pieces.append(own)
-        if style == "numeric":
+        if style in ("numeric", "numeric_dollar"):
             given.append(parameters[int(mark) - 1])
         elif style in ("named", "pyformat"):
             given.append(parameters[mark])
@@ -221,7 +228,7 @@ class Server:
         self.dialect, self.connection = dialect, connection
         self.database = DATABASES[dialect]
         self.own = "?" if dialect == "sqlite" else "%s"
-        which = DIALECTS.index(dialect)
+        which = DIALECTS.index("mariadb" if dialect in MYSQL else dialect)
         columns = ", ".join(f"{name} {kinds[which]}" for name, kinds in COLUMNS.items())
         self.run(f"CREATE TABLE swept ({columns})")
 
@@ -269,11 +276,11 @@ class Server:
             )
 
 
-def _mysql() -> Iterator[Server]:
-    with sqlservers.mysql_connection() as root:
+def _mysql(dialect: str) -> Iterator[Server]:
+    with sqlservers.connection_of(dialect) as root:
         root.cursor().execute("CREATE DATABASE one_value")
-    with sqlservers.mysql_connection(database="one_value") as connection:
-        yield Server("mysql", connection)
+    with sqlservers.connection_of(dialect, "one_value") as connection:
+        yield Server(dialect, connection)
         connection.cursor().execute("DROP DATABASE one_value")
 
 
@@ -291,10 +298,10 @@ def _sqlite() -> Iterator[Server]:
     connection.close()
 
 
-@pytest.fixture(scope="module", params=DIALECTS)
+@pytest.fixture(scope="module", params=[*sqlservers.mysql_like(), "postgresql", "sqlite"])
 def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    makers = {"mysql": _mysql, "postgresql": _postgresql, "sqlite": _sqlite}
-    yield from makers[request.param]()
+    makers = {"postgresql": _postgresql, "sqlite": _sqlite}
+    yield from makers[request.param]() if request.param in makers else _mysql(request.param)
 
 
 @pytest.fixture
@@ -364,7 +371,7 @@ def test_a_nullable_slot_finds_what_none_and_a_value_find(server: Server) -> Non
 
 
 def test_nul_is_sent_where_it_is_text(server: Server) -> None:
-    if server.dialect != "mysql":
+    if server.dialect not in MYSQL:
         with pytest.raises(ValueError, match="text without NUL"):
             TABLE.insert(TABLE.c.text).row("a\0b").sql("main", dialect=server.dialect)
         return

@@ -32,11 +32,13 @@ PEOPLE = [
 ]
 ORDERS = [(10, 1, 500), (11, 1, 700), (12, 2, 50), (13, 3, 50)]
 TYPES = {
-    "mysql": ("DOUBLE", "BOOLEAN", "DATETIME(6)", "VARCHAR(50) CHARACTER SET utf8mb4"),
+    "mariadb": ("DOUBLE", "BOOLEAN", "DATETIME(6)", "VARCHAR(50) CHARACTER SET utf8mb4"),
     "sqlite": ("REAL", "BOOLEAN", "TEXT", "TEXT"),
     "postgresql": ("DOUBLE PRECISION", "BOOLEAN", "TIMESTAMP", "TEXT"),
 }
-STYLES = {"mysql": "format", "sqlite": "qmark", "postgresql": "format"}
+MYSQL = ("mysql", "mariadb")
+TYPES["mysql"] = TYPES["mariadb"]
+STYLES = {"mysql": "format", "mariadb": "format", "sqlite": "qmark", "postgresql": "format"}
 
 
 class Server:
@@ -50,7 +52,7 @@ class Server:
             f"{text}, boss INT, score {double}, active {boolean}, born {moment})"
         )
         self.raw("CREATE TABLE orders (id INT PRIMARY KEY, person INT, cents INT)")
-        if dialect == "mysql":
+        if dialect in MYSQL:
             self.raw("CREATE INDEX by_boss ON people (boss)")
 
     def raw(self, text: str, parameters: Any = None) -> list[tuple[Any, ...]]:
@@ -76,11 +78,11 @@ class Server:
             self.literal(table.insert(*table.columns).rows(rows))
 
 
-def _mysql() -> Iterator[Server]:
-    with sqlservers.mysql_connection() as root:
+def _mysql(dialect: str) -> Iterator[Server]:
+    with sqlservers.connection_of(dialect) as root:
         root.cursor().execute("CREATE DATABASE IF NOT EXISTS statements")
-    with sqlservers.mysql_connection(database="statements") as connection:
-        yield Server("mysql", connection, "statements")
+    with sqlservers.connection_of(dialect, "statements") as connection:
+        yield Server(dialect, connection, "statements")
         connection.cursor().execute("DROP DATABASE statements")
 
 
@@ -99,10 +101,10 @@ def _sqlite() -> Iterator[Server]:
     connection.close()
 
 
-@pytest.fixture(scope="module", params=["mysql", "postgresql", "sqlite"])
+@pytest.fixture(scope="module", params=[*sqlservers.mysql_like(), "postgresql", "sqlite"])
 def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    makers = {"mysql": _mysql, "postgresql": _postgresql, "sqlite": _sqlite}
-    yield from makers[request.param]()
+    makers = {"postgresql": _postgresql, "sqlite": _sqlite}
+    yield from makers[request.param]() if request.param in makers else _mysql(request.param)
 
 
 @pytest.fixture
@@ -314,7 +316,7 @@ def test_intervals(server: Server) -> None:
 
 def test_mysql_takes_short_microseconds_for_a_fraction(server: Server) -> None:
     """Why `exact` exists: the recorded text, byte for byte, means something else to MySQL."""
-    if server.dialect != "mysql":
+    if server.dialect not in MYSQL:
         return
     later = people.select(p.born + sb.interval(timedelta(microseconds=7))).where(p.id == 1)
     assert server.literal(later) == [(BORN + timedelta(milliseconds=700),)]
@@ -341,10 +343,10 @@ def test_what_only_mysql_says(server: Server) -> None:
     statements.append(sb.lock_tables().read(people).write(orders))
     statements.append(sb.unlock_tables())
     for statement in statements:
-        if server.dialect == "mysql":
+        if server.dialect in MYSQL:
             server.literal(statement)
         else:
             with pytest.raises(sb.UnsupportedFeature):
                 server.literal(statement)
-    if server.dialect == "mysql":
+    if server.dialect in MYSQL:
         assert server.literal(people.select(p.id, p.name)) == [(1, "x")]

@@ -7,7 +7,9 @@ import pytest
 from support.sqltables import people, shown, t1, t2
 
 from godropbox.database import sqlbuilder as sb
-from godropbox.database.sqltypes import SqlMode
+from godropbox.database import sqltypes
+from godropbox.database.sqlbuilder.dialects import FEATURES
+from godropbox.database.sqltypes import POSTGRESQL, SqlMode
 
 a, b = t1.c.col1, t1.c.col2
 base = t1.select(a)
@@ -57,8 +59,8 @@ ONLY_MYSQL = [
         ),
         (
             t1.insert(a).row(1).ignore_duplicates(),
-            'INSERT OR IGNORE INTO "db"."table1" ("col1") VALUES (1)',
             'INSERT INTO "db"."table1" ("col1") VALUES (1) ON CONFLICT DO NOTHING',
+            None,
         ),
         (
             t1.insert(a, b)
@@ -172,7 +174,7 @@ def test_what_only_one_dialect_lacks() -> None:
         t1.select(a + sb.interval(timedelta(1))).sql("db", dialect="sqlite")
     with pytest.raises(sb.UnsupportedFeature, match="PostgreSQL has no REPLACE"):
         t1.replace(a).row(1).sql("db", dialect="postgresql")
-    with pytest.raises(ValueError, match=r"PostgreSQL needs conflict_target\(\)"):
+    with pytest.raises(sb.UnsupportedFeature, match=r"ON CONFLICT without a target"):
         t1.insert(a).row(1).on_duplicate_key_update(a, 1).sql("db", dialect="postgresql")
     assert shown(a ^ b, dialect="postgresql") == f"{A} # {B}"
     assert base.for_update().sql("db", dialect="postgresql").endswith(" FOR UPDATE")
@@ -202,3 +204,106 @@ def test_a_column_declared_once_serves_two_tables() -> None:
     assert text.endswith("ON `left`.`id`=`right`.`id`")
     with pytest.raises(ValueError, match="column id belongs to no table"):
         t2.select(identity).sql("db")
+
+
+class DuckDB(sb.Dialect):
+    """A fifth dialect, as its own file would have it."""
+
+    def interval(self, microseconds: int, exact: bool, binding: bool) -> str:
+        """Return the duration in microseconds."""
+        return f"to_microseconds({microseconds})"
+
+
+duckdb = DuckDB(
+    "duckdb",
+    title="DuckDB",
+    literals="postgresql",
+    name_limit=64,
+    like_escape=True,
+    features=sb.postgresql.features - {"row locks", "bitwise XOR"} | {"IF()"},
+    operators={" <=> ": " IS NOT DISTINCT FROM ", " ^ ": None},
+    types={**sb.postgresql.types, "unsigned": "UBIGINT"},
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "text"),
+    [
+        (base.offset(2), f'SELECT {A} FROM "db"."table1" OFFSET 2'),
+        (
+            base.where(a.like("x%")),
+            f"SELECT {A} FROM \"db\".\"table1\" WHERE {A} LIKE 'x%' ESCAPE '\\'",
+        ),
+        (t1.select(sb.if_(a == 1, a, b)), f'SELECT IF({A}=1,{A},{B}) FROM "db"."table1"'),
+        (t1.select(sb.cast(a, "unsigned")), f'SELECT CAST({A} AS UBIGINT) FROM "db"."table1"'),
+        (
+            t1.select(a + sb.interval(timedelta(seconds=1))),
+            f'SELECT {A} + to_microseconds(1000000) FROM "db"."table1"',
+        ),
+        (
+            base.where(t1.c.col4 > datetime(2014, 7, 1)),
+            f'SELECT {A} FROM "db"."table1" WHERE "table1"."col4">'
+            "'2014-07-01 00:00:00.000000'::timestamp",
+        ),
+        (
+            t1.insert(a).row(1).conflict_target(a).on_duplicate_key_update(a, sb.values(a)),
+            'INSERT INTO "db"."table1" ("col1") VALUES (1) ON CONFLICT ("col1") '
+            'DO UPDATE SET "col1"=excluded."col1"',
+        ),
+    ],
+)
+def test_a_fifth_dialect_is_one_object(statement: sb.Statement, text: str) -> None:
+    assert statement.sql("db", dialect=duckdb) == text
+    assert statement.sql("db", dialect=duckdb, mode=POSTGRESQL) == text
+    assert statement.prepare("db", dialect=duckdb).sql() == text
+
+
+def test_a_fifth_dialect_names_itself_in_errors() -> None:
+    for statement, feature in [
+        (base.for_update(), "row locks"),
+        (t1.select(a ^ b), "bitwise XOR"),
+        (t1.replace(a).row(1), "REPLACE"),
+        (sb.lock_tables().read(t1), "LOCK TABLES"),
+    ]:
+        with pytest.raises(sb.UnsupportedFeature, match=f"DuckDB has no {feature}"):
+            statement.sql("db", dialect=duckdb)
+    with pytest.raises(ValueError, match="dialect is duckdb, but mode is for sqlite"):
+        base.sql("db", dialect=duckdb, mode=sqltypes.SQLITE)
+
+
+def test_a_dialect_is_an_object_or_its_name() -> None:
+    for dialect in (sb.mysql, sb.mariadb, sb.sqlite, sb.postgresql):
+        name: Any = dialect.name
+        assert base.limit(1).sql("db", dialect=dialect) == base.limit(1).sql("db", dialect=name)
+        assert dialect.features <= set(FEATURES)
+        assert repr(dialect) == f"<{type(dialect).__name__} {name}>"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"literals": "oracle"}, "literals must be one of mysql, sqlite, postgresql, got 'oracle'"),
+        ({"quote": "["}, "quote must be a double quote or a backquote, got '\\['"),
+        ({"features": ["TIME TRAVEL"]}, "features must be names of FEATURES, got TIME TRAVEL"),
+    ],
+)
+def test_a_dialect_checks_what_it_is_made_of(wrong: dict[str, Any], words: str) -> None:
+    given: dict[str, Any] = {"title": "X", "literals": "mysql", "features": (), "types": {}}
+    with pytest.raises(ValueError, match=words):
+        sb.Dialect("x", **{**given, **wrong})
+
+
+def test_the_version_tells_mariadb_from_mysql() -> None:
+    waiting = base.with_shared_lock(nowait=True)
+    for version, name, end in (
+        ("8.0.40", "mysql", " FOR SHARE NOWAIT"),
+        ("9.7.0", "mysql", " FOR SHARE NOWAIT"),
+        ("10.11.6-MariaDB-0+deb12u1", "mariadb", " LOCK IN SHARE MODE NOWAIT"),
+        ("5.5.5-10.6.4-mariadb", "mariadb", " LOCK IN SHARE MODE NOWAIT"),
+    ):
+        mode = SqlMode.parse("ANSI_QUOTES", "utf8mb4", version)
+        assert mode.dialect == name
+        assert waiting.sql("db", mode=mode).endswith(end)
+    assert waiting.sql("db", dialect="mariadb", mode=SqlMode()).endswith(
+        " LOCK IN SHARE MODE NOWAIT"
+    )

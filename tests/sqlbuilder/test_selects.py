@@ -127,8 +127,8 @@ def test_index_hints() -> None:
     assert t1.use_index("x", "y").select(a).sql("db") == f"{HEAD} USE INDEX (`x`,`y`)"
     assert t1.ignore_index("x").select(a).sql("db") == f"{HEAD} IGNORE INDEX (`x`)"
     assert base.sql("db") == HEAD
-    for name in ("foo\x00", "foo`", "foo\n", ""):
-        with pytest.raises(ValueError, match="index name must be ASCII letters"):
+    for name in ("foo\x00", "", "x" * 65, "\ud800"):
+        with pytest.raises(ValueError, match="index name must have"):
             t1.force_index(name)
     with pytest.raises(ValueError, match="FORCE INDEX needs at least one index"):
         t1.force_index()
@@ -219,12 +219,15 @@ def test_a_column_of_a_table_that_is_not_there_is_refused() -> None:
         (lambda: base.with_(), ValueError, "WITH needs at least one query"),
         (lambda: base.with_(base), TypeError, "must be made by cte"),
         (lambda: base.with_(t1).sql("db"), TypeError, "has no definition for WITH"),
-        (lambda: base.sql(""), ValueError, "database must be ASCII letters"),
-        (lambda: base.sql("d`b"), ValueError, "database must be ASCII letters"),
-        (lambda: base.sql("db\n"), ValueError, "database must be ASCII letters"),
+        (lambda: base.sql(""), ValueError, "database must have at least 1 character"),
+        (lambda: base.sql("d\0b"), ValueError, "database must have no NUL"),
         (lambda: base.sql("x" * 65), ValueError, "at most 64 characters"),
-        (lambda: base.sql(None), TypeError, "database must be a str"),
-        (lambda: base.sql("db", dialect="oracle"), ValueError, "dialect must be mysql, sqlite"),
+        (lambda: base.sql(5), TypeError, "database must be a str"),
+        (
+            lambda: base.sql("db", dialect="oracle"),
+            ValueError,
+            "dialect must be a Dialect or one of mysql, mariadb, sqlite",
+        ),
     ],
 )
 def test_what_may_not_become_sql_is_refused(wrong: Any, error: type, match: str) -> None:

@@ -1,5 +1,6 @@
 """The tables that the SQL builder's tests share, untyped, for uses that are wrong on purpose."""
 
+import re
 from typing import Any
 
 from godropbox.database import sqlbuilder as sb
@@ -31,4 +32,4 @@ def shown(expression: Any, **options: Any) -> str:
     """Return the text of an expression over `t1`, `t2` and `t3`."""
     source = t1.cross_join(t2).cross_join(t3).cross_join(people)
     text: str = source.select(expression).sql("db", **options)
-    return text.removeprefix("SELECT ").split(" FROM ", 1)[0]
+    return re.split(" FROM .db.[.].table1. CROSS JOIN ", text.removeprefix("SELECT "))[0]

@@ -56,7 +56,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "sub": sb.sub,
     "mul": sb.mul,
     "div": sb.div,
-    "plus": lambda left, right: left + right,
+    "plus": lambda left, right: left.op("+")(right),
     "minus": lambda left, right: left - right,
     "bitor": sb.bit_or,
     "bitand": sb.bit_and,
@@ -127,7 +127,7 @@ def _insert(tree: dict[str, Any]) -> Any:
         made = made.row(*map(expression, row))
     for name, value in tree.get("on_duplicate_key_update", ()):
         made = made.on_duplicate_key_update(table.c[name], expression(value))
-    return _common(made.ignore_duplicates() if tree.get("ignore") else made, tree)
+    return _common(made.ignore_errors() if tree.get("ignore") else made, tree)
 
 
 def _update(tree: dict[str, Any]) -> Any:

@@ -48,7 +48,8 @@ class AsyncSqlStorage(SqlTable):
     `pool` is an ``AsyncResourcePool`` of connections, or a function that returns an asynchronous
     context manager of a connection, such as ``acquire`` of a driver's own pool. The connections are
     those of ``aiosqlite`` by default; for ``asyncmy`` and ``aiomysql`` give `dialect` ``"mysql"``
-    and `paramstyle` ``"format"``, for ``psycopg`` give ``"postgresql"`` and ``"format"``.
+    or ``"mariadb"`` and `paramstyle` ``"format"``, for ``psycopg`` give ``"postgresql"`` and
+    ``"format"``.
 
     The driver's exceptions are the cause of a ``StorageError``. Then, and when the caller is
     cancelled in the middle, the connection is closed; a set or delete may be done or not.

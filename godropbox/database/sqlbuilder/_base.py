@@ -11,13 +11,14 @@ from ._values import plain_operand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
 __all__ = [
     "Node",
     "above",
     "always_null",
     "depth_of",
+    "family_of",
     "never_true",
     "nulls_of",
     "operand",
@@ -29,7 +30,9 @@ __all__ = [
 ]
 
 # Compiled, these are C variables.
+TEXT = _grammar.TEXT
 VALUE = _grammar.VALUE
+PREDICATE = _grammar.PREDICATE
 NULL = _grammar.NULL
 NULL_IN_ROW = _grammar.NULL_IN_ROW
 MAYBE_NULL = _grammar.MAYBE_NULL
@@ -56,6 +59,14 @@ class Node:
         """Write this node as an operand of ``*``, ``/`` or ``%``."""
         return self._write(out)
 
+    def _level(self, out: Renderer) -> int:
+        """Return the precedence in the dialect, which is never below ``_prec``."""
+        return self._prec
+
+    def _family(self) -> int:
+        """Return the family of ``_grammar`` that the value belongs to, or 0."""
+        return 0
+
     def _nulls(self) -> int:
         """Return the NULL bits of ``_grammar``, or 0 if the node can equal a value."""
         return 0
@@ -66,6 +77,40 @@ class Node:
 
     def _is_star(self) -> bool:
         return False
+
+    def _yields(self) -> type:
+        """Return the Python class of the node's values as a driver gives them, or ``object``."""
+        return bool if self._kind == PREDICATE else object
+
+    def _output(self) -> "Any":
+        """Return the column that a select list makes of the node, its class, or None for ``*``."""
+        return self._yields()
+
+    def _parts(self) -> "tuple[object, tuple[object, ...], object] | None":
+        """Return the form of a node that has one, its operands and its detail."""
+        return None
+
+    def _item(self) -> "str | None":
+        """Return the type of an array's elements if it is known."""
+        return None
+
+    def _listed(self, values: object) -> object:
+        """Return a list as an array to compare with this one, or None to write its elements."""
+        return None
+
+    def _is_value(self) -> bool:
+        """Return whether the node is a plain value, whose text may start with a minus."""
+        return False
+
+    def _is_name(self) -> bool:
+        """Return whether the node is a column."""
+        return False
+
+    def __copy__(self) -> "Self":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Self":
+        return self
 
 
 def operand(value: object) -> object:
@@ -141,6 +186,14 @@ def nulls_of(value: object) -> int:
     return NULL if value is None else 0
 
 
+def family_of(value: object) -> int:
+    """Return an operand's ``_family``; for a plain value TEXT or 0."""
+    if isinstance(value, Node):
+        node = value
+        return node._family()
+    return TEXT if isinstance(value, str) else 0
+
+
 def width_of(value: object) -> int:
     """Return an operand's ``_row_width``; for a plain value 1, for None -1."""
     if isinstance(value, Node):
@@ -186,11 +239,13 @@ def write_operand(out: Renderer, value: object, least: int) -> int:
     node = value
     if node._prec >= least:
         return node._write(out)
-    return write_enclosed(out, node)
+    return write_enclosed(out, node, least)
 
 
-def write_enclosed(out: Renderer, node: Node) -> int:
-    """Write an expression in parentheses."""
+def write_enclosed(out: Renderer, node: Node, least: int) -> int:
+    """Write an expression in parentheses, unless its precedence in the dialect is `least`."""
+    if node._level(out) >= least:
+        return node._write(out)
     out.text.put("(")
     node._write(out)
     out.text.put(")")

@@ -1,11 +1,14 @@
 """Clauses that several statements share: lists of terms, ORDER BY, LIMIT, comments."""
 
-from ..._kernels._identity import refuse_copies
 from ..._kernels._signature import declared
 from . import _grammar
+from ._base import Node, write_operand
 from ._names import shown
-from ._nodes import Expression
 from ._render import Renderer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = [
     "Ordering",
@@ -18,26 +21,45 @@ __all__ = [
     "write_list",
 ]
 
-# Compiled, these are C variables.
-MYSQL = _grammar.MYSQL
-SQLITE = _grammar.SQLITE
+COMPARE = _grammar.COMPARE  # compiled, a C variable
 
 
 class Ordering:
-    """Term of ORDER BY with a direction, made by ``asc`` and ``desc``."""
+    """Term of ORDER BY with a direction or a place for NULL, made by ``asc`` and ``desc``."""
 
-    __slots__ = ("_term", "_word")
+    __slots__ = ("_nulls", "_term", "_word")
     __signature__ = declared
 
-    __reduce_ex__ = refuse_copies
-
-    _term: Expression
+    _nulls: str  # " NULLS FIRST", " NULLS LAST" or nothing
+    _term: Node
     _word: str
 
+    def nulls_first(self) -> "Ordering":
+        """Return the term with NULL before all values."""
+        return ordering(self, self._word, " NULLS FIRST")
+
+    def nulls_last(self) -> "Ordering":
+        """Return the term with NULL after all values."""
+        return ordering(self, self._word, " NULLS LAST")
+
     def _write(self, out: Renderer) -> int:
+        # A dialect without these words sorts NULL below all values, so that half of them say what
+        # holds anyway, and the others need a term of their own before this one.
+        native = self._nulls and out.can("NULLS FIRST and LAST")
+        if self._nulls and not native and (self._word == " DESC") == (self._nulls[7] == "F"):
+            write_operand(out, self._term, COMPARE + 1)
+            out.text.put(" IS NOT null," if self._nulls[7] == "F" else " IS null,")
         self._term._write(out)
         out.text.put(self._word)
+        if native:
+            out.text.put(self._nulls)
         return 0
+
+    def __copy__(self) -> "Self":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Self":
+        return self
 
 
 def expressions(what: str, terms: "tuple[object, ...]") -> "tuple[object, ...]":
@@ -45,7 +67,7 @@ def expressions(what: str, terms: "tuple[object, ...]") -> "tuple[object, ...]":
     if not terms:
         raise ValueError(f"{what} needs at least one column")
     for term in terms:
-        if not isinstance(term, Expression):
+        if not isinstance(term, Node):
             raise TypeError(f"a term of {what} must be an expression, got {shown(term)}")
     return terms
 
@@ -55,20 +77,26 @@ def ordered(terms: "tuple[object, ...]") -> "tuple[object, ...]":
     if not terms:
         raise ValueError("ORDER BY needs at least one column")
     for term in terms:
-        if not isinstance(term, (Expression, Ordering)):
+        if not isinstance(term, (Node, Ordering)):
             raise TypeError(
                 f"a term of ORDER BY must be an expression, asc() or desc(), got {shown(term)}"
             )
     return terms
 
 
-def ordering(term: object, word: str) -> Ordering:
-    """Return a term of ORDER BY with the direction `word`."""
-    if not isinstance(term, Expression):
-        raise TypeError(f"a term of ORDER BY must be an expression, got {shown(term)}")
+def ordering(term: object, word: str, nulls: str = "") -> Ordering:
+    """Return a term of ORDER BY with the direction `word` and the place of NULL."""
     node = Ordering.__new__(Ordering)
-    node._term = term
-    node._word = word
+    if isinstance(term, Ordering) and nulls:
+        other = term
+        node._term = other._term
+        node._word = other._word
+    elif isinstance(term, Node):
+        node._term = term
+        node._word = word
+    else:
+        raise TypeError(f"a term of ORDER BY must be an expression, got {shown(term)}")
+    node._nulls = nulls
     return node
 
 
@@ -92,9 +120,9 @@ def write_list(out: Renderer, terms: "tuple[object, ...]") -> int:
             out.text.put(",")
         first = False
         if isinstance(term, Ordering):
-            ordering = term
-            ordering._write(out)
-        elif isinstance(term, Expression):
+            direction = term
+            direction._write(out)
+        elif isinstance(term, Node):
             expression = term
             expression._write(out)
     return 0
@@ -111,17 +139,17 @@ def write_comment(out: Renderer, comment: str) -> int:
 def write_limit(out: Renderer, limit: int, offset: int) -> int:
     """Write LIMIT and OFFSET; -1 means none, and at least one is given."""
     text = out.text
-    if out.dialect == MYSQL:
+    dialect = out.dialect
+    if limit >= 0 or dialect.no_limit:
         text.put(" LIMIT ")
-        if offset >= 0:
+        if offset >= 0 and dialect.offset_first:
             text.literal(offset)
             text.put(", ")
-        text.literal(limit if limit >= 0 else 18446744073709551615)
-        return 0
-    if limit >= 0 or out.dialect == SQLITE:
-        text.put(" LIMIT ")
-        text.literal(limit)
-    if offset >= 0:
+        if limit >= 0:
+            text.literal(limit)
+        else:
+            text.put(dialect.no_limit)
+    if offset >= 0 and not dialect.offset_first:
         text.put(" OFFSET ")
         text.literal(offset)
     return 0

@@ -17,6 +17,8 @@ cdef class Nary(Expression):
     cdef str _symbol
     @cython.locals(text=Text, items=tuple, index=Py_ssize_t)
     cdef int _write(self, Renderer out) except -1
+    @cython.locals(node=Expression)
+    cdef bint _is_value(self) except -1
     @cython.locals(only=Expression)
     cdef Py_ssize_t _row_width(self) except -2
 

@@ -46,6 +46,15 @@ class Nary(Expression):
     def _nulls(self) -> int:
         return nulls_of(self._items[0]) if len(self._items) == 1 else 0
 
+    def _is_value(self) -> bool:
+        if len(self._items) > 1:
+            return False
+        only = self._items[0]
+        if not isinstance(only, Expression):
+            return True
+        node = only
+        return node._is_value()
+
     def _row_width(self) -> int:
         if len(self._items) > 1:
             return 1
@@ -113,6 +122,9 @@ class Scalar(Expression):
 
     def _row_width(self) -> int:
         return self._query._width()
+
+    def _yields(self) -> type:
+        return self._query._yields()
 
 
 def exists_node(query: object) -> Expression:

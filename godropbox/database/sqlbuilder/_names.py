@@ -1,7 +1,9 @@
 """Checks of names, comments and row counts, the parts of SQL that are not literals.
 
-Names are ASCII letters, digits and underscores and do not start with a digit, so that no dialect
-needs escapes to quote them.
+A word (a function, a slot) is ASCII letters, digits and underscores and does not start with a
+digit. The name of a table, a column, an alias or the like may be any text that can be quoted. It is
+plain if it is a word of at most 63 characters, which every dialect takes as it is; the renderer
+asks the dialect about all others.
 """
 
 from sys import intern
@@ -10,9 +12,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["MAX_NAME", "check_comment", "check_count", "check_name", "shown"]
+__all__ = [
+    "MAX_NAME",
+    "MAX_PLAIN",
+    "check_comment",
+    "check_count",
+    "check_identifier",
+    "check_name",
+    "is_plain",
+    "quoted",
+    "shown",
+]
 
 MAX_NAME: "Final" = 64
+MAX_PLAIN: "Final" = 63
 
 _COMMENT: "Final" = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ .?")
 
@@ -23,11 +36,41 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:60] + "..."
 
 
-def check_name(what: str, name: object) -> str:
-    """Return `name`, interned, or raise an error that names `what`."""
+def is_plain(name: str) -> bool:
+    """Return whether every dialect takes `name` between quotes as it is."""
+    return len(name) <= MAX_PLAIN and name.isascii() and name.isidentifier()
+
+
+def quoted(name: str, mark: str) -> str:
+    """Return `name` between two of `mark`, a quote, with those in the name doubled."""
+    return mark + name.replace(mark, mark + mark) + mark
+
+
+def check_identifier(what: str, name: object) -> str:
+    """Return `name`, interned, if it can be quoted, or raise an error that names `what`."""
+    checked = _text(what, name)
+    if not checked:
+        raise ValueError(f"{what} must have at least 1 character, got none")
+    if len(checked) > MAX_NAME:
+        raise ValueError(f"{what} must have at most {MAX_NAME} characters, got {len(checked)}")
+    if not checked.isascii():
+        for character in checked:
+            if "\ud800" <= character <= "\udfff":
+                raise ValueError(f"{what} must have no lone surrogate, got {shown(checked)}")
+    if "\0" in checked:
+        raise ValueError(f"{what} must have no NUL, got {shown(checked)}")
+    return intern(checked)
+
+
+def _text(what: str, name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"{what} must be a str, got {shown(name)} ({type(name).__name__})")
-    name = str.__str__(name)  # a subclass may override __str__
+    return str.__str__(name)  # a subclass may override __str__
+
+
+def check_name(what: str, name: object) -> str:
+    """Return `name`, interned, if it is a word, or raise an error that names `what`."""
+    name = _text(what, name)
     if not (name.isascii() and name.isidentifier()):
         raise ValueError(
             f"{what} must be ASCII letters, digits and '_', not starting with a digit, "

@@ -2,17 +2,21 @@
 cimport cython
 from godropbox._kernels cimport sqltext
 from godropbox._kernels.sqltext cimport Text
+from godropbox.database.sqlbuilder._arrays cimport brackets, checked_items, is_array
 from godropbox.database.sqlbuilder._base cimport (
-    Node, above, always_null, depth_of, never_true, nulls_of, operand, predicate, same_width,
-    write_enclosed, write_operand
+    Node, above, always_null, depth_of, never_true, nulls_of, operand, predicate,
+    same_width, write_enclosed, write_operand
 )
+from godropbox.database.sqlbuilder._documents cimport step
+from godropbox.database.sqlbuilder._methods cimport Methods
+from godropbox.database.sqlbuilder._forms cimport Form, bit_inverted, check_type, negated, refuse_text
 from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int COMPARE, BETWEEN, NOT, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, ODD_VALUE, NULL, NULL_IN_ROW, MAYBE_NULL, MAX_DEPTH
+cdef int LOOSE, TEXT, COMPARE, BETWEEN, NOT, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, ODD_VALUE, NULL, NULL_IN_ROW, MAYBE_NULL, MAX_DEPTH
 
 
-cdef class Expression(Node):
+cdef class Expression(Methods):
     pass
 
 
@@ -32,12 +36,15 @@ cdef class Chain(Expression):
     cdef Expression _first
     cdef Expression _last
     cdef str _symbol
-    @cython.locals(text=Text, symbol=str, index=Py_ssize_t, item=Expression)
+    @cython.locals(items=list)
+    cdef list _earlier(self)
+    @cython.locals(text=Text, symbol=str, index=Py_ssize_t, item=Expression, items=list)
     cdef int _write(self, Renderer out) except -1
 
 
 cdef class In(Expression):
     cdef object _left
+    cdef bint _mixed
     cdef object _values
     cdef bint _negated
     cdef bint _ints
@@ -49,7 +56,7 @@ cdef class In(Expression):
 cdef int _settle_null(Binary node, int nulls) except -1
 cdef int _write_factor(Renderer out, Expression node, object value, int least) except -1
 @cython.locals(node=Binary, depth=int, nulls=int, odd=bint)
-cpdef Binary binary(str symbol, object left, object right, int prec)
+cpdef Expression binary(str symbol, object left, object right, int prec)
 @cython.locals(node=Chain, chain=Chain)
 cdef Expression _chain(str symbol, Expression left, object right)
 @cython.locals(
@@ -63,6 +70,14 @@ cdef str _in_words(bint negated)
 cdef int _check_searched(Expression left, object values, bint negated) except -1
 @cython.locals(node=Expression)
 cdef bint _meets(Expression left, object right) except -1
+cdef bint _has_nodes(tuple values) except -1
+@cython.locals(node=Node, same=Py_ssize_t)
+cdef tuple _mixed(tuple values, Py_ssize_t width, str what)
+@cython.locals(depth=int)
+cdef int _depth_in(tuple values) except -1
+@cython.locals(index=Py_ssize_t)
+cdef int _write_mixed(Renderer out, tuple values) except -1
+cpdef Expression chained(str symbol, tuple operands)
 cpdef Expression conjunction(Expression left, object right)
 cdef int _write_null(Renderer out, str symbol) except -1
 
@@ -82,3 +97,33 @@ cdef class Between(Expression):
 cpdef Expression negation(object value)
 @cython.locals(node=Between, nulls=int)
 cdef Expression between_node(Expression left, object low, object high, bint negated)
+
+
+cdef class Grouped(Expression):
+    cdef Expression _operand
+
+
+cdef class Applied(Expression):
+    cdef object _detail
+    cdef Form _form
+    cdef tuple _items
+
+
+cdef class AnyOf(Expression):
+    cdef object _of
+    cdef str _word
+
+
+@cython.locals(node=Grouped)
+cdef Grouped _grouped(object operand)
+cpdef Expression applied(Form form, tuple items, object detail)
+@cython.locals(node=Applied)
+cdef Expression _shaped(Form form, tuple items, object detail)
+cpdef Expression cast_node(object value, object kind)
+cpdef Expression array_node(object values, object kind)
+cdef Expression _element(Expression base, object key)
+@cython.locals(node=AnyOf, query=Query)
+cpdef Expression any_of(str word, object of)
+@cython.locals(symbol=str, wanted=AnyOf)
+cdef Expression _quantified(Binary node)
+cdef object misplaced(Expression node)

@@ -7,6 +7,7 @@ literals or parameters. ``_terms`` has the rarer expressions, ``_columns`` the c
 from godropbox._kernels import sqltext
 
 from . import _grammar
+from ._arrays import ARRAY_LITERAL, brackets, checked_items, is_array
 from ._base import (
     Node,
     above,
@@ -21,6 +22,19 @@ from ._base import (
     write_enclosed,
     write_operand,
 )
+from ._documents import JSON_GET, step
+from ._forms import (
+    BIT_NOT,
+    CAST,
+    NEGATIVE,
+    QUANTIFIED,
+    Form,
+    bit_inverted,
+    check_type,
+    negated,
+    refuse_text,
+)
+from ._methods import Methods, give
 from ._render import Renderer, new_renderer
 from ._statement import Query
 from ._values import checked_values, searched
@@ -30,9 +44,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, NoReturn
 
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
+else:
+    from ..._kernels import _uncompiled as cython
+
 GenericAlias: "Any" = type(list[int])  # without importing types
 
 # Compiled, these are C variables.
+LOOSE = _grammar.LOOSE
 COMPARE = _grammar.COMPARE
 BETWEEN = _grammar.BETWEEN
 NOT = _grammar.NOT
@@ -48,13 +67,17 @@ NULL = _grammar.NULL
 NULL_IN_ROW = _grammar.NULL_IN_ROW
 MAYBE_NULL = _grammar.MAYBE_NULL
 MAX_DEPTH = _grammar.MAX_DEPTH
+TEXT = _grammar.TEXT
+
+# The comparisons that mean the same when their sides are swapped.
+_MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-class Expression(Node):
+class Expression(Methods):
     """Piece of SQL with a value.
 
-    The operators ``== != < <= > >= + - * / % | ^ & ~`` build expressions. ``&``, ``|`` and ``~``
-    are AND, OR and NOT between conditions, and bit operators between other values. Because a
+    The operators ``== != < <= > >= + - * / % | ^ & ~ << >>`` build expressions. ``&``, ``|`` and
+    ``~`` are AND, OR and NOT of conditions, and bit operators of other values. Because a
     comparison builds an expression, an expression has no truth value in Python and hashes by
     identity.
     """
@@ -84,9 +107,6 @@ class Expression(Node):
     def __class_getitem__(cls, parameter: object) -> object:
         return GenericAlias(cls, parameter)  # Expression[int], for type checkers
 
-    def __reduce__(self) -> "NoReturn":
-        raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
-
     def __eq__(self, other: object) -> "Expression":  # type: ignore[override]
         return binary("=", self, other, COMPARE)
 
@@ -106,9 +126,13 @@ class Expression(Node):
         return binary(">=", self, other, COMPARE)
 
     def __add__(self, other: object) -> "Expression":
+        if type(other) is str or self._family() == TEXT:
+            refuse_text(self, other)
         return binary(" + ", self, other, ADD)
 
     def __radd__(self, other: object) -> "Expression":
+        if type(other) is str or self._family() == TEXT:
+            refuse_text(self, other)
         return binary(" + ", other, self, ADD)
 
     def __sub__(self, other: object) -> "Expression":
@@ -161,8 +185,31 @@ class Expression(Node):
     def __rxor__(self, other: object) -> "Expression":
         return binary(" ^ ", other, self, BITS)
 
+    def __lshift__(self, other: object) -> "Expression":
+        return binary(" << ", self, other, BITS)
+
+    def __rlshift__(self, other: object) -> "Expression":
+        return binary(" << ", other, self, BITS)
+
+    def __rshift__(self, other: object) -> "Expression":
+        return binary(" >> ", self, other, BITS)
+
+    def __rrshift__(self, other: object) -> "Expression":
+        return binary(" >> ", other, self, BITS)
+
+    def __neg__(self) -> "Expression":
+        return applied(NEGATIVE, negated(self), "-")
+
     def __invert__(self) -> "Expression":
-        return negation(self)
+        if self._kind > VALUE:
+            return negation(self)
+        return applied(BIT_NOT, bit_inverted(self), "~")
+
+    def __getitem__(self, key: object) -> "Expression":
+        return _element(self, key)
+
+    def __contains__(self, item: object) -> "NoReturn":
+        raise TypeError("in has no SQL: write in_(), any_() or contains()")
 
     def like(self, pattern: object) -> "Expression":
         """Return ``self LIKE pattern``; escape wildcards with ``escape_for_like``."""
@@ -179,8 +226,9 @@ class Expression(Node):
     def in_(self, values: "Iterable[object] | Query") -> "Expression":
         """Return ``self IN (values)``; FALSE without values.
 
-        `values` is an iterable, a query or a slot. Raise ``ValueError`` for None among them, which
-        IN never matches, and for a row or query whose width differs from the left side's.
+        `values` is an iterable of values and expressions, a query or a slot. Raise ``ValueError``
+        for None among them, which IN never matches, and for a row or query whose width differs from
+        the left side's.
         """
         return _membership(self, values, False)
 
@@ -208,6 +256,8 @@ class Expression(Node):
         return binary("!=", self, None, COMPARE)
 
 
+@cython.no_gc
+@cython.cclass
 class Binary(Expression):
     """Two operands and the operator between them."""
 
@@ -227,7 +277,7 @@ class Binary(Expression):
         if prec == COMPARE:
             least = COMPARE + 1
         elif prec == BITS:
-            least = ATOM
+            least = MUL + 1
             if isinstance(self._left, Binary):
                 below = self._left
                 if below._symbol == symbol:
@@ -239,19 +289,19 @@ class Binary(Expression):
         elif self._left._prec >= least:
             self._left._write(out)
         else:
-            write_enclosed(out, self._left)
+            write_enclosed(out, self._left, least)
         if self._right is None:
             if self._right_value is None and prec == COMPARE:
                 return _write_null(out, symbol)
-            out.text.put(out.operator(symbol) if out.dialect else symbol)
+            out.text.put(out.operator(symbol) if out.dialect.operators else symbol)
             out.literal(self._right_value)
         else:
-            out.text.put(out.operator(symbol) if out.dialect else symbol)
+            out.text.put(out.operator(symbol) if out.dialect.operators else symbol)
             if self._right._prec > (prec if prec != BITS else MUL):
                 self._right._write(out)
             else:
-                write_enclosed(out, self._right)
-        if (out.dialect == 1 or out.plain) and symbol.endswith("LIKE "):
+                write_enclosed(out, self._right, (prec if prec != BITS else MUL) + 1)
+        if out.like_escape and symbol.endswith("LIKE "):
             out.text.put(" ESCAPE '\\'")
         return 0
 
@@ -265,6 +315,8 @@ class Binary(Expression):
         return 1
 
 
+@cython.no_gc
+@cython.cclass
 class Chain(Expression):
     """Operands of a chain of ``&`` or ``|``, in one pair of parentheses.
 
@@ -286,12 +338,7 @@ class Chain(Expression):
         if self._first is not None:
             self._first._write(out)
         else:
-            before: object = self._before
-            items = []
-            while isinstance(before, tuple):
-                items.append(before[1])
-                before = before[0]
-            items.append(before)
+            items = self._earlier()
             for index in range(len(items) - 1, -1, -1):
                 if index < len(items) - 1:
                     text.put(symbol)
@@ -302,14 +349,32 @@ class Chain(Expression):
         text.put(")")
         return 0
 
+    def _earlier(self) -> "list[Expression]":
+        """Return the operands before the last, from the right, unless there is only one."""
+        items: list[Any] = []
+        before: object = self._before
+        while isinstance(before, tuple):
+            items.append(before[1])
+            before = before[0]
+        items.append(before)
+        return items
 
+    def __reduce__(self) -> "tuple[object, ...]":
+        # Flat, because pickling recurses.
+        earlier = [self._first] if self._first is not None else self._earlier()
+        return chained, (self._symbol, (*reversed(earlier), self._last))
+
+
+@cython.no_gc
+@cython.cclass
 class In(Expression):
     """``left IN (...)`` with plain values, a query, or an expression that is a list."""
 
-    __slots__ = ("_ints", "_left", "_negated", "_values")
+    __slots__ = ("_ints", "_left", "_mixed", "_negated", "_values")
 
     _ints: bool  # whether all of the values are short ints
     _left: object
+    _mixed: bool  # whether there are expressions among the values
     _negated: bool
     _values: object
 
@@ -324,8 +389,13 @@ class In(Expression):
         if isinstance(values, tuple):
             if self._ints:
                 out.ints(values)
-            elif isinstance(values[0], tuple):
-                out.rows(values, len(values[0]))
+            elif self._mixed or isinstance(values[0], tuple):
+                if isinstance(values[0], tuple) and not out.can("rows in IN"):
+                    text.put("VALUES ")
+                if self._mixed:
+                    _write_mixed(out, values)
+                else:
+                    out.rows(values, len(values[0]))
             else:
                 out.literals(values)
         elif isinstance(values, Query):
@@ -337,7 +407,7 @@ class In(Expression):
         return 0
 
 
-def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
+def binary(symbol: str, left: object, right: object, prec: int) -> Expression:
     """Return ``left symbol right``."""
     node = Binary.__new__(Binary)
     node._symbol = symbol
@@ -374,6 +444,8 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Binary:
     if depth >= MAX_DEPTH:
         raise too_deep()
     node._depth = depth + 1
+    if odd and (isinstance(node._left, AnyOf) or isinstance(node._right, AnyOf)):
+        return _quantified(node)
     if nulls:
         if prec != COMPARE:
             if nulls & NULL:
@@ -398,6 +470,8 @@ def _settle_null(node: Binary, nulls: int) -> int:
         node._right_value = None
     elif symbol == "=" and nulls == MAYBE_NULL:
         node._symbol = " <=> "
+    elif symbol == " <=> " and not nulls & NULL_IN_ROW:
+        return 0
     else:
         raise never_true(f"{symbol.strip()} with", nulls)
     return 0
@@ -408,7 +482,7 @@ def _write_factor(out: Renderer, node: "Expression | None", value: object, least
         return out.factor(value) if type(value) is float else out.literal(value)
     if node._prec >= least:
         return node._write_factor(out)
-    return write_enclosed(out, node)
+    return write_enclosed(out, node, least)
 
 
 def _write_null(out: Renderer, symbol: str) -> int:
@@ -425,6 +499,10 @@ def _chain(symbol: str, left: Expression, right: object) -> Expression:
     node = Chain.__new__(Chain)
     node._symbol = symbol
     node._last = predicate("an operand of & and |", right)
+    if node._last._prec == LOOSE:
+        node._last = _grouped(right)
+    if left._prec == LOOSE:
+        left = _grouped(left)
     node._first = left
     node._before = None
     node._depth = max(left._depth, node._last._depth) + 1
@@ -442,6 +520,14 @@ def _chain(symbol: str, left: Expression, right: object) -> Expression:
     return node
 
 
+def chained(symbol: str, operands: "tuple[Expression, ...]") -> Expression:
+    """Return the chain of at least two operands."""
+    node = operands[0]
+    for index in range(1, len(operands)):
+        node = _chain(symbol, node, operands[index])
+    return node
+
+
 def conjunction(left: Expression, right: object) -> Expression:
     """Return ``left AND right``."""
     return _chain(" AND ", left, right)
@@ -451,6 +537,7 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
     node = In.__new__(In)
     node._left = left
     node._negated = negated
+    node._mixed = False
     node._prec = COMPARE
     node._kind = PREDICATE
     node._depth = left._depth + 1
@@ -463,7 +550,12 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
         taken: tuple[object, ...] = tuple(values)
         plainness = sqltext.plainness(taken)
         if plainness == 0 or width >= 0:
-            taken = searched(taken, width, _in_words(negated))
+            if _has_nodes(taken):
+                node._mixed = True
+                taken = _mixed(taken, width, _in_words(negated))
+                node._depth = max(node._depth, _depth_in(taken) + 1)
+            else:
+                taken = searched(taken, width, _in_words(negated))
             plainness = 0
         node._values = taken
         node._ints = plainness == 2
@@ -476,6 +568,61 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
     if nulls:
         raise never_true(f"{_in_words(negated)} with", nulls)
     return node
+
+
+def _has_nodes(values: "tuple[object, ...]") -> bool:
+    """Return whether there is an expression among values or in rows of values."""
+    for value in values:
+        if isinstance(value, Node):
+            return True
+        if isinstance(value, (tuple, list)) and _has_nodes(tuple(value)):
+            return True
+    return False
+
+
+def _mixed(values: "tuple[object, ...]", width: int, what: str) -> "tuple[object, ...]":
+    """Return the list of ``in_``, or its rows of `width`, with the expressions among the values."""
+    if width < 0 and isinstance(values[0], (tuple, list)):
+        width = len(values[0])
+    taken: list[object] = []
+    for value in values:
+        if isinstance(value, Node):
+            node = value
+            if node._nulls():
+                raise never_true(f"{what} with", node._nulls())
+            same = node._row_width()
+            if same >= 0 and max(width, 1) != same:
+                raise ValueError(
+                    f"values of in_() must have {max(width, 1)} columns like the left side, "
+                    f"got {node!r}"
+                )
+            taken.append(node)
+        elif width >= 0 and isinstance(value, (tuple, list)) and len(value) == width:
+            taken.append(_mixed(tuple(value), -1, what))
+        else:
+            taken.extend(searched((value,), width, what))
+    return tuple(taken)
+
+
+def _depth_in(values: "tuple[object, ...]") -> int:
+    depth = 0
+    for value in values:
+        depth = max(depth, _depth_in(value) if isinstance(value, tuple) else depth_of((value,)))
+    return depth
+
+
+def _write_mixed(out: Renderer, values: "tuple[object, ...]") -> int:
+    for index in range(len(values)):
+        value = values[index]
+        if index:
+            out.text.put(", " if isinstance(value, tuple) else ",")
+        if isinstance(value, tuple):
+            out.text.put("(")
+            _write_mixed(out, value)
+            out.text.put(")")
+        else:
+            write_operand(out, value, 0)
+    return 0
 
 
 def _check_searched(left: Expression, values: object, negated: bool) -> int:
@@ -569,6 +716,154 @@ def between_node(left: Expression, low: object, high: object, negated: bool) -> 
 
 
 def _preview(node: Expression) -> str:
-    out = new_renderer("db", "mysql", None)
+    out = new_renderer(None, "mysql", None)
+    out.slots = []
     node._write(out)
-    return out.text.take()
+    return out.readable()
+
+
+class Grouped(Expression):
+    """Raw fragment in parentheses, in a chain that adds none."""
+
+    __slots__ = ("_operand",)
+
+    _operand: Expression
+
+    def _write(self, out: Renderer) -> int:
+        out.text.put("(")
+        self._operand._write(out)
+        out.text.put(")")
+        return 0
+
+
+def _grouped(operand: "Any") -> Grouped:
+    node = Grouped.__new__(Grouped)
+    node._operand = operand
+    node._prec = ATOM
+    node._kind = PREDICATE
+    node._depth = above(operand, None)
+    return node
+
+
+class Applied(Expression):
+    """Expression of one of the forms, which write it."""
+
+    __slots__ = ("_detail", "_form", "_items")
+
+    _detail: object
+    _form: Form
+    _items: "tuple[object, ...]"
+
+    def _write(self, out: Renderer) -> int:
+        return self._form.write(out, self._items, self._detail)
+
+    def _level(self, out: Renderer) -> int:
+        return self._form.level(out)
+
+    def _family(self) -> int:
+        return self._form.family
+
+    def _nulls(self) -> int:
+        return self._form.nulls(self._items)
+
+    def _row_width(self) -> int:
+        return 1
+
+    def _parts(self) -> "tuple[object, tuple[object, ...], object]":
+        return self._form, self._items, self._detail
+
+    def _item(self) -> "str | None":
+        detail = self._detail
+        return detail if self._form is ARRAY_LITERAL and isinstance(detail, str) else None
+
+
+class AnyOf(Expression):
+    """Query or array of which ANY or ALL is compared: the right side of a comparison."""
+
+    __slots__ = ("_of", "_word")
+
+    _of: object
+    _word: str
+
+    def _write(self, out: Renderer) -> int:
+        raise misplaced(self)
+
+    def _level(self, out: Renderer) -> int:
+        raise misplaced(self)
+
+
+def applied(form: Form, items: "tuple[object, ...]", detail: object) -> Expression:
+    """Return the expression of `form`; `items` are its operands and `detail` what it needs."""
+    return _shaped(form, tuple([operand(item) for item in items]), detail)
+
+
+def _shaped(form: Form, items: "tuple[object, ...]", detail: object) -> Expression:
+    node = Applied.__new__(Applied)
+    node._form = form
+    node._items = items
+    node._detail = detail
+    node._prec = form.prec
+    node._kind = ODD_VALUE if form.nulls(items) else form.kind
+    node._depth = depth_of(items) + 1
+    return node
+
+
+def cast_node(value: object, kind: object) -> Expression:
+    """Return ``CAST(value AS kind)``."""
+    return applied(CAST, (value,), check_type(kind))
+
+
+def array_node(values: object, kind: "str | None") -> Expression:
+    """Return the array of `values`, whose elements have the type `kind` if that is given."""
+    return _shaped(ARRAY_LITERAL, checked_items(values, kind), kind)
+
+
+def _element(base: Expression, key: object) -> Expression:
+    """Return ``base[key]``: an element or a slice of an array, or what a document has there."""
+    if is_array(base):
+        form, bounds, widths = brackets(base, key)
+        return applied(form, bounds, widths)
+    items, keys = step(base, key)
+    return applied(JSON_GET, items, keys)
+
+
+def any_of(word: str, of: object) -> Expression:
+    """Return ANY or ALL of a query or an array."""
+    if isinstance(of, (list, tuple)):
+        of = array_node(of, None)
+    if not isinstance(of, (Query, Expression)):
+        raise TypeError(f"the operand of {word} must be a query, an array or a list, got {of!r}")
+    if isinstance(of, Query):
+        query = of
+        if query._width() > 1:
+            raise ValueError(f"the query after {word} must have one column, got {query._width()}")
+    node = AnyOf.__new__(AnyOf)
+    node._of = of
+    node._word = word
+    node._prec = -1
+    node._kind = ODD_VALUE
+    node._depth = above(None, of)
+    return node
+
+
+def _quantified(node: Binary) -> Expression:
+    """Return a comparison with ANY or ALL on its right side, where SQL wants it."""
+    symbol = node._symbol
+    left: object = node._left_value if node._left is None else node._left
+    right: object = node._right_value if node._right is None else node._right
+    if isinstance(left, AnyOf):
+        left, right, symbol = right, left, _MIRRORED.get(symbol, "")
+    if not isinstance(right, AnyOf) or isinstance(left, AnyOf) or symbol not in _MIRRORED:
+        raise misplaced(node)
+    wanted = right
+    if nulls_of(left):
+        raise never_true(f"{symbol} {wanted._word} with", nulls_of(left))
+    return _shaped(QUANTIFIED, (left, wanted._of), f"{symbol} {wanted._word}")
+
+
+def misplaced(node: Expression) -> Exception:
+    """Return the error for ANY or ALL where nothing is compared with it."""
+    return TypeError("ANY and ALL stand only beside = != < <= > >= and one other value")
+
+
+give(applied=applied, array=array_node, binary=binary)

@@ -4,10 +4,11 @@ from godropbox._kernels cimport sqltext
 from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._render cimport Renderer, double_text
 
-cdef object new_text, plain_value, sent_value
+cdef object plain_value, sent_value, ABSENT
 
 
 cdef class Place:
+    cdef bint _counts
     cdef bint _factor
     cdef bint _many
     cdef str _name
@@ -16,6 +17,8 @@ cdef class Place:
     cdef object _type
     @cython.locals(node=Place)
     cpdef Place as_factor(self)
+    @cython.locals(node=Place)
+    cpdef Place as_count(self)
 
 
 cdef class Prepared:
@@ -26,7 +29,7 @@ cdef class Prepared:
     cdef tuple _pieces
     cdef tuple _slots
     cdef int _style
-    @cython.locals(text=Text, slot=Place, index=Py_ssize_t)
+    @cython.locals(text=Text, slot=Place, index=Py_ssize_t, many=tuple)
     cdef str _fill(self, dict values)
     @cython.locals(slot=Place, many=tuple)
     cdef list _filled(self, dict values)

@@ -8,26 +8,28 @@ from math import isfinite
 from godropbox._kernels import sqltext
 
 from ..._kernels._signature import declared
-from ._names import shown
+from ._names import check_count, shown
+from ._params import is_named
 from ._render import Renderer, double_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Self
 
 __all__ = ["Place", "Prepared", "new_place", "prepared"]
 
 # Compiled, these are C variables.
-new_text = sqltext.Text
 plain_value = sqltext.plain_value
 sent_value = sqltext.parameter
+ABSENT = object()
 
 
 class Place:
     """The type and the options of a slot's values."""
 
-    __slots__ = ("_factor", "_many", "_name", "_nullable", "_plain", "_type")
+    __slots__ = ("_counts", "_factor", "_many", "_name", "_nullable", "_plain", "_type")
 
+    _counts: bool  # whether a value is a number of rows, for LIMIT and OFFSET
     _factor: bool  # whether to write a float as a double, like ``Renderer.factor``
     _many: bool
     _name: str
@@ -41,8 +43,24 @@ class Place:
         node._factor = True
         return node
 
+    def as_count(self) -> "Place":
+        """Return the same slot as the row count of a LIMIT or OFFSET."""
+        node = new_place(self._name, self._type, self._nullable, self._many)
+        node._counts = True
+        node._plain = False
+        return node
+
+    def __str__(self) -> str:
+        return f":{self._name}"
+
     def __repr__(self) -> str:
         return f"slot {self._name}"
+
+    def __copy__(self) -> "Self":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Self":
+        return self
 
 
 class Prepared:
@@ -77,12 +95,16 @@ class Prepared:
         return self._fill(values)
 
     def _fill(self, values: "dict[str, object]") -> str:
-        text = new_text(self._style)
+        text = sqltext.new_text(self._style)
         for index in range(len(self._slots)):
             slot = self._slots[index]
             text.put(self._pieces[index])
             if slot._many:
-                text.literals(_many(slot, values), ",")
+                many = _many(slot, values)
+                if sqltext.plainness(many) == 2:
+                    text.ints(many)
+                else:
+                    text.literals(many, ",")
                 continue
             value = _value(slot, values)
             if slot._factor and isinstance(value, float) and isfinite(value):
@@ -134,7 +156,7 @@ class Prepared:
         return sent_value(value, self._style)
 
     def _expanded(self, values: "dict[str, object]") -> str:
-        text = new_text(self._style)
+        text = sqltext.new_text(self._style)
         for index in range(len(self._slots)):
             slot = self._slots[index]
             text.put(self._pieces[index])
@@ -152,8 +174,11 @@ class Prepared:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {' ... '.join(self._pieces)}>"
 
-    def __reduce__(self) -> "NoReturn":
-        raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
+    def __copy__(self) -> "Self":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Self":
+        return self
 
 
 def new_place(name: str, kind: type, nullable: bool, many: bool) -> Place:
@@ -165,7 +190,7 @@ def new_place(name: str, kind: type, nullable: bool, many: bool) -> Place:
     node._type = kind
     node._nullable = nullable
     node._many = many
-    node._factor = False
+    node._factor = node._counts = False
     node._plain = kind is int or kind is str
     return node
 
@@ -184,7 +209,7 @@ def prepared(out: Renderer) -> Prepared:
     node._slots = tuple(slots)
     node._params = out.text.kept() if out.binding else None
     node._mark = out.mark
-    node._named = out.binding and out.mark is None and out.paramstyle != "numeric"
+    node._named = out.binding and out.mark is None and is_named(out.paramstyle)
     node._style = out.style
     if node._slots and out.binding and out.mark is None:
         raise ValueError(f"a slot of many values needs format or qmark, got {out.paramstyle}")
@@ -212,9 +237,9 @@ def _names(slots: "list[Place]") -> "set[str]":
 
 def _value(slot: Place, values: "dict[str, object]") -> object:
     """Return the checked value for a slot."""
-    if slot._name not in values:
+    value = values.get(slot._name, ABSENT)
+    if value is ABSENT:
         raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
-    value = values[slot._name]
     if type(value) is not slot._type:
         _check(slot, value)
     elif slot._plain:
@@ -224,9 +249,9 @@ def _value(slot: Place, values: "dict[str, object]") -> object:
 
 def _many(slot: Place, values: "dict[str, object]") -> "tuple[object, ...]":
     """Return the checked values for a slot of many."""
-    if slot._name not in values:
+    value = values.get(slot._name, ABSENT)
+    if value is ABSENT:
         raise TypeError(f"slot {slot._name} must be given a value, got {', '.join(values)}")
-    value = values[slot._name]
     if not isinstance(value, (list, tuple)) or not value:
         raise TypeError(
             f"slot {slot._name} must be a list or a tuple of at least one value, got {shown(value)}"
@@ -245,6 +270,8 @@ def _plain(slot: Place, value: object) -> object:
     plain = plain_value(value)
     if plain is None and not slot._nullable:
         raise TypeError(f"slot {slot._name} must not be None, got {shown(value)}")
+    if slot._counts:
+        check_count(f"slot {slot._name}", plain)
     return plain
 
 

@@ -8,22 +8,31 @@ from math import isfinite
 
 from godropbox._kernels import sqltext
 
-from . import _grammar, _names
-from ._names import check_name
-from .dialects import check_paramstyle, placeholder, style_of, unsupported
+from . import _names
+from ._names import check_identifier
+from ._params import check_paramstyle, placeholder
+from .dialects import DIALECTS, choose
+from .dialects._dialect import OPERATORS, Dialect, unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
+
     from godropbox.database.sqltypes import SqlMode
+else:
+    from ..._kernels import _uncompiled as cython
 
 __all__ = ["Renderer", "bad_scope", "double_text", "new_renderer"]
 
 # Compiled, these are C variables.
-new_text = sqltext.Text
 sent_value = sqltext.parameter
-MAX_NAME = _names.MAX_NAME
+MAX_PLAIN = _names.MAX_PLAIN
+DEFAULT: Dialect = DIALECTS["mysql"]
 
 
+@cython.freelist(8)
+@cython.no_gc
+@cython.cclass
 class Renderer:
     """Text, parameters and scope of a statement while it is rendered."""
 
@@ -31,29 +40,43 @@ class Renderer:
         "aliases",
         "binding",
         "ctes",
+        "database",
         "dialect",
         "doubles",
+        "like_escape",
         "mark",
         "paramstyle",
-        "plain",
         "prefix",
+        "proposed",
+        "row_alias",
         "scope",
         "slots",
+        "source",
         "style",
         "text",
+        "ticks",
         "unqualified",
+        "whole",
     )
 
     # `scope` holds the names of the tables whose columns may be used; None disables the check.
-    # `aliases` is the select list whose aliases may be used, or None.
+    # `aliases` is the select list whose aliases may be used, or None; `source` its FROM, whose
+    # columns may have the same names; `whole` says that an alias is a whole term of ORDER BY.
     text: "sqltext.Text"
-    dialect: int
-    style: int
-    plain: bool
-    prefix: str
+    dialect: Dialect
+    style: int  # of literals, as the kernel's number
+    ticks: bool  # whether a backquote encloses names, otherwise a double quote
+    like_escape: bool  # whether LIKE has no escape character before ESCAPE names one
+    # The database is `prefix` if its name is plain, `database` if not; both are None without one.
+    prefix: "str | None"
+    database: "str | None"
     scope: "tuple[str, ...] | None"
     aliases: "tuple[object, ...] | None"
+    source: object
+    whole: bool
     ctes: "tuple[str, ...]"
+    row_alias: "str | None"  # the name of the row that INSERT tried to write, if it has one
+    proposed: bool  # whether a value of that row was written
     unqualified: bool
     binding: bool  # whether values become parameters instead of literals
     paramstyle: str  # of placeholders that contain a number or a name
@@ -72,11 +95,11 @@ class Renderer:
         return self._bind(value)
 
     def factor(self, value: float) -> int:
-        """Write a float that is an operand of ``*``, ``/`` or ``%``, as a double in MySQL.
+        """Write a float that is an operand of ``*``, ``/`` or ``%``, as a double.
 
         MySQL reads plain digits as a DECIMAL, whose division has only four more decimal places.
         """
-        if self.dialect or not isfinite(value):
+        if not self.dialect.decimal_literals or not isfinite(value):
             return self.literal(value)
         if self.binding:
             self.text.keep(value)
@@ -98,6 +121,13 @@ class Renderer:
             if index:
                 text.put(",")
             self._bind(values[index])
+        return 0
+
+    def constant(self, value: str) -> int:
+        """Write text of the statement's own as a literal, which never becomes a parameter."""
+        text = sqltext.new_text(self.style)
+        text.literal(value)
+        self.text.put(self.written(text.take()))
         return 0
 
     def ints(self, values: "tuple[object, ...]") -> int:
@@ -155,26 +185,18 @@ class Renderer:
             self.text.put(placeholder(self.paramstyle, self.text.count()))
         return 0
 
-    def column(self, owner: str, ticked: str, quoted: str, bare: str) -> int:
-        """Write a column: `ticked` in MySQL, `quoted` elsewhere, `bare` where unqualified."""
-        if self.scope is not None:
-            self.check_scope(owner, ticked)
-        if self.unqualified:
-            self.name(bare)
-        elif self.dialect == 0:
-            self.text.put(ticked)
-        else:
-            self.text.put(quoted)
+    def column(self, owner: str, quoted: str) -> int:
+        """Write a column, `quoted` as the dialect quotes."""
+        if self.scope is not None and not sqltext.has_same(self.scope, owner):
+            self.check_scope(owner, quoted)
+        self.text.put(quoted)
         return 0
 
     def check_scope(self, owner: str, column: str) -> int:
         """Raise unless `owner`, an interned name, is a table in scope."""
         scope = self.scope
-        if scope is None:
+        if scope is None or owner in scope:  # unpickled names are not interned
             return 0
-        for known in scope:
-            if known is owner:
-                return 0
         raise bad_scope(owner, column, scope)
 
     def slot(self, slot: object, many: bool) -> int:
@@ -190,45 +212,72 @@ class Renderer:
         self.slots.append(slot)
         return 0
 
+    def readable(self) -> str:
+        """Return the text for people, a slot in it as ``:name``."""
+        return "".join([str(piece) for piece in self.slots or ()]) + self.text.take()
+
     def name(self, name: str) -> int:
         """Write a name, quoted."""
         text = self.text
-        mark = "`" if self.dialect == 0 else '"'
+        mark = "`" if self.ticks else '"'
+        if len(name) > MAX_PLAIN or not sqltext.is_word(name):
+            self.dialect.check_name(name)
+            name = self.written(name.replace(mark, mark + mark))
         text.put(mark)
         text.put(name)
         text.put(mark)
         return 0
 
+    def odd_column(self, owner: str, bare: str, shown: str) -> int:
+        """Write a column that is unqualified, or whose name or its table's is not plain."""
+        self.check_scope(owner, shown)
+        if not self.unqualified:
+            self.name(owner)
+            self.text.put(".")
+        return self.name(bare)
+
     def table(self, ticked: str, quoted: str) -> int:
-        """Write the database and a table; the arguments are the text after the database."""
+        """Write the database, if any, and a table; the arguments are the text after it."""
         text = self.text
-        if self.dialect == 0:
+        prefix = self.prefix
+        if prefix is None:
+            if self.database is not None:
+                self.name(self.database)
+                text.put(".")
+            text.put(ticked[2:] if self.ticks else quoted[2:])
+        elif self.ticks:
             text.put("`")
-            text.put(self.prefix)
+            text.put(prefix)
             text.put(ticked)
         else:
             text.put('"')
-            text.put(self.prefix)
+            text.put(prefix)
             text.put(quoted)
         return 0
 
-    def operator(self, symbol: str) -> str:
-        """Return another dialect's operator for one of MySQL's."""
-        if self.dialect == _grammar.POSTGRESQL:
-            if symbol == " REGEXP ":
-                return " ~ "
-            if symbol == "!=":
-                return "<>"  # PostgreSQL reads !=-1 as the operator !=- before 1
-        if symbol == " <=> ":
-            return " IS NOT DISTINCT FROM " if self.dialect == _grammar.POSTGRESQL else " IS "
-        if symbol == " ^ ":
-            self.need(_grammar.IN_POSTGRESQL, "bitwise XOR")
-            return " # "
-        return symbol
+    def odd_table(self, database: "str | None", table: str) -> int:
+        """Write a table that has its own database, or whose name is not plain."""
+        if database is None:
+            database = self.prefix if self.database is None else self.database
+        if database is not None:
+            self.name(database)
+            self.text.put(".")
+        return self.name(table)
 
-    def need(self, allowed: int, feature: str) -> int:
-        """Raise ``UnsupportedFeature`` unless the dialect is in the set `allowed`."""
-        if not allowed >> self.dialect & 1:
+    def operator(self, symbol: str) -> str:
+        """Return the dialect's operator for one of ours, or raise ``UnsupportedFeature``."""
+        found = self.dialect.operators.get(symbol, symbol)
+        if found is None:
+            raise unsupported(self.dialect, OPERATORS[symbol])
+        return found
+
+    def can(self, feature: str) -> bool:
+        """Return whether the dialect has a feature, one of ``dialects.FEATURES``."""
+        return feature in self.dialect.features
+
+    def need(self, feature: str) -> int:
+        """Raise ``UnsupportedFeature`` unless the dialect has `feature`."""
+        if feature not in self.dialect.features:
             raise unsupported(self.dialect, feature)
         return 0
 
@@ -248,26 +297,33 @@ def bad_scope(owner: str, column: str, scope: "tuple[str, ...]") -> Exception:
 def new_renderer(database: object, dialect: object, mode: "SqlMode | None") -> Renderer:
     """Return a renderer for a dialect or for a server's mode."""
     out = Renderer.__new__(Renderer)
-    if type(database) is str:
-        prefix = database
-        if not (prefix.isascii() and prefix.isidentifier()) or len(prefix) > MAX_NAME:
-            check_name("database", prefix)
-    else:
-        prefix = check_name("database", database)
-    out.prefix = prefix
+    out.prefix = out.database = None
+    if database is not None:
+        prefix = database if type(database) is str else check_identifier("database", database)
+        if sqltext.is_word(prefix) and len(prefix) <= MAX_PLAIN:
+            out.prefix = prefix
+        else:
+            out.database = check_identifier("database", prefix)
     if mode is None and type(dialect) is str and dialect == "mysql":
-        out.text = new_text(0)
-        out.style = out.dialect = 0
-        out.plain = False
+        out.dialect = DEFAULT
+        out.text = sqltext.new_text(0)
+        out.style = 0
+        out.ticks = True
+        out.like_escape = False
     else:
-        style = style_of(dialect, mode)
-        out.text = new_text(style)
+        chosen, style = choose(dialect, mode)
+        out.dialect = chosen
+        out.text = sqltext.new_text(style)
         out.style = style
-        out.dialect = max(style - 1, 0)
-        out.plain = style == 1
+        out.ticks = chosen.quote == "`"
+        out.like_escape = style == 1 or chosen.like_escape
     out.scope = None
     out.aliases = None
+    out.source = None
+    out.whole = False
     out.ctes = ()
+    out.row_alias = None
+    out.proposed = False
     out.unqualified = False
     out.binding = False
     out.paramstyle = ""

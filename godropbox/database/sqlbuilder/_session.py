@@ -1,6 +1,5 @@
 """MySQL's session statements: LOCK TABLES, UNLOCK TABLES and SET GTID_NEXT."""
 
-from . import _grammar
 from ._names import shown
 from ._render import Renderer
 from ._statement import Statement
@@ -25,7 +24,7 @@ class LockTables(Statement):
         return _locked(self, table, " WRITE")
 
     def _write_statement(self, out: Renderer) -> int:
-        out.need(_grammar.IN_MYSQL, "LOCK TABLES")
+        out.need("LOCK TABLES")
         if not self._locks:
             raise ValueError("LOCK TABLES needs at least one table: call read() or write()")
         out.text.put("LOCK TABLES ")
@@ -45,7 +44,7 @@ class UnlockTables(Statement):
     __slots__ = ()
 
     def _write_statement(self, out: Renderer) -> int:
-        out.need(_grammar.IN_MYSQL, "UNLOCK TABLES")
+        out.need("UNLOCK TABLES")
         out.text.put("UNLOCK TABLES")
         return 0
 
@@ -59,7 +58,7 @@ class GtidNext(Statement):
     _sid: str
 
     def _write_statement(self, out: Renderer) -> int:
-        out.need(_grammar.IN_MYSQL, "GTID_NEXT")
+        out.need("GTID_NEXT")
         out.text.put(f'SET GTID_NEXT="{self._sid}:{self._gno}"')
         return 0
 

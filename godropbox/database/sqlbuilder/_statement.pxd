@@ -12,3 +12,4 @@ cdef class Query(Statement):
     cdef int _write_query(self, Renderer out) except -1
     cdef int _levels(self) except -1
     cdef Py_ssize_t _width(self) except -2
+    cdef object _yields(self)

@@ -4,16 +4,20 @@ Statements are immutable; each subclass writes itself.
 """
 
 from ..._kernels._signature import declared
+from ._params import is_named
 from ._prepared import Prepared, prepared
 from ._render import Renderer, new_renderer
 from ._tags import tags_text
+from .dialects import DIALECTS, UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import NoReturn
+    from typing import Self
 
     from godropbox.database.sqltypes import SqlMode
+
+    from .dialects import Dialect
 
 
 __all__ = ["Query", "Statement"]
@@ -30,18 +34,19 @@ class Statement:
 
     def sql(
         self,
-        database: str,
+        database: "str | None" = None,
         *,
-        dialect: str = "mysql",
+        dialect: "str | Dialect" = "mysql",
         mode: "SqlMode | None" = None,
         tags: "Mapping[str, str] | None" = None,
     ) -> str:
         """Return the statement's text with literals, and with tables qualified by `database`.
 
         `database` is the shard: a MySQL database, a SQLite schema (``main``) or a PostgreSQL
-        schema. `dialect` is ``mysql``, ``sqlite`` or ``postgresql``. `mode` is the ``SqlMode`` of
-        the session that will run the text; pass it if that has NO_BACKSLASH_ESCAPES. `tags` become
-        a comment at the end, in sqlcommenter's format.
+        schema. Without it tables are not qualified, so the connection's own database counts.
+        `dialect` is a ``Dialect`` or its name: ``mysql``, ``mariadb``, ``sqlite`` or
+        ``postgresql``. `mode` is the ``SqlMode`` of the session that will run the text; pass it if
+        that has NO_BACKSLASH_ESCAPES. `tags` become a comment at the end, in sqlcommenter's format.
 
         Raise ``ValueError`` or ``TypeError`` for a statement that is incomplete or unsafe, and
         ``UnsupportedFeature`` for a feature that the dialect lacks.
@@ -54,35 +59,35 @@ class Statement:
 
     def bind(
         self,
-        database: str,
+        database: "str | None" = None,
         paramstyle: str = "format",
         *,
-        dialect: str = "mysql",
+        dialect: "str | Dialect" = "mysql",
         mode: "SqlMode | None" = None,
         tags: "Mapping[str, str] | None" = None,
     ) -> "tuple[str, tuple[object, ...] | dict[str, object]]":
         """Return the statement's text and parameters for a DB-API cursor's ``execute``.
 
-        `paramstyle` is the driver's: ``format``, ``qmark`` or ``numeric`` give a tuple of
-        parameters, ``named`` or ``pyformat`` a dict. Each element of a list after IN becomes one
-        parameter. The other arguments and the errors are as in ``sql``.
+        `paramstyle` is the driver's: ``format``, ``qmark``, ``numeric`` or ``numeric_dollar`` (for
+        asyncpg) give a tuple of parameters, ``named`` or ``pyformat`` a dict. Each element of a
+        list after IN becomes one parameter. The other arguments and the errors are as in ``sql``.
         """
         out = new_renderer(database, dialect, mode)
         out.bind_to(paramstyle)
         self._write_statement(out)
         if tags is not None:
             out.text.put(out.written(tags_text(tags)))
-        if out.mark is None and out.paramstyle != "numeric":
+        if out.mark is None and is_named(out.paramstyle):
             named = {f"p{number}": value for number, value in enumerate(out.text.kept(), 1)}
             return out.text.take(), named
         return out.text.take(), out.text.kept()
 
     def prepare(
         self,
-        database: str,
+        database: "str | None" = None,
         *,
         paramstyle: "str | None" = None,
-        dialect: str = "mysql",
+        dialect: "str | Dialect" = "mysql",
         mode: "SqlMode | None" = None,
         tags: "Mapping[str, str] | None" = None,
     ) -> Prepared:
@@ -100,15 +105,34 @@ class Statement:
             out.text.put(out.written(tags_text(tags)))
         return prepared(out)
 
-    def __repr__(self) -> str:
-        try:
-            text = self.sql("db")
-        except (TypeError, ValueError) as error:
-            text = str(error)
-        return f"<{type(self).__name__} {text}>"
+    def __str__(self) -> str:
+        """Return the statement's text for people: without a database, a slot as ``:name``.
 
-    def __reduce__(self) -> "NoReturn":
-        raise TypeError(f"{type(self).__name__} cannot be pickled or copied")
+        The dialect is the first of MySQL, MariaDB, SQLite and PostgreSQL that can say it all. An
+        incomplete statement gives its error in angle brackets.
+        """
+        lacking = ""
+        for dialect in DIALECTS.values():
+            out = new_renderer(None, dialect, None)
+            out.slots = []
+            try:
+                self._write_statement(out)
+            except UnsupportedFeature as error:
+                lacking = lacking or str(error)
+            except (TypeError, ValueError) as error:
+                return f"<{type(self).__name__}: {error}>"
+            else:
+                return out.readable()
+        return f"<{type(self).__name__}: {lacking}>"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+    def __copy__(self) -> "Self":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Self":
+        return self
 
 
 class Query(Statement):
@@ -124,3 +148,7 @@ class Query(Statement):
 
     def _width(self) -> int:
         return -1
+
+    def _yields(self) -> type:
+        """Return the Python class of the first column's values, or ``object``."""
+        return object

@@ -1,44 +1,72 @@
 # The C face of `_unions`.
 cimport cython
 from godropbox._kernels.sqltext cimport Text
-from godropbox.database.sqlbuilder._clauses cimport ordered, unordered, write_limit, write_list
-from godropbox.database.sqlbuilder._columns cimport Column, bound
+from godropbox.database.sqlbuilder._clauses cimport ordered, unordered
+from godropbox.database.sqlbuilder._columns cimport Column, bound, nullable_copy
+from godropbox.database.sqlbuilder._extras cimport count_term, write_count, write_order
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._selects cimport Select, Source, named, output_names, write_with
-from godropbox.database.sqlbuilder._statement cimport Query
-from godropbox.database.sqlbuilder._groups cimport scalar_node
+from godropbox.database.sqlbuilder._selects cimport Select, SelectBase, Source, named, write_with
 
-cdef int SQLITE, MAX_DEPTH
+cdef int MAX_DEPTH
 
 
-cdef class Union(Query):
-    cdef bint _all
+cdef class CompoundSelect(SelectBase):
+    cdef Expression _after
+    cdef Expression _by
     cdef long long _limit
     cdef long long _offset
     cdef tuple _order
     cdef tuple _selects
     cdef tuple _with
-    @cython.locals(node=Union)
-    cdef Union _copy(self)
-    @cython.locals(first=Select)
+    cdef str _word
+    @cython.locals(node=CompoundSelect)
+    cdef CompoundSelect _copy(self)
+    @cython.locals(first=SelectBase)
     cdef Py_ssize_t _width(self) except -2
-    @cython.locals(deepest=int, select=Select)
+    @cython.locals(first=SelectBase)
+    cdef tuple _list_of_first(self)
+    @cython.locals(first=SelectBase, member=SelectBase, column=Column, other=Column)
+    cdef tuple _outputs(self)
+    @cython.locals(deepest=int, select=SelectBase, table=Source)
     cdef int _levels(self) except -1
-    @cython.locals(text=Text, ctes=tuple, outer=tuple, first=Select)
+    @cython.locals(ctes=tuple)
     cdef int _write_query(self, Renderer out) except -1
-    @cython.locals(text=Text, only=Select, select=Select, index=Py_ssize_t)
+    @cython.locals(scope=tuple, aliases=tuple, unqualified=bint)
+    cdef int _write_order(self, Renderer out) except -1
+    @cython.locals(text=Text, only=SelectBase, bounded=bint, unqualified=bint, index=Py_ssize_t)
     cdef int _write_members(self, Renderer out) except -1
+
+
+@cython.locals(text=Text, parentheses=bint, simple=bint, wrapped=bint)
+cdef int write_member(Renderer out, SelectBase member, bint bare) except -1
 
 
 cdef class NamedQuery(Source):
     cdef tuple _all
-    cdef Query _query
-    cdef bint _shared
-    cdef int _write_body(self, Renderer out) except -1
+    cdef bint _every
+    cdef int _kind
+    cdef int _materialized
+    cdef SelectBase _query
+    cdef str _shared
+    cdef SelectBase _step
+    cdef public object c
+    @cython.locals(name=str, scope=tuple)
+    cdef int _write_source(self, Renderer out) except -1
+    @cython.locals(outer=tuple, aliases=tuple, ctes=tuple)
+    cdef int _write_body(self, Renderer out, tuple visible) except -1
 
 
-@cython.locals(node=Union, select=Select, width=Py_ssize_t, own=Py_ssize_t)
-cpdef Union new_union(tuple selects, bint every)
-@cython.locals(select=Select, union=Union)
-cpdef int name_query(NamedQuery node, str name, object query, bint shared) except -1
+cdef tuple output_names(SelectBase query)
+@cython.locals(node=CompoundSelect, select=SelectBase, width=Py_ssize_t, own=Py_ssize_t)
+cpdef CompoundSelect new_compound(str word, tuple selects)
+@cython.locals(limited=bint)
+cdef int _check_order(str word, Select select, Py_ssize_t count) except -1
+@cython.locals(select=SelectBase, column=Column, outputs=tuple)
+cpdef int name_query(
+    NamedQuery node, str name, object query, int kind, object materialized
+) except -1
+@cython.locals(select=SelectBase, width=Py_ssize_t)
+cpdef int add_step(NamedQuery node, NamedQuery old, object step, bint every) except -1
+cpdef int read_again(NamedQuery node, NamedQuery old, str name) except -1
+cdef int _share(NamedQuery node, NamedQuery old) except -1

@@ -1,186 +1,176 @@
-"""INSERT, REPLACE, UPDATE and DELETE.
+"""What INSERT, UPDATE and DELETE share, and the latter two.
 
-A table's methods make them, and they write to that table only.
+A table's methods make them, and they write to that table only. ``_inserts`` has INSERT and REPLACE.
 """
 
-from . import _grammar
-from ._base import operand, predicate, write_operand
-from ._clauses import Ordering, ordered, write_comment, write_limit, write_list
-from ._columns import Column
+from ._base import depth_of, predicate, write_operand
+from ._clauses import Ordering, expressions, ordered, write_comment, write_limit, write_list
+from ._columns import Column, encoded
 from ._names import check_comment, check_count, shown
 from ._nodes import Expression, conjunction
 from ._render import Renderer
-from ._selects import Source
-from ._statement import Query, Statement
+from ._selects import SelectBase, Source, named, write_with
+from ._spelling import no_column
+from ._statement import Statement
+from .dialects import unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Change", "Delete", "Insert", "Update", "new_delete", "new_insert", "new_update"]
+    from ._records import Records, ResultColumn
 
-MYSQL = _grammar.MYSQL
-SQLITE = _grammar.SQLITE
-POSTGRESQL = _grammar.POSTGRESQL
+__all__ = [
+    "DEFAULT",
+    "Change",
+    "Default",
+    "Delete",
+    "Update",
+    "Write",
+    "find_column",
+    "new_delete",
+    "new_update",
+    "own_column",
+    "readable",
+    "write_assigned",
+    "write_assignments",
+    "write_returning",
+]
 
 
-class Insert(Statement):
-    """INSERT or REPLACE statement, made by ``table.insert`` and ``table.replace``."""
+class Default(Expression):
+    """The default of a column, ``DEFAULT``, as a whole value in a row or in SET."""
 
-    __slots__ = (
-        "_columns",
-        "_comment",
-        "_ignore",
-        "_query",
-        "_rows",
-        "_table",
-        "_target",
-        "_updates",
-        "_word",
-    )
+    __slots__ = ()
 
-    _columns: "tuple[Column, ...]"
+    def _write(self, out: Renderer) -> int:
+        raise ValueError("DEFAULT is a whole value of INSERT or SET, not part of an expression")
+
+    def __reduce__(self) -> str:
+        return "DEFAULT"  # the name of a global, to pickle
+
+    def __repr__(self) -> str:
+        return "<Default>"
+
+
+def _new_default() -> Default:
+    node = Default.__new__(Default)
+    node._prec = 100
+    node._kind = 0
+    node._depth = 1
+    return node
+
+
+DEFAULT = _new_default()
+
+
+class Write(Statement):
+    """Base class of INSERT, UPDATE and DELETE."""
+
+    __slots__ = ("_comment", "_returning", "_table", "_with")
+
     _comment: "str | None"
-    _ignore: bool
-    _query: "Query | None"
-    _rows: "tuple[Any, Any, bool] | None"  # earlier rows (same form), rows, whether all are plain
+    _returning: "tuple[object, ...]"
     _table: Source
-    _target: "tuple[Column, ...]"
-    _updates: "tuple[object, ...]"  # column, value, column, value and so on
-    _word: str
+    _with: "tuple[Source, ...]"
 
-    def _copy(self) -> "Insert":
-        node = Insert.__new__(Insert)
-        node._columns = self._columns
-        node._comment = self._comment
-        node._ignore = self._ignore
-        node._query = self._query
-        node._rows = self._rows
-        node._table = self._table
-        node._target = self._target
-        node._updates = self._updates
-        node._word = self._word
-        return node
+    def _clone(self) -> "Write":
+        raise TypeError(f"{type(self).__name__} is abstract")
 
-    def row(self, *values: object) -> "Insert":
-        """Return the statement with one more row of plain values or expressions.
+    def returning(self, *columns: Expression) -> "Write":
+        """Return the statement with RETURNING `columns`, the values of the rows that it wrote.
 
-        Raise ``ValueError`` unless there is one value per column.
+        They are columns or expressions; ``table.star`` is all of them. PostgreSQL and SQLite have
+        it, and MariaDB for INSERT, REPLACE and DELETE; others raise ``UnsupportedFeature``.
         """
-        return _with_rows(self, (values,))
-
-    def rows(self, rows: "Iterable[Iterable[object]]") -> "Insert":
-        """Return the statement with more rows, each an iterable of values as in ``row``."""
-        if isinstance(rows, (str, bytes)) or not hasattr(type(rows), "__iter__"):
-            raise TypeError(f"rows must be an iterable of rows, got {shown(rows)}")
-        return _with_rows(self, tuple(rows))
-
-    def from_select(self, query: Query) -> "Insert":
-        """Return the statement with the rows of `query`, which must have as many columns."""
-        if not isinstance(query, Query):
-            raise TypeError(f"query must be a SELECT or a UNION, got {shown(query)}")
-        if self._query is not None:
-            raise ValueError("the INSERT has a query already: combine both with union_all()")
-        node = self._copy()
-        node._query = query
-        width = node._query._width()
-        if width >= 0 and width != len(self._columns):
-            raise ValueError(f"query must have {len(self._columns)} columns, got {width}")
+        node = self._clone()
+        node._returning = expressions("RETURNING", columns)
         return node
 
-    def on_duplicate_key_update(self, column: Column, value: object) -> "Insert":
-        """Return the statement that sets `column` to `value` in a row that already exists.
+    def with_(self, *queries: Source) -> "Write":
+        """Return the statement with `queries`, made by ``cte``, added to its WITH.
 
-        ``values(column)`` is the value that INSERT tried to write. SQLite and PostgreSQL use
-        ON CONFLICT, for which PostgreSQL needs ``conflict_target``.
+        MySQL and MariaDB have it in INSERT before the query of ``from_select`` only, and MariaDB
+        not in UPDATE and DELETE.
         """
-        node = self._copy()
-        node._updates = (*node._updates, own_column(self._table, column), operand(value))
+        node = self._clone()
+        node._with = self._with + named(queries)
         return node
 
-    def conflict_target(self, *columns: Column) -> "Insert":
-        """Return the statement that detects existing rows by `columns`, a unique key.
+    @property
+    def columns(self) -> "tuple[ResultColumn, ...]":
+        """The name, the Python type and the nullability of each column that RETURNING yields."""
+        return self._yielded().columns
 
-        MySQL ignores this and checks every unique key.
+    def records(self, make: "Callable[..., object] | None" = None) -> "Records":
+        """Return a reader that turns the rows of RETURNING into records of the class `make`.
+
+        It is as that of ``Select.records``.
         """
-        if not columns:
-            raise ValueError("conflict_target() needs at least one column")
-        node = self._copy()
-        node._target = tuple([own_column(self._table, column) for column in columns])
+        return self._yielded().records(make)
+
+    def _yielded(self) -> "Returned":
+        if not self._returning:
+            raise ValueError(f"this {type(self).__name__} returns no rows: call returning()")
+        node = Returned.__new__(Returned)
+        node._source = self
         return node
 
-    def ignore_duplicates(self, ignore: bool = True) -> "Insert":
-        """Return the statement that skips rows that already exist."""
-        if not isinstance(ignore, bool):
-            raise TypeError(f"ignore must be a bool, got {shown(ignore)}")
-        node = self._copy()
-        node._ignore = ignore
-        return node
-
-    def comment(self, comment: str) -> "Insert":
+    def comment(self, comment: str) -> "Write":
         """Return the statement with a comment of ASCII letters, digits, spaces and ``_ .?``."""
-        node = self._copy()
+        node = self._clone()
         node._comment = check_comment(comment)
         return node
 
-    def _write_statement(self, out: Renderer) -> int:
-        text = out.text
-        text.put(self._word)
-        if self._ignore:
-            _write_ignore(out, self._word)
-        text.put("INTO ")
-        if self._comment is not None:
-            write_comment(out, self._comment)
-        if self._word == "REPLACE ":
-            out.need(_grammar.IN_MYSQL | _grammar.IN_SQLITE, "REPLACE")
-            if self._updates:
-                raise ValueError("REPLACE cannot have on_duplicate_key_update(): it replaces rows")
-        self._table._write_target(out)
-        out.scope = self._table._names
-        text.put(" (")
-        out.unqualified = out.dialect != MYSQL
-        write_list(out, self._columns)
-        out.unqualified = False
-        text.put(") ")
-        if self._query is not None:
-            if self._rows is not None:
-                raise ValueError("an INSERT has either rows or a query, not both")
-            out.scope = None
-            self._query._write_query(out)
-            out.scope = self._table._names
-        elif self._rows is None:
-            raise ValueError("INSERT needs at least one row: call row() or rows()")
-        else:
-            text.put("VALUES ")
-            _write_rows(out, self._rows, len(self._columns))
-        if out.dialect == MYSQL:
-            if self._updates:
-                text.put(" ON DUPLICATE KEY UPDATE ")
-                write_assignments(out, self._updates)
-        elif self._updates or (self._ignore and out.dialect == POSTGRESQL):
-            _write_conflict(out, self)
+
+class Returned(SelectBase):
+    """The rows that INSERT, UPDATE or DELETE returns, as a query for WITH."""
+
+    __slots__ = ("_source",)
+
+    _source: Write
+
+    def _outputs(self) -> "tuple[Column, ...]":
+        found: list[Column] = []
+        for term in self._source._returning:
+            item = as_expression(term)
+            if item._is_star():
+                found.extend(self._source._table._columns())
+            else:
+                found.append(item._output())
+        return tuple(found)
+
+    def _width(self) -> int:
+        return len(self._outputs())
+
+    def _levels(self) -> int:
+        return depth_of(self._source._returning) + 1
+
+    def _write_query(self, out: Renderer) -> int:
+        out.need("writes in WITH")
+        scope, aliases, ctes = out.scope, out.aliases, out.ctes
+        out.aliases = None
+        self._source._write_statement(out)
+        out.scope, out.aliases, out.ctes = scope, aliases, ctes
         return 0
 
 
-class Change(Statement):
+class Change(Write):
     """Base class of UPDATE and DELETE: which rows of the table to change."""
 
-    __slots__ = ("_all", "_comment", "_limit", "_order", "_table", "_where")
+    __slots__ = ("_all", "_conditions", "_joined", "_limit", "_order", "_others", "_where")
 
     _all: bool
-    _comment: "str | None"
+    _conditions: "tuple[Expression, ...]"  # of the joins
+    _joined: Source  # the table, joined with the others
     _limit: int
     _order: "tuple[object, ...]"
-    _table: Source
+    _others: "tuple[Source, ...] | None"  # None if they cannot be a list, because of a LEFT JOIN
     _where: "Expression | None"
-
-    def _clone(self) -> "Change":
-        raise TypeError(f"{type(self).__name__} is abstract")
 
     def where(self, condition: Expression) -> "Change":
         """Return the statement with `condition` added to its WHERE by AND."""
-        node = self._clone()
+        node = as_change(self._clone())
         if self._where is None:
             node._where = predicate("the condition of WHERE", condition)
         else:
@@ -193,33 +183,50 @@ class Change(Statement):
 
     def replace_where(self, condition: Expression) -> "Change":
         """Return the statement with its WHERE replaced by `condition`."""
-        node = self._clone()
+        node = as_change(self._clone())
         node._where = predicate("the condition of WHERE", condition)
         return node
 
     def all_rows(self) -> "Change":
         """Return the statement for every row of the table; it needs no WHERE."""
-        node = self._clone()
+        node = as_change(self._clone())
         node._all = True
         return node
 
+    def join(self, other: Source, on: Expression) -> "Change":
+        """Return the statement for the rows of its table that `on` joins with rows of `other`.
+
+        MySQL and MariaDB write ``UPDATE table JOIN other ON ...``, PostgreSQL and SQLite
+        ``UPDATE table ... FROM other WHERE ...``. SQLite has no DELETE of joined rows.
+        """
+        node = as_change(self._clone())
+        node._joined = self._joined.join(other, on)
+        node._conditions = (*self._conditions, on)
+        if self._others is not None:
+            node._others = (*self._others, other)
+        return node
+
+    def left_join(self, other: Source, on: Expression) -> "Change":
+        """Return the statement with ``LEFT JOIN other ON on``; MySQL and MariaDB only."""
+        node = as_change(self._clone())
+        node._joined = self._joined.left_join(other, on)
+        node._others = None
+        return node
+
     def order_by(self, *terms: "Expression | Ordering") -> "Change":
-        """Return the statement with its ORDER BY replaced by `terms`; MySQL only."""
-        node = self._clone()
+        """Return the statement with its ORDER BY replaced by `terms`; MySQL and MariaDB only."""
+        node = as_change(self._clone())
         node._order = ordered(terms)
         return node
 
     def limit(self, count: int) -> "Change":
-        """Return the statement with LIMIT `count`, an int in [0, 2**63); MySQL only."""
-        node = self._clone()
+        """Return the statement with LIMIT `count`, an int in [0, 2**63); MySQL and MariaDB only."""
+        node = as_change(self._clone())
         node._limit = check_count("limit", count)
         return node
 
-    def comment(self, comment: str) -> "Change":
-        """Return the statement with a comment of ASCII letters, digits, spaces and ``_ .?``."""
-        node = self._clone()
-        node._comment = check_comment(comment)
-        return node
+    def _is_joined(self) -> bool:
+        return self._joined is not self._table
 
 
 class Update(Change):
@@ -229,34 +236,86 @@ class Update(Change):
 
     _updates: "tuple[object, ...]"
 
-    def _clone(self) -> "Change":
+    def _clone(self) -> "Write":
         node = Update.__new__(Update)
         _share(self, node)
         node._updates = self._updates
         return node
 
     def set(self, column: Column, value: object) -> "Update":
-        """Return the statement with one more assignment, after those it has."""
-        own = own_column(self._table, column)
+        """Return the statement with one more assignment, after those it has.
+
+        MySQL and MariaDB can also set columns of the tables that are joined.
+        """
+        own = own_column(self._joined, column)
         for known in self._updates[::2]:
-            if own_column(self._table, known)._bare == own._bare:
+            other = own_column(self._joined, known)
+            if other._bare == own._bare and other._owner == own._owner:
                 raise ValueError(f"column {own.name} is set twice")
         node = _updated(self)
-        node._updates = (*self._updates, own, operand(value))
+        node._updates = (*self._updates, own, encoded(own, value))
+        return node
+
+    def values(
+        self, changes: "Mapping[Column | str, object] | None" = None, /, **values: object
+    ) -> "Update":
+        """Return the statement with more assignments, by the names of columns or by `changes`.
+
+        ``values(name="Ada")`` and ``values({"name": "Ada"})`` are ``set(table.c.name, "Ada")``.
+        Raise ``ValueError`` for a column that the table has not, or that is set already.
+        """
+        if changes is None:
+            changes = values  # type: ignore[assignment]  # its keys are str
+        elif values:
+            raise TypeError("values() takes either a mapping or values by name, not both")
+        if not hasattr(type(changes), "keys"):
+            raise TypeError(f"changes must be a mapping of columns to values, got {shown(changes)}")
+        if not changes:
+            raise ValueError("values() needs at least one value")
+        node = self
+        for key in changes:
+            column = find_column(self._table, key) if isinstance(key, str) else key
+            node = node.set(column, changes[key])
+        return node
+
+    def from_(self, *sources: Source) -> "Update":
+        """Return the statement with more `sources`, whose columns SET and WHERE can use.
+
+        PostgreSQL and SQLite write ``UPDATE table SET ... FROM sources``, MySQL and MariaDB
+        ``UPDATE table CROSS JOIN sources SET ...``. A row of the table that WHERE combines with
+        several rows is changed once, by any of them.
+        """
+        node = _updated(self)
+        _add_sources(node, sources)
         return node
 
     def _write_statement(self, out: Renderer) -> int:
         text = out.text
+        if self._with:
+            out.need("WITH in UPDATE")
+            write_with(out, self._with)
         text.put("UPDATE ")
         if self._comment is not None:
             write_comment(out, self._comment)
-        self._table._write_source(out)
-        out.scope = self._table._names
+        joined = self._is_joined()
+        first = joined and out.can("JOIN in UPDATE")
+        if joined and not first:
+            out.need("FROM in UPDATE" if self._others is not None else "LEFT JOIN in UPDATE")
+        if first:
+            self._joined._write_source(out)
+        else:
+            self._table._write_source(out)
+        out.scope = self._joined._names
         if not self._updates:
-            raise ValueError("UPDATE needs at least one assignment: call set()")
+            raise ValueError("UPDATE needs at least one assignment: call set() or values()")
+        if joined:
+            _check_targets(out, self._table, self._updates)
         text.put(" SET ")
         write_assignments(out, self._updates)
-        return _write_rest(out, self, "UPDATE")
+        if joined and not first:
+            text.put(" FROM ")
+            _write_sources(out, self._others)
+        return _write_rest(out, self, "UPDATE", first)
 
 
 class Delete(Change):
@@ -264,34 +323,49 @@ class Delete(Change):
 
     __slots__ = ()
 
-    def _clone(self) -> "Change":
+    def _clone(self) -> "Write":
         node = Delete.__new__(Delete)
         _share(self, node)
         return node
 
+    def using(self, *sources: Source) -> "Delete":
+        """Return the statement with more `sources`, whose columns WHERE can use.
+
+        PostgreSQL writes ``DELETE FROM table USING sources``, MySQL and MariaDB
+        ``DELETE FROM table USING table CROSS JOIN sources``. SQLite has no such DELETE.
+        """
+        node = Delete.__new__(Delete)
+        _share(self, node)
+        _add_sources(node, sources)
+        return node
+
     def _write_statement(self, out: Renderer) -> int:
-        out.text.put("DELETE FROM ")
+        text = out.text
+        if self._with:
+            out.need("WITH in DELETE")
+            write_with(out, self._with)
+        text.put("DELETE FROM ")
         if self._comment is not None:
             write_comment(out, self._comment)
-        self._table._write_target(out)
-        out.scope = self._table._names
-        return _write_rest(out, self, "DELETE")
-
-
-def new_insert(table: Source, columns: "tuple[Column, ...]", word: str) -> Insert:
-    """Return an INSERT or REPLACE, as `word` says, into `columns` of `table`."""
-    if not columns:
-        raise ValueError("INSERT needs at least one column: pass it to insert()")
-    node = Insert.__new__(Insert)
-    node._table = table
-    node._columns = tuple([own_column(table, column) for column in columns])
-    node._word = word
-    node._comment = None
-    node._ignore = False
-    node._query = None
-    node._rows = None
-    node._updates = node._target = ()
-    return node
+        joined = self._is_joined()
+        several = False
+        if joined or self._table._is_alias():
+            lacks = not joined and not out.can("alias in DELETE")
+            several = lacks or (joined and out.can("DELETE from joined tables"))
+        if several:
+            self._table._write_deleted(out)
+            text.put(" USING ")
+            self._joined._write_source(out)
+        elif self._table._is_alias():
+            self._table._write_source(out)
+        else:
+            self._table._write_target(out)
+        if joined and not several:
+            out.need("USING in DELETE" if self._others is not None else "LEFT JOIN in DELETE")
+            text.put(" USING ")
+            _write_sources(out, self._others)
+        out.scope = self._joined._names
+        return _write_rest(out, self, "DELETE", several)
 
 
 def new_update(table: Source) -> Update:
@@ -319,12 +393,40 @@ def own_column(table: Source, column: object) -> Column:
     return node
 
 
+def find_column(table: Source, key: object) -> Column:
+    """Return the column of `table` that `key` is or names, or raise."""
+    if not isinstance(key, str):
+        return own_column(table, key)
+    columns = table._columns()
+    for index in range(len(columns)):
+        column = columns[index]
+        if column._bare == key:
+            return column
+    names = [column.name for column in columns]
+    raise ValueError(no_column(f"table {table._names[0]}", key, names))
+
+
+def readable(query: object) -> object:
+    """Return the rows that a write returns as a query, and any other query unchanged."""
+    if not isinstance(query, Write):
+        return query
+    write = query
+    return write._yielded()
+
+
+def as_change(node: Write) -> Change:
+    """Return `node`, which is an UPDATE or a DELETE."""
+    if not isinstance(node, Change):
+        raise TypeError(f"{type(node).__name__} is not an UPDATE or a DELETE")
+    return node
+
+
 def _start(node: Change, table: Source) -> int:
-    node._table = table
+    node._table = node._joined = table
     node._all = False
     node._comment = None
     node._limit = -1
-    node._order = ()
+    node._order = node._returning = node._with = node._conditions = node._others = ()
     node._where = None
     return 0
 
@@ -333,94 +435,33 @@ def _share(old: Change, node: Change) -> int:
     node._table = old._table
     node._all = old._all
     node._comment = old._comment
+    node._conditions = old._conditions
+    node._joined = old._joined
     node._limit = old._limit
     node._order = old._order
+    node._others = old._others
+    node._returning = old._returning
     node._where = old._where
+    node._with = old._with
     return 0
 
 
 def _updated(old: Update) -> Update:
     node = Update.__new__(Update)
     _share(old, node)
+    node._updates = old._updates
     return node
 
 
-def _with_rows(insert: Insert, rows: "tuple[Any, ...]") -> Insert:
-    width = len(insert._columns)
-    plain = True
-    taken: list[tuple[object, ...]] = []
-    for row in rows:
-        if type(row) is not tuple and (
-            isinstance(row, (str, bytes)) or not hasattr(type(row), "__iter__")
-        ):
-            raise TypeError(f"a row must be an iterable of values, got {shown(row)}")
-        values = tuple(row)
-        if len(values) != width:
-            raise ValueError(f"a row must have {width} values, one per column, got {len(values)}")
-        if not are_plain(values):
-            values = tuple([operand(value) for value in values])
-            plain = plain and not has_nodes(values)
-        taken.append(values)
-    node = insert._copy()
-    if taken:
-        node._rows = (insert._rows, tuple(taken), plain)
-    return node
-
-
-def are_plain(values: "tuple[object, ...]") -> bool:
-    """Return whether all `values` are None or exactly int, str, float or bytes."""
-    for value in values:
-        kind = type(value)
-        if not (kind is int or kind is str or value is None or kind is float or kind is bytes):
-            return False
-    return True
-
-
-def has_nodes(values: "tuple[object, ...]") -> bool:
-    """Return whether there is an expression among `values`."""
-    for value in values:  # noqa: SIM110  # a cdef function cannot contain a generator
-        if isinstance(value, Expression):
-            return True
-    return False
-
-
-def _write_ignore(out: Renderer, word: str) -> int:
-    if word == "REPLACE ":
-        raise ValueError("REPLACE cannot have ignore_duplicates(): it replaces rows")
-    if out.dialect == MYSQL:
-        out.text.put("IGNORE ")
-    elif out.dialect == SQLITE:
-        out.text.put("OR IGNORE ")
-    return 0
-
-
-def _write_rows(out: Renderer, rows: "tuple[Any, Any, bool] | None", width: int) -> int:
-    chunks: list[tuple[Any, bool]] = []
-    while rows is not None:
-        before, chunk, plain = rows
-        chunks.append((chunk, plain))
-        rows = before
-    first = True
-    for chunk, plain in reversed(chunks):
-        if plain:
-            if not first:
-                out.text.put(", ")
-            out.rows(chunk, width)
-            first = False
-            continue
-        for row in chunk:
-            out.text.put("(" if first else ", (")
-            first = False
-            _write_row(out, row)
-            out.text.put(")")
-    return 0
-
-
-def _write_row(out: Renderer, row: "tuple[object, ...]") -> int:
-    for index in range(len(row)):
-        if index:
-            out.text.put(",")
-        write_operand(out, row[index], 0)
+def _add_sources(node: Change, sources: "tuple[object, ...]") -> int:
+    if not sources:
+        raise ValueError("sources must be at least one table or query")
+    for source in sources:
+        if not isinstance(source, Source):
+            raise TypeError(f"sources must be tables or queries, got {shown(source)}")
+        node._joined = node._joined.cross_join(source)
+        if node._others is not None:
+            node._others = (*node._others, source)
     return 0
 
 
@@ -429,46 +470,123 @@ def write_assignments(out: Renderer, updates: "tuple[object, ...]") -> int:
     for index in range(0, len(updates), 2):
         if index:
             out.text.put(", ")
-        out.unqualified = out.dialect != MYSQL
+        out.unqualified = not out.dialect.qualified_targets
         write_operand(out, updates[index], 0)
         out.unqualified = False
         out.text.put("=")
-        write_operand(out, updates[index + 1], 0)
+        write_assigned(out, updates[index + 1])
     return 0
 
 
-def _write_conflict(out: Renderer, insert: Insert) -> int:
-    if insert._updates and insert._ignore:
-        raise ValueError("INSERT has either ignore_duplicates() or on_duplicate_key_update()")
-    out.text.put(" ON CONFLICT")
-    if insert._target:
-        out.text.put(" (")
-        out.unqualified = True
-        write_list(out, insert._target)
-        out.unqualified = False
-        out.text.put(")")
-    elif insert._updates and out.dialect == POSTGRESQL:
-        raise ValueError("PostgreSQL needs conflict_target() for on_duplicate_key_update()")
-    if not insert._updates:
-        out.text.put(" DO NOTHING")
-        return 0
-    out.text.put(" DO UPDATE SET ")
-    return write_assignments(out, insert._updates)
+def write_assigned(out: Renderer, value: object) -> int:
+    """Write a value to be stored: an operand or DEFAULT."""
+    if not isinstance(value, Default):
+        return write_operand(out, value, 0)
+    out.need("DEFAULT as a value")
+    out.text.put("DEFAULT")
+    return 0
 
 
-def _write_rest(out: Renderer, change: Change, word: str) -> int:
-    if change._where is not None:
-        if change._all:
-            raise ValueError(f"{word} has either where() or all_rows(), not both")
-        out.text.put(" WHERE ")
-        change._where._write(out)
-    elif not change._all:
+def write_returning(out: Renderer, write: Write, word: str, tables: "tuple[str, ...]") -> int:
+    """Write RETURNING.
+
+    `word` says which kind of statement it is, `tables` are the names of all its tables.
+    """
+    out.need(f"RETURNING in {word}")
+    text = out.text
+    text.put(" RETURNING ")
+    every = out.can("other tables in RETURNING")
+    out.scope = tables if every else write._table._names
+    out.unqualified = write._table._is_alias() and not out.can("alias in RETURNING")
+    stars = out.can("table.* in RETURNING")
+    first = True
+    for term in write._returning:
+        if not first:
+            text.put(",")
+        first = False
+        item = as_expression(term)
+        if item._is_star() and not stars:
+            text.put("*")
+        elif every:
+            item._write_projection(out)
+        else:
+            _write_own(out, item, tables)
+    out.unqualified = False
+    return 0
+
+
+def _write_own(out: Renderer, item: Expression, tables: "tuple[str, ...]") -> int:
+    """Write a term of RETURNING that may read the table that is written to, and no other."""
+    own = out.scope
+    try:
+        return item._write_projection(out)
+    except ValueError:
+        if own is not None and len(own) == len(tables):
+            raise
+        out.scope = tables
+        item._write_projection(out)  # raises again, unless only the table was wrong
+        raise unsupported(out.dialect, "other tables in RETURNING") from None
+
+
+def as_expression(term: object) -> Expression:
+    """Return `term`, which is an expression."""
+    if not isinstance(term, Expression):
+        raise TypeError(f"a term must be an expression, got {shown(term)}")
+    return term
+
+
+def _check_targets(out: Renderer, table: Source, updates: "tuple[object, ...]") -> int:
+    """Raise if the assignments write to several tables and the dialect cannot."""
+    for index in range(0, len(updates), 2):
+        column = updates[index]
+        if isinstance(column, Column) and column._owner not in table._names:
+            return out.need("SET of joined tables")
+    return 0
+
+
+def _write_sources(out: Renderer, sources: "tuple[Source, ...] | None") -> int:
+    first = True
+    for source in sources or ():
+        if not first:
+            out.text.put(", ")
+        first = False
+        source._write_source(out)
+    return 0
+
+
+def _every(conditions: "tuple[Expression, ...]", where: "Expression | None") -> Expression:
+    """Return the conditions of the joins and of WHERE as one."""
+    found = conditions[0]
+    for index in range(1, len(conditions)):
+        found = conjunction(found, conditions[index])
+    return found if where is None else conjunction(found, where)
+
+
+def _write_rest(out: Renderer, change: Change, word: str, several: bool) -> int:
+    """Write what follows the tables; `several` says that the joins are written with them."""
+    where = change._where
+    if where is not None and change._all:
+        raise ValueError(f"{word} has either where() or all_rows(), not both")
+    if where is None and not change._all and not change._conditions:
         raise ValueError(f"{word} without WHERE: call where() or all_rows()")
+    if not several and change._conditions:
+        where = _every(change._conditions, where)
+    if where is not None:
+        out.text.put(" WHERE ")
+        where._write(out)
     if change._order:
-        out.need(_grammar.IN_MYSQL, f"ORDER BY in {word}")
+        out.need(f"ORDER BY in {word}")
+        if several:
+            out.need(f"LIMIT in {word} of joined tables")
         out.text.put(" ORDER BY ")
         write_list(out, change._order)
     if change._limit >= 0:
-        out.need(_grammar.IN_MYSQL, f"LIMIT in {word}")
+        out.need(f"LIMIT in {word}")
+        if several:
+            out.need(f"LIMIT in {word} of joined tables")
         write_limit(out, change._limit, -1)
+    if change._returning:
+        if several:
+            out.need(f"RETURNING in {word} of joined tables")
+        write_returning(out, change, word, change._joined._names)
     return 0

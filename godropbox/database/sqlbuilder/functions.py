@@ -7,9 +7,29 @@ pair of parentheses around them.
 
 from . import _grammar
 from ._clauses import Ordering, ordering
+from ._forms import (
+    BIT_NOT,
+    CONCAT,
+    EXTRACT,
+    NEGATIVE,
+    bit_inverted,
+    concatenated,
+    escaped,
+    negated,
+    words_for_extract,
+)
 from ._groups import exists_node, nary
 from ._names import shown
-from ._nodes import Expression, binary, negation
+from ._nodes import (
+    Expression,
+    any_of,
+    applied,
+    array_node,
+    binary,
+    cast_node,
+    negation,
+)
+from ._raw import raw_node
 from ._statement import Query
 from ._terms import (
     Alias,
@@ -18,37 +38,48 @@ from ._terms import (
     alias_node,
     call,
     case_node,
-    cast_node,
     interval_node,
     literal_node,
+    ordered_call,
     slot_node,
     star_node,
+    string_agg_node,
     tuple_node,
     values_node,
+    word_node,
 )
+from ._types import matched
+from ._windows import Window, window_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
+    from typing import Any, Final, LiteralString
 
 __all__ = [
     "add",
     "alias",
+    "all_",
     "and_",
+    "any_",
+    "array",
     "asc",
     "between",
     "bit_and",
+    "bit_not",
     "bit_or",
     "bit_xor",
     "case",
     "cast",
+    "concat",
     "count",
     "desc",
     "div",
     "eq",
     "escape_for_like",
     "exists",
+    "extract",
     "func",
     "ge",
     "gt",
@@ -61,60 +92,59 @@ __all__ = [
     "lt",
     "mul",
     "ne",
+    "neg",
     "not_",
     "not_in",
+    "nulls_first",
+    "nulls_last",
     "or_",
+    "raw",
     "regexp",
+    "shift_left",
+    "shift_right",
     "slot",
     "star",
+    "string_agg",
     "sub",
     "tuple_",
     "values",
+    "window",
 ]
 
-# The name of each CAST type in MySQL, SQLite and PostgreSQL, and here.
-_TYPES = {
-    "integer": ("SIGNED", "INTEGER", "BIGINT", "integer"),
-    "unsigned": ("UNSIGNED", "", "", "unsigned"),
-    "double": ("DOUBLE", "REAL", "DOUBLE PRECISION", "double"),
-    "text": ("CHAR", "TEXT", "TEXT", "text"),
-    "bytes": ("BINARY", "BLOB", "BYTEA", "bytes"),
-    "date": ("DATE", "", "DATE", "date"),
-    "datetime": ("DATETIME(6)", "", "TIMESTAMP", "datetime"),
-    "timestamptz": ("", "", "TIMESTAMPTZ", "timestamptz"),
-    "time": ("TIME(6)", "", "TIME", "time"),
-    "decimal": ("DECIMAL(65,30)", "NUMERIC", "NUMERIC", "decimal"),
-}
+# The functions that SQL calls without parentheses.
+_WORDS = frozenset(
+    {"CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "CURRENT_USER", "LOCALTIMESTAMP"}
+)
 
 
 def eq(left: object, right: object) -> Expression:
     """Return ``left=right``, or ``left IS null`` if `right` is None."""
-    return binary("=", left, right, _grammar.COMPARE)
+    return binary("=", *matched(left, right), _grammar.COMPARE)
 
 
 def ne(left: object, right: object) -> Expression:
     """Return ``left!=right``, or ``left IS NOT null`` if `right` is None."""
-    return binary("!=", left, right, _grammar.COMPARE)
+    return binary("!=", *matched(left, right), _grammar.COMPARE)
 
 
 def lt(left: object, right: object) -> Expression:
     """Return ``left<right``."""
-    return binary("<", left, right, _grammar.COMPARE)
+    return binary("<", *matched(left, right), _grammar.COMPARE)
 
 
 def le(left: object, right: object) -> Expression:
     """Return ``left<=right``."""
-    return binary("<=", left, right, _grammar.COMPARE)
+    return binary("<=", *matched(left, right), _grammar.COMPARE)
 
 
 def gt(left: object, right: object) -> Expression:
     """Return ``left>right``."""
-    return binary(">", left, right, _grammar.COMPARE)
+    return binary(">", *matched(left, right), _grammar.COMPARE)
 
 
 def ge(left: object, right: object) -> Expression:
     """Return ``left>=right``."""
-    return binary(">=", left, right, _grammar.COMPARE)
+    return binary(">=", *matched(left, right), _grammar.COMPARE)
 
 
 def like(left: object, pattern: object) -> Expression:
@@ -192,9 +222,62 @@ def bit_xor(left: object, right: object) -> Expression:
     return binary(" ^ ", left, right, _grammar.BITS)
 
 
-def func(name: str, *arguments: object, distinct: bool = False) -> Call:
-    """Return the SQL function call ``name(arguments)`` or ``name(DISTINCT arguments)``."""
-    return call(name, arguments, distinct)
+class Func:
+    """Maker of function calls: ``func.lower(x)``, or ``func("lower", x)``."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        name: str,
+        *arguments: object,
+        distinct: bool = False,
+        order_by: "tuple[Expression | Ordering, ...] | list[Expression | Ordering]" = (),
+    ) -> Call:
+        """Return the SQL function call ``name(arguments)`` or ``name(DISTINCT arguments)``.
+
+        `order_by` is the order of the rows in an aggregate: ``name(arguments ORDER BY ...)``.
+        """
+        made = call(name, arguments, distinct)
+        return ordered_call(made, tuple(order_by)) if order_by else made
+
+    def __getattr__(self, name: str) -> "Named":
+        """Return the maker of calls of the function `name`."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Named(name)
+
+    def __repr__(self) -> str:
+        return "func"
+
+
+class Named:
+    """Maker of calls of one function, made by ``func.name``."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(
+        self,
+        *arguments: object,
+        distinct: bool = False,
+        order_by: "tuple[Expression | Ordering, ...] | list[Expression | Ordering]" = (),
+    ) -> Call:
+        """Return the call; the arguments are as in ``func``.
+
+        CURRENT_DATE and its like, which SQL calls without parentheses, get none.
+        """
+        if not arguments and self._name.upper() in _WORDS:
+            return word_node(self._name.upper())
+        return func(self._name, *arguments, distinct=distinct, order_by=order_by)
+
+    def __repr__(self) -> str:
+        return f"func.{self._name}"
+
+
+func: "Final" = Func()
 
 
 def count(argument: object = None, *, distinct: bool = False) -> Call:
@@ -202,8 +285,61 @@ def count(argument: object = None, *, distinct: bool = False) -> Call:
     return call("COUNT", (star() if argument is None else argument,), distinct)
 
 
-def interval(duration: "timedelta", *, exact: bool = False) -> Expression:
+def string_agg(
+    value: object,
+    separator: str = ",",
+    *,
+    distinct: bool = False,
+    order_by: "tuple[Expression | Ordering, ...] | list[Expression | Ordering]" = (),
+) -> Call:
+    """Return the values of a group as one text, with `separator` between them.
+
+    It is ``GROUP_CONCAT(value ORDER BY ... SEPARATOR ',')`` in MySQL, which cuts the text at
+    ``group_concat_max_len``, and ``STRING_AGG(value, ',' ORDER BY ...)`` in PostgreSQL.
+    """
+    return string_agg_node(value, separator, distinct, tuple(order_by))
+
+
+def window(
+    name: "str | None" = None,
+    *,
+    partition_by: "Expression | tuple[Expression, ...] | list[Expression]" = (),
+    order_by: "Expression | Ordering | tuple[object, ...] | list[object]" = (),
+    rows: "tuple[int | None, int | None] | None" = None,
+    range_: "tuple[int | timedelta | None, int | timedelta | None] | None" = None,
+    groups: "tuple[int | None, int | None] | None" = None,
+    exclude: "str | None" = None,
+) -> Window:
+    """Return the rows that a window function sees, for ``over``.
+
+    `name` is the window of the statement that this one adds to. `rows`, `range_` or `groups` is the
+    frame, a pair (start, end) counted from the current row: a negative number precedes it, 0 is the
+    row itself, None is unbounded; `range_` also takes a timedelta. `exclude` is ``current row``,
+    ``group``, ``ties`` or ``no others``.
+    """
+    return window_of(name, partition_by, order_by, rows, range_, groups, exclude)
+
+
+def extract(field: str, moment: object) -> Expression:
+    """Return one field of a date or a time, a whole number: ``EXTRACT(YEAR FROM moment)``.
+
+    `field` is ``year``, ``quarter``, ``month``, ``week`` (of ISO 8601), ``day``, ``hour``,
+    ``minute``, ``second``, ``microsecond`` (of the second), ``dow`` (0 is Sunday), ``isodow`` (1 is
+    Monday), ``doy`` or ``epoch`` (seconds since 1970 as if in UTC).
+    """
+    return applied(EXTRACT, (moment,), words_for_extract(field))
+
+
+def interval(
+    duration: "timedelta | None" = None,
+    *,
+    years: int = 0,
+    months: int = 0,
+    exact: bool = False,
+) -> Expression:
     """Return an INTERVAL to add to a time or subtract from it.
+
+    It is a `duration`, or a number of `years` and `months`, whose length depends on the time.
 
     By default the text is the Go library's, which writes microseconds without leading zeros: MySQL
     reads 7 of them as 0.7 seconds. With `exact` they have six digits, which MySQL reads right.
@@ -211,11 +347,25 @@ def interval(duration: "timedelta", *, exact: bool = False) -> Expression:
     """
     from datetime import timedelta  # slow to import, so only here
 
+    if years or months:
+        if duration is not None:
+            raise ValueError("an interval has a duration or years and months: add two intervals")
+        return interval_node(0, exact, _months(years, months))
     if not isinstance(duration, timedelta):
         raise TypeError(f"duration must be a timedelta, got {shown(duration)}")
     duration = timedelta.__add__(duration, timedelta())  # a subclass may override attributes
     seconds = duration.days * 86400 + duration.seconds
     return interval_node(seconds * 1000000 + duration.microseconds, exact)
+
+
+def _months(years: object, months: object) -> int:
+    for what, number in (("years", years), ("months", months)):
+        if not isinstance(number, int) or isinstance(number, bool) or abs(number) > 120000:
+            raise ValueError(f"{what} must be an int in [-120000, 120000], got {shown(number)}")
+    total: int = int(years) * 12 + int(months)  # type: ignore[call-overload]  # ints, tested above
+    if not total:
+        raise ValueError("years and months must not add up to nothing")
+    return total
 
 
 def tuple_(*items: object) -> Expression:
@@ -248,13 +398,13 @@ def values(column: Expression) -> Expression:
 def cast(value: object, kind: str) -> Expression:
     """Return ``CAST(value AS type)``.
 
-    `kind` is ``integer``, ``unsigned``, ``double``, ``decimal``, ``text``, ``bytes``, ``date``,
-    ``datetime``, ``timestamptz`` or ``time``. Rendering writes the dialect's name for it, or raises
-    ``UnsupportedFeature``.
+    `kind` is ``integer``, ``unsigned``, ``double``, ``decimal``, ``text``, ``bytes``, ``boolean``,
+    ``date``, ``datetime``, ``timestamptz``, ``time``, ``json`` or ``uuid``, for which rendering
+    writes the dialect's name, or any type by its name in the server: ``DECIMAL(10,2)``,
+    ``TIMESTAMP WITH TIME ZONE``, ``INT[]``. Rendering raises ``UnsupportedFeature`` for a type that
+    the dialect is known to lack.
     """
-    if not isinstance(kind, str) or kind not in _TYPES:
-        raise ValueError(f"kind must be one of {', '.join(_TYPES)}, got {shown(kind)}")
-    return cast_node(value, _TYPES[kind])
+    return cast_node(value, kind)
 
 
 def exists(query: Query) -> Expression:
@@ -286,6 +436,72 @@ def slot(name: str, kind: type, *, nullable: bool = False, many: bool = False) -
     return slot_node(name, kind, nullable, many)
 
 
+def concat(*items: object) -> Expression:
+    """Return the texts as one: ``a || b || c``, or ``CONCAT(a,b,c)``; NULL if one of them is."""
+    return applied(CONCAT, concatenated(items), None)
+
+
+def neg(value: object) -> Expression:
+    """Return ``-value``."""
+    return applied(NEGATIVE, negated(value), "-")
+
+
+def bit_not(value: object) -> Expression:
+    """Return ``~value``, all bits inverted; the result is unsigned in MySQL, signed elsewhere."""
+    return applied(BIT_NOT, bit_inverted(value), "~")
+
+
+def shift_left(value: object, count: object) -> Expression:
+    """Return ``value << count``."""
+    return binary(" << ", value, count, _grammar.BITS)
+
+
+def shift_right(value: object, count: object) -> Expression:
+    """Return ``value >> count``; the sign is not kept in MySQL."""
+    return binary(" >> ", value, count, _grammar.BITS)
+
+
+def any_(of: "Query | Expression | list[object]") -> Expression:
+    """Return ANY of a query's or an array's values, to compare with: ``c.id == any_(query)``."""
+    return any_of("ANY", of)
+
+
+def all_(of: "Query | Expression | list[object]") -> Expression:
+    """Return ALL of a query's or an array's values, to compare with: ``c.id > all_(query)``."""
+    return any_of("ALL", of)
+
+
+def array(values: "list[Any] | tuple[Any, ...]", kind: "str | None" = None) -> Expression:
+    """Return an array of `values`, which may be lists of equal length; in PostgreSQL alone.
+
+    `kind` is the type of the elements, as in ``cast``; an empty array needs it, and a comparison
+    with a column needs the column's: ``ARRAY[1,2]`` is an array of INT.
+    """
+    return array_node(values, kind)
+
+
+def raw(text: "LiteralString", *values: object) -> Expression:
+    """Return a fragment of SQL as it is, with `values` in place of each ``?`` outside of quotes.
+
+    `text` must be a literal of the program, never data: pyright refuses others, and mypy cannot yet
+    tell. A value is a
+    plain value, which is encoded, or an expression. Write ``??`` for a question mark. Raise
+    ``ValueError`` if the values do not fit, and for a comment, a semicolon, an open quote or
+    parenthesis, and a backslash.
+    """
+    return raw_node(text, values)
+
+
+def nulls_first(term: "Expression | Ordering") -> Ordering:
+    """Return a term for ORDER BY that has NULL before all values."""
+    return ordering(term, "", " NULLS FIRST")
+
+
+def nulls_last(term: "Expression | Ordering") -> Ordering:
+    """Return a term for ORDER BY that has NULL after all values."""
+    return ordering(term, "", " NULLS LAST")
+
+
 def asc(expression: Expression) -> Ordering:
     """Return ``expression ASC``, for ORDER BY."""
     return ordering(expression, " ASC")
@@ -300,8 +516,7 @@ def escape_for_like(text: str) -> str:
     r"""Return `text` with a backslash before each ``\``, ``%`` and ``_``."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {shown(text)}")
-    text = str.__str__(text)  # a subclass may override __str__
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped(text)
 
 
 def as_expression(what: str, value: object) -> Expression:
