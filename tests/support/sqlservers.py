@@ -1,9 +1,13 @@
-"""Private MariaDB and PostgreSQL servers for the tests, and SQLite beside them.
+"""Private MariaDB, MySQL and PostgreSQL servers for the tests, and SQLite beside them.
 
-``mariadb()`` and ``postgresql()`` start one server each for the whole test process, in a
-temporary folder, on a free port of 127.0.0.1 and on a Unix socket, and stop it at exit. Nothing
-of the machine's own servers or settings is read or touched. Where the server's package is not
-installed they fail with the line to type.
+``mariadb()``, ``mysql()`` and ``postgresql()`` start one server each for the whole test process,
+in a temporary folder, on a free port of 127.0.0.1 and on a Unix socket, and stop it at exit.
+Nothing of the machine's own servers or settings is read or touched. Where the server's package is
+not installed they fail with the line to type.
+
+``GODROPBOX_MARIADB`` and ``GODROPBOX_MYSQL`` name the folders of other servers' programs, such as
+``/opt/mysql`` or what ``tests/databases`` unpacks. MySQL is in no Debian release, so without its
+switch MariaDB stands for it.
 """
 
 import atexit
@@ -17,6 +21,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +29,27 @@ from typing import Any
 import psycopg
 import pymysql
 
-__all__ = ["Server", "mariadb", "mysql_connection", "postgresql", "postgresql_connection"]
+__all__ = [
+    "Server",
+    "connection_of",
+    "has_mysql",
+    "mariadb",
+    "mariadb_connection",
+    "mysql",
+    "mysql_connection",
+    "mysql_like",
+    "postgresql",
+    "postgresql_connection",
+]
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+_OF_MYSQL = (
+    "--skip-mysqlx",
+    "--secure-file-priv=",  # Debian's folder for it is not here
+    "--gtid-mode=ON",
+    "--enforce-gtid-consistency=ON",
+)
 
 
 class MissingServerError(RuntimeError):
@@ -48,6 +70,16 @@ def _program(name: str, package: str, folders: list[str]) -> str:
     found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *folders]))
     if found is None:
         raise MissingServerError(f"{name} is not here: apt-get install {package}")
+    return found
+
+
+def _named_program(switch: str, name: str) -> str:
+    """Return a program of the server whose folder the environment variable `switch` names."""
+    folder = os.environ[switch]
+    under = [f"{folder}/{part}" for part in ("bin", "sbin", "scripts")]
+    found = shutil.which(name, path=os.pathsep.join([folder, *under]))
+    if found is None:
+        raise MissingServerError(f"{switch} must name a folder with {name}, got {folder}")
     return found
 
 
@@ -134,10 +166,16 @@ def _serve(
 @functools.cache
 def mariadb() -> Server:
     """Return the MariaDB server of this process, started at the first call."""
-    program = _program("mariadbd", "mariadb-server", ["/usr/sbin", "/usr/local/sbin"])
-    install = _program("mariadb-install-db", "mariadb-server", [])
+    base = os.environ.get("GODROPBOX_MARIADB")
+    if base:
+        program = _named_program("GODROPBOX_MARIADB", "mariadbd")
+        install = _named_program("GODROPBOX_MARIADB", "mariadb-install-db")
+    else:
+        program = _program("mariadbd", "mariadb-server", ["/usr/sbin", "/usr/local/sbin"])
+        install = _program("mariadb-install-db", "mariadb-server", [])
     folder = _folder("mysql")
     data = f"--datadir={folder}/data"
+    own = [f"--basedir={base}"] if base else []
     _run(
         [
             install,
@@ -146,14 +184,39 @@ def mariadb() -> Server:
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--skip-name-resolve",
+            f"--tmpdir={folder}",
+            *own,
         ],
         folder,
         "mysql",
     )
-    server = Server("root", _free_port(), f"{folder}/socket", 0)
+    return _serve_mysql([program, "--no-defaults", data, *own], folder)
+
+
+@functools.cache
+def mysql() -> Server:
+    """Return the MySQL server of this process, started at the first call; or MariaDB for it."""
+    if not has_mysql():
+        return mariadb()
+    program = _named_program("GODROPBOX_MYSQL", "mysqld")
+    folder = _folder("mysql")
+    base = os.environ["GODROPBOX_MYSQL"]
+    command = [program, "--no-defaults", f"--datadir={folder}/data", f"--basedir={base}"]
+    _run([*command, "--initialize-insecure"], folder, "mysql")
+    return _serve_mysql([*command, *_OF_MYSQL], folder)
+
+
+def has_mysql() -> bool:
+    """Return whether ``mysql()`` is MySQL itself, and not MariaDB instead."""
+    return bool(os.environ.get("GODROPBOX_MYSQL"))
+
+
+def _serve_mysql(command: list[str], folder: Path) -> Server:
+    """Start mysqld or mariadbd, whose data `folder` already holds."""
+    port, path = _free_port(), f"{folder}/socket"
     options = [
-        f"--socket={server.socket}",
-        f"--port={server.port}",
+        f"--socket={path}",
+        f"--port={port}",
         f"--pid-file={folder}/pid",
         f"--tmpdir={folder}",
         "--bind-address=127.0.0.1",
@@ -168,12 +231,11 @@ def mariadb() -> Server:
     def ready() -> None:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_START_SECONDS)
-            probe.connect(server.socket)
+            probe.connect(path)
             probe.recv(1)  # the first byte of the greeting
 
-    command = [program, "--no-defaults", data, *options]
-    pid = _serve(command, folder, "mysql", signal.SIGTERM, ready)
-    return Server(server.user, server.port, server.socket, pid)
+    pid = _serve([*command, *options], folder, "mysql", signal.SIGTERM, ready)
+    return Server("root", port, path, pid)
 
 
 @functools.cache
@@ -205,14 +267,40 @@ def postgresql() -> Server:
     return Server("postgres", port, f"{folder}/.s.PGSQL.{port}", pid)
 
 
-@contextlib.contextmanager
 def mysql_connection(
     sql_mode: str = "", charset: str = "utf8mb4", database: str | None = None
+) -> "AbstractContextManager[pymysql.Connection[Any]]":
+    """Connect to MySQL in a sql_mode (the default one: STRICT_TRANS_TABLES and so on)."""
+    return _connection(mysql(), sql_mode, charset, database)
+
+
+def mariadb_connection(
+    sql_mode: str = "", charset: str = "utf8mb4", database: str | None = None
+) -> "AbstractContextManager[pymysql.Connection[Any]]":
+    """Connect to MariaDB; the arguments are as in ``mysql_connection``."""
+    return _connection(mariadb(), sql_mode, charset, database)
+
+
+def mysql_like() -> list[str]:
+    """Return the dialects of the servers of that kind: MariaDB's, and MySQL's where it is."""
+    return ["mariadb", "mysql"] if has_mysql() else ["mariadb"]
+
+
+def connection_of(
+    dialect: str, database: str | None = None
+) -> "AbstractContextManager[pymysql.Connection[Any]]":
+    """Connect to MariaDB or to MySQL."""
+    connect = mysql_connection if dialect == "mysql" else mariadb_connection
+    return connect(database=database)
+
+
+@contextlib.contextmanager
+def _connection(
+    server: Server, sql_mode: str, charset: str, database: str | None
 ) -> "Iterator[pymysql.Connection[Any]]":
-    """Connect to MariaDB in a sql_mode (the default one: STRICT_TRANS_TABLES and so on)."""
     connection = pymysql.connect(
-        unix_socket=mariadb().socket,
-        user=mariadb().user,
+        unix_socket=server.socket,
+        user=server.user,
         charset=charset,
         database=database,
         autocommit=True,
