@@ -5,12 +5,16 @@ values that its format letters give: ``%d`` for ints, and for strings the two re
 MySQL's default mode needs. It knows no schema and refuses nothing else. Peers build their own
 text, with other quotes and spaces; a row is right if all that matters is in it. python-sql makes
 parameters, never literals, so its match is ``bind``; pure ``sql`` is held to it all the same.
+
+A SELECT by primary key is the text and the parameters that a driver gets. SQLAlchemy's is as its
+connection makes it when the compiled statement is in the cache: the statement, its cache key, and
+the parameters in order.
 """
 
 import re
 from typing import Any
 
-from .model import AtMost, Case, Group, Names, Row, Within, WrongError
+from .model import AtMost, Case, Faster, Group, Names, Row, Within, WrongError
 from .ours import PURE, load
 
 __all__ = ["GROUPS"]
@@ -23,6 +27,9 @@ TEXT = (
     "SELECT `sfj`.`ns_id`,`sfj`.`sjid`,`parent_prefix`.`prefix`,`sfj`.`filename` "
     "FROM `%s`.`sfj` LEFT JOIN `%s`.`parent_prefix` ON `parent_prefix`.`ns_id`=`sfj`.`ns_id` "
     "WHERE (`sfj`.`ns_id`=%d AND `sfj`.`sjid` IN (%s))"
+)
+BY_KEY = (
+    "SELECT `sfj`.`ns_id`,`sfj`.`sjid`,`sfj`.`filename` FROM `shard1`.`sfj` WHERE `sfj`.`sjid`="
 )
 INSERT = "INSERT INTO `%s`.`sfj` (`sfj`.`ns_id`,`sfj`.`filename`,`sfj`.`sjid`) VALUES %s"
 
@@ -42,7 +49,16 @@ def insert_by_hand(database: str, rows: list[tuple[int, str, int]]) -> str:
 
 
 def hand_names(_: Any) -> Names:
-    return {"query": by_hand, "insert": insert_by_hand, "ids": IDS, "many": MANY, "rows": ROWS}
+    return {
+        "query": by_hand,
+        "insert": insert_by_hand,
+        "by_key": lambda sjid: (BY_KEY + "%s", (sjid,)),
+        "filled": lambda sjid: BY_KEY + "%d" % sjid,  # noqa: UP031
+        "ids": IDS,
+        "many": MANY,
+        "rows": ROWS,
+        "sjid": 123456,
+    }
 
 
 def our_names(implementation: str) -> Names:
@@ -73,7 +89,17 @@ def our_names(implementation: str) -> Names:
             .bind(database)
         )
 
+    def by_key(sjid: int) -> Any:
+        return (
+            sfj.select(sfj.c.ns_id, sfj.c.sjid, sfj.c.filename)
+            .where(sfj.c.sjid == sjid)
+            .bind("shard1")
+        )
+
     into = sfj.insert(sfj.c.ns_id, sfj.c.filename, sfj.c.sjid)
+    one = sfj.select(sfj.c.ns_id, sfj.c.sjid, sfj.c.filename).where(
+        sfj.c.sjid == sb.slot("sjid", int)
+    )
     slots = made(sb.slot("ns_id", int), sb.slot("ids", int, many=True))
     return {
         "query": query,
@@ -81,6 +107,10 @@ def our_names(implementation: str) -> Names:
         "insert": lambda database, rows: into.rows(rows).sql(database),
         "bind_insert": lambda database, rows: into.rows(rows).bind(database),
         "fill": slots.prepare("shard1").sql,
+        "by_key": by_key,
+        "fill_one": one.prepare("shard1").sql,
+        "bind_one": one.prepare("shard1", paramstyle="format").bind,
+        "sjid": 123456,
         "ids": IDS,
         "many": MANY,
         "rows": ROWS,
@@ -132,6 +162,14 @@ def sqlalchemy_names(_: Any) -> Names:
         expanded = compiled._process_parameters_for_postcompile(values)
         return f"{expanded.statement} {list(values.values())}"
 
+    def by_key(sjid: int) -> Any:
+        made = sa.select(sfj.c.ns_id, sfj.c.sjid, sfj.c.filename).where(sfj.c.sjid == sjid)
+        compiled, extracted, *_ = made._compile_w_cache(
+            dialect, compiled_cache=cache, column_keys=[]
+        )
+        values = compiled.construct_params(extracted_parameters=extracted)
+        return compiled.string, tuple([values[name] for name in compiled.positiontup])
+
     def insert(_: str, rows: list[tuple[int, str, int]]) -> str:
         dicts = [{"ns_id": one, "filename": two, "sjid": three} for one, two, three in rows]
         return str(
@@ -143,6 +181,8 @@ def sqlalchemy_names(_: Any) -> Names:
     return {
         "query": query,
         "cached": cached,
+        "by_key": by_key,
+        "sjid": 123456,
         "insert": insert,
         "ids": IDS,
         "many": MANY,
@@ -167,7 +207,23 @@ def _pypika_names(pypika: Any, dialect: Any) -> Names:
     def insert(_: str, rows: list[tuple[int, str, int]]) -> str:
         return str(dialect.into(sfj).columns("ns_id", "filename", "sjid").insert(*rows).get_sql())
 
-    return {"query": query, "insert": insert, "ids": IDS, "many": MANY, "rows": ROWS}
+    def by_key(sjid: int) -> Any:
+        made = (
+            dialect.from_(sfj)
+            .select(sfj.ns_id, sfj.sjid, sfj.filename)
+            .where(sfj.sjid == pypika.Parameter("%s"))
+        )
+        return made.get_sql(), (sjid,)
+
+    return {
+        "query": query,
+        "by_key": by_key,
+        "insert": insert,
+        "ids": IDS,
+        "many": MANY,
+        "rows": ROWS,
+        "sjid": 123456,
+    }
 
 
 def pypika_names(_: Any) -> Names:
@@ -272,6 +328,26 @@ def bound_rows(result: Any, names: Names) -> None:
         raise WrongError("other parameters")
 
 
+def by_key(result: Any, names: Names) -> None:
+    """Hold a SELECT by primary key of ours to the text by hand and its one parameter."""
+    if result != (BY_KEY + "%s", (names["sjid"],)):
+        raise WrongError(f"another text or parameter: {result}")
+
+
+def filled(result: Any, names: Names) -> None:
+    """Hold a filled SELECT by primary key to the text by hand."""
+    if result != f"{BY_KEY}{names['sjid']}":
+        raise WrongError(f"another text: {result}")
+
+
+def asks_by_key(result: Any, names: Names) -> None:
+    """Hold a peer's SELECT by primary key to its columns, its condition and its parameter."""
+    text, values = result
+    _has(text, "selectns_id,sjid,filenamefromsfj", "wheresjid=%s")
+    if values != (names["sjid"],):
+        raise WrongError(f"other parameters: {values}")
+
+
 def asks(result: Any, names: Names) -> None:
     """Hold a peer's query to what it must say."""
     _has(result, "ns_id,sjid,prefix,filename", "join", "456", "sjidin")
@@ -366,11 +442,77 @@ FILL = Case(
             native_names,
             kind="native",
             check=same,
-            target=Within(0.5e-6, "the project's own target"),
+            target=Within(0.2e-6, "the project's own target"),
         ),
         Row("pure", "fill(ns_id=456, ids=ids)", pure_names, kind="pure", check=same, env=PURE),
     ),
     floor="by hand",
+    base=True,
+)
+
+BIND = Case(
+    "by primary key",
+    (
+        Row("by hand", "by_key(sjid)", hand_names, kind="floor", check=by_key),
+        Row(
+            "native",
+            "by_key(sjid)",
+            native_names,
+            kind="native",
+            check=by_key,
+            target=(Faster(100, "SQLAlchemy Core, cache hit"), Faster(100, "PyPika")),
+        ),
+        Row(
+            "native, prepared",
+            "bind_one(sjid=sjid)",
+            native_names,
+            kind="native",
+            check=by_key,
+            target=Within(0.2e-6, "the project's own target"),
+        ),
+        Row("pure", "by_key(sjid)", pure_names, kind="pure", check=by_key, env=PURE),
+        Row(
+            "pure, prepared", "bind_one(sjid=sjid)", pure_names, kind="pure", check=by_key, env=PURE
+        ),
+        Row(
+            "SQLAlchemy Core, cache hit",
+            "by_key(sjid)",
+            sqlalchemy_names,
+            check=asks_by_key,
+            peer="SQLAlchemy",
+            other=True,
+        ),
+        Row("PyPika", "by_key(sjid)", pypika_names, check=asks_by_key, peer="PyPika", other=True),
+        Row(
+            "pypika-tortoise",
+            "by_key(sjid)",
+            tortoise_names,
+            check=asks_by_key,
+            peer="pypika-tortoise",
+            other=True,
+        ),
+    ),
+    floor="by hand",
+    about="the text and the parameters",
+    base=True,
+)
+
+ONE = Case(
+    "prepared, one slot",
+    (
+        Row("by hand", "filled(sjid)", hand_names, kind="floor", check=filled),
+        Row('"%d" % x', '"%d" % sjid', hand_names, kind="floor"),
+        Row(
+            "native",
+            "fill_one(sjid=sjid)",
+            native_names,
+            kind="native",
+            check=filled,
+            target=Within(0.2e-6, "the project's own target"),
+        ),
+        Row("pure", "fill_one(sjid=sjid)", pure_names, kind="pure", check=filled, env=PURE),
+    ),
+    floor='"%d" % x',
     base=True,
 )
 
@@ -385,24 +527,26 @@ GROUPS = (
                 "the query",
                 "query('shard1', 456, ids)",
                 (same, asks),
-                1.2,
+                1.0,
                 "bind('shard1', 456, ids)",
             ),
             _case(
                 "IN (1,000)",
                 "query('shard1', 456, many)",
                 (same_many, asks_many),
-                0.25,
+                0.12,
                 "bind('shard1', 456, many)",
             ),
             _case(
                 "INSERT 100x3",
                 "insert('shard1', rows)",
                 (same_rows, inserts),
-                0.4,
+                0.18,
                 "bind_insert('shard1', rows)",
             ),
             FILL,
+            ONE,
+            BIND,
         ),
     ),
 )

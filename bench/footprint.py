@@ -23,7 +23,14 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 import godropbox
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ("godropbox.memcache", "pymemcache", "pylibmc")
+PEERS = (
+    "godropbox.memcache",
+    "pymemcache",
+    "pylibmc",
+    "godropbox.database.sqlbuilder",
+    "sqlalchemy",
+    "pypika",
+)
 ROUNDS = 15
 CODE = """
 import sys, time
