@@ -243,7 +243,7 @@ SQLBUILDER = (
     fails(ValueError, ASTRAY.sql, "s"),
     fails(ValueError, ASTRAY.bind, "s"),
     fails(ValueError, SELECT.bind, "s", "no style"),
-    fails(ValueError, SELECT.sql, "no name"),
+    fails(ValueError, SELECT.sql, "no\0name"),
     fails(TypeError, PREPARED.sql, name=5),
 )
 
