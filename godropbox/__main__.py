@@ -1,23 +1,28 @@
-"""``python -m godropbox``: report which implementation runs, why, and how fast.
+"""``python -m godropbox``: report which implementation runs, why, and how fast; or run a command.
 
+The commands, ``python -m godropbox doctor`` and ``demo``, are in the packages of those names.
 ``CASES`` lists the hot paths; each is timed on every implementation that is available. The whole
 check takes about five seconds.
 """
 
 import argparse
 import json
-import platform
 import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Final
 
-from . import __version__, _kernels
+from . import _kernels
+from ._about import about
+from ._kernels import _binlog as binlog
 
-__all__ = ["main"]
+__all__ = ["about", "main"]
+
+COMMANDS: Final = ("demo", "doctor")
 
 KEY: Final = 0x0123456789ABCDEF
 
@@ -56,13 +61,24 @@ def _parse(kernel: ModuleType) -> object:
     return reply.hits(REQUEST[1], b"")
 
 
+# Rows of a binary log: which values are NULL, a number of four bytes, and a text after its length.
+ROWS: Final = b"".join(b"\0" + i.to_bytes(4, "little") + b"\x0auser:%05d" % i for i in range(100))
+
+
+def _rows(kernel: ModuleType) -> object:
+    columns = ((binlog.INT, 4, 0, None), (binlog.TEXT, 1, 0, binlog.UTF8))
+    return kernel.RowDecoder(columns, None, True, None).rows(ROWS, 0, b"\3")
+
+
 CASES: Final = (
+    Case("binlog: 100 rows of two columns", "binlog", 100, _rows),
     Case("hash2: one key, 10 shards", "hash2", 1, lambda k: k.consistent_hash(KEY, 10)),
     Case("hash2: one key, 1,000 shards", "hash2", 1, lambda k: k.consistent_hash(KEY, 1000)),
     Case("hash2: 256 keys, 10 shards", "hash2", 256, _hash_many(256, 10)),
     Case("hash2: 256 keys, 1,000 shards", "hash2", 256, _hash_many(256, 1000)),
     Case("murmur3: 16 bytes", "murmur3", 1, lambda k: k.hash32(ITEMS[0])),
     Case("murmur3: 256 items of 16 bytes", "murmur3", 256, lambda k: k.hash32_many(ITEMS)),
+    Case("oihash: 256 items of 16 bytes", "oihash", 256, lambda k: k.added(bytes(32), ITEMS)),
     Case("placement: 100 keys, 8 servers", "placement", 100, lambda k: k.hash2(8).of_many(KEYS)),
     Case("sqltext: a str of 33 characters", "sqltext", 1, lambda k: k.literal(TEXT, 0)),
     Case("stack: an error with its stack", "stack", 1, lambda k: k.StackedError("m")),
@@ -117,20 +133,6 @@ def check(seconds: float = 5.0) -> Iterator[Row]:
         yield Row(case.name, times[0], times[1])
 
 
-def about() -> dict[str, str]:
-    """Return the lines of the report's head: what runs here."""
-    free = getattr(sys, "_is_gil_enabled", None)
-    lock = "" if free is None or free() else ", without the interpreter lock"
-    return {
-        "version": __version__,
-        "implementation": _kernels.IMPLEMENTATION,
-        "reason": _kernels.REASON,
-        "simd": _kernels.hash2.SIMD,
-        "python": f"{platform.python_implementation()} {platform.python_version()}{lock}",
-        "platform": platform.platform(),
-    }
-
-
 def _shown(nanoseconds: float | None) -> str:
     if nanoseconds is None:
         return "-"
@@ -144,15 +146,30 @@ def _line(row: Row | None) -> str:
     return f"{row.name:<32}{_shown(row.native_ns):>12}{_shown(row.pure_ns):>12}{ratio:>10}"
 
 
+def _hint(given: list[str]) -> str:
+    modules = ("binlog", "compat.check")
+    return f"; 'python -m godropbox.{given[0]}' is one" if given[0] in modules else ""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Print the report and return the exit status."""
+    """Print the report, or run the command that is named first, and return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in COMMANDS:
+        command = import_module(f"godropbox.{given[0]}.__main__")
+        status: int = command.main(given[1:])
+        return status
     parser = argparse.ArgumentParser(
         prog="python -m godropbox",
         description="Show which implementation of godropbox runs here, and how fast.",
+        epilog="Commands, each with a --help of its own: 'python -m godropbox doctor' examines "
+        "servers and fleets; 'python -m godropbox demo' shows leases and consistency at work; "
+        "'python -m godropbox.binlog' prints binary logs.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--no-check", action="store_true", help="skip the speed check")
-    options = parser.parse_args(arguments)
+    if given and not given[0].startswith("-"):
+        parser.error(f"the command must be {' or '.join(COMMANDS)}, got {given[0]!r}{_hint(given)}")
+    options = parser.parse_args(given)
     head = about()
     if options.json:
         rows = [] if options.no_check else [asdict(row) | {"ratio": row.ratio} for row in check()]

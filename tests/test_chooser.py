@@ -116,6 +116,22 @@ def test_native_loads_every_compiled_module_from_the_library(package: Path) -> N
     assert native == str(HAS_NATIVE)
 
 
+@pytest.mark.parametrize("wanted", [BEST, "pure"])
+def test_sql_loads_neither_the_kernels_of_memcached_nor_typing(package: Path, wanted: str) -> None:
+    code = (
+        "import sys; before = set(sys.modules); import godropbox.database.sqlbuilder\n"
+        "kernels = [n for n in sys.modules if n.startswith(k.__name__ + '.')]\n"
+        "print(*[n for n in kernels if n.endswith(('_c', '_py'))])\n"
+        "print('typing' in set(sys.modules) - before, k.wire.__name__)"
+    )
+    end = "c" if wanted == "native" else "py"
+    loaded, typing = _told(package, code, GODROPBOX_IMPL=wanted)
+    assert set(loaded.split()) == {
+        f"godropbox._kernels.{stem}_{end}" for stem in ("lasting", "sqltext")
+    }
+    assert typing == f"False godropbox._kernels.wire_{end}"
+
+
 def test_without_the_library_all_of_it_is_pure(package: Path) -> None:
     _remove(package)
     implementation, simd, module, reason = _told(package)

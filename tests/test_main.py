@@ -63,3 +63,19 @@ def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(SystemExit) as caught:
         __main__.main(["--fast"])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("frobnicate", "the command must be demo or doctor, got 'frobnicate'\n"),
+        ("binlog", "got 'binlog'; 'python -m godropbox.binlog' is one\n"),
+    ],
+)
+def test_an_unknown_command_is_named(
+    name: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        __main__.main([name, "/var/lib/mysql"])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err

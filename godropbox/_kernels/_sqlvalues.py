@@ -7,7 +7,6 @@ and all error messages for both twins.
 
 import math
 import operator
-import re
 import sys
 
 from ._args import shown
@@ -76,7 +75,6 @@ _TYPED = {
 }
 # Types without a zone that MySQL's and PostgreSQL's drivers accept unchanged.
 _KNOWN = frozenset({"date", "datetime", "time"})
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _ALLOWED = (
     "None, bool, int, float, Decimal, str, bytes, bytearray, memoryview, datetime, date, time,"
@@ -324,9 +322,11 @@ def _checked(value: object, style: int) -> object:
             raise bad_int(value, style)
     elif kind is str:
         text: str = value  # type: ignore[assignment]  # tested above
-        bad = None if text.isascii() else _SURROGATE.search(text)
-        if bad is not None:
-            raise bad_character(text, bad.start(), style)
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:  # a lone surrogate
+                raise bad_character(text, error.start, style) from None
     elif kind is float:
         number: float = value  # type: ignore[assignment]  # tested above
         if not math.isfinite(number):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     _Class = TypeVar("_Class", bound=type)
 
-__all__ = ["cclass", "compiled", "critical_section", "freelist", "no_gc"]
+__all__ = ["cast", "cclass", "compiled", "critical_section", "freelist", "no_gc"]
 
 compiled = False
 
@@ -33,6 +33,11 @@ def no_gc(cls: "_Class") -> "_Class":
     return cls
 
 
-def critical_section(owner: "Any") -> "Any":
-    """Return the owner's lock, a context manager."""
+def cast(kind: object, value: "Any") -> "Any":
+    """Return the value; compiled, it is taken for one of `kind` without a test."""
+    return value
+
+
+def critical_section(owner: "Any", other: "Any" = None) -> "Any":
+    """Return the owner's lock, a context manager; compiled, the other's is taken as well."""
     return owner._lock

@@ -1,6 +1,7 @@
 """The C interface of ``sqltext_c`` for the package's compiled modules.
 
-``Text.put`` is ``raw`` without a type check, inlined for short ASCII text. ``Text.keep`` adds a
+``Text.put`` is ``raw`` without a type check, inlined for short ASCII text, and ``put_char`` that of
+one ASCII character. ``Text.keep`` adds a
 parameter. ``keep_marked``, ``keep_plain``, ``keep_ints`` and ``keep_rows`` add parameters that
 drivers accept unchanged, and append their placeholders. ``kept`` returns the parameters.
 """
@@ -60,7 +61,19 @@ cdef extern from *:
         }
     #endif
     }
+
+    /* Return the characters of a str that is ASCII, where they lie in all of them but a few old
+       ones, or NULL. */
+    static inline const char *gdbx_ascii(PyObject *text)
+    {
+    #if defined(PYPY_VERSION)
+        return NULL;
+    #else
+        return PyUnicode_IS_COMPACT_ASCII(text) ? (const char *)((PyASCIIObject *)text + 1) : NULL;
+    #endif
+    }
     """
+    const char *ascii_of "gdbx_ascii"(object) noexcept
     bint is_short "gdbx_is_short"(PyObject *) noexcept
     long long short_value "gdbx_short_value"(PyObject *) noexcept
 
@@ -145,10 +158,19 @@ cdef class Text:
 
     cdef inline int put(self, str text) except -1:
         cdef Py_ssize_t n = PyUnicode_GET_LENGTH(text)
-        if self._kind != 1 or not PyUnicode_IS_ASCII(text) or n > self._room - self._used:
+        cdef const char *data = ascii_of(text)
+        if self._kind != 1 or data == NULL or n > self._room - self._used:
             return self._raw(text)
-        gdbx_sqltext_put(PyUnicode_DATA(text), n, self._data + self._used)
+        gdbx_sqltext_put(data, n, self._data + self._used)
         self._used += n
+        return 0
+
+    cdef inline int put_char(self, Py_UCS4 char) except -1:
+        cdef char one = <char> char
+        if self._kind != 1 or self._used == self._room:
+            return self._ascii(&one, 1)
+        self._data[self._used] = one
+        self._used += 1
         return 0
 
     cdef inline int keep(self, object value) except -1:

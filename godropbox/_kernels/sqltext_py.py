@@ -229,6 +229,10 @@ class Text:
         """Append trusted text without a type check; compiled, only typed callers see it."""
         self._pieces.append(text)
 
+    def put_char(self, char: str) -> None:
+        """Append one ASCII character; compiled, only typed callers see it."""
+        self._pieces.append(char)
+
     def keep(self, value: object) -> None:
         """Add a parameter; compiled, only typed callers see it."""
         self._kept.append(value)
