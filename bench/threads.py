@@ -1,22 +1,26 @@
-"""How two threads scale without an interpreter lock: ``python -P bench/threads.py``.
+"""How two threads scale without an interpreter lock: ``bench/run --threads PYTHON``.
 
 A row is a call in a loop, by one thread and by two on a core each: with objects that each made
 itself, and with objects that both share. Printed are times one thread's throughput, and one
 thread's time with the lock on, of the Python loop's own taken out. Where there is a lock this says
 that it was skipped.
 
-Other programs on the machine make single rounds meaningless: a round is a few milliseconds, its
-threads are pinned, the kinds of rounds take turns, and the best of each kind counts.
+On a machine that does something else, too, most rounds mean nothing. So a round is a fraction of a
+millisecond, its threads are pinned and begin together, and it counts only if neither was taken
+off its core meanwhile, as the kernel counts that, and they began within a tenth of it. Of those
+the lower quartile is taken. Processes with the lock and without take turns.
 """
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import quantiles
 
 # Last, so that an installed package comes before the one in the tree.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -29,8 +33,11 @@ from godropbox.resource_pool import PoolOptions, SimpleResourcePool
 
 __all__ = ["main"]
 
-ROUNDS = int(os.environ.get("GODROPBOX_ROUNDS", "150"))
-SECONDS = 0.004  # of a round of one thread
+SECONDS = 0.0003  # of a round of one thread
+ENOUGH = 100  # undisturbed rounds
+PATIENCE = 20.0  # seconds, for one kind of rounds
+TRIES = 3  # processes of each kind
+OWN, SHARED, ONE = 1.8, 1.6, 1.25  # the targets
 
 Loop = Callable[[int], None]
 """Makes a call so many times."""
@@ -59,9 +66,9 @@ def prepared_fill() -> Loop:
     prepared = t.select(t.c.ns_id, t.c.sjid, t.c.a).where(where).prepare("db")
 
     def loop(calls: int) -> None:
-        sql = prepared.sql
+        sql, number = prepared.sql, 400 + threading.get_native_id() % 100  # a value of the thread
         for _ in range(calls):
-            sql(ns_id=456)
+            sql(ns_id=number)
 
     return loop
 
@@ -94,12 +101,13 @@ def local_storage_hit() -> Loop:
 
 def client_get_over_a_mock() -> Loop:
     client = Client.over(MockClient())
-    client.set("key", b"value")
+    for number in range(100):
+        client.set(f"key{number}", f"value{number}".encode())
 
     def loop(calls: int) -> None:
-        get = client.get
+        get, key = client.get, f"key{threading.get_native_id() * 37 % 100}"
         for _ in range(calls):
-            get("key")
+            get(key)
 
     return loop
 
@@ -124,85 +132,125 @@ CASES: dict[str, Callable[[], Loop]] = {
 }
 
 
-def seconds_of(calls: int, makers: Sequence[Callable[[], Loop]]) -> float:
-    """Return how long threads take, one a maker, from when the first begins to when all end."""
-    barrier = threading.Barrier(len(makers))
-    begun: list[float] = []
-    ended: list[float] = []
+def switches() -> tuple[int, int]:
+    """Return how often this thread was taken off its core, and how often it waited."""
+    used = resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF))
+    return used.ru_nivcsw, used.ru_nvcsw
+
+
+def rounds(makers: Sequence[Callable[[], Loop]], calls: int, count: int) -> list[float]:
+    """Return the seconds a call of the undisturbed among `count` rounds, of a thread a maker."""
+    ready = [0] * len(makers)
+    laps: list[list[tuple[float, float, bool]]] = [[] for _ in makers]
     cores = sorted(os.sched_getaffinity(0))
 
     def work(at: int) -> None:
         os.sched_setaffinity(0, {cores[at]})  # of this thread alone
         loop = makers[at]()
-        loop(1)
-        barrier.wait()
-        begun.append(time.perf_counter())
-        loop(calls)
-        ended.append(time.perf_counter())
+        loop(100)
+        for number in range(1, count + 1):
+            time.sleep(0.0002)  # who slept is not taken off the core at once
+            ready[at] = number
+            while min(ready) < number:
+                pass
+            before = switches()
+            begun = time.perf_counter()
+            loop(calls)
+            ended = time.perf_counter()
+            laps[at].append((begun, ended, switches() == before))
 
     threads = [threading.Thread(target=work, args=(at,)) for at in range(len(makers))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return max(ended) - min(begun)
+    found = []
+    for each in zip(*laps, strict=True):
+        begun = [lap[0] for lap in each]
+        seconds = max(lap[1] for lap in each) - min(begun)
+        if all(lap[2] for lap in each) and max(begun) - min(begun) < seconds / 10:
+            found.append(seconds / calls)
+    return found
 
 
 def measured(make: Callable[[], Loop]) -> dict[str, float]:
-    """Return the best seconds a call: of one thread and two, with own objects and with shared."""
+    """Return the seconds a call: of one thread and two, with own objects and with shared."""
     loop = make()
-    calls = max(int(SECONDS / min(seconds_of(200, [lambda: loop]) for _ in range(5)) * 200), 50)
-    kinds: dict[str, list[Callable[[], Loop]]] = {
-        "own one": [make],
-        "own two": [make, make],
-        "shared one": [lambda: loop],
-        "shared two": [lambda: loop, lambda: loop],
-    }
-    best = dict.fromkeys(kinds, float("inf"))
-    for _ in range(ROUNDS):
+    calls = max(int(SECONDS / min(rounds([lambda: loop], 50, 50))), 20)
+    kinds: dict[str, list[Callable[[], Loop]]] = {"shared one": [lambda: loop]}
+    if has_no_lock():
+        kinds |= {
+            "own one": [make],
+            "own two": [make, make],
+            "shared two": [lambda: loop, lambda: loop],
+        }
+    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    begun = time.monotonic()
+    while min(map(len, found.values())) < ENOUGH:
+        if time.monotonic() - begun > PATIENCE * len(kinds):
+            break
         for kind, makers in kinds.items():
-            best[kind] = min(best[kind], seconds_of(calls, makers) / calls)
-    return best
+            if len(found[kind]) < ENOUGH:
+                found[kind] += rounds(makers, calls, 50)
+    return {k: quantiles(each)[0] for k, each in found.items() if len(each) > ENOUGH / 10}
 
 
-def measured_all() -> dict[str, dict[str, float]]:
-    """Return the same of each case, and of the loop alone under no name."""
-    found = {name: measured(make) for name, make in CASES.items()}
-    return found | {"": measured(nothing)}
+def has_no_lock() -> bool:
+    """Return whether threads run side by side."""
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
-def with_the_lock() -> dict[str, dict[str, float]]:
-    """Return what an interpreter like this one measures with its lock on."""
-    command = [sys.executable, "-P", __file__, "--json"]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHON_GIL": "1"}, check=True, capture_output=True
-    )
-    found: dict[str, dict[str, float]] = json.loads(done.stdout)
+def best_of(name: str, lock: str) -> dict[str, float]:
+    """Return what a new process like this one measures of a case, with the lock "1" or "0"."""
+    command = [sys.executable, "-P", __file__, "--case", name]
+    environment = {**os.environ, "PYTHON_GIL": lock}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    found: dict[str, float] = json.loads(done.stdout)
     return found
+
+
+def compared(name: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the best of each figure of a case, without the lock and with it."""
+    found: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for _ in range(TRIES):
+        for best, lock in zip(found, "01", strict=True):
+            for kind, seconds in best_of(name, lock).items():
+                best[kind] = min(best.get(kind, seconds), seconds)
+    return found
+
+
+def _times(found: dict[str, float], whose: str, least: float) -> str:
+    one, two = found.get(f"{whose} one"), found.get(f"{whose} two")
+    if one is None or two is None:
+        return "too disturbed"
+    times = 2 * one / two
+    return f"{times:.2f}x" + ("" if times >= least else f", missed {least}")
 
 
 def main() -> None:
     """Print the table."""
-    if "--json" in sys.argv:
-        print(json.dumps(measured_all()))
+    if "--case" in sys.argv:
+        name = sys.argv[sys.argv.index("--case") + 1]
+        print(json.dumps(measured(CASES[name] if name else nothing)))
         return
-    if getattr(sys, "_is_gil_enabled", lambda: True)():
-        print("skipped: this interpreter has its lock on; use a free-threaded one, PYTHON_GIL=0")
+    if not has_no_lock():
+        print("two threads: skipped, this interpreter has its lock on: --threads python3.14t")
         return
-    if len(os.sched_getaffinity(0)) < 2:
-        print("skipped: two threads need two cores")
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
+        print("two threads: skipped, they need two cores that they can be pinned to")
         return
-    free, locked = measured_all(), with_the_lock()
-    loop = free[""]["shared one"] / locked[""]["shared one"]
+    free, locked = compared("")
+    loop = free["shared one"] / locked["shared one"]
     print(f"the Python loop itself: {loop:.2f} times its time with the lock\n")
     print("| call | one thread | with the lock = 1 | two, own objects | two, shared |")
     print("| --- | --- | --- | --- | --- |")
     for name in CASES:
-        row = free[name]
-        ratio = row["shared one"] / locked[name]["shared one"] / loop
-        own, shared = (2 * row[f"{kind} one"] / row[f"{kind} two"] for kind in ("own", "shared"))
-        nanoseconds = row["shared one"] * 1e9
-        print(f"| {name} | {nanoseconds:.0f} ns | {ratio:.2f} | {own:.2f}x | {shared:.2f}x |")
+        free, locked = compared(name)
+        ratio = free["shared one"] / locked["shared one"] / loop
+        verdict = f"{ratio:.2f}" + ("" if ratio <= ONE else f", missed {ONE}")
+        own, shared = _times(free, "own", OWN), _times(free, "shared", SHARED)
+        nanoseconds = free["shared one"] * 1e9
+        print(f"| {name} | {nanoseconds:.0f} ns | {verdict} | {own} | {shared} |", flush=True)
 
 
 if __name__ == "__main__":

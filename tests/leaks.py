@@ -26,7 +26,7 @@ from support.leak_memcache import MEMCACHE, PLACEMENT
 from support.leaking import Case, fails
 
 import godropbox
-from godropbox import errors, hash2, murmur3, net2, resource_pool
+from godropbox import errors, hash2, murmur3, net2, oihash, resource_pool
 from godropbox.database import sqlbuilder as sb
 from godropbox.database import sqltypes
 
@@ -121,6 +121,18 @@ MURMUR3 = (
     fails(TypeError, murmur3.hash32_many, [b"a", "b"]),
     fails(ValueError, murmur3.hash32_many, [b"a", STRIDED]),
     fails(ValueError, murmur3.hash32_many, [b"a"], 2**32),
+)
+
+ITEMS = [bytes([i]) for i in range(30)]
+OIHASH = (
+    Case("OiHash", lambda: oihash.OiHash(ITEMS)),
+    Case("OiHash of few", lambda: oihash.OiHash((b"a", memoryview(b"bc")))),
+    Case("OiHash of an iterator", lambda: oihash.OiHash(map(bytearray, ITEMS))),
+    Case("insert_hash", lambda: oihash.OiHash().insert_hash(bytes(32))),
+    Case("OiHash + OiHash", lambda: oihash.OiHash(ITEMS) + oihash.OiHash(ITEMS)),
+    fails(TypeError, oihash.OiHash, [*ITEMS, "text"]),
+    fails(ValueError, oihash.OiHash, [b"a", STRIDED]),
+    fails(ValueError, oihash.OiHash.from_digest, b"\xff" * 32),
 )
 
 ERRORS = (
@@ -247,7 +259,7 @@ SQLBUILDER = (
     fails(TypeError, PREPARED.sql, name=5),
 )
 
-BELOW = (*HASH2, *MURMUR3, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS)
+BELOW = (*HASH2, *MURMUR3, *OIHASH, *ERRORS, *SQLTYPES, *SQLBUILDER, *POOLS)
 CASES = (*BELOW, *PLACEMENT, *KERNELS, *MEMCACHE, *CLIENT, *CACHING)
 
 

@@ -94,6 +94,31 @@ def test_pools_are_retired_and_emptied_under_load() -> None:
     together(work, work, change, retire)
 
 
+def test_threads_that_wait_get_what_others_give_back() -> None:
+    """No more handles are lent than may be, none is lent twice, and none is lost."""
+    opener = Opener()
+    pool = SimpleResourcePool(PoolOptions(open=opener, max_active=2, timeout=60), "here")
+    owners: dict[Handle, int] = {}
+
+    def work(me: int) -> None:
+        with pool.get() as loan:
+            handle = loan.handle
+            assert owners.setdefault(handle, me) == me
+            assert not handle.is_closed
+            assert len(owners) <= 2
+            assert owners.pop(handle) == me
+
+    def empty() -> None:
+        assert pool.num_active <= 2
+        assert pool.num_idle <= 2
+        pool.evict_all()
+
+    together(*(partial(work, me) for me in range(3)), empty, lambda: pool.get().discard())
+    stats = pool.stats()
+    assert (stats.active, stats.waiting, stats.leaked) == (0, 0, 0)
+    assert stats.opens - stats.closes == stats.idle == len(opener.still_open)
+
+
 # Caching
 
 

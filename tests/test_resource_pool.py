@@ -8,6 +8,7 @@ import math
 import re
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -177,6 +178,45 @@ def test_lifo_reuses_what_was_released_last() -> None:
     assert numbers(*again) == [3, 1, 2]
     for handle in again:
         handle.release()
+
+
+def in_another_thread(work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_what_other_threads_gave_back_is_lent_before_another_is_opened() -> None:
+    opener = Opener()
+    pool = pool_of(opener, max_active=3)
+    for _ in range(3):
+        in_another_thread(lambda: pool.get().release())
+    assert (opener.still_open, pool.num_active, pool.num_idle) == ([1], 0, 1)
+    lent = [pool.get() for _ in range(3)]
+    for handle in lent:
+        in_another_thread(handle.release)
+    assert (pool.num_active, pool.num_idle) == (0, 3)
+    assert repr(pool).endswith("0 active, 3 idle>")
+    again = [pool.get() for _ in range(3)]
+    assert sorted(numbers(*again)) == [1, 2, 3]
+    with pytest.raises(PoolExhaustedError, match="3 handles to 'bar' are on loan"):
+        pool.get(timeout=0)
+    stats = pool.stats()
+    assert (stats.gets, stats.opens, stats.active, stats.idle) == (9, 3, 3, 0)
+    assert stats.high_water == 3
+    for handle in again:
+        handle.release()
+
+
+@pytest.mark.parametrize("end", ["evict_all", "enter_lame_duck_mode"])
+def test_what_other_threads_gave_back_is_closed_with_the_rest(end: str) -> None:
+    opener = Opener()
+    pool = pool_of(opener)
+    lent = [pool.get() for _ in range(3)]
+    for handle in lent:
+        in_another_thread(handle.release)
+    getattr(pool, end)()
+    assert (opener.still_open, pool.num_active, pool.num_idle) == ([], 0, 0)
 
 
 def test_a_handle_tells_what_it_is_and_says_no_when_it_is_over() -> None:

@@ -9,17 +9,18 @@ from support.shared_attributes import Access, accesses, compiled_classes
 
 # Guarded references of objects that threads share, and by what.
 SECTION = "the object's own critical section"
-POOL = "the critical section of the pool"
+LOAN = "the critical section of the handle"
 TABLE = "the lock of the table of flights"
-MAP = "the critical section of the map"
+MAP = "the lock of the map's order"
 GUARDED = {
     "_calls.Calls": dict.fromkeys(
         ("_injected", "_latest", "_protocol", "_shard", "_sharded", "_target"), SECTION
     ),
     "_ledger.Ledger": {"_idle": SECTION},
-    "_ledger.Slot": {"_entry": POOL},
-    "_ledger.Waiter": {"next": POOL},
+    "_ledger.Slot": {"_entry": LOAN},
+    "_ledger.Waiter": {"next": "the critical section of the pool"},
     "_owed.Owed": {"_handle": SECTION},
+    "_statement.Statement": {"_copies": SECTION},
     "batch_c.Keeper": {"spare": SECTION},
     "flight.Flight": dict.fromkeys(("done", "heir", "leader", "outcome"), TABLE),
     "local.Node": dict.fromkeys(("newer", "older", "value"), MAP),
@@ -28,6 +29,7 @@ GUARDED = {
 # Functions that are called in a section.
 INSIDE = {
     "_ledger.Ledger._serve",
+    "_ledger.Ledger._unpark_all",
     "flight.SingleFlight._join",
     "flight.SingleFlight._leave",
     "flight.SingleFlight._waits_for",
@@ -48,9 +50,11 @@ ALONE = {
     "_pool.ResourcePool._step_out": "the handle is the getter's until it is returned",
     "_simple.SimpleResourcePool._is_fit": "the handle is the getter's until it is returned",
     "_simple.SimpleResourcePool._wake": "a chain is made in the section, and changed no more",
+    "_ledger.Ledger._take_idle": "the handle is the getter's until it is returned",
     "_ledger.Ledger._start_over": "the child of a fork has one thread",
     "_ledger.Ledger._clear": "at first, or in the child of a fork, which has one thread",
     "flight.SingleFlight._wait": "the event is set before followers join, and changed no more",
+    "_statement.Statement._own": "set once, in the section before it",
     "local.RecentMap.__init__": "nobody else has the map",
     "local.RecentMap.__del__": "nobody else has the map",
     "sync.ShortWay.get": "the loan is this call's, and nobody else has it",

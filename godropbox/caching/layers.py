@@ -145,7 +145,9 @@ class CacheOnStorage:
 
     def _is_mistake(self, error: Any, values: Iterable[Any] = ()) -> bool:
         """Return whether an error of the cache is a mistake for all keys, as far as is known."""
-        if self._hits or self._stored or not is_mistake(error, values):
+        with cython.critical_section(self):
+            works = self._hits > 0 or self._stored
+        if works or not is_mistake(error, values):
             return False
         add_note(error, _UNTAKEN)
         return True
@@ -405,7 +407,12 @@ class CacheOnStorage:
             done = yield self._cache.set_multi, (entries,)
         if done is not None:
             refuse_unrun("the cache's set", done)
-        self._stored = True
+        self._took()
+
+    def _took(self) -> None:
+        """Know that the cache accepts values."""
+        with cython.critical_section(self):
+            self._stored = True
 
     # Doubt
 

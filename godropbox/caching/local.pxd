@@ -19,8 +19,28 @@ cdef extern from *:
     #endif
         return Py_NewRef(Py_None);
     }
+    /* What one thread writes in a section and others read outside it, as a hint. */
+    #ifdef Py_GIL_DISABLED
+    #define gdbx_peek(address) _Py_atomic_load_ssize_relaxed(address)
+    #define gdbx_poke(address, value) _Py_atomic_store_ssize_relaxed(address, value)
+    typedef PyMutex gdbx_mutex;
+    #define gdbx_hold(mutex) PyMutex_Lock(mutex)
+    #define gdbx_let_go(mutex) PyMutex_Unlock(mutex)
+    #else
+    typedef char gdbx_mutex;
+    #define gdbx_hold(mutex) ((void) (mutex))
+    #define gdbx_let_go(mutex) ((void) (mutex))
+    #define gdbx_peek(address) (*(address))
+    #define gdbx_poke(address, value) (*(address) = (value))
+    #endif
     """
+    ctypedef struct gdbx_mutex:
+        pass
+    void gdbx_hold(gdbx_mutex *) noexcept
+    void gdbx_let_go(gdbx_mutex *) noexcept
     object gdbx_look_up(PyObject *nodes, object key)
+    Py_ssize_t gdbx_peek(Py_ssize_t *) noexcept
+    void gdbx_poke(Py_ssize_t *, Py_ssize_t) noexcept
 
 
 cdef class Held:
@@ -41,6 +61,7 @@ cdef class RecentMap:
     cdef object _order, _serials
     cdef Node _ends
     cdef Py_ssize_t _links, _maxsize, _size, _young
+    cdef gdbx_mutex _mutex  # of C alone
 
     @cython.locals(node=Node)
     cpdef get(self, object key, object default=*)
@@ -58,12 +79,29 @@ cdef class RecentMap:
     cdef void _link(self, Node node) noexcept
     @cython.locals(older=Node, newer=Node)
     cdef void _unlink(self, Node node) noexcept
-    @cython.locals(node=Node, gone=list)
+    @cython.locals(oldest=Node, gone=list, count=Py_ssize_t)
     cdef list _unlink_all(self)
 
 
 cdef inline object look_up(RecentMap owner, object key):
     return gdbx_look_up(<PyObject *> owner._nodes, key)
+
+
+cdef inline void hold(RecentMap owner) noexcept:
+    gdbx_hold(&owner._mutex)
+
+
+cdef inline void let_go(RecentMap owner) noexcept:
+    gdbx_let_go(&owner._mutex)
+
+
+cdef inline Py_ssize_t linked_since(RecentMap owner, Node node) noexcept:
+    return gdbx_peek(&owner._links) - gdbx_peek(&node.linked)
+
+
+cdef inline void count_link(RecentMap owner, Node node) noexcept:
+    gdbx_poke(&owner._links, owner._links + 1)
+    gdbx_poke(&node.linked, owner._links)
 
 
 cdef class LocalStorage:

@@ -15,6 +15,7 @@ from random import random as uniform
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from .._kernels import lasting
 from .._kernels._args import checked_int, shown
 from .._kernels._identity import refuse_copies
 from .._kernels._signature import declared
@@ -65,11 +66,13 @@ class RecentMap:
     between another's two steps can leave an entry in the order that is no longer in the dict; it is
     evicted in its turn. No entry stays in the dict without being in the order.
 
-    Compiled, the order is a list linked through the entries, and changed in critical sections in
-    which nothing is allocated or freed, so that no other code can run; a value is read and replaced
-    in the section of its entry. Without an interpreter lock, where threads would wait for each
-    other at the ends of the list, an entry among the newest eighth stays where it is when it is
-    read. Uncompiled the order is a dict by serial number, each of whose methods is one step.
+    Compiled, the order is a list linked through the entries, and changed while a lock is held, in
+    which nothing is allocated or freed, so that no other code can run. It is no critical section:
+    where references are counted, a thread can come to wait, which gives up its sections in the
+    middle. A value is read and replaced in the section of its entry. Without an interpreter lock,
+    where threads would wait for each other at the ends of the list, an entry among the newest
+    eighth stays where it is when it is read. Uncompiled the order is a dict by serial number, each
+    of whose methods is one step.
     """
 
     __slots__ = ("_ends", "_links", "_maxsize", "_nodes", "_order", "_serials", "_size", "_young")
@@ -110,11 +113,12 @@ class RecentMap:
             return node.value
         with cython.critical_section(node):
             value = node.value
-        if self._links - node.linked >= self._young:
-            with cython.critical_section(self):
-                if node.newer is not None and node.newer is not self._ends:
-                    self._unlink(node)
-                    self._link(node)
+        if linked_since(self, node) >= self._young:
+            hold(self)
+            if node.newer is not None and node.newer is not self._ends:
+                self._unlink(node)
+                self._link(node)
+            let_go(self)
         return value
 
     def insert(self, key: Any, value: Any) -> None:
@@ -124,7 +128,7 @@ class RecentMap:
         if found is None:
             new: Node = Node.__new__(Node)
             new._begin(key, value, None if cython.compiled else next(self._serials))
-            found = nodes.setdefault(key, new)
+            found = nodes.setdefault(lasting.findable(key), new)
         node: Node = found
         if not cython.compiled:
             replaced = node.value  # freed at the very end, as in the other form
@@ -138,10 +142,11 @@ class RecentMap:
             with cython.critical_section(node):
                 replaced = node.value  # nobody may replace it between the load and the count
                 node.value = value
-            with cython.critical_section(self):
-                if node.newer is not None:
-                    self._unlink(node)
-                self._link(node)
+            hold(self)
+            if node.newer is not None:
+                self._unlink(node)
+            self._link(node)
+            let_go(self)
         while True:
             oldest = self._surplus()
             if oldest is None:
@@ -159,10 +164,11 @@ class RecentMap:
                 except KeyError:
                     pass  # another thread cleared the map
             return oldest
-        with cython.critical_section(self):
-            if self._size > self._maxsize:
-                oldest = self._ends.newer
-                self._unlink(oldest)
+        hold(self)
+        if self._size > self._maxsize:
+            oldest = self._ends.newer
+            self._unlink(oldest)
+        let_go(self)
         return oldest
 
     def _forget(self, node: Node) -> None:
@@ -178,9 +184,10 @@ class RecentMap:
         if not cython.compiled:
             self._order[node.serial] = node
             return
-        with cython.critical_section(self):
-            if node.newer is None:
-                self._link(node)
+        hold(self)
+        if node.newer is None:
+            self._link(node)
+        let_go(self)
 
     def pop(self, key: Any, default: Any = None) -> Any:
         """Remove `key` and return its value, or `default`."""
@@ -194,9 +201,10 @@ class RecentMap:
             return node.value
         with cython.critical_section(node):
             value = node.value
-        with cython.critical_section(self):
-            if node.newer is not None:
-                self._unlink(node)
+        hold(self)
+        if node.newer is not None:
+            self._unlink(node)
+        let_go(self)
         return value
 
     def clear(self) -> None:
@@ -214,7 +222,7 @@ class RecentMap:
         # Those above the bound are being evicted, by the threads that inserted one too many.
         return min(len(self._nodes), self._maxsize)
 
-    # The linked order: call these in critical sections
+    # The linked order: call these while the lock is held
 
     def _link(self, node: Node) -> None:
         ends = self._ends
@@ -224,8 +232,7 @@ class RecentMap:
         newest.newer = node
         ends.older = node
         self._size += 1
-        self._links += 1
-        node.linked = self._links
+        count_link(self, node)
 
     def _unlink(self, node: Node) -> None:
         older: Node = node.older
@@ -239,19 +246,40 @@ class RecentMap:
     def _unlink_all(self) -> list[Any]:
         """Empty the order; return its entries, for the caller to free outside the section."""
         gone: list[Any] = []
-        with cython.critical_section(self):
-            while self._size:
-                node: Node = self._ends.newer
-                gone.append(node)
-                self._unlink(node)
+        hold(self)
+        count = self._size  # those that others insert meanwhile stay
+        let_go(self)
+        for _ in range(count):
+            oldest: Node | None = None
+            hold(self)
+            if self._size > 0:
+                oldest = self._ends.newer
+                self._unlink(oldest)
+            let_go(self)
+            gone.append(oldest)
         return gone
 
 
-if not cython.compiled:  # else ``local.pxd`` has one in C
+if not cython.compiled:  # else ``local.pxd`` has them in C
 
     def look_up(owner: RecentMap, key: Any) -> Any:
         """Return the node of a key, or None."""
         return owner._nodes.get(key)
+
+    def hold(owner: RecentMap) -> None:
+        """Wait for the lock of the linked order; it has an owner without an interpreter lock."""
+
+    def let_go(owner: RecentMap) -> None:
+        """Let go of that lock."""
+
+    def linked_since(owner: RecentMap, node: Node) -> int:
+        """Return how many entries were linked after this one."""
+        return owner._links - node.linked
+
+    def count_link(owner: RecentMap, node: Node) -> None:
+        """Count a link, the one of a node."""
+        owner._links += 1
+        node.linked = owner._links
 
 
 class LocalStorage:
@@ -305,6 +333,7 @@ class LocalStorage:
         self._jitter = jitter
         self._clock = clock
         self._random = random
+        lasting.shared(self)
 
     @property
     def maxsize(self) -> int:

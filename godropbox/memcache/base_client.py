@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from .._kernels import lasting
 from .._kernels._args import shown
 from .._kernels._identity import refuse_copies
 from .._kernels._signature import declared
@@ -90,6 +91,7 @@ class BaseClient:
 
         `sharded` is the sharded client that has the batches of values, None if it is another.
         """
+        lasting.shared(self)
         self._sharded = sharded
         self._observed = observed
         self._operations = operations

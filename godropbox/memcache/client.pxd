@@ -2,6 +2,8 @@
 
 cimport cython
 
+from godropbox._kernels cimport lasting
+
 from .base_client cimport BaseClient
 from .sharded_client cimport ShardedClient
 

@@ -13,6 +13,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
+from .._kernels import lasting
 from .._kernels._args import shown
 from . import parts
 from .base_client import BaseClient, listed, server_list
@@ -167,7 +168,7 @@ class Client(BaseClient):
         """Return the value of a key, or `default` if there is none."""
         name = self._named(key) if self._looks_at_keys else key
         try:
-            response: GetResponse = self._get(name)
+            response: GetResponse = lasting.call(self._get, name)
         except FAILURES:
             if not self._forgives:
                 raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._forks import begin_again_in_child
 from .._kernels import transport
 from .._kernels._channels import Channel, interleaves
+from .._kernels._identity import refuse_copies
 from .errors import (
     ConnectionUnusableError,
     DeadlineExceededError,
@@ -59,6 +60,7 @@ class Connection(Peer):
     """
 
     __slots__ = ("__weakref__", "_channel", "_is_plain", "_line", "_lock", "_opened", "_timeout")
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, channel: Channel, timeout: Seconds = None) -> None:
         Peer.__init__(self)
@@ -126,8 +128,8 @@ class Connection(Peer):
 
         An operation of another thread ends at once, with ``ClientClosedError``.
         """
+        self._has_closed = True  # first: see ``_restore``
         self._is_valid = False
-        self._has_closed = True
         if not self._is_mine:  # a shutdown would end what the parent is doing over it
             self._channel.close()
             return
@@ -206,8 +208,8 @@ class Connection(Peer):
         except (OSError, TypeError, ValueError) as error:
             raise self._ended(error)  # noqa: B904  # it has its cause
         # Behind a CLIENT_ERROR memcached 1.6.45 sends an empty line; see ``Reply.is_cut``.
-        is_cut = type(response) is not GetResponse and response.status is _FAULTY
-        self._is_valid = not (is_cut or self._has_closed)
+        if type(response) is GetResponse or response.status is not _FAULTY:
+            self._restore()
         return response
 
     def write(
@@ -241,14 +243,14 @@ class Connection(Peer):
                 answer = self._line.count(form == DECREMENT, key, prefix, number)
         except (OSError, TypeError, ValueError) as error:
             raise self._ended(error)  # noqa: B904  # it has its cause
-        self._is_valid = not self._has_closed
+        self._restore()
         return answer
 
     def _ended(self, error: Exception) -> Exception:
         """Return the error of an exchange; the connection is usable again if nothing was sent."""
         if not self._line.clean:
             return explained(error)
-        self._is_valid = not self._has_closed
+        self._restore()
         caller = as_caller_error(error)
         caller.__cause__ = None  # raised in its handler, it is all there is to say
         return caller

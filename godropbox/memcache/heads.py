@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from .._kernels import lasting
 from .types import Key
 
 __all__ = ["PARTS", "Head"]
@@ -96,3 +97,6 @@ class Head:
                 return None
             parts.append(part)
         return b"".join(parts)
+
+
+lasting.lasting(Head)  # each get compares a value's type with it

@@ -206,6 +206,7 @@ class Link(Peer):
         "pipeline",
         "transport",
     )
+    __reduce_ex__ = refuse_copies
 
     def __init__(self, links: "Links") -> None:
         Peer.__init__(self)

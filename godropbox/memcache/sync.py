@@ -237,11 +237,11 @@ def give_back(handle: Any, outcome: Any) -> None:
     """
     connection: Any = handle.handle
     if connection._is_valid and connection._is_mine:
-        handle._pool._put(handle)
+        handle._put()
     elif isinstance(outcome, NetworkError):
-        handle._pool._lose(handle)
+        handle._lose()
     else:
-        handle._pool._drop(handle)
+        handle._drop()
 
 
 class ShortWay:
@@ -288,7 +288,7 @@ class ShortWay:
                 return connection.began()
             self._judge(shard, key, connection, error)
             return None
-        handle._pool._put(handle)
+        handle._put()
         if type(response) is not GetResponse and response.error is not None:
             refused(shard, key, response.error)
         return response
@@ -323,7 +323,7 @@ class ShortWay:
                 return None  # the general way has the words for it
             self._judge(shard, key, connection, error)
             return None
-        handle._pool._put(handle)
+        handle._put()
         if type(answer) is not tuple:
             return answer
         status, failure = server_error(*answer)

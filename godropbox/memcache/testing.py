@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .._forks import begin_again_in_child
+from .._kernels import lasting
 from .._kernels._identity import refuse_copies
 from .errors import ClientClosedError, InvalidArgumentError, InvalidTypeError, ServerError
 from .keys import by_key
@@ -81,11 +82,12 @@ class MockClient:
         self.is_valid = True
         self._protocol = MetaProtocol(prefix, shard_id)
         self._clock = clock
-        self._entries: dict[bytes, _Entry] = {}
+        self._entries: dict[bytes, _Entry] = lasting.shared({})
         self._last_cas = 0
         self._flush_at: float | None = None
         self._forked()
         begin_again_in_child(self)
+        lasting.shared(self)
 
     def _forked(self) -> None:
         """Create the lock; called again in the child of a fork."""
@@ -137,7 +139,7 @@ class MockClient:
 
     def _put(self, name: bytes, value: bytes, flags: int, expires: float | None) -> int:
         self._last_cas += 1
-        self._entries[name] = _Entry(value, flags, self._last_cas, expires)
+        self._entries[lasting.findable(name)] = _Entry(value, flags, self._last_cas, expires)
         return self._last_cas
 
     def _failure(self) -> ServerError:
@@ -160,7 +162,18 @@ class MockClient:
 
     def get(self, key: Key) -> GetResponse:
         """Get one item; a miss is a status, not an error."""
-        return self._get(key)
+        name = self._key(key)
+        entry = self._entries.get(name)
+        # What is neither missing nor due to be removed is read without the lock, in one step.
+        if (
+            entry is None
+            or entry.expires is not None
+            or self._flush_at is not None
+            or self.miss_all_gets
+            or self.fail_everything
+        ):
+            return self._get(key)
+        return one_get(key, entry.value, entry.flags, entry.cas)
 
     def gat(self, key: Key, expire: int) -> GetResponse:
         """Get one item and set its expiry."""

@@ -3,7 +3,16 @@
 Compiled as it stands, with its types in ``_ledger.pxd``, or run as it is. Each critical section is
 one step to every other thread. In a section nothing is called that runs Python code, waits, or
 frees an object, and nothing at all is called between two changes that belong together: so it is
-one step with an interpreter lock, without one, and, uncompiled, to a signal handler.
+one step with an interpreter lock, without one, and, uncompiled, to a signal handler. Without one,
+to drop a reference can make a thread wait, which gives up its section in the middle: so whatever
+that must not part is done before a reference is dropped, and meanwhile `_active` is too high, if
+anything, never too low.
+
+Without an interpreter lock, where threads would wait for each other at the ends of the list, each
+has a desk. A handle that is given back is parked there, where nobody waits and the desk is empty,
+and its next get takes it from there; either is one step, without a section. A parked entry counts
+as active, so that it has a right to be lent again. Others, that find too little idle, or wait, or
+empty the pool, first take what is parked and make it idle.
 
 Times are arguments. Work to be done, such as closing or waking, is returned.
 """
@@ -33,6 +42,7 @@ __all__ = [
     "TAKEN",
     "UNHEALTHY",
     "WAIT",
+    "Desk",
     "Entry",
     "Ledger",
     "Slot",
@@ -92,6 +102,21 @@ class Slot:
         self._epoch = 0
 
 
+class Desk:
+    """What a thread without an interpreter lock has of a pool: an entry, and how many it got here.
+
+    Its handles hold this rather than the pool, so that threads count references apart.
+    """
+
+    __slots__ = ("gets", "parked", "pool")
+    __reduce_ex__ = refuse_copies
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+        self.parked: Entry | None = None
+        self.gets = 0
+
+
 class Waiter:
     """A get in the line: the decision on it, and the `signal` it waits for, a lock or a future."""
 
@@ -112,6 +137,7 @@ class Ledger:
         "_active",
         "_check_after",
         "_counts",
+        "_desks",
         "_epoch",
         "_exhausted",
         "_generation",
@@ -125,9 +151,11 @@ class Ledger:
         "_max_active",
         "_max_idle",
         "_max_opens",
+        "_may_park",
         "_open_failures",
         "_opening",
         "_opens",
+        "_parks",
         "_timed",
         "_turns",
         "_waiters",
@@ -147,6 +175,13 @@ class Ledger:
         lifetime = checked_timeout("max_lifetime", options.max_lifetime)
         # Without any of these times the clock is not read.
         self._timed = self._idle_time < math.inf or lifetime < math.inf or options.check is not None
+        # The time of what is parked is not looked at, nor is its place in a queue.
+        self._may_park = (
+            has_no_lock()
+            and self._is_lifo
+            and not self._timed
+            and self._max_idle >= self._max_active
+        )
         self._is_lame = False
         self._generation = 0
         self._epoch = 0
@@ -155,6 +190,7 @@ class Ledger:
         self._gets = self._waits = self._exhausted = 0
         self._opens = self._open_failures = 0
         self._counts = [0] * 6
+        self._desks: list[Desk] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -164,19 +200,94 @@ class Ledger:
         self._opening = 0
         self._idle: list[Entry] = []
         self._waiters: list[Waiter] = []
+        self._see_whether_to_park()
 
     def _start_over(self) -> list[Entry]:
         """Forget everything, in the child of a fork; return the entries that were idle."""
+        self._unpark_all()
         inherited = self._idle
         self._generation += 1
         self._clear()
         return inherited
 
+    # Parking
+
+    def _new_desk(self) -> Desk:
+        """Return a new desk for the calling thread, or that of one it shares its place with."""
+        new = Desk(self)
+        with cython.critical_section(self):
+            # What is parked at a desk that is not in the list would be lost.
+            return placed_desk(self, new)
+
+    def _see_whether_to_park(self) -> None:
+        """Call it in each section that changes what it looks at."""
+        self._parks = self._may_park and not self._is_lame and len(self._waiters) == 0
+
+    def _park(self, slot: Slot) -> bool:
+        """Leave a slot's entry at the desk of this thread, if nobody waits for it."""
+        if not cython.compiled:
+            return False
+        desk = own_desk(self)
+        with cython.critical_section(slot):
+            entry = slot._entry
+            if entry is None or slot._generation != self._generation:
+                return False
+            if entry.epoch != self._epoch:
+                return False
+            entry.turn = self._turns + 1
+            if not park(desk, entry):
+                return False
+            slot._entry = None  # not freed here: the variable holds it
+        if self._parks and entry.epoch == self._epoch:
+            return True
+        # Whoever changed that may have looked here before.
+        again = unpark(desk)
+        if again is None:
+            return True
+        with cython.critical_section(slot):
+            slot._entry = again
+        return False
+
+    def _unpark_all(self) -> None:
+        """Make idle what is parked. Call it in a section, before anything is decided in it."""
+        for item in self._desks:
+            desk = item
+            entry = unpark(desk)
+            if entry is not None:
+                self._idle.append(entry)
+                self._active -= 1
+
+    def _num_parked(self) -> int:
+        """Return how many entries are parked. Call it in a section."""
+        count = 0
+        for item in self._desks:
+            desk = item
+            if is_parked(desk):
+                count += 1
+        return count
+
+    def _num_taken(self) -> int:
+        """Return how many gets took what was parked. Call it in a section."""
+        count = 0
+        for item in self._desks:
+            desk = item
+            count += desk.gets
+        return count
+
     # Taking
 
     def _take_idle(self, slot: Slot, now: float) -> bool:
         """Move the next idle entry into `slot`, if it needs neither a wait nor a check."""
+        if self._may_park:
+            desk = own_desk(self)
+            parked = unpark(desk)
+            if parked is not None:
+                slot._entry = parked
+                count_get(desk)
+                return True
         with cython.critical_section(self):
+            if self._may_park and (len(self._idle) == 0 or self._active >= self._max_active):
+                self._unpark_all()
             idle = self._idle
             count = len(idle)
             # This overtakes no waiter: one waits only while all slots are taken or nothing is idle,
@@ -188,11 +299,11 @@ class Ledger:
             if now >= entry.fresh:
                 return False
             slot._entry = entry
-            del idle[position]
             self._active += 1
             self._gets += 1
             if self._active > self._high:
                 self._high = self._active
+            del idle[position]  # last: see above
         return True
 
     def _join(self, waiter: Waiter, is_willing: bool) -> Waiter | None:
@@ -208,6 +319,9 @@ class Ledger:
                 self._waiters.insert(0, waiter)
             else:
                 self._waiters.append(waiter)
+            if self._may_park:
+                self._parks = False  # first: who parks looks at it once more
+                self._unpark_all()
             granted = self._serve()
             if is_willing and waiter.decision == WAIT:
                 self._waits += 1
@@ -231,9 +345,9 @@ class Ledger:
             elif count > 0:
                 position = count - 1 if self._is_lifo else 0
                 slot._entry = self._idle[position]
-                del self._idle[position]
                 waiter.decision = TAKE
                 self._active += 1
+                del self._idle[position]
             elif self._opening < self._max_opens:
                 slot._may_open = True
                 slot._epoch = self._epoch
@@ -250,6 +364,8 @@ class Ledger:
             else:
                 last.next = waiter
             last = waiter
+        if self._may_park:
+            self._see_whether_to_park()
         return first
 
     def _quit(self, waiter: Waiter) -> int:
@@ -261,6 +377,7 @@ class Ledger:
                     if self._waiters[position] is waiter:
                         del self._waiters[position]
                         self._exhausted += 1
+                        self._see_whether_to_park()
                         break
                     position += 1
             return waiter.decision
@@ -296,7 +413,9 @@ class Ledger:
         """Make a slot's entry idle; return the waiters to wake and the entry to close, if any."""
         granted: Waiter | None = None
         surplus: Entry | None = None
-        with cython.critical_section(self):
+        if self._parks and self._park(slot):
+            return None
+        with cython.critical_section(self, slot):
             entry = slot._entry
             if entry is None or slot._generation != self._generation:
                 return None
@@ -312,6 +431,11 @@ class Ledger:
                 entry.fresh = min(now + self._check_after, entry.stale)
                 self._turns += 1
                 entry.turn = self._turns
+                if self._may_park:
+                    older = unpark(own_desk(self))
+                    if older is not None:  # of this thread, which gave it back before
+                        self._idle.append(older)
+                        self._active -= 1
                 self._idle.append(entry)
             if len(self._waiters) > 0:
                 granted = self._serve()
@@ -326,7 +450,7 @@ class Ledger:
         """Empty a slot; return the waiters to wake, and the entry that it held, if any."""
         granted: Waiter | None = None
         entry: Entry | None = None
-        with cython.critical_section(self):
+        with cython.critical_section(self, slot):
             if slot._generation == self._generation:
                 entry = slot._entry
                 slot._entry = None
@@ -357,7 +481,7 @@ class Ledger:
 
     def _turn_of(self, slot: Slot) -> int:
         """Return the turn of the entry on loan in a slot, 0 if there is none."""
-        with cython.critical_section(self):
+        with cython.critical_section(self, slot):
             entry = slot._entry
             if entry is None or slot._generation != self._generation:
                 return 0
@@ -367,6 +491,7 @@ class Ledger:
         """Remove and return the entries that have been idle since a turn, or for longer."""
         spare: list[Entry] = []
         with cython.critical_section(self):
+            self._unpark_all()
             position = 0
             while position < len(self._idle):
                 entry = self._idle[position]
@@ -381,7 +506,8 @@ class Ledger:
         """Begin an epoch: no entry that there is now will be idle again. Return those that are."""
         empty: list[Entry] = []
         with cython.critical_section(self):
-            self._epoch += 1
+            self._epoch += 1  # first: who parks looks at it once more
+            self._unpark_all()
             spare = self._idle
             self._idle = empty
         return spare
@@ -389,14 +515,53 @@ class Ledger:
     def _num_idle(self) -> int:
         """Return how many entries are idle. The list can be replaced outside of a section."""
         with cython.critical_section(self):
-            return len(self._idle)
+            return len(self._idle) + self._num_parked()
+
+    def _num_active(self) -> int:
+        """Return how many entries are on loan or being opened."""
+        with cython.critical_section(self):
+            return self._active - self._num_parked()
 
     def _retire(self) -> tuple[Waiter | None, list[Entry]]:
         """Stop lending; return the waiters to wake, and the idle entries."""
         empty: list[Entry] = []
         with cython.critical_section(self):
             self._is_lame = True
+            self._parks = False  # first: who parks looks at it once more
+            self._unpark_all()
             spare = self._idle
             self._idle = empty
             granted = self._serve()
         return granted, spare
+
+
+if not cython.compiled:  # else ``_ledger.pxd`` has them in C
+
+    def has_no_lock() -> bool:
+        """Return whether threads have desks."""
+        return False
+
+    def own_desk(ledger: Ledger) -> Desk:
+        """Return the desk of the calling thread."""
+        raise NotImplementedError
+
+    def placed_desk(ledger: Ledger, desk: Desk) -> Desk:
+        """Return the desk at the place of the calling thread, `desk` if there was none. Call it in
+        a section.
+        """
+        raise NotImplementedError
+
+    def park(desk: Desk, entry: Entry) -> bool:
+        """Leave an entry at an empty desk; return whether it was empty."""
+        raise NotImplementedError
+
+    def unpark(desk: Desk) -> Entry | None:
+        """Take what is parked at a desk, if anything is."""
+        raise NotImplementedError
+
+    def is_parked(desk: Desk) -> bool:
+        """Return whether an entry is parked at a desk."""
+        raise NotImplementedError
+
+    def count_get(desk: Desk) -> None:
+        """Count a get from a desk."""

@@ -1,16 +1,20 @@
 # C types of _pool.py.
 
 cimport cython
+from cpython.object cimport PyObject
 
-from ._ledger cimport Entry, Ledger, Slot, Waiter
+from ._ledger cimport Desk, Entry, Ledger, Slot, Waiter, has_no_lock, own_desk
 
 
 cdef class ManagedHandle(Slot):
     cdef object __weakref__
-    cdef object _loan
-    cdef ResourcePool _pool
+    cdef object _keeper, _loan
+    cdef PyObject *_of
 
     cdef _begin(self, ResourcePool pool)
+    cdef _put(self)
+    cdef _drop(self)
+    cdef _lose(self)
     @cython.final
     cdef Entry _held(self)
 
@@ -61,3 +65,18 @@ cdef class ResourcePool(Ledger):
     @cython.locals(entry=Entry)
     cdef _abandon(self, ManagedHandle handle)
     cpdef _leave_to_parent(self, object raw)
+
+
+cdef inline int lend(ManagedHandle handle, ResourcePool pool) except -1:
+    handle._of = <PyObject *> pool
+    handle._keeper = own_desk(pool) if has_no_lock() else pool
+    return 0
+
+
+cdef inline ResourcePool pool_of(ManagedHandle handle):
+    return <ResourcePool> handle._of
+
+
+cdef inline int put_back(ManagedHandle handle) except -1:
+    (<ResourcePool> handle._of)._put(handle)
+    return 0

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from .._forks import begin_again_in_child
+from .._kernels import lasting
 from .._kernels._guarded import brief, text_of
 from ..errors import DropboxError, capture_stack
 from ._ledger import (
@@ -55,9 +56,15 @@ class ManagedHandle(Slot):
 
     Use it as a context manager: it is released at the end, and discarded if anything is raised in
     the block, since its state is then unknown. Pools make these.
+
+    Compiled, it holds the pool, or, where threads would wait for each other to count the references
+    to the pool, its thread's desk, which does.
     """
 
-    __slots__ = ("__weakref__", "_loan", "_pool")
+    __slots__ = ("__weakref__", "_keeper", "_loan", "_of")
+
+    def __init__(self, *_: object) -> None:
+        raise TypeError("a ManagedHandle cannot be made: get() of a pool lends one")
 
     def _begin(self, pool: "ResourcePool") -> None:
         """Initialise an empty handle: an ``__init__`` would take a third of a whole get."""
@@ -65,14 +72,14 @@ class ManagedHandle(Slot):
         self._may_open = False
         self._generation = pool._generation
         self._epoch = 0
-        self._pool = pool
+        lend(self, pool)
         self._loan: Loan | None = None
 
     def _held(self) -> Entry | None:
         """Return the entry, which another thread may be giving back."""
         if not cython.compiled:
             return self._entry  # which is one step
-        with cython.critical_section(self._pool):
+        with cython.critical_section(self):
             return self._entry
 
     @property
@@ -81,7 +88,7 @@ class ManagedHandle(Slot):
         entry = self._held()
         if entry is None:
             raise InactiveHandleError(f"the handle to {self.location!r} was given back")
-        if self._generation != self._pool._generation:
+        if self._generation != pool_of(self)._generation:
             raise InactiveHandleError(
                 f"the handle to {self.location!r} belongs to the process that forked this one"
             )
@@ -90,29 +97,38 @@ class ManagedHandle(Slot):
     @property
     def is_active(self) -> bool:
         """Whether it is on loan."""
-        return self._held() is not None and self._generation == self._pool._generation
+        return self._held() is not None and self._generation == pool_of(self)._generation
 
     @property
     def location(self) -> Any:
         """The location of the handle."""
-        return self._pool._location
+        return pool_of(self)._location
 
     @property
     def owner(self) -> "ResourcePool":
         """The pool that lent it."""
-        return self._pool
+        return pool_of(self)
 
     def release(self) -> None:
         """Give the handle back, to be lent again; ignored if it is inactive."""
-        self._pool._put(self)
+        self._put()
 
     def discard(self) -> None:
         """Close the handle; ignored if it is inactive."""
-        self._pool._drop(self)
+        self._drop()
 
     def detach(self) -> Any:
         """Return the handle and remove it from the pool; the caller closes it. None if inactive."""
-        return self._pool._detach(self)
+        return pool_of(self)._detach(self)
+
+    def _put(self) -> None:
+        put_back(self)
+
+    def _drop(self) -> None:
+        pool_of(self)._drop(self)
+
+    def _lose(self) -> None:
+        pool_of(self)._lose(self)
 
     def __enter__(self) -> Self:
         return self
@@ -124,13 +140,13 @@ class ManagedHandle(Slot):
         traceback: "TracebackType | None",
     ) -> None:
         if kind is None:
-            self._pool._put(self)
+            self._put()
         else:
-            self._pool._drop(self)
+            self._drop()
 
     def __del__(self) -> None:
         if self._entry is not None or self._may_open:
-            self._pool._leaked(self)
+            pool_of(self)._leaked(self)
 
     def __repr__(self) -> str:
         state = "active" if self.is_active else "inactive"
@@ -165,6 +181,7 @@ class ResourcePool(Ledger):
         self._loans: dict[int, Loan] = {}
         self._inherited: list[Any] = []
         begin_again_in_child(self)
+        lasting.shared(self)
 
     # What a subclass does
 
@@ -265,7 +282,7 @@ class ResourcePool(Ledger):
 
     def _none_left(self, seconds: float) -> PoolExhaustedError:
         with cython.critical_section(self):
-            active, opening = self._active, self._opening
+            active, opening = self._active - self._num_parked(), self._opening
         if active < self._max_active:
             cause = f"{opening} handles to {self._location!r} are being opened"
         else:
@@ -297,7 +314,7 @@ class ResourcePool(Ledger):
         if not isinstance(given, ManagedHandle):
             raise TypeError(f"handle must be a ManagedHandle, got {type(given).__name__}")
         handle = given
-        if handle._pool is not self:
+        if pool_of(handle) is not self:
             raise ForeignHandleError(f"{handle!r} belongs to another pool")
         return handle
 
@@ -395,7 +412,9 @@ class ResourcePool(Ledger):
         return [partial(self._leave_to_parent, entry.raw) for entry in self._start_over()]
 
     def _abandon(self, handle: ManagedHandle) -> None:
-        with cython.critical_section(self):
+        with cython.critical_section(self, handle):
+            if handle._generation == self._generation:
+                return  # another thread is giving it back just now
             entry = handle._entry
             handle._entry = None  # not freed here: the variable holds it
         if entry is not None:
@@ -445,7 +464,7 @@ class ResourcePool(Ledger):
     @property
     def num_active(self) -> int:
         """How many handles are on loan or being opened."""
-        return self._active
+        return self._num_active()
 
     @property
     def num_idle(self) -> int:
@@ -459,8 +478,10 @@ class ResourcePool(Ledger):
     def stats(self) -> PoolStats:
         """Return the pool's state and counts, as of one moment."""
         with cython.critical_section(self):
-            active, opening, high = self._active, self._opening, self._high
-            idle, waiting = len(self._idle), len(self._waiters)
+            parked = self._num_parked()
+            active, opening, high = self._active - parked, self._opening, self._high
+            idle, waiting = len(self._idle) + parked, len(self._waiters)
+            taken_here = self._num_taken()
             gets, waits, exhausted = self._gets, self._waits, self._exhausted
             opens, open_failures = self._opens, self._open_failures
             taken, closes, close_failures, expired, unhealthy, leaked = self._counts
@@ -470,7 +491,7 @@ class ResourcePool(Ledger):
             opening=opening,
             waiting=waiting,
             high_water=high,
-            gets=gets + taken,
+            gets=gets + taken + taken_here,
             waits=waits,
             exhausted=exhausted,
             opens=opens,
@@ -484,6 +505,23 @@ class ResourcePool(Ledger):
 
     def __repr__(self) -> str:
         with cython.critical_section(self):
-            active, idle, is_lame = self._active, len(self._idle), self._is_lame
+            parked = self._num_parked()
+            active, idle, is_lame = self._active - parked, len(self._idle) + parked, self._is_lame
         state = ", lame duck" if is_lame else ""
         return f"<{type(self).__name__} of {self._location!r}: {active} active, {idle} idle{state}>"
+
+
+if not cython.compiled:  # else ``_pool.pxd`` has them in C
+
+    def lend(handle: Any, pool: ResourcePool) -> None:
+        """Let a handle be of a pool."""
+        handle._of = pool
+
+    def pool_of(handle: Any) -> ResourcePool:
+        """Return the pool that lent a handle."""
+        pool: ResourcePool = handle._of
+        return pool
+
+    def put_back(handle: Any) -> None:
+        """Give a handle back to its pool; no reference to the pool is counted."""
+        handle._of._put(handle)

@@ -249,6 +249,8 @@ class _Reader(ast.NodeVisitor):
         """Note ``get`` of a dict as well, which Cython compiles to a borrowed reference."""
         self.generic_visit(node)
         method = node.func
+        if isinstance(method, ast.Name):  # of a lock that is no critical section
+            self.sections += {"hold": 1, "let_go": -1}.get(method.id, 0)
         if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Attribute):
             name = method.value.attr
             owner = _owner(self.classes, self._kind(method.value.value), name)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..._forks import begin_again_in_child
-from ..._kernels import wire, wire_request
+from ..._kernels import lasting, wire, wire_request
 from ..._kernels._signature import declared
 from ..errors import InvalidArgumentError, InvalidTypeError, NotSupportedError, UsageError
 from ..keys import by_key
@@ -38,6 +38,8 @@ else:
 
 __all__ = ["Protocol", "Request", "expiry", "ranged"]
 
+# The kernel's, past the module's attributes, to which threads would count references.
+_wire_key = wire_request.wire_key
 _FAULTY = ResponseStatus.INVALID_ARGUMENTS
 # No two processes use one key, so that none can be anybody's: an ASCII probe would replace it.
 _NAME = b"godropbox-" + os.urandom(6).hex().encode()
@@ -120,6 +122,7 @@ class Protocol:
         self._admin_probe: Probe | None = None
         self._probes: dict[int, Probe] = {}
         self._opaque = 0  # of the next request, where requests have one
+        lasting.shared(self)
 
     @property
     def _lock(self) -> Any:
@@ -203,7 +206,7 @@ class Protocol:
     def _wire_key(self, key: Key, prefix: bytes) -> bytes:
         """Return a key as it goes on the wire, or raise what is wrong with it."""
         try:
-            return wire_request.wire_key(key, prefix)
+            return _wire_key(key, prefix)
         except (TypeError, ValueError) as error:
             raise as_caller_error(error) from None
 

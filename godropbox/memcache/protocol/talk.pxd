@@ -2,18 +2,21 @@
 
 cimport cython
 
+from ..._kernels.lasting cimport gdbx_flag
 from .exchange cimport Exchange
 
 
 cdef class Peer:
     cdef public bint interleaves
     cdef readonly double answered_at
-    cdef bint _has_closed, _is_mine, _is_proving, _is_valid
+    cdef gdbx_flag _has_closed, _is_valid
+    cdef bint _is_mine, _is_proving
     cdef int _lacking, _proven
     cdef object _pid, _version
 
     cpdef begin(self)
     cpdef end(self)
+    cdef _restore(self)
     cpdef bint lacks(self, Exchange exchange)
 
 

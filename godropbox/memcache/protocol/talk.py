@@ -121,7 +121,14 @@ class Peer:
 
     def end(self) -> None:
         """Count as usable again, after a complete and fitting reply."""
-        self._is_valid = not self._has_closed
+        self._restore()
+
+    def _restore(self) -> None:
+        # In this order: whoever closes meanwhile sets the other flag first, so that either this
+        # sees it, or what it sets comes later.
+        self._is_valid = True
+        if self._has_closed:
+            self._is_valid = False
 
     def unusable(self) -> ConnectionUnusableError:
         """Return the error for an operation that cannot begin."""
@@ -157,7 +164,10 @@ class Peer:
             self.answered_at = monotonic()
         self._proven = proof.proven
         self._version = proof.version
-        self._is_valid = proof.in_step and not self._has_closed
+        if proof.in_step:
+            self._restore()
+        else:
+            self._is_valid = False
         if proof.error is not None:
             if proof.may_judge and not proof.proven & META:
                 self._lacking |= META

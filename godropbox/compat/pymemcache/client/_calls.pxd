@@ -2,6 +2,7 @@
 
 cimport cython
 
+from ...._kernels.lasting cimport gdbx_flag
 from ....memcache.fleet.shards cimport Shard
 from ....memcache.protocol.base cimport Protocol
 from ....memcache.responses cimport GetResponse
@@ -14,7 +15,7 @@ cdef class Calls:
     cdef public object allow_unicode_keys, connect_timeout, default_noreply, encoding, ignore_exc
     cdef public object no_delay, serde, server, socket_keepalive, socket_module, timeout
     cdef public object tls_context
-    cdef public bint _by_rows
+    cdef gdbx_flag _by_rows, _proves
     cdef readonly Protocol _protocol
     cdef readonly Shard _shard
     cdef readonly object _max_active, _max_idle_time
@@ -24,7 +25,6 @@ cdef class Calls:
     cdef readonly object _injected, _latest, _target
     cdef readonly bytes _key_prefix
     cdef dict _asked
-    cdef bint _proves
 
     cdef _guarded(self)
     @cython.final

@@ -178,7 +178,7 @@ class Calls:
         """Begin with no connections; return what had those there were, to be closed and freed."""
         # Whether replies are read row by row: a socket of another kind may say anything.
         seen = self._guarded()
-        by_rows = seen.socket_module is not socket
+        is_known = seen.socket_module is socket
         target = address_of(seen.server)
         options = ShardOptions(
             max_active=self._max_active, max_idle_time=self._max_idle_time, open=self._open
@@ -189,9 +189,13 @@ class Calls:
         except UsageError as error:
             raise translated(error, "") from error
         before = self._change(manager, protocol, target)
-        self._by_rows = by_rows
-        self._proves = not by_rows or hasattr(seen.socket_module.socket, "fileno")
+        self._by_rows = not is_known
+        self._proves = not self._by_rows or hasattr(seen.socket_module.socket, "fileno")
         return before[3]
+
+    def _read_by_rows(self) -> None:
+        """Read all replies row by row, until there are other connections."""
+        self._by_rows = True
 
     def _change(self, manager: StaticShardManager, protocol: Protocol, target: Any) -> Any:
         """Use the connections of `manager` from now on; return what was used, to be freed."""

@@ -2,13 +2,15 @@
 
 cimport cython
 
+from ...._kernels.lasting cimport gdbx_count
+
 
 cdef class Owed:
     cdef object __weakref__
     cdef object _handle, _lock
     cdef Py_ssize_t _words
     cdef bint _is_busy
-    cdef readonly Py_ssize_t count
+    cdef readonly gdbx_count count
 
     cpdef bint send(
         self, pool, asked, bint opens, bytes request, Py_ssize_t count, Py_ssize_t words

@@ -207,7 +207,7 @@ class PooledClient(Calls):
         self._go_by_pool()
 
     def _go_by_pool(self) -> None:
-        self._by_rows = True  # nor may a batch of many servers use our own
+        self._read_by_rows()  # nor may a batch of many servers use our own
         for name in _OPERATIONS:
             self.__dict__[name] = partial(self._by_pool, name)
         self.__dict__["close"] = self.__dict__["disconnect_all"] = self._close_pool
