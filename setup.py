@@ -1,4 +1,5 @@
-"""The compiled library, declared; everything else about the package is in pyproject.toml.
+"""The compiled library, declared; everything else about the package is in pyproject.toml,
+but for the long description, which is README with its links made absolute.
 
 ``GODROPBOX_BUILD`` says what to build: ``native`` fails without a compiler, ``pure`` compiles
 nothing, ``auto`` (the default) compiles where it can and otherwise says so in one line. Only for
@@ -6,10 +7,12 @@ CPython: PyPy's own compiler gains more than its emulation of CPython's C API le
 """
 
 import os
+import re
 import runpy
 import sys
 import tempfile
 import threading
+import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,22 @@ def can_compile() -> bool:
     except (CCompilerError, PlatformError, OSError):
         return False
     return True
+
+
+def long_description() -> str:
+    """Return README with absolute links: of docs/ to the site, others to the repository."""
+    urls = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    site, files = urls["Documentation"], urls["Repository"] + "/blob/main/"
+
+    def absolute(match: re.Match[str]) -> str:
+        path, part = match[1], match[2] or ""
+        if page := re.fullmatch(r"docs/(.+)\.md", path):
+            return f"]({site}{page[1]}/{part})"
+        return f"]({site}{path[5:]})" if path.startswith("docs/img/") else f"]({files}{path}{part})"
+
+    text = Path("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)  # the marks of figures
+    return re.sub(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)", absolute, text)
 
 
 class Library(Extension):
@@ -156,10 +175,14 @@ def to_build() -> dict[str, Any]:
     # What newer compilers refuse by themselves, older ones shall, too.
     refused = ["-Werror=incompatible-pointer-types", "-Werror=int-conversion"]
     unix_flags = ["-std=c11", "-g0", "-fvisibility=hidden", *refused]
-    fast, small = [*unix_flags, "-O3"], [*unix_flags, "-O2"]
-    smallest = [*unix_flags, "-Os"]
+    # The code of errors away from the rest saves a query a quarter of its misses in the cache of
+    # instructions.
+    cold = ["-include", "csrc/cython_cold.h"]
+    fast, small = [*unix_flags, *cold, "-O3"], [*unix_flags, *cold, "-O2"]
+    smallest = [*unix_flags, *cold, "-Os"]
+    plain = [*unix_flags, "-O3"]
     if sys.platform == "win32":
-        fast = small = smallest = ["/std:c11", "/O2"]
+        plain = fast = small = smallest = ["/std:c11", "/O2"]
     sources, headers = (sorted(map(str, Path("csrc").glob(end))) for end in ("*.c", "*.h"))
     kernels = [
         Extension(
@@ -199,7 +222,7 @@ def to_build() -> dict[str, Any]:
         "sources": sources,
         "obj_deps": {"": headers},
         "include_dirs": ["csrc"],
-        "cflags": fast,
+        "cflags": plain,
     }
     return {
         "libraries": [("godropbox_csrc", csrc)],
@@ -208,4 +231,8 @@ def to_build() -> dict[str, Any]:
     }
 
 
-setup(**to_build())
+setup(
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
+    **to_build(),
+)
