@@ -88,7 +88,8 @@ class Server:
         try:
             rows = self.run(text, parameters)
             if sample.target:
-                rows = self.run(f"SELECT * FROM {sample.target} ORDER BY id")
+                returned = sorted(rows, key=repr) if sample.returning else []
+                rows = returned + self.run(f"SELECT * FROM {sample.target} ORDER BY id")
         finally:
             self.run("ROLLBACK")
         rows = [tuple(map(plain, row)) for row in rows]
@@ -210,8 +211,16 @@ def test_random_statements(server: Server, caplog: pytest.LogCaptureFixture) -> 
             if parameters is None and text not in understood:
                 assert is_understood(text, server.dialect), context
                 understood.add(text)
-            if wanted is not None:
-                assert server.outcome(sample, text, parameters) == wanted, context
+            if wanted is None:
+                continue
+            try:
+                found = server.outcome(sample, text, parameters)
+            except psycopg.errors.NumericValueOutOfRange as error:
+                # Psycopg sends small ints as int2, whose arithmetic overflows in parameters alone.
+                if parameters is None or "smallint" not in str(error):
+                    raise
+                continue
+            assert found == wanted, context
 
     with caplog.at_level(logging.WARNING, logger="sqlglot"):
         check()

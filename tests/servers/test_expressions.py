@@ -4,6 +4,7 @@ Text with literals and text with parameters must both give the rows expected; a 
 an expression must refuse it.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -32,7 +33,7 @@ MOMENT = datetime(2014, 1, 31, 12, 34, 56, 789)
 DOCUMENT = '{"a": [1, {"b": "it\'s"}], "n": null, "i": 7, "f": 1.5, "s": "null", "c%d": {"x": "y"}}'
 ROWS = [
     (1, 6, 3, "Ada", "A_d%\\", True, MOMENT, DOCUMENT),
-    (2, -5, None, "bob", "b", False, datetime(1969, 12, 28, 23, 59, 59), '{"a": []}'),
+    (2, -5, None, "bob", "b", False, datetime(1969, 12, 28, 23, 59, 59), '{"a": [], "y": true}'),
     (3, 0, 0, None, None, None, None, '{"i": 8}'),
 ]
 COLUMNS = {
@@ -223,6 +224,16 @@ EACH: list[Any] = [
     ("json, a key with a percent", doc["c%d"]["x"].as_text() == "y", [1, None, None]),
     ("json, part", doc["a"][1]["b"].is_not(None), [1, 0, 0]),
     ("json, text in concat", doc["s"].as_text().concat("!"), ["null!", None, None]),
+    ("json, text of a number", doc["i"].as_text(), ["7", None, "8"]),
+    ("json, text of true", doc["y"].as_text() == "true", [None, 1, None]),
+    ("json part, equal", doc["i"] == 7, [1, None, 0], "documents"),
+    ("json part, equal to text", doc["s"] == "null", [1, None, None], "documents"),
+    ("json part, not equal", doc["i"] != 7, [0, None, 1], "documents"),
+    ("json part, not null", doc["i"].is_not(None), [1, 0, 1]),
+    ("json part, in", doc["i"].in_([7, "x"]), [1, None, 0], "json"),
+    ("json part, less", doc["i"] < 8, [1, None, 0], "json"),
+    ("json part, between", doc["i"].between(8, 9), [0, None, 1], "json"),
+    ("json part, distinct", doc["i"].is_distinct_from(7), [0, 1, 1], "json"),
     ("json, contains", doc.contains({"i": 7}), [1, 0, 0], "documents"),
     ("json part, contains", doc["a"].contains([1]), [1, 0, None], "documents"),
     (
@@ -270,6 +281,7 @@ HAVE = {
     "any": ("mysql", "mariadb", "postgresql"),
     "sql times": ("mysql", "mariadb", "postgresql"),
     "documents": ("mysql", "mariadb", "postgresql"),
+    "json": ("mysql", "postgresql"),
 }
 # What an aggregate is over all three rows.
 OVERALL: list[Any] = [
@@ -313,6 +325,42 @@ def test_an_aggregate_gives_its_value(server: Server, case: tuple[Any, ...]) -> 
             statement.sql(server.database, dialect=server.dialect)
         return
     assert server.rows(statement) == [(case[2],)]
+
+
+KEYS = [
+    "",
+    "a b",
+    "a.b",
+    "a[0]",
+    "$",
+    "*",
+    "é🙂",
+    "it's",
+    'q"q',
+    "\\",
+    "\n",
+    "\x01",
+    "-1",
+    "%",
+    "?",
+]
+REFUSED_KEYS = {"sqlite": ('q"q', "\\", "\n", "\x01"), "mariadb": ("-1",)}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_any_key_of_a_document_is_found_or_refused(server: Server, key: str) -> None:
+    options: Any = {"dialect": server.dialect}
+    row = things.insert(c.id, c.doc).row(7, json.dumps({key: 5, "x": 6}, ensure_ascii=False))
+    server.raw(row.sql(server.database, **options))
+    found = things.select(c.id).where((c.id == 7) & (doc[key].as_integer() == 5))
+    try:
+        if key in REFUSED_KEYS.get(server.dialect, ()):
+            with pytest.raises(sb.UnsupportedFeature, match="has no JSON keys"):
+                found.sql(server.database, **options)
+        else:
+            assert server.rows(found) == [(7,)]
+    finally:
+        server.raw(things.delete().where(c.id == 7).sql(server.database, **options))
 
 
 def test_an_aggregate_that_filter_changes_is_refused() -> None:

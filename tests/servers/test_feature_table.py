@@ -21,6 +21,8 @@ def test_no_dialect_is_left_out() -> None:
     for feature in FEATURES:
         has = [feature in DIALECTS[name].features for name in sqlfeatures.COLUMNS]
         assert has == [cell == "works" for cell in SAID[f"Features: {feature}"]], feature
+        refused = "refused" in SAID[f"Features: {feature}"]
+        assert refused == (feature == "optimizer hints")  # as the page says above the tables
 
 
 def test_an_example_is_refused_where_the_page_says_so() -> None:

@@ -332,6 +332,13 @@ CASES: dict[str, tuple[Any, list[tuple[Any, ...]], set[str]]] = {
         [(1,), (2,)],
         only("mysql", "postgresql"),
     ),
+    "RIGHT JOIN of two that are joined LATERAL": (
+        (lambda x: x.right_join(people.join(best), x.c.id == p.boss).select(x.c.id, p.id))(
+            people.alias("x")
+        ).order_by(p.id),
+        [(None, 1), (1, 2)],
+        only("mysql", "postgresql"),
+    ),
     "VALUES": (
         people.join(pairs, pairs.c.k == p.id).select(p.name, pairs.c.v).order_by(p.id),
         [("ada", "x"), ("bob", None), ("cid", "z%")],
@@ -459,6 +466,34 @@ CASES: dict[str, tuple[Any, list[tuple[Any, ...]], set[str]]] = {
     "alias in an expression of ORDER BY": (
         sb.select(o.kind, whole).from_(orders).group_by(o.kind).order_by(0 - whole),
         [("b", 750), ("a", 550)],
+        set(),
+    ),
+    "alias of an aggregate in an expression of ORDER BY": (
+        (lambda x: sb.select(o.kind, x).from_(orders).group_by(o.kind).order_by(0 - x))(
+            sb.alias("total", sb.func.sum(o.cents))
+        ),
+        [("b", 750), ("a", 550)],
+        set(),
+    ),
+    "alias of an aggregate, with the place of NULL": (
+        (lambda x: sb.select(p.live, x).from_(people).group_by(p.live).order_by(sb.nulls_last(x)))(
+            sb.alias("least", sb.func.min(sb.case((p.id < 3, p.id))))
+        ),
+        [(1, 1), (0, None)],
+        set(),
+    ),
+    "alias named like a column, with the place of NULL": (
+        (lambda x: sb.select(p.id, x).from_(people).order_by(sb.nulls_last(x), p.id).limit(3))(
+            sb.alias("name", sb.func.nullif(p.boss, 1))
+        ),
+        [(3, 2), (1, None), (2, None)],
+        set(),
+    ),
+    "the place of NULL after a combination": (
+        sb.union(people.select(p.boss), people.select(p.id).where(p.id == 4)).order_by(
+            sb.nulls_last(p.boss)
+        ),
+        [(1,), (2,), (4,), (None,)],
         set(),
     ),
     "alias named like a column in ORDER BY": (

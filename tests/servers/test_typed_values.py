@@ -34,13 +34,15 @@ class Mood(enum.Enum):
     ODD = "it's \\ odd, 100%"
 
 
-LONG = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+# Collations that do not pad: with utf8mb4_bin, '' equals ' '.
+LONG = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"
+LONG_MARIADB = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
 MOODS = "ENUM('glad', 'it''s \\\\ odd, 100%')"
 PRICE = "DECIMAL(14,4)"
 # Each column, and its type in MySQL, MariaDB, PostgreSQL and SQLite.
 TYPED = [
     (sb.IntColumn("whole"), "BIGINT", "BIGINT", "bigint", "INTEGER"),
-    (sb.StrColumn("words"), LONG, LONG, "text", "TEXT"),
+    (sb.StrColumn("words"), LONG, LONG_MARIADB, "text", "TEXT"),
     (sb.BytesColumn("data"), "LONGBLOB", "LONGBLOB", "bytea", "BLOB"),
     (sb.DoubleColumn("floating"), "DOUBLE", "DOUBLE", "double precision", "REAL"),
     (sb.BoolColumn("truth"), "BOOL", "BOOL", "boolean", "BOOLEAN"),

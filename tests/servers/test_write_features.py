@@ -413,6 +413,39 @@ CASES: list[tuple[str, sb.Statement, list[Any], list[Any], dict[str, str]]] = [
         left((1, "tea", 10, 1)),
         {},
     ),
+    *(
+        (
+            f"rows of the table itself that exist, {title}",
+            stock.insert(s.id, s.left_over)
+            .from_select(query)
+            .conflict_target(s.id)
+            .on_duplicate_key_update(s.left_over, sb.values(s.left_over) + s.left_over)
+            .on_duplicate_key_update(s.shop, s.id + 1),
+            [],
+            left((1, "tea", 15, 2)),
+            {},
+        )
+        for title, query in {
+            "of one": stock.select(s.id, s.left_over + 5).where(s.id == 1),
+            "of a join": stock.join(x, x.c.id == s.id)
+            .select(s.id, x.c.left_over + 5)
+            .where(s.id == 1),
+            "of columns of one name": stock.join(x, x.c.left_over == s.left_over)
+            .select(s.id, sb.literal(10))
+            .where(s.id == 1),
+            "under another name": x.select(x.c.id, x.c.left_over + 5).where(x.c.id == 1),
+            "of a combination": stock.select(s.id, s.left_over + 5)
+            .where(s.id == 1)
+            .union(stock.select(s.id, s.left_over).where(s.id == 0)),
+        }.items()
+    ),
+    (
+        "rows of the table itself that exist are skipped",
+        stock.insert(s.id, s.name).from_select(stock.select(s.id, s.name)).ignore_duplicates(),
+        [],
+        left(),
+        {},
+    ),
     (
         "a conflict updates some rows",
         stock.insert(s.id, s.name, s.left_over)

@@ -1,5 +1,6 @@
 """One statement in three dialects, and what a dialect has not got."""
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -125,6 +126,84 @@ def test_what_a_dialect_lacks_is_named(statement: sb.Statement, feature: str, di
         statement.sql("db", dialect=dialect)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("statement", "dialect", "feature"),
+    [
+        (base.for_update(), "sqlite", "row locks"),
+        (t1.select(a ^ b), "sqlite", "bitwise XOR"),
+        (t1.select(sb.extract("week", a)), "sqlite", "EXTRACT week"),
+        (t1.select(sb.cast(a, "uuid")), "mysql", "CAST to uuid"),
+        (
+            t1.insert(a).row(1).on_duplicate_key_update(a, 1),
+            "postgresql",
+            "ON CONFLICT without a target",
+        ),
+        (
+            t1.update().from_(t2).set(a, 1).all_rows().returning(t2.columns[0]),
+            "sqlite",
+            "other tables in RETURNING",
+        ),
+        (t1.alias("x" * 64).select(sb.count()), "postgresql", "names of more than 63 bytes"),
+        (t1.alias("x ").select(sb.count()), "mariadb", "names that end with a space"),
+        (t1.alias("😀").select(sb.count()), "mysql", "names with characters above U+FFFF"),
+    ],
+)
+def test_the_error_has_the_name_of_what_is_missing(
+    statement: sb.Statement, dialect: Any, feature: str
+) -> None:
+    with pytest.raises(sb.UnsupportedFeature) as caught:
+        statement.sql("db", dialect=dialect)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert (error.feature, error.dialect) == (feature, dialect)
+        assert str(error) == str(caught.value)
+
+
+def test_an_alias_in_an_expression_of_order_by() -> None:
+    total = sb.alias("total", sb.func("SUM", b))
+    query = t1.select(a, total).group_by(a)
+    known = query.order_by(1 - total, sb.nulls_last(total))
+    assert known.sql("db").endswith(" ORDER BY 1 - `total`,`total` IS null,`total`")
+    summed = "SUM(`table1`.`col2`)"
+    text = known.sql("db", dialect="mariadb")
+    assert text.endswith(f" ORDER BY 1 - {summed},{summed} IS null,`total`")
+    hidden = sb.alias("col1", a + 1)
+    nulls = t1.select(hidden).order_by(2 * hidden, sb.nulls_last(hidden))
+    column = "(`table1`.`col1` + 1)"
+    assert nulls.sql("db").endswith(f" ORDER BY 2 * {column},{column} IS null,`col1`")
+    both = t1.select(a).union(t1.select(b)).order_by(sb.nulls_last(a))
+    assert both.sql("db", dialect="mariadb").endswith(" ORDER BY `col1` IS null,`col1`")
+
+
+def test_a_query_of_the_table_itself_gets_a_name_beside_an_upsert() -> None:
+    insert = t1.insert(a, b).from_select(t1.select(b, a))
+    start = "INSERT INTO `db`.`table1` (`table1`.`col1`,`table1`.`col2`) "
+    query = "SELECT `table1`.`col2`,`table1`.`col1` FROM `db`.`table1`"
+    names = "`excluded` (`col1`,`col2`)"
+    assert insert.sql("db") == start + query
+    upsert = insert.on_duplicate_key_update(b, b + 1)
+    text = upsert.sql("db")
+    assert text.startswith(f"{start}SELECT * FROM ({query}) AS {names} ON DUPLICATE KEY UPDATE ")
+    text = upsert.sql("db", dialect="mariadb")
+    within = f"WITH {names} AS ({query}) SELECT * FROM `excluded`"
+    assert text.startswith(f"{start}SELECT * FROM ({within}) AS `excluded` ON DUPLICATE")
+    other = t1.alias("x")
+    plain = t1.insert(a, b).from_select(other.select(other.c.col1, other.c.col2))
+    assert "excluded" not in plain.ignore_duplicates().sql("db")
+    assert "excluded" in insert.ignore_duplicates().sql("db")
+
+
+def test_every_condition_of_several_joins_is_written() -> None:
+    x, y = t1.alias("x"), t1.alias("y")
+    on, also = x.c.col1 == a, y.c.col1 == x.c.col2
+    where = '("x"."col1"="table1"."col1" AND "y"."col1"="x"."col2" AND "table1"."col2"=5)'
+    update = t1.update().join(x, on).join(y, also).set(b, 1).where(b == 5)
+    delete = t1.delete().join(x, on).join(y, also).where(b == 5)
+    tables = '"db"."table1" AS "x", "db"."table1" AS "y"'
+    assert update.sql("db", dialect="postgresql").endswith(f" FROM {tables} WHERE {where}")
+    assert update.sql("db", dialect="sqlite").endswith(f" FROM {tables} WHERE {where}")
+    assert delete.sql("db", dialect="postgresql").endswith(f" USING {tables} WHERE {where}")
+
+
 def test_only_postgresql_has_moments_with_a_zone() -> None:
     for dialect in ("mysql", "sqlite"):
         with pytest.raises(sb.UnsupportedFeature, match="CAST to timestamptz"):
@@ -174,7 +253,7 @@ def test_what_only_one_dialect_lacks() -> None:
         t1.select(a + sb.interval(timedelta(1))).sql("db", dialect="sqlite")
     with pytest.raises(sb.UnsupportedFeature, match="PostgreSQL has no REPLACE"):
         t1.replace(a).row(1).sql("db", dialect="postgresql")
-    with pytest.raises(sb.UnsupportedFeature, match=r"ON CONFLICT without a target"):
+    with pytest.raises(sb.UnsupportedFeature, match=r"without a target: call conflict_target\(\)"):
         t1.insert(a).row(1).on_duplicate_key_update(a, 1).sql("db", dialect="postgresql")
     assert shown(a ^ b, dialect="postgresql") == f"{A} # {B}"
     assert base.for_update().sql("db", dialect="postgresql").endswith(" FOR UPDATE")

@@ -108,7 +108,25 @@ def test_text(expression: Any, text: str) -> None:
             f"({QA},{QB}) IN (VALUES (1,2))",
             f"({QA},{QB}) IN ((1,2))",
         ),
-        (name["a"][0].as_text() == "x", f"{QN} ->> '$.\"a\"[0]'='x'", f"{QN} -> 'a' ->> 0='x'"),
+        (
+            name["a"][0].as_text() == "x",
+            f"CASE JSON_TYPE({QN},'$.\"a\"[0]') WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "
+            f"ELSE CAST({QN} ->> '$.\"a\"[0]' AS TEXT) END='x'",
+            f"{QN} -> 'a' ->> 0='x'",
+        ),
+        (
+            name["a"].as_integer() == 1,
+            f"CAST({QN} ->> '$.\"a\"' AS INTEGER)=1",
+            f"CAST({QN} ->> 'a' AS BIGINT)=1",
+        ),
+        (name["a"] == 1, None, f"{QN} -> 'a'=CAST('1' AS JSONB)"),
+        (sb.ne("x", name["a"]), None, f"{QN} -> 'a'<>CAST('\"x\"' AS JSONB)"),
+        (sb.lt(1, name["a"]), None, f"{QN} -> 'a'>CAST('1' AS JSONB)"),
+        (
+            name["a"].in_([1, [2]]),
+            None,
+            f"{QN} -> 'a' IN (CAST('1' AS JSONB),CAST('[2]' AS JSONB))",
+        ),
         (name["a"], f"{QN} -> '$.\"a\"'", f"{QN} -> 'a'"),
         (name["a"].concat("x"), f"({QN} -> '$.\"a\"') || 'x'", f"({QN} -> 'a') || 'x'"),
         (array[1], None, "(ARRAY[1,2])[1]"),
@@ -135,6 +153,13 @@ def test_text_in_other_dialects(expression: Any, sqlite: str | None, postgresql:
             shown(expression, dialect="sqlite")
     else:
         assert shown(expression, dialect="sqlite") == sqlite
+
+
+def test_a_percent_in_an_operator_is_doubled_for_drivers_that_format() -> None:
+    similar = people.select(name.op("<%")("ada"))
+    assert similar.sql(dialect="postgresql").startswith(f"SELECT {QN} <% 'ada' FROM")
+    for style, text in (("format", " <%% %s FROM"), ("qmark", " <% ? FROM")):
+        assert text in similar.bind(None, style, dialect="postgresql")[0]
 
 
 def test_orderings() -> None:
@@ -217,7 +242,8 @@ def test_a_slot_fills_a_form() -> None:
     statement = people.select(name).where(name.contains(word) & (-sb.slot("n", int) == 5))
     text = statement.prepare("db", dialect="sqlite").sql(word="x", n=-5)
     assert text.endswith(
-        f"({QN} LIKE '%' || REPLACE(REPLACE(REPLACE('x','\\','\\\\'),'%','\\%'),'_','\\_') || '%'"
+        f"({QN} LIKE ('%' || "
+        "REPLACE(REPLACE(REPLACE('x','\\','\\\\'),'%','\\%'),'_','\\_') || '%')"
         " ESCAPE '\\' AND -(-5)=5)"
     )
 
@@ -299,6 +325,12 @@ def test_a_hash_opens_a_comment_in_some_dialects() -> None:
         (lambda: sb.interval(years=1, months=-12), ValueError, "add up to nothing"),
         (lambda: sb.interval(timedelta(1), months=1), ValueError, "add two intervals"),
         (lambda: a.op("--"), ValueError, "must not open a comment"),
+        (lambda: a.op("/*"), ValueError, "must not open a comment"),
+        (lambda: a.op("-#"), ValueError, "must have no #, which opens comments in MySQL"),
+        (lambda: a.op("#>"), ValueError, "must have no #, which opens comments in MySQL"),
+        (lambda: name["a"] == sb.slot("v", int), TypeError, "compared with JSON, got"),
+        (lambda: name["a"].in_(sb.slot("v", int, many=True)), TypeError, "compared with JSON"),
+        (lambda: name["a"].between(sb.literal(1), 2), TypeError, "compared with JSON, got"),
         (lambda: a.op("OR"), ValueError, "symbol must be made of"),
         (lambda: sb.func("f; --"), ValueError, "function name must be"),
         (lambda: sb.func.count(a).over(rows=(1, 0)), ValueError, "must not start after its end"),

@@ -213,6 +213,10 @@ def test_lateral_sources_see_what_is_before_them() -> None:
         said(inner.cross_join(t1).select(a))
     with pytest.raises(ValueError, match="RIGHT JOIN cannot read a LATERAL source"):
         t1.right_join(inner, a == 1)
+    both = t2.alias("t").join(inner)
+    assert " JOIN LATERAL " in said(t1.join(both, a == 1).select(inner.c.col4))
+    with pytest.raises(ValueError, match="table table1 is not in this statement"):
+        said(t1.right_join(both, a == 1).select(inner.c.col4))
     third = sb.lateral("m", sb.select(sb.alias("x", inner.c.col4 + a)))
     assert said(t1.join(inner).join(third, third.c.x > 1).select(third.c.x)).count("LATERAL") == 2
     assert said(t1.cross_join(inner.join(third)).select(third.c.x)).count("LATERAL") == 2

@@ -33,6 +33,8 @@ __all__ = [
     "Server",
     "connection_of",
     "has_mysql",
+    "logged_mariadb",
+    "logged_mysql",
     "mariadb",
     "mariadb_connection",
     "mysql",
@@ -50,6 +52,8 @@ _OF_MYSQL = (
     "--gtid-mode=ON",
     "--enforce-gtid-consistency=ON",
 )
+_NO_LOG = ("--skip-log-bin",)
+_LOG = ("--log-bin=binlog", "--server-id=1", "--binlog-format=ROW")
 
 
 class MissingServerError(RuntimeError):
@@ -166,6 +170,16 @@ def _serve(
 @functools.cache
 def mariadb() -> Server:
     """Return the MariaDB server of this process, started at the first call."""
+    return _start_mariadb(_NO_LOG)[0]
+
+
+@functools.cache
+def logged_mariadb() -> tuple[Server, Path]:
+    """Return a second MariaDB server, which writes binary logs, and the folder they are in."""
+    return _start_mariadb(_LOG)
+
+
+def _start_mariadb(options: tuple[str, ...]) -> tuple[Server, Path]:
     base = os.environ.get("GODROPBOX_MARIADB")
     if base:
         program = _named_program("GODROPBOX_MARIADB", "mariadbd")
@@ -190,7 +204,8 @@ def mariadb() -> Server:
         folder,
         "mysql",
     )
-    return _serve_mysql([program, "--no-defaults", data, *own], folder)
+    command = [program, "--no-defaults", data, *own, *options]
+    return _serve_mysql(command, folder), folder / "data"
 
 
 @functools.cache
@@ -198,12 +213,22 @@ def mysql() -> Server:
     """Return the MySQL server of this process, started at the first call; or MariaDB for it."""
     if not has_mysql():
         return mariadb()
+    return _start_mysql(_NO_LOG)[0]
+
+
+@functools.cache
+def logged_mysql() -> tuple[Server, Path]:
+    """Return a second MySQL server, which writes binary logs, and the folder they are in."""
+    return _start_mysql(_LOG)
+
+
+def _start_mysql(options: tuple[str, ...]) -> tuple[Server, Path]:
     program = _named_program("GODROPBOX_MYSQL", "mysqld")
     folder = _folder("mysql")
     base = os.environ["GODROPBOX_MYSQL"]
     command = [program, "--no-defaults", f"--datadir={folder}/data", f"--basedir={base}"]
     _run([*command, "--initialize-insecure"], folder, "mysql")
-    return _serve_mysql([*command, *_OF_MYSQL], folder)
+    return _serve_mysql([*command, *_OF_MYSQL, *options], folder), folder / "data"
 
 
 def has_mysql() -> bool:
@@ -221,7 +246,6 @@ def _serve_mysql(command: list[str], folder: Path) -> Server:
         f"--tmpdir={folder}",
         "--bind-address=127.0.0.1",
         "--skip-name-resolve",
-        "--skip-log-bin",
         "--character-set-server=utf8mb4",
         "--innodb-buffer-pool-size=32M",
         "--innodb-flush-log-at-trx-commit=0",

@@ -25,7 +25,8 @@ from ._extras import Grouping, cube, grouping_sets, rollup
 from ._inserts import Insert
 from ._nodes import Expression
 from ._prepared import Prepared
-from ._selects import Join, Select, SelectBase, Source, select
+from ._queries import SelectBase
+from ._selects import Join, Select, Source, select
 from ._session import GtidNext, LockTables, UnlockTables, gtid_next, lock_tables, unlock_tables
 from ._sources import JsonTable, TableFunction, ValuesTable, json_table, values_table
 from ._statement import Query, Statement

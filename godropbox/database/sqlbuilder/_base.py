@@ -13,6 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
 
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
+else:
+    from ..._kernels import _uncompiled as cython
+
 __all__ = [
     "Node",
     "above",
@@ -128,7 +132,7 @@ def operand(value: object) -> object:
 def predicate(what: str, value: object) -> "Any":
     """Return `value` if it can be a condition; otherwise raise an error that names `what`."""
     if isinstance(value, Node):
-        node = value
+        node = cython.cast(Node, value)
         if node._kind > VALUE:
             return node
     if isinstance(value, bool):
@@ -236,9 +240,9 @@ def write_operand(out: Renderer, value: object, least: int) -> int:
     """Write an operand, in parentheses if its precedence is below `least`."""
     if not isinstance(value, Node):
         return out.literal(value)
-    node = value
+    node = cython.cast(Node, value)
     if node._prec >= least:
-        return node._write(out)
+        return node._write(out)  # type: ignore[no-any-return]  # Cython has no types
     return write_enclosed(out, node, least)
 
 

@@ -47,7 +47,11 @@ class Ordering:
         # holds anyway, and the others need a term of their own before this one.
         native = self._nulls and out.can("NULLS FIRST and LAST")
         if self._nulls and not native and (self._word == " DESC") == (self._nulls[7] == "F"):
+            place = out.place
+            if place == 2:
+                out.place = 1  # an alias is not the whole term here
             write_operand(out, self._term, COMPARE + 1)
+            out.place = place
             out.text.put(" IS NOT null," if self._nulls[7] == "F" else " IS null,")
         self._term._write(out)
         out.text.put(self._word)

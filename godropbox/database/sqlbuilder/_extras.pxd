@@ -40,7 +40,7 @@ cdef int _write_set(Renderer out, tuple terms, tuple items) except -1
 cdef int _write_term(Renderer out, object term, tuple items) except -1
 @cython.locals(index=Py_ssize_t, item=Expression, found=Alias)
 cdef Py_ssize_t _position(Alias alias, tuple items) except -1
-@cython.locals(index=Py_ssize_t, ordering=Ordering, node=Expression)
+@cython.locals(index=Py_ssize_t, ordering=Ordering, node=Expression, outer=int)
 cpdef int write_order(Renderer out, tuple terms) except -1
 @cython.locals(slot=Slot, literal=Literal)
 cpdef Expression count_term(str what, object value)

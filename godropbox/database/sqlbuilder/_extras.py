@@ -162,7 +162,7 @@ def write_group(
             rolled = True
             grouping = term
             out.need(grouping._word)
-            if out.can("ROLLUP beside other terms"):
+            if grouping._word != "ROLLUP" or out.can("ROLLUP beside other terms"):
                 _write_grouping(out, grouping, items)
                 continue
             if len(terms) > 1:
@@ -247,6 +247,7 @@ def _position(alias: Alias, items: "tuple[Expression, ...]") -> int:
 
 def write_order(out: Renderer, terms: "tuple[object, ...]") -> int:
     """Write the terms of an ORDER BY after a select list; a term that is an alias is its name."""
+    outer = out.place
     for index in range(len(terms)):
         if index:
             out.text.put(",")
@@ -255,15 +256,17 @@ def write_order(out: Renderer, terms: "tuple[object, ...]") -> int:
             ordering = term
             if isinstance(ordering._term, Literal):
                 raise _constant("ORDER BY", ordering._term)
-            out.whole = isinstance(ordering._term, Alias)
+            if outer != 3:
+                out.place = 2 if isinstance(ordering._term, Alias) else 1
             ordering._write(out)
         elif isinstance(term, Expression):
             if isinstance(term, Literal):
                 raise _constant("ORDER BY", term)
             node = term
-            out.whole = isinstance(term, Alias)
+            if outer != 3:
+                out.place = 2 if isinstance(term, Alias) else 1
             node._write(out)
-    out.whole = False
+    out.place = outer
     return 0
 
 

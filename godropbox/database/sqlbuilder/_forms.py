@@ -5,8 +5,6 @@ An expression of a form holds its operands and a detail, and the form does the r
 them. ``_documents`` and ``_arrays`` have those of documents and of arrays.
 """
 
-import re
-
 from . import _grammar
 from ._base import Node, always_null, family_of, never_true, nulls_of, operand, write_operand
 from ._names import shown
@@ -74,7 +72,7 @@ _PORTABLE: "Final" = frozenset(
         "uuid",
     }
 )
-_TYPE: "Final" = re.compile(
+_TYPE: "Final" = (
     r"[A-Za-z_][A-Za-z0-9_]*(?: [A-Za-z_][A-Za-z0-9_]*)*"
     r"(?: ?\([0-9]{1,5}(?:, ?[0-9]{1,5})?\))?(?: [A-Za-z_][A-Za-z0-9_]*)*(?:\[\])*"
 )
@@ -93,7 +91,7 @@ _FIELDS: "Final" = (
     "doy",
     "epoch",
 )
-_COLLATION: "Final" = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}")
+_COLLATION: "Final" = r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}"
 
 
 # The forms by their names, complete once the package is imported.
@@ -376,11 +374,17 @@ def type_text(out: Renderer, kind: str) -> str:
         name: str | None = out.dialect.types.get(kind)
     else:
         words = out.dialect.cast_words
-        known = words is None or re.split("[ (]", kind.upper(), maxsplit=1)[0] in words
+        known = words is None or kind.upper().replace("(", " ").split(" ", 1)[0] in words
         name = kind if known else None
     if name is None:
         raise unsupported(out.dialect, f"CAST to {kind}")
     return name
+
+
+def _matches(pattern: str, text: str) -> bool:
+    import re  # slow to import, so only here
+
+    return re.fullmatch(pattern, text) is not None
 
 
 def check_type(kind: object) -> str:
@@ -388,7 +392,7 @@ def check_type(kind: object) -> str:
     if not isinstance(kind, str):
         raise TypeError(f"kind must be a str, got {shown(kind)} ({type(kind).__name__})")
     kind = str.__str__(kind)  # a subclass may override __str__
-    if len(kind) > 100 or not _TYPE.fullmatch(kind):
+    if len(kind) > 100 or not _matches(_TYPE, kind):
         raise ValueError(
             f"kind must be one of {', '.join(sorted(_PORTABLE))}, or a type of the server such as "
             f"DECIMAL(10,2), VARCHAR(20) or TIMESTAMP WITH TIME ZONE, got {shown(kind)}"
@@ -401,7 +405,7 @@ def check_collation(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"collation must be a str, got {shown(name)} ({type(name).__name__})")
     name = str.__str__(name)  # a subclass may override __str__
-    if not _COLLATION.fullmatch(name):
+    if not _matches(_COLLATION, name):
         raise ValueError(
             "collation must be at most 63 ASCII letters, digits and '_.@-', not starting with a "
             f"digit, got {shown(name)}"

@@ -8,7 +8,7 @@ from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int ATOM, ODD_VALUE, VALUE, PREDICATE, UNKNOWN, NULL
+cdef int LOOSE, ATOM, ODD_VALUE, VALUE, PREDICATE, UNKNOWN, NULL
 
 
 cdef class Nary(Expression):

@@ -13,6 +13,7 @@ from ._statement import Query
 __all__ = ["Exists", "Nary", "Scalar", "exists_node", "nary", "scalar_node"]
 
 # Compiled, these are C variables.
+LOOSE = _grammar.LOOSE
 ATOM = _grammar.ATOM
 ODD_VALUE = _grammar.ODD_VALUE
 VALUE = _grammar.VALUE
@@ -71,7 +72,7 @@ def nary(symbol: str, items: tuple[object, ...], prec: int) -> Expression:
         raise ValueError(f"{name} needs at least one operand")
     node = Nary.__new__(Nary)
     node._symbol = symbol
-    node._least = prec
+    node._least = max(prec, LOOSE + 1)  # a raw fragment gets parentheses
     node._prec = ATOM
     if prec:
         node._items = tuple([operand(item) for item in items])

@@ -58,8 +58,13 @@ cdef object _aimed(Insert insert, object elements, object where, object constrai
 cdef int _check_replace(Renderer out, Insert insert) except -1
 @cython.locals(probe=Renderer, expression=Expression)
 cdef bint _proposes(Renderer out, Insert insert) except -1
-@cython.locals(query=Query, column=Column, index=Py_ssize_t)
+@cython.locals(query=Query)
 cdef int _write_query(Renderer out, Insert insert, str alias) except -1
+@cython.locals(query=Query, text=Text, native=bint)
+cdef int _write_named_query(Renderer out, Insert insert, str alias) except -1
+@cython.locals(column=Column, index=Py_ssize_t)
+cdef int _write_names(Renderer out, tuple columns) except -1
+cdef str proposed_row(str target)
 cdef int _write_conflict(Renderer out, Insert insert) except -1
 cdef tuple _no_change(Insert insert)
 @cython.locals(text=Text)

@@ -292,8 +292,7 @@ class Insert(Write):
             self._table._write_target(out)
         out.scope = self._table._names
         if self._updates and out.can("row alias") and _proposes(out, self):
-            # Not the table's own name, nor one that a query could read from by mistake.
-            out.row_alias = "excluded" if "excluded" not in out.scope else "excluded_row"
+            out.row_alias = proposed_row(self._table._names[0])
         self._write_rows_or_query(out, before)
         if self._updates or self._nothing:
             _write_conflict(out, self)
@@ -559,31 +558,67 @@ def _proposes(out: Renderer, insert: Insert) -> bool:
 def _write_query(out: Renderer, insert: Insert, alias: "str | None") -> int:
     """Write the query of the rows, as a table named `alias` if that is given.
 
+    With ON DUPLICATE KEY UPDATE, the names of the query's own tables would be ambiguous after it.
     SQLite would read the ON of ON CONFLICT as part of a join, unless the query ends with a WHERE.
     """
     query = insert._query
     if query is None:
         return 0
-    if alias is not None:
-        out.text.put("SELECT * FROM (")
-        query._write_query(out)
-        out.text.put(") AS ")
-        out.name(alias)
-        out.text.put(" (")
-        for index in range(len(insert._columns)):
-            if index:
-                out.text.put(",")
-            column = insert._columns[index]
-            out.name(column._bare)
-        out.text.put(")")
-        return 0
     upsert = insert._updates or insert._nothing
-    if not upsert or out.can("ON DUPLICATE KEY UPDATE") or out.can("ON CONFLICT after a query"):
+    if alias is not None:
+        return _write_named_query(out, insert, alias)
+    if not upsert or out.can("ON CONFLICT after a query"):
+        return query._write_query(out)
+    if out.can("ON DUPLICATE KEY UPDATE"):
+        target = insert._table._names[0]
+        if query._reads(target):
+            return _write_named_query(out, insert, proposed_row(target))
         return query._write_query(out)
     out.text.put("SELECT * FROM (")
     query._write_query(out)
     out.text.put(") WHERE TRUE")
     return 0
+
+
+def _write_named_query(out: Renderer, insert: Insert, alias: str) -> int:
+    """Write the query of the rows as a table whose columns have the names of the INSERT's."""
+    query = insert._query
+    if query is None:
+        return 0
+    text = out.text
+    text.put("SELECT * FROM (")
+    native = out.can("column names in FROM")
+    if native:
+        query._write_query(out)
+        text.put(") AS ")
+        out.name(alias)
+        _write_names(out, insert._columns)
+        return 0
+    text.put("WITH ")
+    out.name(alias)
+    _write_names(out, insert._columns)
+    text.put(" AS (")
+    query._write_query(out)
+    text.put(") SELECT * FROM ")
+    out.name(alias)
+    text.put(") AS ")
+    return out.name(alias)
+
+
+def _write_names(out: Renderer, columns: "tuple[Column, ...]") -> int:
+    out.text.put(" (")
+    for index in range(len(columns)):
+        if index:
+            out.text.put(",")
+        column = columns[index]
+        out.name(column._bare)
+    out.text.put(")")
+    return 0
+
+
+def proposed_row(target: str) -> str:
+    """Return a name for the row that INSERT tried to write: not `target`, its table's."""
+    return "excluded" if target != "excluded" else "excluded_row"
 
 
 def _write_conflict(out: Renderer, insert: Insert) -> int:
@@ -629,7 +664,10 @@ def _write_on_conflict(out: Renderer, insert: Insert) -> int:
         out.unqualified = False
     elif insert._updates and not out.can("ON CONFLICT without a target"):
         raise unsupported(
-            out.dialect, "ON CONFLICT without a target: call conflict_target() with a unique key"
+            out.dialect,
+            "ON CONFLICT without a target",
+            f"{out.dialect.title} has no ON CONFLICT without a target: call conflict_target() with "
+            "a unique key",
         )
     if not insert._updates:
         text.put(" DO NOTHING")

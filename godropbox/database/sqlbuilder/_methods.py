@@ -7,7 +7,14 @@ from . import _grammar
 from ._arrays import ARRAY_RELATION
 from ._base import Node, family_of, never_true, nulls_of, operand, same_width
 from ._clauses import Ordering, ordering
-from ._documents import JSON_CONTAINS, JSON_TEXT, document, text_of
+from ._documents import (
+    JSON_CONTAINS,
+    JSON_DOCUMENT,
+    JSON_PLAIN,
+    JSON_TEXT,
+    document,
+    text_of,
+)
 from ._forms import (
     CAST,
     COLLATE,
@@ -97,15 +104,15 @@ class Methods(Node):
 
     def as_text(self) -> "Any":
         """Return what a JSON document has under some keys, as text and not as JSON."""
-        return _text_at(self)
+        return _text_at(JSON_TEXT, self)
 
     def as_integer(self) -> "Any":
         """Return what a JSON document has under some keys, as an integer."""
-        return _applied(CAST, (_text_at(self),), "integer")
+        return _applied(CAST, (_text_at(JSON_PLAIN, self),), "integer")
 
     def as_float(self) -> "Any":
         """Return what a JSON document has under some keys, as a double."""
-        return _applied(CAST, (_text_at(self),), "double")
+        return _applied(CAST, (_text_at(JSON_PLAIN, self),), "double")
 
     def op(self, symbol: str) -> "Operator":
         """Return the operator `symbol`, to call with its right side: ``column.op("&&")(other)``.
@@ -146,15 +153,19 @@ class Methods(Node):
 
     def is_distinct_from(self, other: object) -> "Any":
         """Return whether the values differ; NULL differs from all values but not from NULL."""
-        if nulls_of(operand(other)) == NULL:
+        if other is None or nulls_of(other) == NULL:
             return _binary("!=", self, None)
+        if self._family() == JSON and not isinstance(other, Node):
+            other = _applied(JSON_DOCUMENT, (document(other),), None)
         same_width("IS DISTINCT FROM", self, other)
         return _applied(DISTINCT, (self, other), None)
 
     def is_not_distinct_from(self, other: object) -> "Any":
         """Return whether the values are equal or both NULL."""
-        if nulls_of(operand(other)) == NULL:
+        if other is None or nulls_of(other) == NULL:
             return _binary("=", self, None)
+        if self._family() == JSON and not isinstance(other, Node):
+            other = _applied(JSON_DOCUMENT, (document(other),), None)
         return _binary(" <=> ", self, other)
 
 
@@ -214,9 +225,9 @@ def _truth(condition: Node, value: object, words: str) -> "Any":
     return _applied(TRUTH, (condition,), truth_words(value, words))
 
 
-def _text_at(part: Node) -> "Any":
+def _text_at(form: object, part: Node) -> "Any":
     items, keys = text_of(part)
-    return _applied(JSON_TEXT, items, keys)
+    return _applied(form, items, keys)
 
 
 def _containing(left: Node, item: object) -> "Any":
@@ -251,8 +262,12 @@ def _operator(symbol: object, left: Node) -> Operator:
     """Return an operator with its left side."""
     if not isinstance(symbol, str) or not symbol or symbol.strip("+-*/<>=~!@#%^&|"):
         raise ValueError(f"symbol must be made of +-*/<>=~!@#%^&|, got {shown(symbol)}")
-    if "--" in symbol or "/*" in symbol or symbol.startswith("#"):
+    if "--" in symbol or "/*" in symbol:
         raise ValueError(f"symbol must not open a comment, got {shown(symbol)}")
+    if "#" in symbol:
+        raise ValueError(
+            f'symbol must have no #, which opens comments in MySQL: write raw("? {symbol} ?", a, b)'
+        )
     node = Operator.__new__(Operator)
     node._symbol = str.__str__(symbol)
     node._left = left

@@ -7,13 +7,14 @@ from godropbox.database.sqlbuilder._base cimport (
     Node, above, always_null, depth_of, never_true, nulls_of, operand, predicate,
     same_width, write_enclosed, write_operand
 )
-from godropbox.database.sqlbuilder._documents cimport step
+from godropbox.database.sqlbuilder._documents cimport document, step
+from godropbox.database.sqlbuilder._lists cimport depth_in, has_nodes, in_words, mixed, write_mixed
 from godropbox.database.sqlbuilder._methods cimport Methods
 from godropbox.database.sqlbuilder._forms cimport Form, bit_inverted, check_type, negated, refuse_text
 from godropbox.database.sqlbuilder._render cimport Renderer, new_renderer
 from godropbox.database.sqlbuilder._statement cimport Query
 
-cdef int LOOSE, TEXT, COMPARE, BETWEEN, NOT, BITS, ADD, MUL, ATOM, VALUE, PREDICATE, UNKNOWN, ODD_VALUE, NULL, NULL_IN_ROW, MAYBE_NULL, MAX_DEPTH
+cdef int LOOSE, TEXT, JSON, COMPARE, BETWEEN, NOT, BITS, ADD, MUL, UNARY, ATOM, VALUE, PREDICATE, UNKNOWN, ODD_VALUE, NULL, NULL_IN_ROW, MAYBE_NULL, MAX_DEPTH
 
 
 cdef class Expression(Methods):
@@ -57,6 +58,12 @@ cdef int _settle_null(Binary node, int nulls) except -1
 cdef int _write_factor(Renderer out, Expression node, object value, int least) except -1
 @cython.locals(node=Binary, depth=int, nulls=int, odd=bint)
 cpdef Expression binary(str symbol, object left, object right, int prec)
+@cython.locals(symbol=str)
+cdef Expression _with_document(Binary node)
+@cython.locals(node=Expression)
+cdef bint _is_part(object value) except -1
+@cython.locals(node=Expression)
+cdef object _beside_part(object value)
 @cython.locals(node=Chain, chain=Chain)
 cdef Expression _chain(str symbol, Expression left, object right)
 @cython.locals(
@@ -65,18 +72,10 @@ cdef Expression _chain(str symbol, Expression left, object right)
 cdef Expression _membership(Expression left, object values, bint negated)
 @cython.locals(out=Renderer)
 cdef str _preview(Expression node)
-cdef str _in_words(bint negated)
 @cython.locals(query=Query, ours=Py_ssize_t, theirs=Py_ssize_t)
 cdef int _check_searched(Expression left, object values, bint negated) except -1
 @cython.locals(node=Expression)
 cdef bint _meets(Expression left, object right) except -1
-cdef bint _has_nodes(tuple values) except -1
-@cython.locals(node=Node, same=Py_ssize_t)
-cdef tuple _mixed(tuple values, Py_ssize_t width, str what)
-@cython.locals(depth=int)
-cdef int _depth_in(tuple values) except -1
-@cython.locals(index=Py_ssize_t)
-cdef int _write_mixed(Renderer out, tuple values) except -1
 cpdef Expression chained(str symbol, tuple operands)
 cpdef Expression conjunction(Expression left, object right)
 cdef int _write_null(Renderer out, str symbol) except -1

@@ -22,7 +22,7 @@ from ._base import (
     write_enclosed,
     write_operand,
 )
-from ._documents import JSON_GET, step
+from ._documents import JSON_DOCUMENT, JSON_EQUAL, JSON_GET, document, step
 from ._forms import (
     BIT_NOT,
     CAST,
@@ -34,7 +34,9 @@ from ._forms import (
     negated,
     refuse_text,
 )
+from ._lists import depth_in, has_nodes, in_words, mixed, write_mixed
 from ._methods import Methods, give
+from ._names import shown
 from ._render import Renderer, new_renderer
 from ._statement import Query
 from ._values import checked_values, searched
@@ -58,6 +60,7 @@ NOT = _grammar.NOT
 BITS = _grammar.BITS
 ADD = _grammar.ADD
 MUL = _grammar.MUL
+UNARY = _grammar.UNARY
 ATOM = _grammar.ATOM
 ODD_VALUE = _grammar.ODD_VALUE
 VALUE = _grammar.VALUE
@@ -68,6 +71,7 @@ NULL_IN_ROW = _grammar.NULL_IN_ROW
 MAYBE_NULL = _grammar.MAYBE_NULL
 MAX_DEPTH = _grammar.MAX_DEPTH
 TEXT = _grammar.TEXT
+JSON = _grammar.JSON
 
 # The comparisons that mean the same when their sides are swapped.
 _MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -278,9 +282,11 @@ class Binary(Expression):
             least = COMPARE + 1
         elif prec == BITS:
             least = MUL + 1
+            if "%" in symbol:  # of op()
+                symbol = out.written(symbol)
             if isinstance(self._left, Binary):
                 below = self._left
-                if below._symbol == symbol:
+                if below._symbol == self._symbol:
                     least = BITS
         if prec == MUL:
             return self._write_product(out)
@@ -297,10 +303,16 @@ class Binary(Expression):
             out.literal(self._right_value)
         else:
             out.text.put(out.operator(symbol) if out.dialect.operators else symbol)
-            if self._right._prec > (prec if prec != BITS else MUL):
+            if prec == BITS:
+                least = MUL + 1
+            elif len(symbol) > 5 and symbol.endswith("LIKE "):
+                least = UNARY  # in MySQL's grammar a pattern is no sum
+            else:
+                least = prec + 1
+            if self._right._prec >= least:
                 self._right._write(out)
             else:
-                write_enclosed(out, self._right, (prec if prec != BITS else MUL) + 1)
+                write_enclosed(out, self._right, least)
         if out.like_escape and symbol.endswith("LIKE "):
             out.text.put(" ESCAPE '\\'")
         return 0
@@ -334,7 +346,7 @@ class Chain(Expression):
     def _write(self, out: Renderer) -> int:
         text = out.text
         symbol = self._symbol
-        text.put("(")
+        text.put_char("(")
         if self._first is not None:
             self._first._write(out)
         else:
@@ -346,7 +358,7 @@ class Chain(Expression):
                 item._write(out)
         text.put(symbol)
         self._last._write(out)
-        text.put(")")
+        text.put_char(")")
         return 0
 
     def _earlier(self) -> "list[Expression]":
@@ -393,7 +405,7 @@ class In(Expression):
                 if isinstance(values[0], tuple) and not out.can("rows in IN"):
                     text.put("VALUES ")
                 if self._mixed:
-                    _write_mixed(out, values)
+                    write_mixed(out, values)
                 else:
                     out.rows(values, len(values[0]))
             else:
@@ -403,7 +415,7 @@ class In(Expression):
             query._write_query(out)
         else:
             write_operand(out, values, 0)
-        text.put(")")
+        text.put_char(")")
         return 0
 
 
@@ -454,6 +466,49 @@ def binary(symbol: str, left: object, right: object, prec: int) -> Expression:
         _settle_null(node, nulls)
     if odd and prec == COMPARE:
         same_width(symbol, left, node._right_value if node._right is None else node._right)
+        return _with_document(node)
+    return node
+
+
+def _with_document(node: Binary) -> Expression:
+    """Return a comparison, of JSON on both sides if one is a part of a document."""
+    symbol = node._symbol
+    left: object = node._left_value if node._left is None else node._left
+    right: object = node._right_value if node._right is None else node._right
+    if right is None or (symbol not in _MIRRORED and symbol != " <=> "):
+        return node
+    if not _is_part(left):
+        if not _is_part(right):
+            return node
+        left, right, symbol = right, left, _MIRRORED.get(symbol, symbol)
+    if isinstance(right, Expression):
+        _beside_part(right)
+        return node
+    if symbol == "=" or symbol == "!=":
+        return _shaped(JSON_EQUAL, (left, document(right)), symbol)
+    return binary(symbol, left, _shaped(JSON_DOCUMENT, (document(right),), None), COMPARE)
+
+
+def _is_part(value: object) -> bool:
+    """Return whether an operand is a part of a JSON document."""
+    if not isinstance(value, Expression):
+        return False
+    node = value
+    return node._kind == ODD_VALUE and node._family() == JSON
+
+
+def _beside_part(value: object) -> object:
+    """Return what a part of a JSON document is compared with, as a document."""
+    if value is None or isinstance(value, Query):
+        return value
+    if not isinstance(value, Expression):
+        return _shaped(JSON_DOCUMENT, (document(value),), None)
+    node = value
+    if node._is_value():
+        raise TypeError(
+            f"a part of JSON is compared with JSON, got {shown(value)}: compare what as_text(), "
+            "as_integer() or as_float() returns"
+        )
     return node
 
 
@@ -544,18 +599,25 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
     nulls, width = 0, -1
     if left._kind == ODD_VALUE:
         nulls, width = left._nulls(), left._row_width()
+        if _is_part(left):
+            width = -1
+            if isinstance(values, Expression):
+                _beside_part(values)
+            elif not isinstance(values, Query):
+                given: Any = checked_values(values, (Query,))
+                values = [_beside_part(value) for value in given]
     if type(values) is not list and type(values) is not tuple:
         values = checked_values(values, (Query, Expression))
     if isinstance(values, (list, tuple)):
         taken: tuple[object, ...] = tuple(values)
         plainness = sqltext.plainness(taken)
         if plainness == 0 or width >= 0:
-            if _has_nodes(taken):
+            if has_nodes(taken):
                 node._mixed = True
-                taken = _mixed(taken, width, _in_words(negated))
-                node._depth = max(node._depth, _depth_in(taken) + 1)
+                taken = mixed(taken, width, in_words(negated))
+                node._depth = max(node._depth, depth_in(taken) + 1)
             else:
-                taken = searched(taken, width, _in_words(negated))
+                taken = searched(taken, width, in_words(negated))
             plainness = 0
         node._values = taken
         node._ints = plainness == 2
@@ -566,63 +628,8 @@ def _membership(left: Expression, values: object, negated: bool) -> Expression:
         nulls |= nulls_of(values) if isinstance(values, Expression) else 0
         _check_searched(left, values, negated)
     if nulls:
-        raise never_true(f"{_in_words(negated)} with", nulls)
+        raise never_true(f"{in_words(negated)} with", nulls)
     return node
-
-
-def _has_nodes(values: "tuple[object, ...]") -> bool:
-    """Return whether there is an expression among values or in rows of values."""
-    for value in values:
-        if isinstance(value, Node):
-            return True
-        if isinstance(value, (tuple, list)) and _has_nodes(tuple(value)):
-            return True
-    return False
-
-
-def _mixed(values: "tuple[object, ...]", width: int, what: str) -> "tuple[object, ...]":
-    """Return the list of ``in_``, or its rows of `width`, with the expressions among the values."""
-    if width < 0 and isinstance(values[0], (tuple, list)):
-        width = len(values[0])
-    taken: list[object] = []
-    for value in values:
-        if isinstance(value, Node):
-            node = value
-            if node._nulls():
-                raise never_true(f"{what} with", node._nulls())
-            same = node._row_width()
-            if same >= 0 and max(width, 1) != same:
-                raise ValueError(
-                    f"values of in_() must have {max(width, 1)} columns like the left side, "
-                    f"got {node!r}"
-                )
-            taken.append(node)
-        elif width >= 0 and isinstance(value, (tuple, list)) and len(value) == width:
-            taken.append(_mixed(tuple(value), -1, what))
-        else:
-            taken.extend(searched((value,), width, what))
-    return tuple(taken)
-
-
-def _depth_in(values: "tuple[object, ...]") -> int:
-    depth = 0
-    for value in values:
-        depth = max(depth, _depth_in(value) if isinstance(value, tuple) else depth_of((value,)))
-    return depth
-
-
-def _write_mixed(out: Renderer, values: "tuple[object, ...]") -> int:
-    for index in range(len(values)):
-        value = values[index]
-        if index:
-            out.text.put(", " if isinstance(value, tuple) else ",")
-        if isinstance(value, tuple):
-            out.text.put("(")
-            _write_mixed(out, value)
-            out.text.put(")")
-        else:
-            write_operand(out, value, 0)
-    return 0
 
 
 def _check_searched(left: Expression, values: object, negated: bool) -> int:
@@ -633,16 +640,12 @@ def _check_searched(left: Expression, values: object, negated: bool) -> int:
         theirs = query._width()
         if ours != theirs and min(ours, theirs) >= 0:
             raise ValueError(
-                f"the query after {_in_words(negated)} must have {ours} columns like the left "
+                f"the query after {in_words(negated)} must have {ours} columns like the left "
                 f"side, got {theirs}"
             )
     elif left._kind == ODD_VALUE:
-        same_width(_in_words(negated), left, values)
+        same_width(in_words(negated), left, values)
     return 0
-
-
-def _in_words(negated: bool) -> str:
-    return "NOT IN" if negated else "IN"
 
 
 def _meets(left: Expression, right: object) -> bool:
@@ -700,6 +703,8 @@ def between_node(left: Expression, low: object, high: object, negated: bool) -> 
     """Return ``left BETWEEN low AND high``, or NOT BETWEEN."""
     node = Between.__new__(Between)
     node._left = left
+    if _is_part(left):
+        low, high = _beside_part(low), _beside_part(high)
     node._low = operand(low)
     node._high = operand(high)
     nulls = left._nulls() | nulls_of(node._low) | nulls_of(node._high)

@@ -1,6 +1,7 @@
 # The C face of `_prepared`.
 cimport cython
-from godropbox._kernels cimport sqltext
+from godropbox._kernels cimport lasting, sqltext
+from godropbox._kernels.lasting cimport Copies
 from godropbox._kernels.sqltext cimport Text
 from godropbox.database.sqlbuilder._render cimport Renderer, double_text
 
@@ -22,6 +23,7 @@ cdef class Place:
 
 
 cdef class Prepared:
+    cdef Copies _copies
     cdef Py_ssize_t _count
     cdef str _mark
     cdef bint _named
@@ -29,6 +31,8 @@ cdef class Prepared:
     cdef tuple _pieces
     cdef tuple _slots
     cdef int _style
+    cdef Prepared _own(self)
+    cdef tuple _bound(self, dict values)
     @cython.locals(text=Text, slot=Place, index=Py_ssize_t, many=tuple)
     cdef str _fill(self, dict values)
     @cython.locals(slot=Place, many=tuple)

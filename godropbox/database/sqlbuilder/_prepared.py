@@ -5,7 +5,7 @@ A prepared statement keeps the text between its slots. Filling it checks and wri
 
 from math import isfinite
 
-from godropbox._kernels import sqltext
+from godropbox._kernels import lasting, sqltext
 
 from ..._kernels._signature import declared
 from ._names import check_count, shown
@@ -66,9 +66,10 @@ class Place:
 class Prepared:
     """Statement with slots, made by ``statement.prepare``; any thread can fill it."""
 
-    __slots__ = ("_count", "_mark", "_named", "_params", "_pieces", "_slots", "_style")
+    __slots__ = ("_copies", "_count", "_mark", "_named", "_params", "_pieces", "_slots", "_style")
     __signature__ = declared
 
+    _copies: "lasting.Copies | None"  # for the threads that fill it, without an interpreter lock
     _count: int  # number of distinct slot names
     _mark: "str | None"  # the placeholder of each value of a list
     _named: bool
@@ -92,7 +93,15 @@ class Prepared:
             raise TypeError("this statement was prepared with a paramstyle: fill it with bind()")
         if len(values) != self._count:
             raise self._surplus(values)
+        if lasting.is_foreign(self) and self._copies is not None:
+            return self._own()._fill(values)
         return self._fill(values)
+
+    def _own(self) -> "Prepared":
+        """Return what the calling thread is to fill, which did not make this."""
+        assert self._copies is not None
+        own: Prepared = self._copies.own(self)
+        return own
 
     def _fill(self, values: "dict[str, object]") -> str:
         text = sqltext.new_text(self._style)
@@ -123,6 +132,13 @@ class Prepared:
             raise TypeError("this statement was prepared without a paramstyle: fill it with sql()")
         if len(values) != self._count:
             raise self._surplus(values)
+        if lasting.is_foreign(self) and self._copies is not None:
+            return self._own()._bound(values)
+        return self._bound(values)
+
+    def _bound(
+        self, values: "dict[str, object]"
+    ) -> "tuple[str, tuple[object, ...] | dict[str, object]]":
         params = self._filled(values)
         if self._named:
             named = {f"p{number}": value for number, value in enumerate(params, 1)}
@@ -214,7 +230,8 @@ def prepared(out: Renderer) -> Prepared:
     if node._slots and out.binding and out.mark is None:
         raise ValueError(f"a slot of many values needs format or qmark, got {out.paramstyle}")
     node._count = _count(node._all())
-    return node
+    node._copies = lasting.copies()
+    return lasting.shared(node)
 
 
 def _count(slots: "list[Place]") -> int:

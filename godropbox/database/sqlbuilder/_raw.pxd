@@ -11,6 +11,7 @@ cdef class Raw(Expression):
     cdef bint _hash
     cdef tuple _pieces
     cdef bint _question
+    cdef str _special
     cdef tuple _values
     @cython.locals(pieces=tuple, index=Py_ssize_t)
     cdef int _write(self, Renderer out) except -1

@@ -4,8 +4,6 @@ The text is read just far enough to find the placeholders, and to refuse what co
 around it: an open quote or parenthesis, a comment, a semicolon, a backslash in quotes.
 """
 
-import re
-
 from . import _grammar
 from ._base import depth_of, operand, write_operand
 from ._names import shown
@@ -27,15 +25,15 @@ UNKNOWN = _grammar.UNKNOWN
 # minus, quote or letter of the text runs into a literal.
 _BEFORE: "Final" = frozenset(" \t\n(,[")
 _AFTER: "Final" = frozenset(" \t\n),]")
-_DOLLARS: "Final" = re.compile(r"\$\w*\$")  # a quote of PostgreSQL
 
 
 class Raw(Expression):
     """Text with values in it, made by ``raw``."""
 
-    __slots__ = ("_hash", "_pieces", "_question", "_values")
+    __slots__ = ("_hash", "_pieces", "_question", "_special", "_values")
 
     _hash: bool  # whether the text has a #, which opens a comment in some dialects
+    _special: str  # what else it has outside of quotes that dialects read differently
     _pieces: "tuple[str, ...]"  # the text before each of _values, and after the last
     _question: bool  # whether the text has a question mark outside of quotes
     _values: "tuple[object, ...]"
@@ -44,6 +42,11 @@ class Raw(Expression):
         pieces = self._pieces
         if self._hash:
             out.need("operators with #")
+        # Where these are other characters, quotes would open and close elsewhere.
+        if "`" in self._special:
+            out.need("names in backquotes")
+        if "[" in self._special:
+            out.need("arrays")
         if self._question and out.mark == "?":
             raise ValueError("raw() with ?? needs another paramstyle than qmark, which reads it")
         for index in range(len(self._values)):
@@ -58,7 +61,7 @@ def raw_node(text: object, values: "tuple[object, ...]") -> Expression:
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {shown(text)} ({type(text).__name__})")
     text = str.__str__(text)  # a subclass may override __str__
-    pieces, plain = _pieces(text)
+    pieces, plain, backquoted = _pieces(text)
     if len(pieces) != len(values) + 1:
         raise ValueError(
             f"raw() needs a value for each ? outside of quotes, got {len(values)} values for "
@@ -69,15 +72,28 @@ def raw_node(text: object, values: "tuple[object, ...]") -> Expression:
     node._values = tuple([operand(value) for value in values])
     node._hash = "#" in plain
     node._question = "??" in plain
+    node._special = ("`" if backquoted else "") + ("[" if "[" in plain else "")
     node._prec = LOOSE
     node._kind = UNKNOWN
     node._depth = depth_of(node._values) + 1
     return node
 
 
-def _pieces(text: str) -> "tuple[list[str], str]":
-    """Return the text between the placeholders, and all that is not in quotes, or raise."""
+def _opens_dollars(text: str, index: int) -> bool:
+    """Return whether a dollar quote of PostgreSQL starts here."""
+    if text[index] != "$":
+        return False
+    import re  # slow to import, so only here
+
+    return re.compile(r"\$\w*\$").match(text, index) is not None
+
+
+def _pieces(text: str) -> "tuple[list[str], str, bool]":
+    """Return the text between the placeholders, all that is not in quotes, and whether there are
+    backquotes, or raise.
+    """
     pieces: list[str] = []
+    backquoted = False
     piece = plain = ""
     closing = ""  # what the open parentheses need, the innermost first
     index = 0
@@ -86,10 +102,11 @@ def _pieces(text: str) -> "tuple[list[str], str]":
         pair = text[index : index + 2]
         if char in "'\"`":
             end = _quoted(text, index)
+            backquoted = backquoted or char == "`"
             piece += text[index:end]
             index = end
             continue
-        if pair in ("--", "/*", "*/") or char in ";\0\\" or _DOLLARS.match(text, index):
+        if pair in ("--", "/*", "*/") or char in ";\0\\" or _opens_dollars(text, index):
             raise ValueError(
                 f"raw() takes no comment, no ; or \\ and no dollar quotes, got {shown(text)}"
             )
@@ -116,7 +133,7 @@ def _pieces(text: str) -> "tuple[list[str], str]":
     if not text.strip():
         raise ValueError("raw() needs text")
     pieces.append(piece)
-    return pieces, plain
+    return pieces, plain, backquoted
 
 
 def _quoted(text: str, start: int) -> int:

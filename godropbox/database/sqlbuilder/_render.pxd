@@ -22,7 +22,7 @@ cdef class Renderer:
     cdef tuple scope
     cdef tuple aliases
     cdef object source
-    cdef bint whole
+    cdef int place
     cdef tuple ctes
     cdef str row_alias
     cdef bint proposed

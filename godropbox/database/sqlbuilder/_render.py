@@ -46,6 +46,7 @@ class Renderer:
         "like_escape",
         "mark",
         "paramstyle",
+        "place",
         "prefix",
         "proposed",
         "row_alias",
@@ -56,12 +57,12 @@ class Renderer:
         "text",
         "ticks",
         "unqualified",
-        "whole",
     )
 
     # `scope` holds the names of the tables whose columns may be used; None disables the check.
     # `aliases` is the select list whose aliases may be used, or None; `source` its FROM, whose
-    # columns may have the same names; `whole` says that an alias is a whole term of ORDER BY.
+    # columns may have the same names; `place` says where: 0 in GROUP BY and HAVING, 1 in a term of
+    # ORDER BY, 2 as a whole one, 3 in ORDER BY after a set operation, which knows names alone.
     text: "sqltext.Text"
     dialect: Dialect
     style: int  # of literals, as the kernel's number
@@ -73,7 +74,7 @@ class Renderer:
     scope: "tuple[str, ...] | None"
     aliases: "tuple[object, ...] | None"
     source: object
-    whole: bool
+    place: int
     ctes: "tuple[str, ...]"
     row_alias: "str | None"  # the name of the row that INSERT tried to write, if it has one
     proposed: bool  # whether a value of that row was written
@@ -246,11 +247,11 @@ class Renderer:
                 text.put(".")
             text.put(ticked[2:] if self.ticks else quoted[2:])
         elif self.ticks:
-            text.put("`")
+            text.put_char("`")
             text.put(prefix)
             text.put(ticked)
         else:
-            text.put('"')
+            text.put_char('"')
             text.put(prefix)
             text.put(quoted)
         return 0
@@ -320,7 +321,7 @@ def new_renderer(database: object, dialect: object, mode: "SqlMode | None") -> R
     out.scope = None
     out.aliases = None
     out.source = None
-    out.whole = False
+    out.place = 0
     out.ctes = ()
     out.row_alias = None
     out.proposed = False

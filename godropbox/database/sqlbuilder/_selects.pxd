@@ -10,10 +10,9 @@ from godropbox.database.sqlbuilder._extras cimport (
     Extras, checked_hint, count_term, depth_of_windows, extended, grouped, named_window, ungrouped,
     write_count, write_group, write_order, write_windows
 )
-from godropbox.database.sqlbuilder._groups cimport scalar_node
 from godropbox.database.sqlbuilder._nodes cimport Expression, conjunction
+from godropbox.database.sqlbuilder._queries cimport SelectBase
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._statement cimport Query
 
 cdef int MAX_DEPTH
 cdef tuple NOWHERE
@@ -50,14 +49,6 @@ cdef class Join(Source):
     cdef int _write_condition(self, Renderer out) except -1
 
 
-cdef class SelectBase(Query):
-    cdef tuple _outputs(self)
-    cdef tuple _list_of_first(self)
-    cdef bint _bounded(self) except -1
-    cdef bint _has_with(self) except -1
-    cdef bint _is_locked(self) except -1
-
-
 cdef class Select(SelectBase):
     cdef str _comment
     cdef bint _distinct
@@ -76,6 +67,7 @@ cdef class Select(SelectBase):
     @cython.locals(node=Select)
     cdef Select _copy(self)
     cdef bint _bounded(self) except -1
+    cdef bint _reads(self, str name) except -1
     @cython.locals(index=Py_ssize_t, item=Expression)
     cdef Py_ssize_t _width(self) except -2
     @cython.locals(item=Expression, column=Column, loose=tuple)
@@ -100,8 +92,7 @@ cdef tuple _listed(tuple items)
 cdef Source _cross(Source left, object right)
 @cython.locals(node=Select)
 cdef Select _joined(Select select, str kind, object other, object on, object using)
-cdef object _combined(str word, SelectBase first, tuple others)
-@cython.locals(node=Join, other=Source)
+@cython.locals(node=Join, other=Source, lateral=bint)
 cdef Join _join(Source left, str kind, object right, object on, object using)
 cdef tuple _using(str kind, object on, object using, bint lateral)
 @cython.locals(node=Select)

@@ -1,6 +1,7 @@
 """Sources of rows (joins and their base class), and the SELECT statement.
 
-``_tables`` has the tables themselves, ``_extras`` the clauses that few statements have.
+``_tables`` has the tables themselves, ``_queries`` what every query can do, ``_extras`` the clauses
+that few statements have.
 """
 
 from ..._kernels._signature import declared
@@ -30,8 +31,6 @@ from ._extras import (
     write_order,
     write_windows,
 )
-from ._groups import scalar_node
-from ._makers import MAKERS
 from ._names import (
     check_comment,
     check_count,
@@ -41,17 +40,16 @@ from ._names import (
     shown,
 )
 from ._nodes import Expression, conjunction
+from ._queries import SelectBase
 from ._render import Renderer, bad_scope
-from ._statement import Query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from typing import Any, Self
 
     import cython  # type: ignore[import-untyped]  # only its compiler reads this
 
-    from ._records import Records, ResultColumn
     from ._windows import Window
 else:
     from ..._kernels import _uncompiled as cython
@@ -59,7 +57,6 @@ else:
 __all__ = [
     "Join",
     "Select",
-    "SelectBase",
     "Source",
     "named",
     "new_select",
@@ -208,9 +205,9 @@ class Join(Source):
             out.need("FULL JOIN")
         text.put(self._kind)
         if isinstance(self._right, Join):
-            text.put("(")
+            text.put_char("(")
             self._right._write_source(out)
-            text.put(")")
+            text.put_char(")")
         else:
             self._right._write_source(out)
         return self._write_condition(out)
@@ -229,7 +226,9 @@ class Join(Source):
             out.need("FULL JOIN")
         out.text.put(self._kind)
         if whole is not None:
-            out.scope = self._right._names + self._left._names + before
+            out.scope = self._right._names + before
+            if self._kind[1] not in "RF":  # RIGHT and FULL JOIN hide the left side from LATERAL
+                out.scope = self._right._names + self._left._names + before
         if isinstance(self._right, Join):
             out.text.put("(")
             self._right._write_source(out)
@@ -253,102 +252,6 @@ class Join(Source):
                 out.name(self._using[index])
             out.text.put(")")
         return 0
-
-
-class SelectBase(Query):
-    """Query that can be combined with others: a SELECT, or several of them."""
-
-    __slots__ = ()
-
-    def _outputs(self) -> "tuple[Column, ...]":
-        """Return a column for each that the query yields, without a name if it has none."""
-        return ()
-
-    def _list_of_first(self) -> "tuple[Expression, ...]":
-        """Return the select list that names the query's columns."""
-        return ()
-
-    def _bounded(self) -> bool:
-        """Return whether the query has ORDER BY, LIMIT, OFFSET or a lock of its own."""
-        return False
-
-    def _has_with(self) -> bool:
-        return False
-
-    def _is_locked(self) -> bool:
-        return False
-
-    def _yields(self) -> type:
-        return object if self._width() < 0 else self._outputs()[0].python_type
-
-    @property
-    def columns(self) -> "tuple[ResultColumn, ...]":
-        """The name, the Python type and the nullability of each column that the query yields.
-
-        Raise ``ValueError`` if the query selects ``*``.
-        """
-        from ._records import result_columns
-
-        return result_columns(self._outputs())
-
-    def records(self, make: "Callable[..., object] | None" = None) -> "Records":
-        """Return a reader that turns a cursor's rows into records of the class `make`.
-
-        `make` is a NamedTuple or a dataclass whose fields have the names of the query's columns, in
-        the same order, or any function of the columns. Without it, a row becomes a named tuple.
-        Raise ``ValueError`` if the fields and the columns differ. The reader serves any number of
-        cursors::
-
-            read = query.records(User)
-            cursor.execute(*query.bind("shard1"))
-            users = list(read(cursor))
-        """
-        from ._records import new_records
-
-        return new_records(self._outputs(), make)
-
-    def union(self, *others: "SelectBase") -> "SelectBase":
-        """Return ``self UNION other``: distinct rows of all, in no order."""
-        return _combined("UNION", self, others)
-
-    def union_all(self, *others: "SelectBase") -> "SelectBase":
-        """Return ``self UNION ALL other``: every row of all, in no order."""
-        return _combined("UNION ALL", self, others)
-
-    def intersect(self, *others: "SelectBase") -> "SelectBase":
-        """Return ``self INTERSECT other``: the distinct rows that all have."""
-        return _combined("INTERSECT", self, others)
-
-    def intersect_all(self, *others: "SelectBase") -> "SelectBase":
-        """Return ``self INTERSECT ALL other``: each row as often as all have it."""
-        return _combined("INTERSECT ALL", self, others)
-
-    def except_(self, *others: "SelectBase") -> "SelectBase":
-        """Return ``self EXCEPT other``: the distinct rows that none of the others has."""
-        return _combined("EXCEPT", self, others)
-
-    def except_all(self, *others: "SelectBase") -> "SelectBase":
-        """Return ``self EXCEPT ALL other``: each row as often as it is left over."""
-        return _combined("EXCEPT ALL", self, others)
-
-    def subquery(self, name: str) -> Source:
-        """Return the query as a source for FROM: ``(SELECT ...) AS name``."""
-        made: Source = MAKERS["subquery"](name, self)
-        return made
-
-    def lateral(self, name: str) -> Source:
-        """Return the query as a source that may use columns of the tables before it in FROM."""
-        made: Source = MAKERS["lateral"](name, self)
-        return made
-
-    def cte(self, name: str, *, materialized: "bool | None" = None) -> Source:
-        """Return the query as a common table expression, see ``sqlbuilder.cte``."""
-        made: Source = MAKERS["cte"](name, self, materialized=materialized)
-        return made
-
-    def scalar(self) -> Expression:
-        """Return the query, which has one column and at most one row, as a value."""
-        return scalar_node(self)
 
 
 @cython.no_gc
@@ -652,6 +555,9 @@ class Select(SelectBase):
     def _has_with(self) -> bool:
         return bool(self._with)
 
+    def _reads(self, name: str) -> bool:
+        return self._source is not None and name in self._source._names
+
     def _levels(self) -> int:
         terms = (
             self._where,
@@ -696,8 +602,8 @@ class Select(SelectBase):
             raise ValueError("SELECT needs at least one column: pass it to select()")
         for index in range(len(self._list)):
             if index:
-                text.put(",")
-            item = self._list[index]
+                text.put_char(",")
+            item = cython.cast(Expression, self._list[index])
             item._write_projection(out)
         if source is not None:
             text.put(" FROM ")
@@ -740,9 +646,10 @@ class Select(SelectBase):
     def _write_groups(self, out: Renderer) -> int:
         """Write the clauses that can use aliases of the select list."""
         text = out.text
-        outer = out.source
+        outer, place = out.source, out.place
         rolled = False
         out.aliases = self._list
+        out.place = 0
         out.source = self._source
         if self._group:
             text.put(" GROUP BY ")
@@ -760,6 +667,7 @@ class Select(SelectBase):
             text.put(" ORDER BY ")
             write_order(out, self._order)
         out.source = outer
+        out.place = place
         return 0
 
     def _check_sides(self, out: Renderer, source: Source, of: "tuple[str, ...]") -> int:
@@ -868,13 +776,6 @@ def _joined(select: Select, kind: str, other: object, on: object, using: object)
     return node
 
 
-def _combined(word: str, first: SelectBase, others: "tuple[SelectBase, ...]") -> "SelectBase":
-    if not others:
-        raise ValueError(f"{word} needs at least one other query")
-    made: SelectBase = MAKERS["compound"](word, (first, *others))
-    return made
-
-
 def _join(left: Source, kind: str, right: object, on: object, using: object) -> Join:
     if not isinstance(right, Source):
         raise TypeError(f"other must be a table or a join, got {shown(right)}")
@@ -892,7 +793,8 @@ def _join(left: Source, kind: str, right: object, on: object, using: object) -> 
     if on is None or using:
         node._using = _using(kind, on, using, other._is_lateral())
     # The kind last: comparing strings costs more than the rest.
-    if node._lateral and other._is_lateral() and kind in (" RIGHT JOIN ", " FULL JOIN "):
+    lateral = other._is_lateral() and not isinstance(other, Join)
+    if lateral and kind in (" RIGHT JOIN ", " FULL JOIN "):
         raise ValueError(
             f"{kind.strip()} cannot read a LATERAL source, whose rows depend on the left side: use "
             "join(), left_join() or cross_join()"

@@ -3,6 +3,8 @@
 Statements are immutable; each subclass writes itself.
 """
 
+from godropbox._kernels import lasting
+
 from ..._kernels._signature import declared
 from ._params import is_named
 from ._prepared import Prepared, prepared
@@ -15,9 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+    import cython  # type: ignore[import-untyped]  # only its compiler reads this
+
     from godropbox.database.sqltypes import SqlMode
 
     from .dialects import Dialect
+else:
+    from ..._kernels import _uncompiled as cython
 
 
 __all__ = ["Query", "Statement"]
@@ -26,8 +32,18 @@ __all__ = ["Query", "Statement"]
 class Statement:
     """SQL statement; its methods return new statements and leave it unchanged."""
 
-    __slots__ = ()
+    __slots__ = ("_copies",)
     __signature__ = declared
+
+    _copies: "lasting.Copies | None"  # for the threads that render it, without an interpreter lock
+
+    def _own(self) -> "Statement":
+        """Return what the calling thread is to render, which did not make this."""
+        with cython.critical_section(self):
+            if self._copies is None:
+                self._copies = lasting.Copies()
+        own: Statement = self._copies.own(self)
+        return own
 
     def _write_statement(self, out: Renderer) -> int:
         raise TypeError(f"{type(self).__name__} is abstract")
@@ -52,7 +68,10 @@ class Statement:
         ``UnsupportedFeature`` for a feature that the dialect lacks.
         """
         out = new_renderer(database, dialect, mode)
-        self._write_statement(out)
+        if lasting.is_foreign(self):
+            self._own()._write_statement(out)
+        else:
+            self._write_statement(out)
         if tags is not None:
             out.text.put(tags_text(tags))
         return out.text.take()
@@ -74,7 +93,10 @@ class Statement:
         """
         out = new_renderer(database, dialect, mode)
         out.bind_to(paramstyle)
-        self._write_statement(out)
+        if lasting.is_foreign(self):
+            self._own()._write_statement(out)
+        else:
+            self._write_statement(out)
         if tags is not None:
             out.text.put(out.written(tags_text(tags)))
         if out.mark is None and is_named(out.paramstyle):
@@ -148,6 +170,10 @@ class Query(Statement):
 
     def _width(self) -> int:
         return -1
+
+    def _reads(self, name: str) -> bool:
+        """Return whether a table named `name` is in a FROM of the query, subqueries left out."""
+        return False
 
     def _yields(self) -> type:
         """Return the Python class of the first column's values, or ``object``."""

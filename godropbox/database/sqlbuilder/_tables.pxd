@@ -5,7 +5,8 @@ from godropbox.database.sqlbuilder._columns cimport Column, bound
 from godropbox.database.sqlbuilder._inserts cimport Insert, new_insert
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._selects cimport SelectBase, Source
+from godropbox.database.sqlbuilder._queries cimport SelectBase
+from godropbox.database.sqlbuilder._selects cimport Source
 from godropbox.database.sqlbuilder._terms cimport star_node
 from godropbox.database.sqlbuilder._unions cimport (
     CompoundSelect, NamedQuery, add_step, name_query, new_compound, read_again

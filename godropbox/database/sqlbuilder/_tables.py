@@ -10,8 +10,9 @@ from ._inserts import Insert, new_insert
 from ._makers import MAKERS
 from ._names import check_identifier, is_plain, quoted, shown
 from ._nodes import Expression
+from ._queries import SelectBase
 from ._render import Renderer
-from ._selects import SelectBase, Source
+from ._selects import Source
 from ._spelling import no_column
 from ._terms import star_node
 from ._unions import (
@@ -27,7 +28,7 @@ from ._writes import Delete, Update, Write, new_delete, new_update, readable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Any, Self
+    from typing import Any, NoReturn, Self
 
     from ._schema import Cursor
     from .dialects import Dialect
@@ -49,8 +50,8 @@ __all__ = [
     "union_all",
 ]
 
-# How much of a class's name Python's message about an unknown attribute shows.
-_TITLE = 100 if version_info >= (3, 12) else 50
+# How much of a class's name Python 3.11's message about an unknown attribute shows.
+_TITLE = 50
 
 
 class Columns:
@@ -108,6 +109,19 @@ class Columns:
 
     def __deepcopy__(self, memo: object) -> "Self":
         return self
+
+
+def _no_attribute(space: Columns, name: str) -> "NoReturn":
+    """Raise the error for an attribute that is no column: what was meant, and what there is."""
+    if name.startswith("__"):
+        raise AttributeError(f"{type(space).__name__!r} object has no attribute {name!r}")
+    owner = type(space).__name__.partition(" ")[0]
+    raise AttributeError(no_column(owner, name, vars(space)), name=name)
+
+
+# Python 3.11 would look for every column the slow way.
+if version_info >= (3, 12):
+    Columns.__getattr__ = _no_attribute  # type: ignore[attr-defined]
 
 
 class TableSource(Source):
@@ -320,8 +334,8 @@ def columns_of(
 ) -> Columns:
     """Return the namespace of `columns`, whose attributes are named as in the class `declared`.
 
-    It has its own class, so that Python's message about an unknown attribute names the table and,
-    as far as the message has room, its columns. A ``__getattr__`` would make every access slow.
+    It has its own class, so that Python 3.11's message about an unknown attribute names the table
+    and, as far as the message has room, its columns.
     """
     named = {column.name: column for column in columns}
     body = {"__columns__": named, "__declared__": declared}

@@ -119,14 +119,14 @@ class Alias(Expression):
             if isinstance(item, Alias):
                 alias = item
                 if alias._name == self._name:
-                    if out.whole or not alias._is_hidden(out):
+                    if out.place >= 2 or not alias._is_hidden(out):
                         return out.name(self._name)
                     return alias._write_term(out)
         raise ValueError(f"alias {self._name} is not in the select list")
 
     def _is_hidden(self, out: Renderer) -> bool:
         """Return whether the name would be a column's here, or nothing at all."""
-        if not out.can("aliases in HAVING"):
+        if not out.can("aliases in ORDER BY" if out.place else "aliases in HAVING"):
             return True
         source: Any = out.source
         return source is not None and bool(source._has_column(self._name))

@@ -15,8 +15,9 @@ from ._codecs import (
     enum_value,
 )
 from ._columns import Column, codec_of, compared, encoded_by
+from ._documents import JSON_DOCUMENT, JSON_EQUAL
 from ._names import shown
-from ._nodes import Expression, cast_node
+from ._nodes import Expression, applied
 from ._statement import Query
 
 TYPE_CHECKING = False
@@ -291,17 +292,33 @@ class JsonColumn(CheckedColumn):
     """JSON or JSONB column: any value that ``json.dumps`` accepts, stored as its text.
 
     None is SQL's NULL; store JSON's own null as ``literal("null")``. MySQL and PostgreSQL (JSONB)
-    compare documents; elsewhere ``==`` raises ``UnsupportedFeature``.
+    compare documents, MariaDB (from 10.7) with ``==`` and ``!=`` only; elsewhere and otherwise a
+    comparison raises ``UnsupportedFeature``.
     """
 
     __slots__ = ()
 
     type_name = "json"
 
+    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
+        return self._equal("=", other)
+
+    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
+        return self._equal("!=", other)
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    def _equal(self, symbol: str, other: object) -> Expression:
+        taken = compared(self, other)
+        if isinstance(taken, str):
+            return applied(JSON_EQUAL, (self, taken), symbol)
+        return Column.__eq__(self, taken) if symbol == "=" else Column.__ne__(self, taken)
+
     def _operand(self, value: object) -> object:
         taken = compared(self, value)
         # Text that is compared with a document would be one JSON string.
-        return cast_node(taken, "json") if isinstance(taken, str) else taken
+        return applied(JSON_DOCUMENT, (taken,), None) if isinstance(taken, str) else taken
 
     def __init__(self, name: "str | None" = None, *, nullable: bool = False) -> None:
         Column.__init__(self, name, nullable=nullable)

@@ -6,7 +6,8 @@ from godropbox.database.sqlbuilder._columns cimport Column, bound, nullable_copy
 from godropbox.database.sqlbuilder._extras cimport count_term, write_count, write_order
 from godropbox.database.sqlbuilder._nodes cimport Expression
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._selects cimport Select, SelectBase, Source, named, write_with
+from godropbox.database.sqlbuilder._queries cimport SelectBase
+from godropbox.database.sqlbuilder._selects cimport Select, Source, named, write_with
 
 cdef int MAX_DEPTH
 
@@ -28,6 +29,8 @@ cdef class CompoundSelect(SelectBase):
     cdef tuple _list_of_first(self)
     @cython.locals(first=SelectBase, member=SelectBase, column=Column, other=Column)
     cdef tuple _outputs(self)
+    @cython.locals(select=SelectBase, index=Py_ssize_t)
+    cdef bint _reads(self, str name) except -1
     @cython.locals(deepest=int, select=SelectBase, table=Source)
     cdef int _levels(self) except -1
     @cython.locals(ctes=tuple)

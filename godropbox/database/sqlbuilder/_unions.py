@@ -7,8 +7,9 @@ from ._extras import count_term, write_count, write_order
 from ._makers import MAKERS
 from ._names import check_count, shown
 from ._nodes import Expression
+from ._queries import SelectBase
 from ._render import Renderer
-from ._selects import Select, SelectBase, Source, named, write_with
+from ._selects import Select, Source, named, write_with
 
 __all__ = ["CompoundSelect", "NamedQuery", "add_step", "name_query", "new_compound", "read_again"]
 
@@ -115,6 +116,13 @@ class CompoundSelect(SelectBase):
     def _has_with(self) -> bool:
         return bool(self._with)
 
+    def _reads(self, name: str) -> bool:
+        for index in range(len(self._selects)):
+            select = self._selects[index]
+            if select._reads(name):
+                return True
+        return False
+
     def _levels(self) -> int:
         deepest = 0
         for index in range(len(self._selects)):
@@ -144,9 +152,12 @@ class CompoundSelect(SelectBase):
         scope, unqualified, aliases = out.scope, out.unqualified, out.aliases
         out.scope = None
         out.unqualified = True
+        place = out.place
         out.aliases = self._list_of_first()
+        out.place = 3
         out.text.put(" ORDER BY ")
         write_order(out, self._order)
+        out.place = place
         out.scope = scope
         out.unqualified = unqualified
         out.aliases = aliases

@@ -3,7 +3,7 @@
 from ..._kernels._signature import declared
 from ._base import Node, depth_of
 from ._clauses import ordered, unordered, write_list
-from ._names import check_name, shown
+from ._names import check_identifier, shown
 from ._render import Renderer
 
 TYPE_CHECKING = False
@@ -85,7 +85,7 @@ def window_of(
 ) -> Window:
     """Return a window; see the function ``window``."""
     node = Window.__new__(Window)
-    node._name = None if name is None else check_name("window", name)
+    node._name = None if name is None else check_identifier("window name", name)
     node._partition = _terms(partition)
     for term in node._partition:
         if not isinstance(term, Node):

@@ -8,7 +8,8 @@ from godropbox.database.sqlbuilder._columns cimport Column, encoded
 from godropbox.database.sqlbuilder._nodes cimport Expression, conjunction
 from godropbox.database.sqlbuilder._base cimport depth_of, predicate, write_operand
 from godropbox.database.sqlbuilder._render cimport Renderer
-from godropbox.database.sqlbuilder._selects cimport SelectBase, Source, named, write_with
+from godropbox.database.sqlbuilder._queries cimport SelectBase
+from godropbox.database.sqlbuilder._selects cimport Source, named, write_with
 from godropbox.database.sqlbuilder._statement cimport Statement
 
 

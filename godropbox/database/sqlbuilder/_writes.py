@@ -8,8 +8,9 @@ from ._clauses import Ordering, expressions, ordered, write_comment, write_limit
 from ._columns import Column, encoded
 from ._names import check_comment, check_count, shown
 from ._nodes import Expression, conjunction
+from ._queries import SelectBase
 from ._render import Renderer
-from ._selects import SelectBase, Source, named, write_with
+from ._selects import Source, named, write_with
 from ._spelling import no_column
 from ._statement import Statement
 from .dialects import unsupported

@@ -4,6 +4,8 @@ Choose a dialect when you render a statement: the object, its name, or the serve
 feature that the dialect lacks raises ``UnsupportedFeature``; nothing is approximated.
 """
 
+from godropbox._kernels import lasting
+
 from .._names import shown
 from ._dialect import FEATURES, Dialect, UnsupportedFeature, unsupported
 from .mariadb import mariadb
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 DIALECTS: "Final[dict[str, Dialect]]" = {
-    dialect.name: dialect for dialect in (mysql, mariadb, sqlite, postgresql)
+    dialect.name: lasting.lasting(dialect) for dialect in (mysql, mariadb, sqlite, postgresql)
 }
 
 

@@ -40,8 +40,10 @@ FEATURES: "Final[dict[str, str]]" = {
     "ORDER BY beside ROLLUP": "A query with ROLLUP may have ORDER BY.",
     "CUBE": "Groups by every subset of some expressions.",
     "GROUPING SETS": "Groups by several lists of expressions.",
-    "aliases in HAVING": "HAVING, GROUP BY and expressions in ORDER BY may use an alias of the "
-    "select list, otherwise its expression is written there.",
+    "aliases in HAVING": "HAVING and GROUP BY may use an alias of the select list, otherwise its "
+    "expression is written there.",
+    "aliases in ORDER BY": "Expressions in ORDER BY may use an alias of the select list, even of "
+    "an aggregate, otherwise its expression is written there.",
     "optimizer hints": "SELECT /*+ ... */.",
     "FOR UPDATE OF": "A lock of the rows of some tables only.",
     "FOR NO KEY UPDATE": "A lock that lets others refer to the row.",
@@ -107,6 +109,7 @@ FEATURES: "Final[dict[str, str]]" = {
     "ANY and ALL": "A comparison with each value of a query: x = ANY (SELECT ...).",
     "arrays": "ARRAY[1,2], elements and slices, @>, <@, && and ANY (array).",
     "operators with #": "A # outside of quotes, which opens a comment elsewhere.",
+    "names in backquotes": "A name in backquotes in raw(), which are no quotes elsewhere.",
     "CURRENT_USER": "The name of the session's user.",
     "LOCALTIMESTAMP": "The current time of the session's zone.",
     # Aggregates and windows
@@ -134,12 +137,21 @@ LITERALS: "Final[dict[str, int]]" = {"mysql": 0, "sqlite": 2, "postgresql": 3}
 
 
 class UnsupportedFeature(ValueError):  # noqa: N818  # it names what is missing, like KeyError
-    """The statement uses a feature that the dialect lacks."""
+    """The statement uses a feature that the dialect lacks.
+
+    `feature` is the feature's name, such as ``FULL JOIN``, and `dialect` that of the dialect.
+    """
+
+    feature: str = ""
+    dialect: str = ""
 
 
-def unsupported(dialect: "Dialect", feature: str) -> UnsupportedFeature:
-    """Return the error for a feature that a dialect lacks."""
-    return UnsupportedFeature(f"{dialect.title} has no {feature}")
+def unsupported(dialect: "Dialect", feature: str, message: str = "") -> UnsupportedFeature:
+    """Return the error for a feature that a dialect lacks; `message` says more than its name."""
+    error = UnsupportedFeature(message or f"{dialect.title} has no {feature}")
+    error.feature = feature
+    error.dialect = dialect.name
+    return error
 
 
 class Dialect:
@@ -293,16 +305,18 @@ class Dialect:
         self.declared_types = dict(declared_types or {})
 
     def check_name(self, name: str) -> None:
-        """Raise ``ValueError`` for a name that the database refuses or cuts.
+        """Raise ``UnsupportedFeature`` for a name that the database refuses or cuts.
 
         Called for every name that is not an ASCII word of at most 63 characters. The default is a
         limit in bytes of UTF-8.
         """
         size = len(name.encode())
         if size > self.name_limit:
-            raise ValueError(
+            raise unsupported(
+                self,
+                f"names of more than {self.name_limit} bytes",
                 f"a name must have at most {self.name_limit} bytes in {self.title}, "
-                f"got {size}: {shown(name)}"
+                f"got {size}: {shown(name)}",
             )
 
     def interval(self, microseconds: int, exact: bool, binding: bool) -> str:

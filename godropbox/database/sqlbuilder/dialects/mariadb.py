@@ -1,5 +1,6 @@
 """MariaDB 10.6 and later, by its differences from MySQL."""
 
+from ._dialect import unsupported
 from .mysql import MySQL, mysql
 
 TYPE_CHECKING = False
@@ -11,6 +12,13 @@ __all__ = ["MariaDB", "mariadb"]
 
 class MariaDB(MySQL):
     """The hooks of MariaDB."""
+
+    def json_path(self, keys: "tuple[str | int, ...]") -> str:
+        """Return a path; none finds a key that starts with a minus (10.11, 11.8)."""
+        for key in keys:
+            if isinstance(key, str) and key.startswith("-"):
+                raise unsupported(self, "JSON keys that start with a minus")
+        return MySQL.json_path(self, keys)
 
     def row_lock(self, strength: str, of: str, wait: str) -> str:
         """Return the clause that locks rows; there is no FOR SHARE."""
@@ -41,6 +49,7 @@ mariadb: "Final" = MariaDB(
             "WITH in UNION",
             "WITH in UPDATE",
             "alias in DELETE",
+            "aliases in ORDER BY",
             "column names in FROM",
             "optimizer hints",
             "row alias",
@@ -58,6 +67,8 @@ mariadb: "Final" = MariaDB(
     drivers=("mariadb",),
     templates={
         **mysql.templates,
+        # Not JSON_EQUALS, which WHERE takes for true if the document is NULL (10.11, 11.8).
+        "JSON =": "JSON_NORMALIZE({})=JSON_NORMALIZE({})",
         # A part of a document is text here, and JSON's null is the text null.
         "JSON ->>": "JSON_UNQUOTE(NULLIF(CONCAT(JSON_EXTRACT({},{})),'null'))",
     },

@@ -1,13 +1,21 @@
 """MySQL 8.0 and later."""
 
 from .._names import shown
-from ._dialect import Dialect
+from ._dialect import Dialect, unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
 __all__ = ["MySQL", "mysql"]
+
+# What JSON escapes in a string.
+_ESCAPES: "Final" = {
+    **{number: f"\\u{number:04x}" for number in range(0x20)},
+    **{ord(char): f"\\{name}" for char, name in zip("\b\t\n\f\r", "btnfr", strict=True)},
+    ord('"'): '\\"',
+    ord("\\"): "\\\\",
+}
 
 
 class MySQL(Dialect):
@@ -16,11 +24,17 @@ class MySQL(Dialect):
     def check_name(self, name: str) -> None:
         """Raise for a name with characters above U+FFFF or a space at its end."""
         if max(name) > "\uffff":
-            raise ValueError(
-                f"a name must have no character above U+FFFF in {self.title}, got {shown(name)}"
+            raise unsupported(
+                self,
+                "names with characters above U+FFFF",
+                f"a name must have no character above U+FFFF in {self.title}, got {shown(name)}",
             )
         if name.endswith(" "):
-            raise ValueError(f"a name must not end with a space in {self.title}, got {shown(name)}")
+            raise unsupported(
+                self,
+                "names that end with a space",
+                f"a name must not end with a space in {self.title}, got {shown(name)}",
+            )
 
     def interval(self, microseconds: int, exact: bool, binding: bool) -> str:
         """Return ``INTERVAL 'h:m:s:u' HOUR_MICROSECOND``."""
@@ -37,14 +51,13 @@ class MySQL(Dialect):
         return f"INTERVAL {count} MONTH"
 
     def json_path(self, keys: "tuple[str | int, ...]") -> str:
-        """Return a path such as ``$."a"[0]``."""
+        """Return a path such as ``$."a"[0]``, whose keys are strings of JSON."""
         steps = ["$"]
         for key in keys:
             if isinstance(key, int):
                 steps.append(f"[{key}]")
             else:
-                quoted = key.replace("\\", "\\\\").replace('"', '\\"')
-                steps.append(f'."{quoted}"')
+                steps.append(f'."{key.translate(_ESCAPES)}"')
         return "".join(steps)
 
     def describe_table(self, table: str, schema: "str | None") -> str:
@@ -119,6 +132,7 @@ mysql: "Final" = MySQL(
         "VALUES in FROM",
         "WITH in UNION",
         "aliases in HAVING",
+        "aliases in ORDER BY",
         "column names in FROM",
         "SET of joined tables",
         "UNLOCK TABLES",
@@ -128,6 +142,7 @@ mysql: "Final" = MySQL(
         "alias in DELETE",
         "bitwise XOR",
         "months in INTERVAL",
+        "names in backquotes",
         "rows in IN",
         "ANY and ALL",
         "CURRENT_USER",

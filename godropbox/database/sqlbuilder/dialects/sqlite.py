@@ -26,13 +26,13 @@ class SQLite(Dialect):
     """The hooks of SQLite."""
 
     def json_path(self, keys: "tuple[str | int, ...]") -> str:
-        """Return a path such as ``$."a"[0]``, in which a quote cannot be escaped."""
+        """Return a path such as ``$."a"[0]``, in which nothing can be escaped."""
         steps = ["$"]
         for key in keys:
             if isinstance(key, int):
                 steps.append(f"[{key}]")
-            elif '"' in key or "\\" in key:
-                raise unsupported(self, "JSON keys with a quote or a backslash")
+            elif '"' in key or "\\" in key or min(key, default=" ") < " ":
+                raise unsupported(self, "JSON keys with what JSON escapes")
             else:
                 steps.append(f'."{key}"')
         return "".join(steps)
@@ -84,6 +84,7 @@ sqlite: "Final" = SQLite(
         "alias in DELETE",
         "alias in INSERT",
         "ON CONFLICT without a target",
+        "names in backquotes",
         "REPLACE",
         "VALUES in FROM",
         "table functions",
@@ -107,6 +108,9 @@ sqlite: "Final" = SQLite(
         "EXTRACT epoch": "CAST(STRFTIME('%s',{}) AS INTEGER)",
         "JSON ->": "{} -> {}",
         "JSON ->>": "{} ->> {}",
+        # ->> is a number for a number, and 1 or 0 for true or false.
+        "JSON text": "CASE JSON_TYPE({},{}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "
+        "ELSE CAST({} ->> {} AS TEXT) END",
     },
     levels={"||": 75, "JSON ->": 75},
     string_agg="GROUP_CONCAT",
