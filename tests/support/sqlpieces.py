@@ -27,6 +27,7 @@ __all__ = [
     "expression",
     "is_mysql",
     "quoted",
+    "sb",
     "table_source",
 ]
 
@@ -194,6 +195,7 @@ class Expressions:
         self._choices = iter(choices)
         self.dialect = dialect
         self._aliases = 0
+        self._choosing = 0  # how many CASEs of moments are around what is made
         self._tables = list(DATA)  # those that a query may read
         self._scope: list[list[Piece]] = []  # the columns in scope, of inner statements last
 
@@ -219,9 +221,15 @@ class Expressions:
     # Values
 
     def value(self, kind: str) -> Piece:
-        """Return a value, bare or as a literal node."""
+        """Return a value, bare or as a literal node, or cast where MySQL takes moments for text."""
         value = self.pick(VALUES[kind])
         text = quoted(value, self.dialect)
+        if kind == "moment" and self._choosing and is_mysql(self.dialect):
+            return Piece(
+                kind,
+                f"CAST({text} AS DATETIME(6))",
+                lambda leaves: sb.cast(leaves(value), "datetime"),
+            )
         if self.chance(3):
             return Piece(kind, text, lambda leaves: leaves(value), plain=True)
 
@@ -252,7 +260,7 @@ class Expressions:
             return self.condition(depth)
         if kind in ("moment", "data"):
             return self.chosen(kind, depth) if self.chance(3) else self.leaf(kind)
-        makers = {
+        makers: dict[str, list[Any]] = {
             "int": [
                 *[self.arithmetic] * 4,
                 self.bits,
@@ -266,10 +274,14 @@ class Expressions:
             ],
             "float": [self.arithmetic, self.negative, self.chosen, self.leaf],
             "text": [self.function, self.chosen, self.concat, self.concat, self.cast],
-        }[kind]
-        made = self.pick(makers)
+        }
+        made = self.pick([*makers[kind], *self.others(kind)])
         piece: Piece = made(kind) if made == self.leaf else made(kind, depth)
         return piece
+
+    def others(self, kind: str) -> "list[Callable[..., Piece]]":
+        """Return more makers of a kind, of a subclass."""
+        return []
 
     # Expressions
 
@@ -386,11 +398,17 @@ class Expressions:
         return self.call("COALESCE", [self.of(kind, depth - 1), self.of(kind, depth - 1)], kind)
 
     def chosen(self, kind: str, depth: int) -> Piece:
-        """Return CASE or IF."""
+        """Return CASE or IF.
+
+        MySQL makes a text of a moment and a literal, and drivers write a moment with other digits
+        than the builder, so that there the literal is cast.
+        """
+        self._choosing += kind == "moment"
         pairs = [
             (self.condition(depth - 1), self.of(kind, depth - 1)) for _ in range(1 + self.number(2))
         ]
         last = self.of(kind, depth - 1)
+        self._choosing -= kind == "moment"
         whens = " ".join(f"WHEN {when.text} THEN {then.text}" for when, then in pairs)
         text = f"(CASE {whens} ELSE {last.text} END)"
         short = len(pairs) == 1 and self.chance(2)
@@ -474,6 +492,7 @@ class Expressions:
                 self.truth,
                 self.equality,
                 self.found,
+                *self.others("cond"),
             ]
         made: Piece = self.pick(makers)(depth)
         return made

@@ -7,26 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from godropbox.database import sqlbuilder
-
+from .sqldocuments import Documents
 from .sqlpieces import (
     DATA,
     KINDS,
+    MAKERS,
     TABLES,
+    VALUES,
     Build,
-    Expressions,
     Leaves,
     Piece,
     Source,
     built,
     expression,
     is_mysql,
+    quoted,
+    sb,
     table_source,
 )
 
 __all__ = ["Maker", "Sample"]
-
-sb: Any = sqlbuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Sample:
     names: list[str] = field(default_factory=list)  # of a SELECT's columns
     ordered: bool = False  # whether ORDER BY leaves no choice
     target: str | None = None  # the table that a write changes
+    returning: bool = False  # whether a write returns rows too
 
 
 _SELECTED = ["int", "int", "int", "text", "text", "float", "moment", "data", "window"]
@@ -49,19 +50,95 @@ _DIRECTIONS: list[tuple[str, Callable[[Any], Any]]] = [
 ]
 
 
-class Maker(Expressions):
+# The writes that have RETURNING.
+_RETURN = {
+    "mysql": (),
+    "mariadb": ("insert", "delete"),
+    "sqlite": ("insert", "update", "delete"),
+    "postgresql": ("insert", "update", "delete"),
+}
+
+
+class Maker(Documents):
     """Makes statements in a dialect."""
 
     # Sources
 
     def source(self, depth: int, shared: bool = False) -> Source:
         """Return a table, a join, a subquery or, if `shared`, also a query in WITH."""
-        which = self.number(7 if depth > 0 else 1)
+        which = self.number(9 if depth > 0 else 1)
         if which < 3:
             return self.table()
         if which < 5:
             return self.join(depth, shared)
+        if which == 7:
+            return self.listed_rows()
+        if which == 8 and self.dialect in ("mysql", "postgresql"):
+            return self.lateral(depth, shared)
         return self.named(depth, shared and which == 6)
+
+    def listed_rows(self) -> Source:
+        """Return rows of values as a table; their first column tells them apart."""
+        name = self.name()
+        kinds = ["int", *(self.pick(["int", "text"]) for _ in range(self.number(2)))]
+        names = [self.name() for _ in kinds]
+        rows = [
+            [first, *(self.pick(VALUES[kind]) for kind in kinds[1:])]
+            for first in range(1 + self.number(3))
+        ]
+        texts = [
+            ", ".join(
+                f"{quoted(value, self.dialect)} AS {each}"
+                for value, each in zip(row, names, strict=True)
+            )
+            for row in rows
+        ]
+        text = f"(SELECT {' UNION ALL SELECT '.join(texts)}) AS {name}"
+
+        def build(leaves: Leaves) -> Any:
+            declared = [MAKERS[kind](each) for kind, each in zip(kinds, names, strict=True)]
+            return sb.values_table(name, *declared, rows=[[leaves(v) for v in row] for row in rows])
+
+        def column(number: int) -> Build:
+            return lambda leaves: leaves.once(source).columns[number]
+
+        columns = [
+            Piece(kind, f"{name}.{each}", column(number))
+            for number, (kind, each) in enumerate(zip(kinds, names, strict=True))
+        ]
+        source = Source(text, build, columns, columns[:1])
+        return source
+
+    def lateral(self, depth: int, shared: bool) -> Source:
+        """Return a source joined with a query that uses its columns."""
+        left = self.source(depth - 1, shared)
+        inner = self.table()
+        self._scope.append(left.columns)
+        self._scope.append(inner.columns)
+        item, where = self.of("int", 2), self.condition(1)
+        self._scope.pop()
+        self._scope.pop()
+        name, each = self.name(), self.name()
+        query = f"SELECT {item.text} AS {each}, {inner.keys[0].text} AS k FROM {inner.text}"
+        word, method = self.pick([("JOIN", "join"), ("LEFT JOIN", "left_join")])
+        text = f"{left.text} {word} LATERAL ({query} WHERE {where.text}) AS {name} ON TRUE"
+
+        def right(leaves: Leaves) -> Any:
+            made = [sb.alias(each, item.build(leaves)), sb.alias("k", inner.keys[0].build(leaves))]
+            return sb.lateral(name, leaves.once(inner).select(*made).where(where.build(leaves)))
+
+        after = Source("", right, [], [])
+
+        def build(leaves: Leaves) -> Any:
+            return getattr(leaves.once(left), method)(leaves.once(after))
+
+        columns = [
+            Piece("int", f"{name}.{each}", lambda leaves: leaves.once(after).columns[0]),
+            Piece("int", f"{name}.k", lambda leaves: leaves.once(after).columns[1]),
+        ]
+        return Source(
+            text, build, left.columns + columns, [*left.keys, columns[1]], left.ctes, True
+        )
 
     def join(self, depth: int, shared: bool) -> Source:
         """Return a join of two or three sources."""
@@ -198,9 +275,7 @@ class Maker(Expressions):
         chosen = list(range(len(items))) if not keys else [self.number(len(items))]
         for number in chosen:
             word, function = self.pick(_DIRECTIONS)
-            # MariaDB refuses the alias of an aggregate in an expression of ORDER BY (error 1247).
-            less = bool(keys) and items[number].kind == "int" and self.dialect != "mariadb"
-            less = less and self.chance(3)
+            less = bool(keys) and items[number].kind == "int" and self.chance(3)
             text = f"(1 - {items[number].text})" if less else names[number]
             terms.append((text + word, aliased(number, function, less)))
         for key in keys:
@@ -278,8 +353,30 @@ class Maker(Expressions):
 
     def write(self) -> Sample:
         """Return an INSERT, UPDATE or DELETE."""
-        made: Sample = self.pick([self.insert, self.upsert, self.update, self.delete])()
+        makers = [self.insert, self.upsert, self.update, self.delete, self.joined_update]
+        if self.dialect != "sqlite":
+            makers.append(self.joined_delete)
+        made: Sample = self.pick(makers)()
         return made
+
+    def returned(self, word: str, sample: Sample, source: Source) -> Sample:
+        """Return a write, perhaps with RETURNING of columns of `source`, its table."""
+        if word not in _RETURN[self.dialect] or self.chance(2):
+            return sample
+        self._scope.append(source.columns)
+        items = [source.keys[0], *(self.of(self.pick(["int", "text"]), 1) for _ in range(2))]
+        self._scope.pop()
+        names = [self.name() for _ in items]
+        listed = ", ".join(f"{item.text} AS {n}" for item, n in zip(items, names, strict=True))
+
+        def build(leaves: Leaves) -> Any:
+            statement = sample.build(leaves)
+            return statement.returning(
+                *(sb.alias(n, item.build(leaves)) for n, item in zip(names, items, strict=True))
+            )
+
+        text = f"{sample.text} RETURNING {listed}"
+        return Sample(text, build, target=sample.target, returning=True)
 
     def row(self) -> list[Piece]:
         """Return values for a new row, whose key is new."""
@@ -318,11 +415,13 @@ class Maker(Expressions):
             )
         rows = [self.row() for _ in range(1 + self.number(3))]
         shown = ", ".join(f"({', '.join(piece.text for piece in row)})" for row in rows)
-        return Sample(
+        sample = Sample(
             f"{start}VALUES {shown}",
             lambda leaves: table.insert(*table.columns).rows([built(row, leaves) for row in rows]),
             target=name,
         )
+        self._tables = [each for each in DATA if each != name]
+        return self.returned("insert", sample, table_source(name, name))
 
     def upsert(self) -> Sample:
         """Return an INSERT that changes a row that exists already, or leaves it alone."""
@@ -376,16 +475,71 @@ class Maker(Expressions):
                 statement = statement.set(table.c[each], value.build(leaves))
             return statement.where(where.build(leaves)) if where else statement.all_rows()
 
-        text = f"UPDATE {source.text} SET {changes}"
-        return Sample(text + (f" WHERE {where.text}" if where else ""), build, target=source.text)
+        text = f"UPDATE {source.text} SET {changes}" + (f" WHERE {where.text}" if where else "")
+        return self.returned("update", Sample(text, build, target=source.text), source)
 
     def delete(self) -> Sample:
         """Return a DELETE."""
         source = self.target()
         where = self.condition(3)
         self._scope.pop()
-        return Sample(
+        sample = Sample(
             f"DELETE FROM {source.text} WHERE {where.text}",
             lambda leaves: leaves.once(source).delete().where(where.build(leaves)),
             target=source.text,
+        )
+        return self.returned("delete", sample, source)
+
+    def beside(self, source: Source) -> "tuple[Source, Piece]":
+        """Return another table, and the condition that joins at most one row of it to each."""
+        other = self.table()
+        key, same = source.keys[0], other.keys[0]
+        return other, self.binary("cond", "=", key, same, lambda a, b: a == b)
+
+    def joined_update(self) -> Sample:
+        """Return an UPDATE of the rows that are joined with those of another table."""
+        source = self.target()
+        other, on = self.beside(source)
+        self._scope.append(source.columns + other.columns)
+        kind = self.pick(["a", "s"])
+        value, where = self.of(KINDS[kind], 2), self.condition(2)
+        self._scope.pop()
+        self._scope.pop()
+        change = f"{kind} = {value.text}"
+        if is_mysql(self.dialect):
+            text = f"UPDATE {source.text} JOIN {other.text} ON {on.text} SET {source.text}.{change}"
+            text += f" WHERE {where.text}"
+        else:
+            text = f"UPDATE {source.text} SET {change} FROM {other.text}"
+            text += f" WHERE {on.text} AND {where.text}"
+
+        def build(leaves: Leaves) -> Any:
+            table = leaves.once(source)
+            statement = table.update().join(leaves.once(other), on.build(leaves))
+            return statement.set(table.c[kind], value.build(leaves)).where(where.build(leaves))
+
+        return Sample(text, build, target=source.text)
+
+    def joined_delete(self) -> Sample:
+        """Return a DELETE of the rows that are joined with those of another table."""
+        source = self.target()
+        other, on = self.beside(source)
+        self._scope.append(source.columns + other.columns)
+        where = self.condition(2)
+        self._scope.pop()
+        self._scope.pop()
+        table = source.text
+        if is_mysql(self.dialect):
+            text = f"DELETE {table} FROM {table} JOIN {other.text} ON {on.text} WHERE {where.text}"
+        else:
+            text = f"DELETE FROM {table} USING {other.text} WHERE {on.text} AND {where.text}"
+        return Sample(
+            text,
+            lambda leaves: (
+                leaves.once(source)
+                .delete()
+                .join(leaves.once(other), on.build(leaves))
+                .where(where.build(leaves))
+            ),
+            target=table,
         )
