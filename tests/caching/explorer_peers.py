@@ -40,12 +40,15 @@ __all__ = [
     "consistent_read",
     "consistent_write",
     "delete_after_write",
+    "delete_before_the_commit",
+    "delete_before_the_commit_and_again",
     "fill_over_a_sentinel",
     "ignore_a_failure_to_join",
     "keep_the_value_of_the_last_one_out",
     "leave_a_sentinel_of_another",
     "no_invalidation",
     "no_value_is_kept",
+    "past_the_cache",
     "plain_read",
     "prune_everybody",
     "read_before_the_lease",
@@ -109,6 +112,32 @@ def delete_after_write(n: int) -> Steps:
         if not (yield Retry()):
             return Writing(Settled.UNSETTLED)
     return _ACKNOWLEDGED
+
+
+# Writes past the cache, of which the storage's log tells: the last steps are the invalidator's, and
+# the write counts once these are done, for which ``wait_for`` waits
+
+
+def past_the_cache(n: int) -> Steps:
+    """Write the storage; whoever follows its log invalidates the entry, and does not give up."""
+    yield Commit()
+    while True:
+        written = yield from protocol.erase()
+        if written.settled is Settled.ACKNOWLEDGED or not (yield Retry()):
+            return written
+
+
+def delete_before_the_commit(n: int) -> Steps:
+    """The log tells of the write before others can see it."""
+    yield Erase(_PLACE)
+    yield Commit()
+    return _ACKNOWLEDGED
+
+
+def delete_before_the_commit_and_again(n: int) -> Steps:
+    """The same, but the entry is deleted once more."""
+    yield Erase(_PLACE)
+    return (yield from delete_after_write(n))
 
 
 # Reads with a part missing

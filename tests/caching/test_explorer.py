@@ -102,6 +102,18 @@ def test_leases_and_a_sure_invalidation_are_enough_for_what_is_acknowledged() ->
     explored(scenario, 5_000)
 
 
+def test_writes_past_the_cache_count_once_who_follows_the_log_has_invalidated() -> None:
+    """Beside writes through it, and over plain deletes: see docs/binlog-invalidation.md."""
+    past, through = peers.past_the_cache, WRITE_AND_LEAVE
+    mishaps: dict[str, Any] = {"evictions": 1, "crashes": 1, "unacknowledged": False}
+    explored(Scenario((past, through), (READ,), restarts=1, **mishaps), 10_000)
+    explored(Scenario((past, past), (READ,), unknown=1, **mishaps), 10_000)
+    for write in (peers.delete_after_write, peers.delete_before_the_commit_and_again):
+        explored(Scenario((write, write), (READ,), unknown=1, **mishaps), 3_000)
+    if FULL:
+        explored(Scenario((past, through), (READ, READ), unknown=1, **mishaps), 500_000)
+
+
 # The class that drives it
 
 
@@ -234,6 +246,7 @@ FAULTS = [
     _fault("a plain layer", "STALE", peers.write_through, peers.plain_read, **_OTHERS),
     _fault("two plain writes", "STALE", peers.write_through, clients="ww", **_OTHERS),
     _fault("delete after write", "STALE", peers.delete_after_write, peers.plain_read, **_OTHERS),
+    _fault("a log before its commit", "STALE", peers.delete_before_the_commit, **_OTHERS),
     # Reads.
     _fault("fill by add", "STALE", WRITE_AND_LEAVE, peers.add_to_fill),
     _fault("the lease comes late", "STALE", WRITE_AND_LEAVE, peers.read_before_the_lease),

@@ -1,0 +1,282 @@
+"""``AsyncInvalidator`` and what goes with it: caches that follow a binary log, for asyncio.
+
+One task takes events, in ``run`` or ``follow``; another makes the rounds in which keys are deleted.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from inspect import isawaitable
+from secrets import token_hex
+from typing import Any, Final
+
+from ..._kernels._identity import refuse_copies
+from ...database.binlog import GtidSet, MariaDBGtidSet, PositionLost
+from ..aio._drive import drive
+from .applied import DEFAULT_KEY, Applied, Gtids, covers, parsed
+from .core import Core, InvalidationOptions, InvalidationStatistics
+from .generations import Generations
+from .rules import KeyRule
+
+__all__ = ["AsyncApplied", "AsyncGenerations", "AsyncInvalidator"]
+
+_LONGEST_WAIT: Final = 60.0
+_DEFAULT: Final = InvalidationOptions()
+
+
+class AsyncGenerations:
+    """The generations of tables, through an ``AsyncClient``: asyncio's form of ``Generations``."""
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        refresh: float = 1.0,
+        prefix: str = "generation:",
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[int], str] = token_hex,
+    ) -> None:
+        self._blocking = Generations(
+            client, refresh=refresh, prefix=prefix, clock=clock, random=random
+        )
+
+    @property
+    def refresh(self) -> float:
+        """For how many seconds a reader keeps a generation."""
+        return self._blocking.refresh
+
+    async def of(self, table: str) -> str:
+        """Return the generation of a table; raises what the client does."""
+        known = self._blocking._fresh(table)
+        if known is not None:
+            return known
+        found: str = (await drive(self._blocking._asked([table])))[table]
+        return found
+
+
+class AsyncApplied:
+    """What an invalidator in any process has applied: the asyncio form of ``Applied``."""
+
+    def __init__(
+        self,
+        client: Any,
+        key: str = DEFAULT_KEY,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = asyncio.sleep,
+    ) -> None:
+        self._blocking = Applied(client, key, clock=clock, pause=pause)
+
+    async def gtids(self) -> GtidSet | MariaDBGtidSet | None:
+        """Return the transactions that were applied, or None if nobody says."""
+        return await drive(self._blocking._gtids_calls())
+
+    async def wait_for(self, gtid: Gtids, timeout: float) -> bool:
+        """Wait until a transaction was applied; return False after `timeout` seconds without it."""
+        return await drive(self._blocking._wait_calls(gtid, timeout))
+
+
+class AsyncInvalidator:
+    """Deletes from a cache what a binary log says changed: the asyncio form of ``Invalidator``.
+
+    `cache` is an ``AsyncClient`` or an ``AsyncConsistentCacheOnStorage``; `generations` are
+    ``AsyncGenerations``; `committed` and a rule's ``forget`` may be coroutine functions. All is
+    used from one event loop.
+    """
+
+    __reduce_ex__ = refuse_copies
+
+    def __init__(
+        self,
+        cache: Any,
+        keys: Mapping[str, KeyRule | Iterable[KeyRule]],
+        options: InvalidationOptions = _DEFAULT,
+        *,
+        generations: AsyncGenerations | None = None,
+        committed: Callable[[Any, Any], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        blocking = None if generations is None else generations._blocking
+        self._core = Core(cache, keys, options, blocking, committed, clock)
+        self._clock = clock
+        self._gates: set[asyncio.Event] = set()  # of those who wait for a change
+        self._is_running = False
+        self._is_closed = False
+        self._error: BaseException | None = None
+        self._store: Any = None
+        self._saved: Any = None
+        self._saved_at = float("-inf")
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """The arguments `tables` and `columns` for ``binlog.aio.connect``."""
+        rules = self._core.rules
+        return {"tables": rules.tables, "columns": rules.columns}
+
+    @property
+    def applied(self) -> GtidSet | MariaDBGtidSet | None:
+        """The transactions that the cache has heard of, None before the first."""
+        return self._core.applied
+
+    def statistics(self) -> InvalidationStatistics:
+        """Return the counts so far."""
+        return self._core.statistics()
+
+    async def wait_for(self, gtid: Gtids, timeout: float) -> bool:
+        """Wait until a transaction was applied; return False after `timeout` seconds without it."""
+        wanted = parsed(gtid)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until(lambda: covers(self._core.applied, wanted))
+        except TimeoutError:
+            return covers(self._core.applied, wanted)
+        return True
+
+    def forget(self, *tables: str) -> None:
+        """Have `tables` forgotten with the next transaction, all tables without an argument."""
+        self._core.forget(tables or None)
+
+    def close(self) -> None:
+        """End ``run`` and ``follow`` at the next event: they return without waiting for the cache.
+
+        To end them at once, cancel their task.
+        """
+        self._is_closed = True
+        self._notify()
+
+    async def run(self, events: AsyncIterable[Any], store: Any = None) -> None:
+        """Take `events` until they end, and return when the cache has acknowledged all they say.
+
+        Saving and errors are as those of ``Invalidator.run``; methods of `store` may be coroutine
+        functions.
+        """
+        async with self._working(store):
+            await self._take(events, False)
+            await self._drain()
+
+    async def follow(self, connect: Callable[[Any], Any], store: Any) -> None:
+        """Follow a server until ``close``, as ``Invalidator.follow`` does.
+
+        `connect` returns events, or an awaitable of them.
+        """
+        async with self._working(store):
+            position = await _awaited(store.load())
+            while not self._is_closed:
+                is_lost = position is None
+                events = await _awaited(connect("now" if is_lost else position))
+                try:
+                    await self._take(events, is_lost)
+                    await self._drain()
+                    return
+                except PositionLost:
+                    if is_lost:
+                        raise
+                    position = None
+                finally:
+                    await _awaited(getattr(events, "close", lambda: None)())
+
+    # The two tasks
+
+    @asynccontextmanager
+    async def _working(self, store: Any) -> AsyncIterator[None]:
+        """Run the task that makes rounds."""
+        if self._is_running:
+            raise RuntimeError("this AsyncInvalidator runs already")
+        self._is_running, self._error = True, None
+        self._core.begin()
+        self._store, self._saved = store, None
+        task = asyncio.create_task(self._work())
+        try:
+            yield
+        finally:
+            self._is_running = False
+            self._notify()
+            try:
+                await task
+            finally:
+                await self._save(True)
+                self._is_closed = False
+
+    async def _take(self, events: AsyncIterable[Any], forgets_all: bool) -> None:
+        """Feed events to the core, and end its transactions."""
+        core = self._core
+        async for event in events:
+            if forgets_all:  # now that the server has said where it goes on
+                core.forget()
+                core.finish(None, events)
+                forgets_all = False
+                self._notify()
+            if core.note(event):
+                core.finish(getattr(event, "gtid", None), events)
+                self._notify()
+            elif not core.has_published:
+                self._notify()
+            if core.is_full:
+                await self._until(lambda: not core.is_full or self._is_over)
+            if self._is_over:
+                self._raise()
+                return
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_closed or self._error is not None
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _notify(self) -> None:
+        for gate in self._gates:
+            gate.set()
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        gate = asyncio.Event()
+        self._gates.add(gate)
+        try:
+            while not holds():
+                await gate.wait()
+                gate.clear()
+        finally:
+            self._gates.discard(gate)
+
+    async def _drain(self) -> None:
+        """Wait until all is acknowledged."""
+        await self._until(lambda: self._core.is_idle or self._is_over)
+        self._raise()
+
+    async def _work(self) -> None:
+        gate = asyncio.Event()
+        self._gates.add(gate)
+        try:
+            while self._is_running:
+                gate.clear()
+                due = self._core.due()
+                if due is None or due > 0:
+                    try:
+                        async with asyncio.timeout(_LONGEST_WAIT if due is None else due):
+                            await gate.wait()
+                    except TimeoutError:
+                        pass
+                    continue
+                await drive(self._core.round())
+                await self._save(False)
+                self._notify()
+        except Exception as error:
+            self._error = error
+            self._notify()
+        finally:
+            self._gates.discard(gate)
+
+    async def _save(self, now: bool) -> None:
+        """Save the place up to which all was applied, if it is time."""
+        place = self._core.place
+        if self._store is None or place is None or place is self._saved:
+            return
+        if now or self._clock() - self._saved_at >= self._core.options.save_every:
+            await _awaited(self._store.save(place))
+            self._saved, self._saved_at = place, self._clock()
+
+
+async def _awaited(result: Any) -> Any:
+    return await result if isawaitable(result) else result
