@@ -7,12 +7,12 @@ the labels beside the bars, and narrow, with the labels above them, for a phone.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
-from textwrap import wrap
 from typing import Any
 
 from .results import TIMES, Line, lines_of, short_ratio, short_time, tick_time
+from .textwidth import width, wrapped
 
 __all__ = ["NARROW", "WIDE", "Layout", "chart"]
 
@@ -120,13 +120,47 @@ def _axis(lines: Sequence[Line], layout: Layout) -> Axis:
     return Axis(10.0**bottom, high * 1.05, True, layout)
 
 
+def _label(line: Line) -> str:
+    return f"{line.label} \N{DAGGER}" if line.other else line.label
+
+
+def _value_words(line: Line, record: dict[str, Any]) -> tuple[str, str]:
+    """Return what stands at a bar that was timed: its time, and its ratio to the floor."""
+    if line.label == record["floor"]:
+        return short_time(line.time), f"1{TIMES}" if record["base"] else "the floor"
+    if line.to_floor is None:
+        return short_time(line.time), ""
+    return short_time(line.time), short_ratio(line.to_floor, record["base"])
+
+
+def _fitted(records: Sequence[dict[str, Any]], layout: Layout) -> Layout:
+    """Return the layout with room for all labels at the left and all values at the right."""
+    if layout.above:
+        return layout
+    lines = [(line, record) for record in records for line in lines_of(record)]
+    bold = [line.kind == "native" for line, _ in lines]
+    left = max(width(_label(line), 13, b) for (line, _), b in zip(lines, bold, strict=True))
+    values = [
+        width(time, 13, b) + 8 + width(ratio, 13)
+        for ((line, record), b) in zip(lines, bold, strict=True)
+        if line.time
+        for time, ratio in [_value_words(line, record)]
+    ]
+    right = layout.width - layout.margin - 9 - max(values, default=0.0)
+    return replace(
+        layout,
+        left=max(layout.left, math.ceil(layout.margin + left + 12)),
+        right=min(layout.right, math.floor(right)),
+    )
+
+
 class _Sheet:
     """A chart being drawn downwards: `y` is how far it has come; layers keep what covers what."""
 
     def __init__(self, records: Sequence[dict[str, Any]], layout: Layout) -> None:
         self.lines = [line for record in records for line in lines_of(record)]
+        self.layout = layout = _fitted(records, layout)
         self.axis = _axis(self.lines, layout)
-        self.layout = layout
         self.unit: str = records[0]["unit"]
         self.base = all(record["base"] for record in records)
         self.y = 0.0
@@ -157,20 +191,29 @@ class _Sheet:
         x, self.y = float(margin), 79.0
         for kind in names:
             if any(line.kind == kind for line in self.lines):
-                width = 34 + 5.7 * len(names[kind])
-                if x + width > self.layout.width:
+                room = 16 + width(names[kind], 12)
+                if x + room > self.layout.width - margin and x > margin:
                     x, self.y = float(margin), self.y + 19
                 box = f'x="{x:.1f}" y="{self.y - 10:.1f}" width="11" height="11" rx="2"'
                 self._layers["words"].append(f'<rect {box} class="{kind}"/>')
                 self.words(x + 16, self.y, "note", names[kind])
-                x += width
+                x += room + 18
         self.y += 16
 
     def panel(self, record: dict[str, Any]) -> None:
         """Draw a case."""
-        about = f'<tspan dx="8" class="note">{escape(record["case_about"])}</tspan>'
-        self.words(self.layout.margin, self.y + 17, "case", escape(record["case"]) + about)
-        self.y += 26
+        margin, room = self.layout.margin, self.layout.width - 2 * self.layout.margin
+        name, about = record["case"], record["case_about"]
+        beside = width(name, 14, True) + 8 + width(about, 12) <= room
+        after = f'<tspan dx="8" class="note">{escape(about)}</tspan>' if beside and about else ""
+        for number, part in enumerate(wrapped(name, 14, room * 0.88)):
+            self.words(margin, self.y + 17, "case", escape(part) + after * (number == 0))
+            self.y += 18
+        self.y += 8
+        if about and not beside:
+            for part in wrapped(about, 12, room):
+                self.words(margin, self.y + 7, "note", escape(part))
+                self.y += 17
         top = self.y
         lines = sorted(lines_of(record), key=lambda line: (not line.time, line.time))
         for line in lines:
@@ -187,7 +230,7 @@ class _Sheet:
         bar = self.y + (layout.pitch - layout.bar) / 2 + (9 if layout.above else 0)
         y = bar - 7 if layout.above else bar + layout.bar / 2 + 4.5
         css = "value ours" if line.kind == "native" else "value"
-        label = escape(line.label) + (" †" if line.other else "")
+        label = escape(_label(line))
         if layout.above:
             self.words(layout.left, y, css, label)
         else:
@@ -207,15 +250,9 @@ class _Sheet:
             why = line.why if len(line.why) < 60 else line.why[:59] + "…"
             said = line.status if self.layout.above else f"{line.status}: {why}"
             return f'<tspan class="note">{escape(said)}</tspan>'
-        if line.label == record["floor"]:
-            ratio = f"1{TIMES}" if record["base"] else "the floor"
-        else:
-            ratio = "" if line.to_floor is None else short_ratio(line.to_floor, record["base"])
+        time, ratio = _value_words(line, record)
         weight = "ours" if line.kind == "native" else "row"
-        return (
-            f'<tspan class="{weight}">{short_time(line.time)}</tspan>'
-            f'<tspan dx="8" class="dim">{ratio}</tspan>'
-        )
+        return f'<tspan class="{weight}">{time}</tspan><tspan dx="8" class="dim">{ratio}</tspan>'
 
     def _bar(self, line: Line, y: float) -> None:
         left, height = self.layout.left, self.layout.bar
@@ -254,7 +291,7 @@ class _Sheet:
         self._note(about)
 
     def _note(self, note: str) -> None:
-        for words in wrap(note, int((self.layout.width - 40) / 5.9)):
+        for words in wrapped(note, 12, self.layout.width - 2 * self.layout.margin):
             self.words(self.layout.margin, self.y, "note", escape(words))
             self.y += 17
 

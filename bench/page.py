@@ -37,6 +37,7 @@ tr:first-child th{border-top:0;font-weight:500;color:var(--dim);font-size:12px}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--card)}
 tr.native td{background:var(--ours);font-weight:600}
 details{margin:14px 0}summary{cursor:pointer;color:var(--link);padding:4px 0}
+.first{margin:16px 0}
 td.target{min-width:190px;text-align:left;white-space:normal;font-weight:400!important}
 .met{color:var(--good)}.missed{color:var(--bad)}
 """
@@ -111,17 +112,22 @@ def page(
     results: dict[str, Any],
     groups: Sequence[Sequence[dict[str, Any]]],
     charts: Mapping[str, tuple[str, str]],
+    first: Mapping[str, tuple[str, str]],
 ) -> str:
-    """Return the page; `charts` are each group's wide and narrow chart."""
+    """Return the page: `first` what opens it, `charts` of each group, each wide and narrow."""
     links = "".join(
         f'<a href="#{escape(records[0]["group"])}">{escape(records[0]["title"])}</a>'
         for records in groups
     )
     sections = "\n".join(_section(records, charts[records[0]["group"]]) for records in groups)
+    opening = "".join(
+        f'<div class="first"><div class="wide">{wide}</div><div class="narrow">{narrow}</div></div>'
+        for wide, narrow in first.values()
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>godropbox benchmarks</title><style>{STYLE}</style></head><body><main>"
-        f"<h1>godropbox benchmarks</h1><p>{escape(HOW)}</p><nav>{links}</nav>"
-        f"{_facts(results)}\n{sections}</main></body></html>\n"
+        f"<h1>godropbox benchmarks</h1>{opening}{_facts(results)}<p>{escape(HOW)}</p>"
+        f"<nav>{links}</nav>\n{sections}</main></body></html>\n"
     )

@@ -56,6 +56,7 @@ PEERS = (
     Peer("Django", "https://github.com/django/django"),
     Peer("Flask-Caching", "https://github.com/pallets-eco/flask-caching"),
     Peer("cachelib", "https://github.com/pallets-eco/cachelib"),
+    Peer("mysql-replication", "https://github.com/julien-duponchelle/python-mysql-replication"),
     Peer("pymysql", "https://github.com/PyMySQL/PyMySQL"),
 )
 

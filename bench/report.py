@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from .chart import NARROW, WIDE, chart
+from .curve import charts as curves
+from .headline import PANELS, headline
 from .page import page
 from .results import about
+from .summary import SUMMARY, Summary
 from .tables import by_group, peers, table, title
 
 __all__ = ["main", "markdown"]
@@ -38,6 +41,26 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(out) + "\n"
 
 
+def pictures(summary: Summary) -> dict[str, tuple[str, str]]:
+    """Return what opens the page, wide and narrow: the headline, if it was raced, and curves."""
+    raced = {case["group"] for case in summary.cases}
+    first = {}
+    if {panel.group for panel in PANELS} <= raced:
+        first["headline"] = headline(summary, WIDE), headline(summary, NARROW)
+    return first | curves(summary)
+
+
+def keep(results: dict[str, Any]) -> None:
+    """Put the run into the summary in git, and draw README's and the documentation's pictures."""
+    known = Summary.read() if SUMMARY.exists() else Summary({}, [])
+    summary = known.merged(results)
+    summary.write()
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name, (wide, narrow) in pictures(summary).items():
+        (IMAGES / f"{name}.svg").write_text(wide, encoding="utf-8")
+        (IMAGES / f"{name}-narrow.svg").write_text(narrow, encoding="utf-8")
+
+
 def write(results: dict[str, Any], readme: bool) -> str:
     """Write everything, and return the Markdown."""
     text = markdown(results)
@@ -51,14 +74,21 @@ def write(results: dict[str, Any], readme: bool) -> str:
         if readme:
             IMAGES.mkdir(parents=True, exist_ok=True)
             (IMAGES / f"{name}.svg").write_text(charts[name][0], encoding="utf-8")
-    html = page(results, by_group(results), charts)
+    if readme:
+        keep(results)
+    first = pictures(Summary({}, []).merged(results))
+    html = page(results, by_group(results), charts, first)
     (OUT / "index.html").write_text(html, encoding="utf-8")
     return text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the report of bench/out/results.json.")
-    parser.add_argument("--readme", action="store_true", help="write the charts to docs/img too")
+    parser.add_argument(
+        "--readme",
+        action="store_true",
+        help="also put the run into bench/results.json and its charts into docs/img",
+    )
     arguments = parser.parse_args()
     results = json.loads((OUT / "results.json").read_text(encoding="utf-8"))
     print(write(results, arguments.readme), end="")
