@@ -1,4 +1,4 @@
-"""The examples of docs/django.md and docs/from-django.md run.
+"""The examples of docs/django.md, docs/from-django.md and docs/start/django.md run.
 
 A block of settings makes caches over a real server. Another block runs with ``cache``; where a line
 has a comment after an expression, that is its value.
@@ -19,7 +19,7 @@ from godropbox.django.options import Settings
 DOCS = Path(__file__).parent.parent.parent / "docs"
 BLOCKS = {
     f"{name}-{number}": code
-    for name in ("django", "from-django")
+    for name in ("django", "from-django", "start/django")
     for number, code in enumerate(
         re.findall(r"^```python\n(.*?)^```$", (DOCS / f"{name}.md").read_text(), re.M | re.S), 1
     )
