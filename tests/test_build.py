@@ -64,7 +64,9 @@ def _inside(wheel: Path) -> set[str]:
 
 
 def _sources() -> set[str]:
-    found = [path for path in (ROOT / "godropbox").rglob("*") if path.suffix in (".py", ".pyi")]
+    found = [
+        path for path in (ROOT / "godropbox").rglob("*") if path.suffix in (".html", ".py", ".pyi")
+    ]
     return {path.relative_to(ROOT).as_posix() for path in found} | {"godropbox/py.typed"}
 
 

@@ -19,6 +19,7 @@ from godropbox.database.sqltypes import SqlMode
 from godropbox.memcache import codec, compressors, hooks, leases, serializers, testing
 from godropbox.memcache.aio import AsyncBaseShardManager, AsyncClient
 from godropbox.memcache.fleet.manager import PooledShardManager
+from godropbox.oihash import OiHash
 from godropbox.resource_pool import aio
 
 MODULES = [
@@ -43,6 +44,7 @@ MODULES = [
     "memcache.testing",
     "murmur3",
     "net2",
+    "oihash",
     "resource_pool",
     "resource_pool.aio",
 ]
@@ -64,6 +66,7 @@ STATS = resource_pool.PoolStats.total([])
 
 # What comes back equal. One that compares by identity has to look the same.
 VALUES: list[Any] = [
+    OiHash([b"one", b"two"]),
     caching.CacheOptions(),
     caching.CacheStats(hits=1, misses=2, cache_failures=3, doubts=4, waiting=5),
     caching.ConsistencyStatistics(),

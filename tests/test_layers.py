@@ -25,17 +25,22 @@ from godropbox import _kernels
 ROOT = Path(__file__).parent.parent
 
 SHARED = r"godropbox\._kernels\._\w+"
-BASE = r"godropbox\._kernels(\._(args|guarded|identity|signature|uncompiled))?|godropbox\.errors"
+BASE = (
+    r"godropbox\._kernels(\._(args|guarded|identity|signature|uncompiled)|\.lasting)?"
+    r"|godropbox\.errors"
+)
 ADDRESS = r"godropbox\._address"
 DIAL = r"godropbox\._dial"
 CHANNELS = r"godropbox\._kernels\._channels"
 SQLTYPES = r"godropbox\.database\.sqltypes"
+BINLOG = r"godropbox\.database\.binlog(\.\w+)*"
+BINLOG_IO = r"godropbox\.database\.binlog(\.(_stream|_tls|aio|__main__))?"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
 FORKS = r"godropbox\._forks|godropbox\._calls"
 POOLS = r"godropbox\.resource_pool(\.(?!aio)\w+)*"
 AIO_POOL = r"godropbox\.resource_pool\.aio"
 NET = r"godropbox\.net2(\.\w+)*"
-HASHES = r"godropbox\.hash2|godropbox\.murmur3"
+HASHES = r"godropbox\.(hash2|murmur3|oihash)"
 
 # memcache, from below.
 GROUND = r"godropbox\.memcache\.(types|errors|responses|address|hints|keys)"
@@ -55,11 +60,13 @@ BELOW_MEMCACHE = rf"{BASE}|{FORKS}|{ADDRESS}|{POOLS}"
 # first row that matches holds, and a module that matches none needs a row.
 LAYERS = [
     (r"godropbox", r"godropbox\._kernels"),
-    (r"godropbox\.__main__", r"godropbox|godropbox\._kernels"),
+    (r"godropbox\._about", r"godropbox|godropbox\._kernels"),
+    (r"godropbox\.__main__", r"godropbox|godropbox\._(about|kernels(\._binlog)?)"),
     (r"godropbox\._kernels", rf"godropbox\._kernels\.\w+_(c|py)|{SHARED}"),
     # What compiled modules cimport: the C face of a kernel, under the name of the chooser's.
     (r"godropbox\._kernels\.sqltext", r"godropbox\._kernels\.sqltext_c"),
     (r"godropbox\._kernels\.transport", r"godropbox\._kernels\.transport_c"),
+    (r"godropbox\._kernels\.lasting", r"godropbox\._kernels\.lasting_c"),
     # Kernels stand on each other: a batch on replies and placements, the transport on replies and
     # requests.
     (r"godropbox\._kernels\.wire_csrc", r"godropbox\._kernels\.placement_c"),
@@ -75,13 +82,19 @@ LAYERS = [
     (r"godropbox\._kernels\.\w+", SHARED),
     (r"godropbox\.errors", r"godropbox\._kernels(\._(args|guarded))?"),
     (r"godropbox\.database", r"(?!)"),
+    (r"godropbox\.oihash", rf"{BASE}|godropbox\._kernels\._oihash"),
     (rf"{HASHES}|{SQLTYPES}", BASE),
     (r"godropbox\._calls", r"godropbox\._kernels\._guarded"),
     (r"godropbox\._forks", r"godropbox\._calls"),
+    (r"godropbox\.(executor|locks(\.\w+)?)", rf"{BASE}|godropbox\._forks|godropbox\.locks(\.\w+)?"),
+    (r"godropbox\.balancing", rf"{BASE}|godropbox\.murmur3"),
     (ADDRESS, BASE),
     (POOLS, rf"{BASE}|{FORKS}|{POOLS}"),
     (AIO_POOL, rf"{BASE}|{FORKS}|{POOLS}"),
-    (BUILDER, rf"{BASE}|godropbox\._kernels\.sqltext|{SQLTYPES}|{BUILDER}"),
+    (BUILDER, rf"{BASE}|godropbox\._kernels\.(lasting|sqltext)|{SQLTYPES}|{BUILDER}"),
+    (r"godropbox\.binlog", BINLOG),
+    (BINLOG_IO, rf"{BASE}|{ADDRESS}|{DIAL}|{NET}|{BINLOG}"),
+    (BINLOG, rf"{BASE}|{ADDRESS}|godropbox\._kernels\._?binlog|{SQLTYPES}|{BINLOG}"),
     (DIAL, rf"{BASE}|{ADDRESS}"),
     (NET, rf"{BASE}|{ADDRESS}|{DIAL}|{POOLS}|{NET}"),
     (GROUND, rf"{BELOW_MEMCACHE}|{GROUND}"),
@@ -98,6 +111,8 @@ LAYERS = [
     (r"godropbox\.caching(\.\w+)*", r"godropbox(?!\.__main__).*"),
     # Other libraries' faces, and the back ends of frameworks.
     (FACES, r"godropbox(?!\.__main__).*"),
+    # The commands.
+    (r"godropbox\.(doctor|demo)(\.\w+)*", r"godropbox(?!\.__main__).*"),
 ]
 
 # What does I/O: these of the standard library, and the kernels that send and receive.
@@ -106,13 +121,14 @@ IO = re.compile(
     r"|godropbox\._kernels\.(transport|_channels)"
 )
 BLOCKING = (
-    rf"{CHANNELS}|{DIAL}|{NET}|godropbox\.memcache\.(sync|dial|connection)"
-    r"|godropbox\.compat\.pymemcache(\.\w+)*"
+    rf"{CHANNELS}|{DIAL}|{NET}|{BINLOG_IO}|godropbox\.memcache\.(sync|dial|connection)"
+    r"|godropbox\.compat\.pymemcache(\.\w+)*|godropbox\.doctor\.(probing|__main__)"
+    r"|godropbox\.demo\.(processes|web)"
 )
 
 # The modules that reach no I/O, through whatever they import.
 NO_IO = re.compile(
-    rf"{ADDRESS}|godropbox\.errors|{HASHES}|{SQLTYPES}|{BUILDER}|{POOLS}"
+    rf"{ADDRESS}|godropbox\.errors|{HASHES}|{SQLTYPES}|(?!{BINLOG_IO}$){BINLOG}|{BUILDER}|{POOLS}"
     rf"|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|godropbox\.caching\.consistency\.protocol"
 )
 
@@ -445,7 +461,9 @@ def test_a_named_twin_is_found() -> None:
 HEADERS = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)', re.M)
 # wire_poll carries exchanges over sockets; the other kernels do no I/O.
 POSIX = re.compile(r"(errno|poll|time|sys/socket|sys/time|sys/uio)\.h")
-C_LIBRARY = re.compile(r"(stddef|stdint|stdbool|limits|math|string|immintrin|intrin|arm_neon)\.h")
+C_LIBRARY = re.compile(
+    r"(stddef|stdint|stdbool|limits|math|string|cpuid|immintrin|intrin|arm_neon)\.h"
+)
 CALLS = re.compile(r"\b(malloc|calloc|realloc|free|printf|fprintf|puts|exit|abort)\s*\(")
 
 
