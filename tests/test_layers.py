@@ -53,6 +53,7 @@ CLIENT = (
     r"godropbox\.memcache(\.(client|base_client|leases|options|overrides|batches|codec|serializers|compressors|hooks"
     r"|heads|parts|stepping|testing))?|godropbox\.memcache\.aio(\.\w+)*"
 )
+DISCOVERY = r"godropbox\.memcache\.discovery(\.\w+)*"
 FACES = r"godropbox\.(_faces|aiocache|cachelib|cashews|celery|compat|django|dogpile|flask)(\.\w+)*"
 BELOW_MEMCACHE = rf"{BASE}|{FORKS}|{ADDRESS}|{POOLS}"
 
@@ -107,6 +108,11 @@ LAYERS = [
         rf"|{FLEET}|{POLICY}|{SYNC}",
     ),
     (AIO, rf"{BELOW_MEMCACHE}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{POLICY}|{AIO}"),
+    (
+        DISCOVERY,
+        rf"{BELOW_MEMCACHE}|{HASHES}|{ADDRESS}|{DIAL}|{GROUND}|{PROTOCOL}|{FLEET}|{SYNC}|{AIO}"
+        rf"|godropbox\.memcache\.(options|aio\.managers)|{DISCOVERY}",
+    ),
     (CLIENT, rf"{BELOW_MEMCACHE}|godropbox\.memcache(\.\w+)*"),
     (r"godropbox\.caching(\.\w+)*", r"godropbox(?!\.__main__).*"),
     # Other libraries' faces, and the back ends of frameworks.

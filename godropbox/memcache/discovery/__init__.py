@@ -1,0 +1,1 @@
+"""Where a fleet comes from: a file, DNS, ElastiCache, ZooKeeper, etcd, Consul."""
