@@ -1,6 +1,7 @@
 """Reset objects in the child of a fork, where no other thread is left."""
 
 import os
+import threading  # noqa: F401  # its hook has to run before ours, which may start threads
 import weakref
 from collections.abc import Callable
 from functools import partial

@@ -473,7 +473,7 @@ class TakesMoreError(memcache.ConnectionLostError):
 
 
 def test_an_error_of_a_shard_names_it_whatever_its_fields_and_its_class() -> None:
-    shard: Any = SimpleNamespace(id=3, address="host:1")
+    shard: Any = SimpleNamespace(id=3, address="host:1", name="host:1", where="3 at host:1")
     other = memcache.ConnectionLostError("gone", self=5)
     with pytest.raises(memcache.ConnectionLostError), errors.context("sending", cause="power"):
         raise other

@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             comparison = compare(fleets[0], fleets[1], _keys(options.keys))
         servers = list(options.servers)
         if len(fleets) == 1 and not servers:
-            servers = list(fleets[0].servers)
+            servers = fleets[0].located()
         facts = examine(servers, _settings(options)) if servers else []
     except (DropboxError, FleetFileError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)

@@ -5,8 +5,9 @@ A file is JSON or plain text. As JSON it is a list of servers, or an object:
     {"servers": ["10.0.0.1:11211", {"address": "10.0.0.2:11211", "weight": 2, "state": "DOWN"}],
      "shard_func": "ketama", "weighted": true, "prefix": "site:"}
 
-As text it has a server a line, shard 0 first, with its weight and its state after it if they are
-not 1 and ACTIVE, and options as ``shard_func = ketama``; ``#`` begins a comment.
+A server that has a ``"name"`` beside its address is placed by that. As text it has a server a line,
+shard 0 first, with its name in front if it has one, with its weight and its state after it if they
+are not 1 and ACTIVE, and options as ``shard_func = ketama``; ``#`` begins a comment.
 
 `compare` maps keys by both, and asks of each difference alone how many keys it moves.
 """
@@ -19,7 +20,7 @@ from typing import Any, Final
 
 from .._kernels._args import shown
 from ..memcache import Crc32, Hash2, Jump, Ketama, Rendezvous, ShardFunction, ShardState
-from ..memcache.address import parse_address, same_server
+from ..memcache.address import parse_address, same_name, same_server
 from ..memcache.errors import InvalidArgumentError, InvalidTypeError
 from ..memcache.fleet.placement import UNMAPPED
 
@@ -46,6 +47,7 @@ class FleetFileError(ValueError):
 class FleetFile:
     """A fleet as a file describes it: `servers` in the order of shards, and how keys are placed.
 
+    A server is its name, or else its address; `addresses` has those of servers with names.
     `weights` and `states` have the servers whose weight is not 1 and whose state is not ACTIVE.
     `weighted` is False for libmemcached's unweighted ring. `prefix` goes before every key.
     """
@@ -57,6 +59,11 @@ class FleetFile:
     weighted: bool = True
     states: Mapping[str, ShardState] = field(default_factory=dict)
     prefix: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+    def located(self) -> list[str]:
+        """Return the addresses of the servers."""
+        return [self.addresses.get(each, each) for each in self.servers]
 
     def function(self) -> ShardFunction:
         """Return the shard function."""
@@ -117,31 +124,35 @@ def _from_json(path: str, text: str) -> FleetFile:
     for name in given:
         if name not in _OPTIONS:
             raise InvalidArgumentError(f"there is no {name!r}; there are {', '.join(_OPTIONS)}")
-    servers, weights, states = [], {}, {}
+    servers, weights, states, addresses = [], {}, {}, {}
     listed = given.get("servers", [])
     if not isinstance(listed, list):
         raise InvalidTypeError(f"servers must be a list, got {shown(listed)}")
     for each in listed:
         entry = each if isinstance(each, dict) else {"address": each}
-        unknown = entry.keys() - {"address", "weight", "state"}
+        unknown = entry.keys() - {"address", "name", "weight", "state"}
         if unknown or not isinstance(entry.get("address"), str):
             raise InvalidTypeError(
-                "a server must be an address, or an object of address, weight and state, "
+                "a server must be an address, or an object of address, name, weight and state, "
                 f"got {shown(each)}"
             )
-        address = entry["address"]
-        servers.append(address)
+        server: Any = entry.get("name", entry["address"])
+        same_name(server)
+        servers.append(server)
+        addresses[server] = entry["address"]
         if "weight" in entry:
-            weights[address] = entry["weight"]
+            weights[server] = entry["weight"]
         if "state" in entry:
-            states[address] = _state(entry["state"])
-    fleet = FleetFile(path, tuple(servers), weights=weights, states=states)
+            states[server] = _state(entry["state"])
+    fleet = FleetFile(
+        path, tuple(servers), weights=weights, states=states, addresses=_with_names(addresses)
+    )
     return replace(fleet, **{name: given[name] for name in _OPTIONS[1:] if name in given})
 
 
 def _from_text(path: str, text: str) -> FleetFile:
     fleet = FleetFile(path, ())
-    servers, weights, states = [], {}, {}
+    servers, weights, states, addresses = [], {}, {}, {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].strip()
         if not words:
@@ -151,16 +162,28 @@ def _from_text(path: str, text: str) -> FleetFile:
             if equals:
                 fleet = replace(fleet, **{_option(name): _value(name, value)})
                 continue
-            address, *more = words.split()
-            servers.append(address)
+            server, *more = words.split()
+            servers.append(server)
+            if more and any(sign in more[0] for sign in ".:/"):  # which no state has
+                addresses[server] = more.pop(0)
             for word in more:
                 if word.isdigit():
-                    weights[address] = int(word)
+                    weights[server] = int(word)
                 else:
-                    states[address] = _state(word)
+                    states[server] = _state(word)
         except InvalidArgumentError as error:
             raise FleetFileError(f"{path}:{number}: {error}") from None
-    return replace(fleet, servers=tuple(servers), weights=weights, states=states)
+    return replace(
+        fleet,
+        servers=tuple(servers),
+        weights=weights,
+        states=states,
+        addresses=_with_names(addresses),
+    )
+
+
+def _with_names(addresses: Mapping[str, str]) -> dict[str, str]:
+    return {server: address for server, address in addresses.items() if server != address}
 
 
 def _option(name: str) -> str:
@@ -202,6 +225,9 @@ def _checked(fleet: FleetFile) -> FleetFile:
         if where in found:
             raise InvalidArgumentError(f"it names one server twice: {found[where]} and {address}")
         found[where] = address
+    homes = [same_server(parse_address(each)) for each in fleet.located()]
+    if len(set(homes)) < len(homes):
+        raise InvalidArgumentError("it has two servers of one address")
     if fleet.weights and (fleet.shard_func != "ketama" or not fleet.weighted):
         raise InvalidArgumentError("weights are for shard_func ketama alone, with weighted true")
     fleet.function()  # which checks weights
@@ -209,9 +235,9 @@ def _checked(fleet: FleetFile) -> FleetFile:
 
 
 def _server(address: str) -> str:
-    """Return what is the same for all spellings of a server."""
-    where = same_server(parse_address(address))
-    return f"unix:{where}" if isinstance(where, str) else f"{where[0]}:{where[1]}"
+    """Return what is the same for all spellings of a server's name, which may be an address."""
+    name, *port = same_name(address)
+    return f"{name}:{port[0]}" if port and port[0] is not None else f"{'unix:' * bool(port)}{name}"
 
 
 def compare(first: FleetFile, second: FleetFile, keys: Sequence[str]) -> Comparison:

@@ -14,6 +14,8 @@ __all__ = [
     "check_transport",
     "listed_addresses",
     "parse_address",
+    "parse_name",
+    "same_name",
     "same_server",
 ]
 
@@ -63,6 +65,33 @@ def check_transport(target: _address.Address, tls: Any) -> None:
 def same_server(target: _address.Address) -> _address.Address:
     """Return what is the same for all spellings of a server's address: case does not count."""
     return target if isinstance(target, str) else (target[0].lower(), target[1])
+
+
+def same_name(name: Any) -> tuple[Any, ...]:
+    """Return what is the same for all spellings of a server's name, which may be an address.
+
+    Raises ``InvalidArgumentError`` or ``InvalidTypeError`` for what is no name: not a str, empty,
+    or not printable.
+    """
+    if not isinstance(name, str):
+        raise InvalidTypeError(f"the name of a server must be a str, got {shown(name)}")
+    if not name or not name.isprintable():
+        raise InvalidArgumentError(
+            f"the name of a server must be printable text, got {shown(name)}"
+        )
+    target = parse_name(name)
+    if target is None:
+        return (name,)
+    same = same_server(target)
+    return (same, None) if isinstance(same, str) else same
+
+
+def parse_name(name: str) -> _address.Address | None:
+    """Return the address that a server's name is, None if it is none."""
+    try:
+        return _address.parse_address(name, DEFAULT_PORT)
+    except ValueError:
+        return None
 
 
 def listed_addresses(name: str, servers: Any, more: str = "") -> list[str]:

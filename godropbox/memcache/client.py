@@ -93,6 +93,8 @@ class Client(BaseClient):
         if not hasattr(servers, "fleet"):
             addresses = server_list(servers)
             own = manager = StaticShardManager(addresses, chosen.shard_func, chosen)
+        elif getattr(servers, "closes_with_client", False):
+            own = manager
         operations = ShardedClient(
             manager,
             _PROTOCOLS[chosen.protocol](chosen.prefix),

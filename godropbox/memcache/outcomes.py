@@ -104,18 +104,26 @@ def require_open(manager: Any) -> None:
         raise error
 
 
+def _named(shard: Shard) -> dict[str, Any]:
+    """Return the fields by which an error names a shard."""
+    fields = {"shard": shard.id, "address": shard.address}
+    return fields if shard.name == shard.address else {**fields, "name": shard.name}
+
+
 def located(shard: Shard, error: Exception) -> Exception:
     """Return a connection's error as the same error of a shard, whose id its fields have too."""
     if isinstance(error, NotSupportedError) and "address" in error.fields:
-        fields = {**error.fields, "shard": shard.id, "address": shard.address}
-        lacking = NotSupportedError(f"shard {shard.id} at {error}", **fields)
+        fields = {**error.fields, **_named(shard)}
+        lacking = NotSupportedError(
+            f"shard {shard.where.removesuffix(shard.address)}{error}", **fields
+        )
         lacking.__cause__ = error.__cause__
         return lacking
     if not isinstance(error, (NetworkError, ReplyError)) or "shard" in error.fields:
         return error
-    fields = {**error.fields, "shard": shard.id, "address": shard.address}
+    fields = {**error.fields, **_named(shard)}
     try:
-        found = type(error)(f"shard {shard.id} at {shard.address}: {text_of(error)}")
+        found = type(error)(f"shard {shard.where}: {text_of(error)}")
         found.__dict__[FIELDS] = fields  # one of them may have the name of an argument
         found.__cause__ = error.__cause__
     except Exception:

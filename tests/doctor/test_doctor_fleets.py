@@ -1,6 +1,7 @@
 """Files of fleets: what they may say, and whether two of them place keys alike, and why not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,29 @@ def test_json(tmp_path: Path) -> None:
     assert fleet.states == {"b:1": ShardState.DOWN}
 
 
+def test_servers_with_names_are_placed_by_them(tmp_path: Path) -> None:
+    text, listed = tmp_path / "fleet", tmp_path / "fleet.json"
+    text.write_text("shard_func = ketama\nx a:1 2\nb:1 DOWN\ny 10.0.0.3 3 DOWN\n")
+    entries = [
+        {"name": "x", "address": "a:1", "weight": 2},
+        {"name": "b:1", "address": "b:1", "state": "DOWN"},
+        {"name": "y", "address": "10.0.0.3", "weight": 3, "state": "DOWN"},
+    ]
+    listed.write_text(json.dumps({"servers": entries, "shard_func": "ketama"}))
+    fleet = read_fleet(str(text))
+    assert replace(fleet, name="") == replace(read_fleet(str(listed)), name="")
+    assert (fleet.servers, fleet.weights) == (("x", "b:1", "y"), {"x": 2, "y": 3})
+    assert fleet.located() == ["a:1", "b:1", "10.0.0.3"]
+    text.write_text("shard_func = ketama\nx z:1 2\nb:1 DOWN\ny 10.0.0.3 3 DOWN\n")
+    assert compare(fleet, read_fleet(str(text)), KEYS).elsewhere == 0
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
+        ("x a:1\ny a:1\n", "it has two servers of one address"),
+        ("x a:1\nx b:1\n", "it names one server twice: x and x"),
+        ('[{"address": "a:1", "name": 5}]', "the name of a server must be a str, got 5"),
         ("", "it must name at least one server"),
         ("a:1\nA:1\n", "it names one server twice: a:1 and A:1"),
         ("a:1\nshard_func = ring\n", "shard_func must be one of hash2, jump, crc32, ketama, rend"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.fleets import FLEET, KEYS, Connections
+from support.fleets import DOWN, FLEET, KEYS, Connections
 from support.memcached import Server
 from support.pools import fork
 
@@ -277,3 +277,115 @@ BAD_OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
 def test_bad_options_are_refused(given: dict[str, Any], kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         ShardOptions(**given)
+
+
+# Names
+
+
+def named(*servers: tuple[str, str]) -> list[ShardStatus]:
+    return [ShardStatus(address, name=name) for name, address in servers]
+
+
+@pytest.mark.parametrize("function", [Hash2(), Jump(), Crc32(), Ketama(), Rendezvous()])
+def test_a_server_keeps_its_keys_at_another_address(function: Any) -> None:
+    names = ["cache-0", "cache-1", "the third: nobody's address", "10.0.0.3:11211"]
+    manager = BaseShardManager(function)
+    manager.update_shard_states(named(*zip(names, ["a:1", "b:1", "c:1", "d:1"], strict=True)))
+    before = manager.fleet()
+    assert before.of_many(KEYS) == function.bind(names).of_many(KEYS)
+    assert set(before.of_many(KEYS)) == {0, 1, 2, 3}
+    manager.update_shard_states(named(*zip(names, ["a:1", "e:1", "c:1", "b:1"], strict=True)))
+    after = manager.fleet()
+    assert after.of_many(KEYS) == before.of_many(KEYS)
+    assert [shard.address for shard in after.shards] == ["a:1", "e:1", "c:1", "b:1"]
+    assert [shard.name for shard in after.shards] == names
+    assert [now is old for now, old in zip(after.shards, before.shards, strict=True)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_name_is_the_address_unless_it_is_given() -> None:
+    manager = StaticShardManager(["a:1", "b:1"], Ketama())
+    (shard, _) = manager.fleet().shards
+    assert (shard.name, repr(shard)) == ("a:1", "<Shard 0 at a:1: ACTIVE>")
+    placed = manager.fleet().of_many(KEYS)
+    manager.update_shard_states(named(("a:1", "c:1"), ("b:1", "a:1")))
+    assert manager.fleet().of_many(KEYS) == placed
+    assert repr(manager.fleet().shards[0]) == "<Shard 0, a:1, at c:1: ACTIVE>"
+
+
+def test_a_server_at_another_address_has_a_new_record_and_a_new_pool() -> None:
+    connections = Connections()
+    options = ShardOptions(open=connections, eject_after=1, ejected="next")
+    manager = BaseShardManager(Ketama(), options)
+    manager.update_shard_states(named(("x", "a:1"), ("y", "b:1"), ("z", "c:1")))
+    old = manager.fleet()
+    for shard in old.shards:
+        used(shard)
+        manager.failed(shard, DOWN)
+    manager.update_shard_states(named(("x", "a:1"), ("y", "d:1"), ("z", "b:1")))
+    new = manager.fleet()
+    assert [shard.is_ejected for shard in new.shards] == [True, False, False]
+    assert new.shards[1].pool is not old.shards[1].pool
+    assert connections.addresses() == ["a:1", "b:1"]
+    assert set(new.of_many(KEYS)) == {1, 2}
+    manager.failed(old.shards[1], DOWN)  # an operation that began before
+    assert [shard.is_ejected for shard in new.shards] == [True, False, False]
+
+
+def test_ejection_goes_on_by_names() -> None:
+    names = ["cache-0", "cache-1", "cache-2"]
+    manager = BaseShardManager(Ketama(), ShardOptions(eject_after=1, ejected="next"))
+    manager.update_shard_states(named(*zip(names, ["a:1", "b:1", "c:1"], strict=True)))
+    fleet = manager.fleet()
+    manager.failed(fleet.shards[1], DOWN)
+    assert fleet.of_many(KEYS) == Ketama().among(names, [0, 2]).of_many(KEYS)
+
+
+def test_weights_are_by_name() -> None:
+    manager = BaseShardManager(Ketama({"Heavy": 50}))
+    manager.update_shard_states(named(("light", "a:1"), ("heavy", "b:1")))
+    placed = manager.fleet().of_many(KEYS)
+    assert placed.count(1) > 9 * placed.count(0)
+
+
+def test_pairs_and_triples_are_taken() -> None:
+    manager = BaseShardManager()
+    manager.update_shard_states([("a:1", 0), ("b:1", 2, "x")])  # type: ignore[list-item]
+    assert [(each.name, each.address) for each in manager.fleet().shards] == [
+        ("a:1", "a:1"),
+        ("x", "b:1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "error", "message"),
+    [
+        (named(("x", "a:1"), ("x", "b:1")), ValueError, "of different names, got 'x' and 'x'"),
+        (named(("b:1", "a:1"), ("", "b:1")), ValueError, "different names, got 'b:1' and 'b:1'"),
+        (named(("cache", "a:1"), ("CACHE:11211", "b:1")), ValueError, "of different names"),
+        (named(("x", "a:1"), ("y", "a:1")), ValueError, "must name each server once, got 'a:1'"),
+        (named(("a\nb", "a:1")), ValueError, r"must be printable text, got 'a\\nb'"),
+        ([ShardStatus("a:1", name=None)], TypeError, "name of a server must be a str, got None"),  # type: ignore[arg-type]
+        ([("a:1", 0, "x", 1)], TypeError, "must hold pairs of an address and a state"),
+        ([("a:1",)], TypeError, "must hold pairs of an address and a state"),
+    ],
+)
+def test_bad_names_are_refused(states: Any, error: type[Exception], message: str) -> None:
+    manager = StaticShardManager(["a:1"])
+    before = manager.fleet()
+    with pytest.raises(error, match=message):
+        manager.update_shard_states(states)
+    assert manager.fleet() is before
+
+
+def test_an_error_names_the_server_where_the_name_is_not_the_address() -> None:
+    manager = BaseShardManager()
+    manager.update_shard_states(named(("cache-0", "127.0.0.1:1")))
+    with memcache.Client(manager) as client, pytest.raises(memcache.NetworkError) as raised:
+        client.get("key")
+    assert str(raised.value).startswith("shard 0, cache-0, at 127.0.0.1:1: ")
+    assert raised.value.fields["name"] == "cache-0"

@@ -183,8 +183,8 @@ def test_bad_functions_and_weights_are_refused() -> None:
         Ketama({"a:1": 1.5})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="weights must be empty where weighted is False"):
         Ketama({"a:1": 2}, weighted=False)
-    with pytest.raises(ValueError, match="address must be host, host:port"):
-        Ketama({"a:b:c": 2})
+    with pytest.raises(memcache.InvalidArgumentError, match="must be printable text, got 'a\\\\n'"):
+        Ketama({"a\n": 2})
 
 
 def test_rules_are_values() -> None:

@@ -22,7 +22,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize(
     ("uses", "count"),
-    [("sqlbuilder", 72), ("cached", 23), ("client", 35), ("queries", 21), ("results", 23)],
+    [("sqlbuilder", 72), ("cached", 23), ("client", 38), ("queries", 21), ("results", 23)],
 )
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_wrong_uses_are_reported(checker: str, uses: str, count: int, tmp_path: Path) -> None:

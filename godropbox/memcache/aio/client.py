@@ -135,6 +135,8 @@ class AsyncClient(BaseClient):
         if not hasattr(servers, "fleet"):
             addresses = server_list(servers)
             own = manager = AsyncStaticShardManager(addresses, chosen.shard_func, chosen)
+        elif getattr(servers, "closes_with_client", False):
+            own = manager
         protocol = _PROTOCOLS[chosen.protocol](chosen.prefix)
         reads = chosen.retry_reads
         sharded = AsyncShardedClient(manager, protocol, chosen.timeout, retry_reads=reads)

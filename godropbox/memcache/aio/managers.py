@@ -47,7 +47,7 @@ class _Servers:
         self._is_lame = False
 
     def set_locations(self, addresses: Iterable[str]) -> None:
-        wanted = list(addresses)
+        wanted = dict.fromkeys(addresses)
         self._left = [links for links in self._left if links.in_flight]
         for address in [each for each in self._links if each not in wanted]:
             links = self._links.pop(address)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..._kernels import placement as _kernel
-from ..address import parse_address
+from ..address import same_name
 from ..errors import InvalidArgumentError
 from ..types import Key
 from .placement import NOT_A_KEY, Placement, ketama_digests, ketama_name
@@ -99,7 +99,7 @@ class Libmemcached:
     """The shard function of one `hash`, modulo the servers, or on a ring if `is_ring`.
 
     `ring_hash` is the hash of the points of a ring: libmemcached makes them when the distribution
-    is set, so that it may be another than the keys' by then. `weights` are by address; None is for
+    is set, so that it may be another than the keys' by then. `weights` are by name; None is for
     a ring without weights.
     """
 
@@ -113,21 +113,21 @@ class Libmemcached:
         """Whether keys have a next shard: they have on a ring."""
         return self.is_ring
 
-    def bind(self, addresses: Sequence[str]) -> Placement:
-        """Return the placement over these servers; the first is shard 0."""
+    def bind(self, servers: Sequence[str]) -> Placement:
+        """Return the placement over the servers of these names; the first is shard 0."""
         if not self.is_ring:
             compiled = _MODULO.get(self.hash)
-            count = len(addresses)
+            count = len(servers)
             return _Modula(HASHES[self.hash], count) if compiled is None else compiled(count)
-        return self.among(addresses, range(len(addresses)))
+        return self.among(servers, range(len(servers)))
 
-    def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
+    def among(self, servers: Sequence[str], shards: Collection[int]) -> Placement:
         """Return the placement on the ring of some of the servers."""
         if not self.is_ring:
             raise InvalidArgumentError("modula has no next shard for a key whose own is excluded")
-        names = [(i, ketama_name(addresses[i])) for i in range(len(addresses)) if i in shards]
+        names = [(i, ketama_name(servers[i])) for i in range(len(servers)) if i in shards]
         if self.weights is not None:
-            points = _weighted(self.weights, addresses, names)
+            points = _weighted(self.weights, servers, names)
         else:
             hashed = HASHES[self.ring_hash]
             points = [
@@ -196,13 +196,13 @@ class _Ring(_Hashed):
 
 
 def _weighted(
-    given: Mapping[str, int], addresses: Sequence[str], names: list[tuple[int, bytes]]
+    given: Mapping[str, int], servers: Sequence[str], names: list[tuple[int, bytes]]
 ) -> list[tuple[int, int]]:
     """Return the points of a weighted ring: those of MD5, whatever the hash is."""
     import hashlib
 
-    known = {parse_address(address): weight for address, weight in given.items()}
-    weights = {shard: known.get(parse_address(addresses[shard]), 1) for shard, _ in names}
+    known = {same_name(name): weight for name, weight in given.items()}
+    weights = {shard: known.get(same_name(servers[shard]), 1) for shard, _ in names}
     total = sum(weights.values())
     points = []
     for shard, name in names:

@@ -9,16 +9,17 @@ old or new. No I/O: the driver's pools open the connections.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple, Protocol, Self
 
+from ..._address import Address
 from ..._forks import begin_again_in_child
 from ..._kernels._args import shown
 from ..._kernels._identity import refuse_copies
 from ...errors import NetworkError
 from ...resource_pool import LameDuckError
-from ..address import check_transport, listed_addresses, parse_address, same_server
+from ..address import check_transport, listed_addresses, parse_address, same_name, same_server
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..protocol.auto import Seen
 from ..types import Key
@@ -44,16 +45,22 @@ _NOWHERE: Final = Custom(lambda key, shards: UNMAPPED).bind(())  # the placement
 
 
 class ShardStatus(NamedTuple):
-    """A server and its state, as ``update_shard_states`` takes them."""
+    """A server and its state, as ``update_shard_states`` takes them.
+
+    `name` is its identity: keys are placed by it, so that a server that comes back at another
+    address keeps its keys. ``""`` stands for the address.
+    """
 
     address: str
     state: ShardState = ShardState.ACTIVE
+    name: str = ""
 
 
 class ShardManager(Protocol):
     """A fleet's manager, which a sharded client asks at the start of every operation.
 
-    An attribute ``is_closed``, if there is one, says whether it was closed.
+    An attribute ``is_closed``, if there is one, says whether it was closed; one of the name
+    ``closes_with_client`` that is true has the client close it.
     """
 
     def fleet(self) -> Fleet:
@@ -114,6 +121,9 @@ class PooledShardManager:
         self._ejection: Final = Ejection(options)
         self._fleet = Fleet((), _NOWHERE)
         self._addresses: tuple[str, ...] = ()
+        # Those addresses, parsed: most of a change is to parse a large fleet's.
+        self._parsed: dict[str, Address] = {}
+        self._names: tuple[str, ...] = ()
         self._placement: Placement = _NOWHERE
         self._is_closed = False
         self._lock = threading.Lock()  # held while the fleet is replaced
@@ -130,42 +140,52 @@ class PooledShardManager:
         """Replace the fleet by these servers in these states, shard 0 first, in one step.
 
         `states` are ``ShardStatus``, or pairs of an address and a ``ShardState``; the addresses
-        are as ``connect`` takes them, each once, at most 65,535. A bad argument raises
-        ``InvalidArgumentError`` or ``InvalidTypeError`` and changes nothing.
+        are as ``connect`` takes them, each once, at most 65,535. Keys are placed by the servers'
+        names, each once, which are their addresses unless given: printable text, and one that reads
+        as an address counts as that. A bad argument raises ``InvalidArgumentError`` or
+        ``InvalidTypeError`` and changes nothing.
 
         Servers that stay keep their connections and their record of failures, whatever their new
-        ids and states. Of those that go, idle connections are closed at once, and those on loan as
-        they come back; an operation on the fleet before may find such a server's pool retired
+        ids and states; a server of the same name at another address gets new ones, and keeps its
+        keys. Of those that go, idle connections are closed at once, and those on loan as they come
+        back; an operation on the fleet before may find such a server's pool retired
         (``LameDuckError``), and should take the new fleet.
         """
-        wanted = _checked(states)
+        parsed, wanted = _checked(states, self._parsed)
         if self._options.open is None:
             for status in wanted:
-                check_transport(parse_address(status.address), self._options.tls)
+                if status.address not in self._parsed:
+                    check_transport(parsed[status.address], self._options.tls)
         with self._lock:
             if self._is_closed:
                 raise LameDuckError("the shard manager was closed")
             addresses = tuple(status.address for status in wanted)
-            if addresses != self._addresses:
-                self._placement = self._function.bind(addresses) if addresses else _NOWHERE
+            names = tuple(status.name or status.address for status in wanted)
+            if names != self._names:
+                self._placement = self._function.bind(names) if names else _NOWHERE
+            if (names, addresses) == (self._names, self._addresses):
+                self._fleet = self._new_fleet(wanted)
+                return
             self._pools.set_locations(dict.fromkeys([*self._addresses, *addresses]))
-            known = set(addresses)
-            gone = [shard for shard in self._fleet.shards if shard.address not in known]
+            known = set(zip(names, addresses, strict=True))
+            gone = [each for each in self._fleet.shards if (each.name, each.address) not in known]
             self._fleet = self._new_fleet(wanted)
             self._addresses = addresses
+            self._parsed = parsed
+            self._names = names
             for shard in gone:
                 shard._health.retire()
             self._pools.set_locations(addresses)
 
     def _new_fleet(self, wanted: list[ShardStatus]) -> Fleet:
-        old = {shard.address: shard for shard in self._fleet.shards}
+        old = {(shard.name, shard.address): shard for shard in self._fleet.shards}
         shards = []
-        for i, (address, state) in enumerate(wanted):
-            shard = old.get(address)
+        for i, (address, state, name) in enumerate(wanted):
+            shard = old.get((name or address, address))
             if shard is None or shard.id != i or shard.state is not state:
                 health = self._ejection.new_health() if shard is None else shard._health
                 seen = Seen(self._options.clock) if shard is None else shard.seen
-                shard = Shard(i, address, state, self._pools.pool(address), health, seen)
+                shard = Shard(i, address, state, self._pools.pool(address), health, seen, name)
             shards.append(shard)
         fleet = tuple(shards)
         if self._options.diverts and fleet:
@@ -216,7 +236,7 @@ class PooledShardManager:
 class _Next:
     """A placement under which keys of an ejected shard go to their next one."""
 
-    __slots__ = ("_addresses", "_ejection", "_function", "_placement", "_shards", "_spare")
+    __slots__ = ("_ejection", "_function", "_names", "_placement", "_shards", "_spare")
     __reduce_ex__ = refuse_copies
 
     def __init__(
@@ -229,7 +249,7 @@ class _Next:
         self._function = function
         self._placement = placement
         self._shards = shards
-        self._addresses = [shard.address for shard in shards]
+        self._names = [shard.name for shard in shards]
         self._ejection = ejection
         # The placement among the shards that are left, and which shards those are.
         self._spare: tuple[frozenset[int], Placement] = (frozenset(), placement)
@@ -262,7 +282,7 @@ class _Next:
         left = frozenset(s.id for s in self._shards if s.serves and not s.is_ejected)
         known, placement = self._spare
         if left and left != known:
-            placement = self._function.among(self._addresses, left)
+            placement = self._function.among(self._names, left)
             self._spare = left, placement
         return placement if left else None
 
@@ -281,31 +301,53 @@ def check_waiting(manager: Any, is_async: bool) -> None:
         raise InvalidTypeError(f"manager must be {wanted}, got {shown(manager)}")
 
 
-def _checked(states: Any) -> list[ShardStatus]:
-    """Return the states of a fleet; raise ``InvalidArgumentError`` or ``InvalidTypeError``."""
+def _checked(
+    states: Any, before: Mapping[str, Address]
+) -> tuple[dict[str, Address], list[ShardStatus]]:
+    """Return the addresses of a fleet, parsed, and its states; `before` are those parsed before.
+
+    Raises ``InvalidArgumentError`` or ``InvalidTypeError``.
+    """
     if isinstance(states, (str, bytes)) or not hasattr(type(states), "__iter__"):
         raise InvalidTypeError(
             f"states must be an iterable of pairs of an address and a state, got {shown(states)}"
         )
     found: dict[Any, ShardStatus] = {}
+    parsed: dict[str, Address] = {}
+    names: dict[Any, str] = {}
+    identity: Any
     for each in states:
-        if not isinstance(each, tuple) or len(each) != 2 or not isinstance(each[0], str):
+        if not isinstance(each, tuple) or not 1 < len(each) < 4 or not isinstance(each[0], str):
             raise InvalidTypeError(
                 f"states must hold pairs of an address and a state, got {shown(each)}"
             )
-        address, state = each
-        where = same_server(parse_address(address))
+        address, state, name = each if len(each) == 3 else (*each, "")
+        target = before.get(address)
+        if target is None:
+            target = parse_address(address)
+        parsed[address] = target
+        where = same_server(target)
         if where in found:
             raise InvalidArgumentError(
                 f"states must name each server once, got {found[where].address!r} and {address!r}"
             )
-        try:
-            found[where] = ShardStatus(address, ShardState(state))
-        except ValueError:
-            names = ", ".join(f"{each.value} ({each.name})" for each in ShardState)
+        if name == "" or name == address:
+            identity = (where, None) if isinstance(where, str) else where
+        else:
+            identity = same_name(name)
+        if identity in names:
             raise InvalidArgumentError(
-                f"the state of {address!r} must be one of {names}, got {shown(state)}"
+                "states must have servers of different names,"
+                f" got {names[identity]!r} and {name or address!r}"
+            )
+        names[identity] = name or address
+        try:
+            found[where] = ShardStatus(address, ShardState(state), name)
+        except ValueError:
+            known = ", ".join(f"{each.value} ({each.name})" for each in ShardState)
+            raise InvalidArgumentError(
+                f"the state of {address!r} must be one of {known}, got {shown(state)}"
             ) from None
     if len(found) > _MAX_SHARDS:
         raise InvalidArgumentError(f"states must be at most {_MAX_SHARDS}, got {len(found)}")
-    return list(found.values())
+    return parsed, list(found.values())

@@ -1,8 +1,9 @@
 """Shard functions: which shard of a fleet a key belongs to. No I/O.
 
 ``Hash2``, ``Crc32``, ``Ketama``, ``Rendezvous`` and ``Jump`` are shard functions; bound to the
-addresses of a fleet, in shard order, each returns a ``Placement``. A callable of a key and the
-number of shards works too. The hashing is in ``_kernels.placement``.
+names of a fleet's servers, in shard order, each returns a ``Placement``. A server's name is its
+address unless it was given one. A callable of a key and the number of shards works too. The hashing
+is in ``_kernels.placement``.
 
 Keys are hashed as the caller passes them, without the prefix, so changing the prefix moves no key.
 A ``str`` and its UTF-8 ``bytes`` have the same shard.
@@ -15,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from ..._kernels import placement as _kernel
 from ..._kernels._args import checked_int, shown
-from ..address import DEFAULT_PORT, parse_address
+from ..address import DEFAULT_PORT, parse_name, same_name
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..hints import closest
 from ..types import Key
@@ -70,10 +71,10 @@ class ShardFunction(Protocol):
     def has_next(self) -> bool:
         """Whether keys have a next shard when their own is excluded; if not, ``among`` raises."""
 
-    def bind(self, addresses: Sequence[str]) -> Placement:
-        """Return the placement over these servers (at least one); the first is shard 0."""
+    def bind(self, servers: Sequence[str]) -> Placement:
+        """Return the placement over the servers of these names (at least one), shard 0 first."""
 
-    def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
+    def among(self, servers: Sequence[str], shards: Collection[int]) -> Placement:
         """Return the placement restricted to `shards` (at least one of the fleet).
 
         Keys of these shards stay where they are.
@@ -91,11 +92,11 @@ class Hash2:
 
     has_next = True
 
-    def bind(self, addresses: Sequence[str]) -> Placement:
-        return _kernel.hash2(len(addresses))
+    def bind(self, servers: Sequence[str]) -> Placement:
+        return _kernel.hash2(len(servers))
 
-    def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
-        return _kernel.hash2_among(_in_fleet(addresses, shards))
+    def among(self, servers: Sequence[str], shards: Collection[int]) -> Placement:
+        return _kernel.hash2_among(_in_fleet(servers, shards))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,10 @@ class Jump:
 
     has_next = False
 
-    def bind(self, addresses: Sequence[str]) -> Placement:
-        return _kernel.jump(len(addresses))
+    def bind(self, servers: Sequence[str]) -> Placement:
+        return _kernel.jump(len(servers))
 
-    def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
+    def among(self, servers: Sequence[str], shards: Collection[int]) -> Placement:
         raise _no_next("Jump")
 
 
@@ -121,10 +122,10 @@ class Crc32:
 
     has_next = False
 
-    def bind(self, addresses: Sequence[str]) -> Placement:
-        return _kernel.crc32(len(addresses))
+    def bind(self, servers: Sequence[str]) -> Placement:
+        return _kernel.crc32(len(servers))
 
-    def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
+    def among(self, servers: Sequence[str], shards: Collection[int]) -> Placement:
         raise _no_next("Crc32")
 
 
@@ -133,12 +134,12 @@ class Ketama:
     """The ring of libmemcached, pylibmc and PHP; the next shard is the next server on the ring.
 
     The default ring is ``MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`` (pylibmc's ``"ketama_weighted"``):
-    160 points for a server of mean weight, from MD5. `weights` maps addresses to weights; the
-    default weight is 1. With ``weighted=False`` the ring is ``MEMCACHED_BEHAVIOR_KETAMA``
+    160 points for a server of mean weight, from MD5. `weights` maps the servers' names to weights;
+    the default weight is 1. With ``weighted=False`` the ring is ``MEMCACHED_BEHAVIOR_KETAMA``
     (pylibmc's ``"ketama"``): 100 points per server, from the one-at-a-time hash.
 
-    The order of the servers does not matter, only their names: the host as written, and the port
-    unless it is 11211.
+    The order of the servers does not matter, only their names: of an address, the host as written,
+    and the port unless it is 11211; a name that is no address is taken as it is.
     """
 
     weights: Mapping[str, int] = field(default_factory=dict)
@@ -147,29 +148,29 @@ class Ketama:
     has_next = True
 
     def __post_init__(self) -> None:
-        for address, weight in self.weights.items():
-            parse_address(address)
-            if not checked_int(f"the weight of {address}", "[1, 2**32)", weight, 1 << 32):
-                raise InvalidArgumentError(f"the weight of {address} must be at least 1, got 0")
+        for name, weight in self.weights.items():
+            same_name(name)
+            if not checked_int(f"the weight of {name}", "[1, 2**32)", weight, 1 << 32):
+                raise InvalidArgumentError(f"the weight of {name} must be at least 1, got 0")
         if self.weights and not self.weighted:
             raise InvalidArgumentError("weights must be empty where weighted is False")
 
-    def bind(self, addresses: Sequence[str]) -> Placement:
-        return self._ring(self._points(addresses))
+    def bind(self, servers: Sequence[str]) -> Placement:
+        return self._ring(self._points(servers))
 
-    def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
-        left = _in_fleet(addresses, shards)
-        points = [point for point in self._points(addresses) if point[1] in shards]
+    def among(self, servers: Sequence[str], shards: Collection[int]) -> Placement:
+        left = _in_fleet(servers, shards)
+        points = [point for point in self._points(servers) if point[1] in shards]
         if not points:  # too light for a point beside the excluded servers
-            among_them = self._points([addresses[i] for i in left])
+            among_them = self._points([servers[i] for i in left])
             points = [(value, left[i]) for value, i in among_them]
         return self._ring(points)
 
     def _ring(self, points: Iterable[tuple[int, int]]) -> Placement:
         return _kernel.ketama(points) if self.weighted else _kernel.jenkins(points)
 
-    def _points(self, addresses: Sequence[str]) -> Iterator[tuple[int, int]]:
-        names = [ketama_name(address) for address in addresses]
+    def _points(self, servers: Sequence[str]) -> Iterator[tuple[int, int]]:
+        names = [ketama_name(name) for name in servers]
         if not self.weighted:
             for shard, name in enumerate(names):
                 for i in range(100):
@@ -177,8 +178,8 @@ class Ketama:
             return
         import hashlib  # it loads OpenSSL, megabytes that nothing else here needs
 
-        given = {parse_address(address): weight for address, weight in self.weights.items()}
-        weights = [given.get(parse_address(address), 1) for address in addresses]
+        given = {same_name(name): weight for name, weight in self.weights.items()}
+        weights = [given.get(same_name(name), 1) if given else 1 for name in servers]
         total = sum(weights)
         for shard, (name, weight) in enumerate(zip(names, weights, strict=True)):
             for i in range(ketama_digests(weight, total, len(names))):
@@ -198,11 +199,11 @@ class Rendezvous:
 
     has_next = True
 
-    def bind(self, addresses: Sequence[str]) -> Placement:
-        return self.among(addresses, range(len(addresses)))
+    def bind(self, servers: Sequence[str]) -> Placement:
+        return self.among(servers, range(len(servers)))
 
-    def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
-        names = [(_pymemcache_name(addresses[i]), i) for i in _in_fleet(addresses, shards)]
+    def among(self, servers: Sequence[str], shards: Collection[int]) -> Placement:
+        names = [(_pymemcache_name(servers[i]), i) for i in _in_fleet(servers, shards)]
         names.sort(reverse=True)  # at equal scores the greatest name wins, as in pymemcache
         texts = (bytes(ord(c) & 0xFF for c in f"{name}-") for name, _ in names)
         return _kernel.rendezvous(
@@ -222,10 +223,10 @@ class Custom:
 
     has_next = False
 
-    def bind(self, addresses: Sequence[str]) -> Placement:
-        return _CustomPlacement(self.function, len(addresses))
+    def bind(self, servers: Sequence[str]) -> Placement:
+        return _CustomPlacement(self.function, len(servers))
 
-    def among(self, addresses: Sequence[str], shards: Collection[int]) -> Placement:
+    def among(self, servers: Sequence[str], shards: Collection[int]) -> Placement:
         raise _no_next("a callable")
 
 
@@ -276,18 +277,20 @@ def _no_next(name: str) -> InvalidArgumentError:
     return InvalidArgumentError(f"{name} has no next shard for a key whose own is excluded")
 
 
-def _in_fleet(addresses: Sequence[str], shards: Collection[int]) -> list[int]:
-    found = [i for i in range(len(addresses)) if i in shards]
+def _in_fleet(servers: Sequence[str], shards: Collection[int]) -> list[int]:
+    found = [i for i in range(len(servers)) if i in shards]
     if not found:
         raise InvalidArgumentError(
-            f"shards must have at least one of the fleet's {len(addresses)}, got {shown(shards)}"
+            f"shards must have at least one of the fleet's {len(servers)}, got {shown(shards)}"
         )
     return found
 
 
-def ketama_name(address: str) -> bytes:
-    """Return a server's name on libmemcached's ring: the port is left out where it is 11211."""
-    parsed = parse_address(address)
+def ketama_name(name: str) -> bytes:
+    """Return a server's name on libmemcached's ring: of an address without the port 11211."""
+    parsed = parse_name(name)
+    if parsed is None:
+        return name.encode()
     if isinstance(parsed, str):  # libmemcached gives a Unix socket port 0
         parsed = parsed, 0
     host, port = parsed
@@ -305,6 +308,8 @@ def _single(value: float) -> float:
     return rounded
 
 
-def _pymemcache_name(address: str) -> str:
-    parsed = parse_address(address)
+def _pymemcache_name(name: str) -> str:
+    parsed = parse_name(name)
+    if parsed is None:
+        return name
     return parsed if isinstance(parsed, str) else f"{parsed[0]}:{parsed[1]}"

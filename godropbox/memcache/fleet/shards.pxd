@@ -2,7 +2,7 @@
 
 
 cdef class Shard:
-    cdef readonly object address, id, pool, seen, state
+    cdef readonly object address, id, name, pool, seen, state
     cdef readonly bint is_warming_up, is_watched, serves, takes_sentinels
     cdef readonly object _health
 

@@ -33,9 +33,10 @@ class ShardState(IntEnum):
 class Shard:
     """One server of a fleet.
 
-    These never change: `id`, its index in the fleet; `address`; `state`, from which follow `serves`
-    (reads and ordinary writes), `takes_sentinels` and `is_warming_up`; `is_watched`, whether its
-    failures are counted. `pool` lends connections to it, and outlives a change of the fleet.
+    These never change: `id`, its index in the fleet; `address`; `name`, its identity by which keys
+    are placed, the address unless it was given one; `state`, from which follow `serves` (reads and
+    ordinary writes), `takes_sentinels` and `is_warming_up`; `is_watched`, whether its failures are
+    counted. `pool` lends connections to it, and outlives a change of the fleet.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Shard:
         "id",
         "is_warming_up",
         "is_watched",
+        "name",
         "pool",
         "seen",
         "serves",
@@ -61,9 +63,11 @@ class Shard:
         pool: Any,
         health: Health,
         seen: Seen | None = None,
+        name: str = "",
     ) -> None:
         self.id: Final = index
         self.address: Final = address
+        self.name: Final = name or address
         self.state: Final = state
         self.pool: Final = pool
         # What its connections showed; outlives a change of the fleet as well.
@@ -73,6 +77,12 @@ class Shard:
         self.is_warming_up: Final = state is ShardState.WARM_UP
         self.is_watched: Final = health.is_watched
         self._health: Final = health
+
+    @property
+    def where(self) -> str:
+        """Its id, its name if that is not the address, and its address, for messages."""
+        name = "" if self.name == self.address else f", {self.name},"
+        return f"{self.id}{name} at {self.address}"
 
     @property
     def failures(self) -> int:
@@ -93,7 +103,7 @@ class Shard:
 
     def __repr__(self) -> str:
         ejected = ", ejected" if self.is_ejected else ""
-        return f"<Shard {self.id} at {self.address}: {self.state.name}{ejected}>"
+        return f"<Shard {self.where}: {self.state.name}{ejected}>"
 
 
 class Fleet:
