@@ -4,7 +4,30 @@
 
 #include <string.h>
 
-enum { NONE = GDBX_WIRE_NONE };
+enum { NONE = GDBX_WIRE_NONE, AHEAD = 8 /* keys */, FAR = 500 /* keys that caches hold */ };
+
+#if defined(__GNUC__)
+#define FETCH(place) __builtin_prefetch(place)
+#else
+#define FETCH(place) ((void) (place))
+#endif
+
+/* Have the processor fetch the name of a key, and what is asked for it if `all`; return the next
+ * key. The keys of one server are far apart in memory: where the caches do not hold all that there
+ * are, every name would be waited for. */
+static inline int32_t fetch(const struct gdbx_wire_batch *batch, int32_t at, int all) {
+    if (at == NONE) return NONE;
+    FETCH(batch->keys[at].data);
+    if (all) FETCH(&batch->asked[at]);
+    return batch->after[at];
+}
+
+/* The same for the first keys from one on; returns the key behind them, NONE for a small batch. */
+static inline int32_t fetch_some(const struct gdbx_wire_batch *batch, int32_t at, int all) {
+    if (batch->count < FAR) return NONE;
+    for (int i = 0; i < AHEAD; i++) at = fetch(batch, at, all);
+    return at;
+}
 
 int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, uint16_t *places,
                          size_t num_shards) {
@@ -17,7 +40,7 @@ int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, 
         if (shard >= num_shards) return 0;
         if (places[shard]) {
             server = &batch->servers[places[shard] - 1];
-            batch->asked[server->last].next = (int32_t) i;
+            batch->after[server->last] = (int32_t) i;
         } else {
             server = &batch->servers[batch->used];
             memset(server, 0, sizeof *server);
@@ -29,7 +52,7 @@ int gdbx_wire_batch_sort(struct gdbx_wire_batch *batch, const uint16_t *shards, 
         server->last = (int32_t) i;
         server->number++;
         server->size += batch->keys[i].size + batch->asked[i].value.size;
-        batch->asked[i].next = NONE;
+        batch->after[i] = NONE;
     }
     return 1;
 }
@@ -77,7 +100,7 @@ static inline int is_cut(const struct gdbx_wire_batch *batch, int32_t at, size_t
                          size_t keys) {
     size_t more = 1 + batch->prefix.size + batch->keys[at].size + 2;
     if (keys < GDBX_WIRE_LINE_KEYS && size + more <= batch->most_line) return 0;
-    return keys && (batch->asked[at].next != NONE || batch->most_line < GDBX_WIRE_LINE);
+    return keys && (batch->after[at] != NONE || batch->most_line < GDBX_WIRE_LINE);
 }
 
 void gdbx_wire_batch_count_lines(struct gdbx_wire_server *server, struct gdbx_text verb) {
@@ -87,7 +110,7 @@ void gdbx_wire_batch_count_lines(struct gdbx_wire_server *server, struct gdbx_te
     if (server->number <= GDBX_WIRE_LINE_KEYS
         && size + server->size + server->number * (1 + batch->prefix.size) + 2 <= batch->most_line)
         return;
-    for (int32_t at = server->first; at != NONE; at = batch->asked[at].next) {
+    for (int32_t at = server->first; at != NONE; at = batch->after[at]) {
         if (is_cut(batch, at, size, keys)) {
             server->lines++;
             size = verb.size;
@@ -115,8 +138,10 @@ uint8_t *gdbx_wire_batch_get(const struct gdbx_wire_server *server, struct gdbx_
     const uint8_t *line = out;
     size_t keys = 0;
     int is_one = server->lines == 1;
+    int32_t ahead = fetch_some(batch, server->first, 0);
     out = put(out, verb.data, verb.size);
-    for (int32_t at = server->first; at != NONE; at = batch->asked[at].next, keys++) {
+    for (int32_t at = server->first; at != NONE; at = batch->after[at], keys++) {
+        ahead = fetch(batch, ahead, 0);
         if (!is_one && is_cut(batch, at, (size_t) (out - line), keys)) {
             out = put(out, "\r\n", 2);
             line = out;
@@ -133,9 +158,11 @@ uint8_t *gdbx_wire_batch_store(const struct gdbx_wire_server *server, struct gdb
                                uint8_t *out) {
     const struct gdbx_wire_batch *batch = server->batch;
     uint8_t padded[GDBX_WIRE_VERB] = {0};
+    int32_t ahead = fetch_some(batch, server->first, 1);
     memcpy(padded, verb.data, verb.size);
-    for (int32_t at = server->first; at != NONE; at = batch->asked[at].next) {
+    for (int32_t at = server->first; at != NONE; at = batch->after[at]) {
         const struct gdbx_wire_asked *item = &batch->asked[at];
+        ahead = fetch(batch, ahead, 1);
         if (item->cas) {
             out = put(out, "cas ", 4);
         } else {
@@ -190,10 +217,11 @@ static size_t take_list(struct gdbx_wire_io *io, size_t at) {
     size_t size = io->size, before = 6 + batch->prefix.size;
     size_t passed = 0; /* keys that are not there, as it seems */
     int bare = (reader->options & GDBX_WIRE_BARE) != 0;
-    int32_t i = server->next;
-    for (; i != NONE; i = batch->asked[i].next) {
+    int32_t i = server->next, ahead = fetch_some(batch, i, 1);
+    for (; i != NONE; i = batch->after[i]) {
         struct gdbx_wire_asked *key = &batch->asked[i];
         size_t name = batch->keys[i].size, start, length;
+        ahead = fetch(batch, ahead, 1);
         if (size - at < before + name + 1 + NUMBERS || memcmp(data + at, "VALUE ", 6) != 0) break;
         if (before > 6 && memcmp(data + at + 6, batch->prefix.data, before - 6) != 0) break;
         /* Another key's: this one is not there. */
@@ -209,7 +237,7 @@ static size_t take_list(struct gdbx_wire_io *io, size_t at) {
         key->value.size = length;
         at = start + length + 2;
         reader->next++;
-        server->next = key->next;
+        server->next = batch->after[i];
         server->steps += passed;
         passed = 0;
     }
@@ -243,7 +271,7 @@ void gdbx_wire_batch_take_stored(struct gdbx_wire_io *io) {
     while (key != NONE && io->size - at >= 8 && memcmp(io->data + at, "STORED\r\n", 8) == 0) {
         at += 8;
         reader->next++;
-        key = server->batch->asked[key].next;
+        key = server->batch->after[key];
     }
     server->next = key;
     reader->position = at;
@@ -317,7 +345,7 @@ void gdbx_wire_batch_index(const struct gdbx_wire_batch *batch, struct gdbx_wire
     server->slots = gdbx_wire_batch_slots(server);
     memcpy(server->seed, seed, sizeof server->seed);
     for (size_t i = 0; i < server->slots; i++) table[i] = NONE;
-    for (int32_t at = server->first; at != NONE; at = batch->asked[at].next) {
+    for (int32_t at = server->first; at != NONE; at = batch->after[at]) {
         const struct gdbx_text *key = &batch->keys[at];
         size_t slot;
         if (batch->asked[at].found) continue;
@@ -343,7 +371,7 @@ int32_t gdbx_wire_batch_named(const struct gdbx_wire_batch *batch, struct gdbx_w
         return at;
     }
     if (server->is_mixed) return GDBX_WIRE_UNSORTED;
-    for (at = server->next; at != NONE; at = batch->asked[at].next, server->steps++)
+    for (at = server->next; at != NONE; at = batch->after[at], server->steps++)
         if (is_text(&batch->keys[at], name, size)) return at;
     server->is_mixed = 1;
     return GDBX_WIRE_UNSORTED;

@@ -30,7 +30,6 @@ struct gdbx_wire_asked {
         int32_t same;   /* of a key in a table: another of the same name, or GDBX_WIRE_NONE */
     };
     uint32_t flags;
-    int32_t next; /* the next key of the same server, or GDBX_WIRE_NONE */
 };
 
 struct gdbx_wire_server {
@@ -51,6 +50,9 @@ struct gdbx_wire_batch {
     struct gdbx_text prefix; /* goes before every key */
     const struct gdbx_text *keys;
     struct gdbx_wire_asked *asked; /* one a key */
+    /* For each key the next of the same server, or GDBX_WIRE_NONE: apart from the rest, so that to
+     * go along a server's keys does not wait for memory at each. */
+    int32_t *after;
     size_t count;
     struct gdbx_wire_server *servers; /* those that have any of the keys, by their first */
     size_t used;

@@ -39,10 +39,21 @@ cdef extern from *:
     # What Cython makes its own large dicts with: the interpreter's way to do so, where it has one.
     dict __Pyx_PyDict_NewPresized(Py_ssize_t)
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define FETCH(place) __builtin_prefetch(place)
+    #else
+    #define FETCH(place) ((void) (place))
+    #endif
+    """
+    void FETCH(const void *) noexcept nogil
+
 cdef enum:
     SHARED = 1 << 16  # bytes of the buffer that replies share
     MOST_KEYS = 1 << 30
     MOST_SHARDS = 0xFFFF
+    AHEAD = 16  # values that are fetched from memory before they are needed
     RECORDS = 32  # answers that are parsed before they are matched
     MOST_KEPT = 1 << 20  # the most memory that is kept for the next batch
 
@@ -101,7 +112,7 @@ cdef class Part(Reply):
         cdef int32_t at = self.server().first
         while at != GDBX_WIRE_NONE:
             indices.append(at)
-            at = self.batch.batch.asked[at].next
+            at = self.batch.batch.after[at]
         return indices
 
     @property
@@ -219,7 +230,9 @@ cdef class Batch:
     cdef int load(self, list things, bytes prefix, size_t num_shards) except -1:
         """Make room for the arrays of the keys and servers."""
         cdef size_t n = len(things), most = min(n, num_shards)
-        cdef size_t a_key = sizeof(gdbx_text) + sizeof(gdbx_wire_asked) + sizeof(uint16_t)
+        cdef size_t a_key = (
+            sizeof(gdbx_text) + sizeof(gdbx_wire_asked) + sizeof(int32_t) + sizeof(uint16_t)
+        )
         cdef size_t size = n * a_key + most * sizeof(gdbx_wire_server)
         self.room = KEEPER.take()
         room_for(&self.room.held, &self.room.held_size, size + num_shards * sizeof(uint16_t))
@@ -227,7 +240,8 @@ cdef class Batch:
         self.batch.keys = <gdbx_text *> self.room.held
         self.batch.asked = <gdbx_wire_asked *> (self.batch.keys + n)
         self.batch.servers = <gdbx_wire_server *> (self.batch.asked + n)
-        self.shards = <uint16_t *> (self.batch.servers + most)
+        self.batch.after = <int32_t *> (self.batch.servers + most)
+        self.shards = <uint16_t *> (self.batch.after + n)
         self.by_shard = self.shards + n
         self.things, self.prefix = things, prefix
         self.batch.prefix = text_of(prefix)
@@ -305,7 +319,7 @@ cdef class Batch:
                 value = PyBytes_FromStringAndSize(<const char *> one.value.data, one.value.size)
                 Py_INCREF(value)
                 one.found, one.value.data = <void *> value, NULL
-            to.taken = one.next
+            to.taken = self.batch.after[to.taken]
         for i in range(io.record_count):
             record = &io.records[i]
             value = PyBytes_FromStringAndSize(
@@ -333,7 +347,7 @@ cdef class Batch:
             one = &self.batch.asked[at]
             Py_INCREF(value)
             one.found, one.flags, one.cas = <void *> value, record.flags, record.cas
-            to.next = to.taken = one.next
+            to.next = to.taken = self.batch.after[at]
         if part.reader.done and part.errors is not None:
             self.tell_errors(part, not to.is_mixed)
         return 0
@@ -378,7 +392,7 @@ cdef class Batch:
                 )
             else:
                 statuses[to.next] = <char> record.status
-            to.next = self.batch.asked[to.next].next
+            to.next = self.batch.after[to.next]
         return 0
 
     # What comes of it
@@ -393,7 +407,7 @@ cdef class Batch:
             one.found = NULL
             if self.refusals is not None:
                 self.refusals.pop(at, None)
-            at = one.next
+            at = self.batch.after[at]
 
     def values(self):
         """Return a dict of the values without flags, and the others: key, value and flags each.
@@ -407,6 +421,8 @@ cdef class Batch:
         cdef object value
         for i in range(self.batch.count):
             one = &self.batch.asked[i]
+            if i + AHEAD < <size_t> self.batch.count:  # values lie in the order of the replies
+                FETCH(self.batch.asked[i + AHEAD].found)
             if one.found == NULL:
                 continue
             value = <object> one.found

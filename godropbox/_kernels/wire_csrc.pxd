@@ -100,7 +100,6 @@ cdef extern from "wire_batch.h":
         uint64_t cas
         int64_t expire
         uint32_t flags
-        int32_t next
     struct gdbx_wire_server:
         int32_t first, next, taken
         uint32_t shard
@@ -111,6 +110,7 @@ cdef extern from "wire_batch.h":
         gdbx_text prefix
         const gdbx_text *keys
         gdbx_wire_asked *asked
+        int32_t *after
         size_t count
         gdbx_wire_server *servers
         size_t used, most_line

@@ -34,6 +34,7 @@ struct answer {
 struct side {
     struct gdbx_wire_reader reader;
     struct gdbx_wire_asked asked[KEYS];
+    int32_t after[KEYS];
     struct gdbx_wire_server server;
     struct gdbx_wire_batch batch;
     struct gdbx_wire_record records[RECORDS];
@@ -57,6 +58,7 @@ static void begin(struct side *side, int head) {
     memset(side, 0, sizeof *side);
     side->batch.keys = NAMES;
     side->batch.asked = side->asked;
+    side->batch.after = side->after;
     side->batch.count = KEYS;
     side->batch.servers = &side->server;
     side->batch.prefix.data = (const uint8_t *) prefix;
@@ -86,7 +88,7 @@ static void answer_all(struct side *side, const struct gdbx_wire_io *io) {
     struct gdbx_wire_server *server = &side->server;
 
     for (; side->reader.kind == GDBX_WIRE_VALUES && server->taken != server->next;
-         server->taken = side->asked[server->taken].next) {
+         server->taken = side->after[server->taken]) {
         struct gdbx_text *value = &side->asked[server->taken].value;
 
         if (value->data) answer(side, server->taken, value->data, value->size);
@@ -99,7 +101,7 @@ static void answer_all(struct side *side, const struct gdbx_wire_io *io) {
         if (side->reader.kind == GDBX_WIRE_LINES) {
             side->answers[key].status =
                 record->marks & GDBX_WIRE_FAILED ? 1000 + record->status : record->status;
-            server->next = side->asked[key].next;
+            server->next = side->after[key];
             continue;
         }
         if (record->marks & GDBX_WIRE_FAILED) {
@@ -118,7 +120,7 @@ static void answer_all(struct side *side, const struct gdbx_wire_io *io) {
             side->asked[key].flags = record->flags;
             side->asked[key].cas = record->cas;
             answer(side, key, io->data + record->value, record->value_size);
-            server->next = server->taken = side->asked[key].next;
+            server->next = server->taken = side->after[key];
         }
     }
 }

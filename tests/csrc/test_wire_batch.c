@@ -12,6 +12,7 @@ static const struct gdbx_text NAMES[KEYS] = {TEXT("a"), TEXT("bb"), TEXT("ccc"),
 struct made {
     struct gdbx_wire_reader reader; /* of the first server's reply */
     struct gdbx_wire_asked asked[KEYS];
+    int32_t after[KEYS];
     struct gdbx_wire_server servers[SHARDS];
     struct gdbx_wire_batch batch;
 };
@@ -27,6 +28,7 @@ static void make(struct made *made, const char *prefix) {
     batch->prefix.size = strlen(prefix);
     batch->keys = NAMES;
     batch->asked = made->asked;
+    batch->after = made->after;
     batch->count = KEYS;
     batch->servers = made->servers;
     batch->most_line = GDBX_WIRE_LINE;
@@ -46,10 +48,10 @@ static void check_sorted(void) {
     CHECK(made.servers[0].shard == 3 && made.servers[1].shard == 1, "by their first keys");
     CHECK(made.servers[0].number == 3 && made.servers[1].number == 2, "how many keys");
     CHECK(made.servers[0].size == 1 + 3 + 16 + 16 + 3 + 1, "%zu bytes", made.servers[0].size);
-    CHECK(made.servers[0].first == 0 && made.asked[0].next == 2 && made.asked[2].next == 4, "3");
-    CHECK(made.asked[4].next == GDBX_WIRE_NONE, "the end of it");
-    CHECK(made.servers[1].first == 1 && made.asked[1].next == 3, "1");
-    CHECK(made.asked[3].next == GDBX_WIRE_NONE, "the end of it");
+    CHECK(made.servers[0].first == 0 && made.after[0] == 2 && made.after[2] == 4, "3");
+    CHECK(made.after[4] == GDBX_WIRE_NONE, "the end of it");
+    CHECK(made.servers[1].first == 1 && made.after[1] == 3, "1");
+    CHECK(made.after[3] == GDBX_WIRE_NONE, "the end of it");
 }
 
 /* Check a request, written into a block of the size that was announced for it. */
@@ -177,6 +179,7 @@ struct many {
     char names[MANY][ROOM_OF_NAME];
     struct gdbx_text keys[MANY];
     struct gdbx_wire_asked asked[MANY];
+    int32_t after[MANY];
     struct gdbx_wire_server server;
     struct gdbx_wire_batch batch;
     uint16_t shards[MANY];
@@ -194,6 +197,7 @@ static void ask_many(struct many *many, int distinct) {
     }
     many->batch.keys = many->keys;
     many->batch.asked = many->asked;
+    many->batch.after = many->after;
     many->batch.count = MANY;
     many->batch.servers = &many->server;
     CHECK(gdbx_wire_batch_sort(&many->batch, many->shards, &place, 1), "all are on one server");
@@ -224,7 +228,8 @@ static size_t answer_many(struct many *many, size_t count) {
         do {
             io.record_count = 0;
             result = gdbx_wire_rescan(&io);
-            for (; server->taken != server->next; server->taken = many->asked[server->taken].next) {
+            for (; server->taken != server->next;
+                 server->taken = many->batch.after[server->taken]) {
                 if (!many->asked[server->taken].value.data) continue;
                 many->asked[server->taken].found = many;
                 answered++;
@@ -241,7 +246,7 @@ static size_t answer_many(struct many *many, size_t count) {
                 CHECK(at >= 0 && !many->asked[at].found, "record %zu: %d", i, at);
                 many->asked[at].found = many;
                 answered++;
-                server->next = server->taken = many->asked[at].next;
+                server->next = server->taken = many->batch.after[at];
             }
         } while (result == GDBX_WIRE_FULL);
     }
