@@ -119,6 +119,78 @@ def test_threads_that_wait_get_what_others_give_back() -> None:
     assert stats.opens - stats.closes == stats.idle == len(opener.still_open)
 
 
+class Dated:
+    """A handle that knows how many evictions had begun when it was opened."""
+
+    def __init__(self, begun: int) -> None:
+        self.begun = begun
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+# Threads without a lock have 16 places at which they park what they give back: each is shared.
+CROWD = 34
+
+
+def test_after_an_eviction_nothing_older_is_lent() -> None:
+    """What is given back just as the pool is emptied is closed, and is not lent again."""
+    begun = ended = 0
+    opened: list[Dated] = []
+
+    def open_handle(_: object) -> Dated:
+        opened.append(Dated(begun))
+        return opened[-1]
+
+    pool = SimpleResourcePool(PoolOptions(open=open_handle), "here")
+
+    def work() -> None:
+        least = ended
+        with pool.get() as loan:
+            assert loan.handle.begun >= least
+            assert not loan.handle.is_closed
+
+    def evict() -> None:
+        nonlocal begun, ended
+        begun += 1
+        pool.evict_all()
+        ended = begun
+
+    together(*[work] * CROWD, evict)
+    pool.evict_all()
+    stats = pool.stats()
+    assert (stats.active, stats.idle, stats.leaked) == (0, 0, 0)
+    assert stats.closes == stats.opens == len(opened)
+    assert all(handle.is_closed for handle in opened)
+
+
+def test_a_retired_pool_lends_and_keeps_nothing() -> None:
+    """What is given back just as the pool is retired is closed."""
+    opener = Opener()
+    options = PoolOptions(open=opener)
+    pools = [SimpleResourcePool(options, "here")]
+
+    def work() -> None:
+        pool = pools[-1]
+        was_retired = pool.is_lame_duck
+        try:
+            loan = pool.get()
+        except LameDuckError:
+            return
+        assert not was_retired
+        loan.release()
+
+    def retire() -> None:
+        pools.append(SimpleResourcePool(options, "here"))
+        pools[-2].enter_lame_duck_mode()
+
+    together(*[work] * CROWD, retire)
+    pools[-1].enter_lame_duck_mode()
+    assert {(pool.num_active, pool.num_idle) for pool in pools} == {(0, 0)}
+    assert opener.still_open == []
+
+
 # Caching
 
 

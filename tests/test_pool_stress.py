@@ -41,13 +41,16 @@ def stepping(frame: FrameType, event: str, argument: object) -> Any:
 
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["running", "stepping"])
-def hasty(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have the interpreter change threads as often as it can."""
+def sequences(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Have the interpreter change threads as often as it can; return how many sequences to run.
+
+    Of a compiled pool only the reaper's lines are stepped through, for which a tenth will do.
+    """
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     if request.param:
         threading.settrace(stepping)
-    yield
+    yield SEQUENCES // (10 if request.param and godropbox.IMPLEMENTATION == "native" else 1)
     threading.settrace(None)
     sys.setswitchinterval(before)
 
@@ -136,7 +139,7 @@ def run_threads(work: Any) -> None:
 
 
 @pytest.mark.parametrize("reuse", ["lifo", "fifo"])
-def test_no_handle_is_lost_or_lent_twice(reuse: Any) -> None:
+def test_no_handle_is_lost_or_lent_twice(reuse: Any, sequences: int) -> None:
     opener, books = SometimesOpener(), Books()
     checks = random.Random(3)
     given = PoolOptions(
@@ -154,7 +157,7 @@ def test_no_handle_is_lost_or_lent_twice(reuse: Any) -> None:
     pool = SimpleResourcePool(given, "bar")
 
     def work(draw: random.Random) -> None:
-        for _ in range(SEQUENCES // THREADS):
+        for _ in range(sequences // THREADS):
             try:
                 loan = pool.get(timeout=draw.choice([0, 1e-5, 1e-3, None]))
             except (PoolExhaustedError, OpenError):
@@ -170,7 +173,7 @@ def test_no_handle_is_lost_or_lent_twice(reuse: Any) -> None:
     assert stats.high_water <= 16
     assert stats.opens == len(opener.handles)
     assert [handle.closes for handle in opener.handles] == [1] * len(opener.handles)
-    assert stats.gets + stats.exhausted + stats.open_failures == SEQUENCES // THREADS * THREADS
+    assert stats.gets + stats.exhausted + stats.open_failures == sequences // THREADS * THREADS
 
 
 def test_locations_come_and_go_while_handles_are_lent() -> None:

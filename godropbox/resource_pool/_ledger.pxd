@@ -6,6 +6,9 @@ from libc.stdint cimport uintptr_t
 
 from .._kernels.lasting cimport gdbx_count, gdbx_flag
 
+cdef extern from "desk.h":
+    pass
+
 cdef extern from *:
     """
     #ifdef Py_GIL_DISABLED
@@ -17,16 +20,17 @@ cdef extern from *:
     #define gdbx_see(field) _Py_atomic_load_ptr(field)
     #define gdbx_set(field, value) _Py_atomic_store_ptr(field, value)
     #define gdbx_count_get(desk) ((void) (desk)->gets++)  /* in one step, by its type */
-    static inline int gdbx_put(void *field, void *value) {
-        void *none = Py_None;
-        Py_INCREF((PyObject *) value);
-        if (_Py_atomic_compare_exchange_ptr(field, &none, value)) return 1;
-        Py_DECREF((PyObject *) value);
-        return 0;
-    }
-    #define gdbx_park(desk, entry) gdbx_put(&(desk)->parked, entry)
-    #define gdbx_unpark(desk) _Py_atomic_exchange_ptr(&(desk)->parked, Py_None)
-    #define gdbx_is_parked(desk) (_Py_atomic_load_ptr(&(desk)->parked) != (void *) Py_None)
+    /* References move: None, which is all that is written over, is not counted. A reservation is
+       there for some instructions, none of which lets a garbage collector run and see it. */
+    #define gdbx_at(desk) ((void **) &(desk)->parked)
+    #define gdbx_reserve(desk, slot) gdbx_desk_reserve(gdbx_at(desk), Py_None, (slot)->_entry)
+    #define gdbx_withdraw(desk, slot) gdbx_desk_withdraw(gdbx_at(desk), Py_None, (slot)->_entry)
+    #define gdbx_park(desk, slot) \
+        (gdbx_desk_leave(gdbx_at(desk), (slot)->_entry) && ((slot)->_entry = (void *) Py_None, 1))
+    #define gdbx_take_parked(desk, slot) \
+        (((slot)->_entry = gdbx_desk_clear(gdbx_at(desk), Py_None)) != (void *) Py_None)
+    #define gdbx_unpark(desk) gdbx_desk_clear(gdbx_at(desk), Py_None)
+    #define gdbx_is_parked(desk) gdbx_desk_holds(gdbx_at(desk), Py_None)
     #else
     #define GDBX_HAS_NO_LOCK 0
     #define GDBX_DESKS 1
@@ -35,7 +39,10 @@ cdef extern from *:
     #define gdbx_see(field) (*(field))
     #define gdbx_set(field, value) (*(field) = (value))
     #define gdbx_count_get(desk) ((void) 0)
-    #define gdbx_park(desk, entry) 0
+    #define gdbx_reserve(desk, slot) 0
+    #define gdbx_withdraw(desk, slot) ((void) 0)
+    #define gdbx_park(desk, slot) 0
+    #define gdbx_take_parked(desk, slot) 0
     #define gdbx_unpark(desk) ((void *) Py_NewRef(Py_None))
     #define gdbx_is_parked(desk) 0
     #endif
@@ -58,21 +65,24 @@ cdef class Entry:
 
 cdef class Desk:
     cdef readonly object pool
-    cdef readonly Entry parked
+    cdef Entry parked  # or a reservation: of C alone
     cdef gdbx_count gets
-
-
-cdef extern from *:
-    bint gdbx_park(Desk desk, Entry entry) noexcept
-    Entry gdbx_unpark(Desk desk)
-    bint gdbx_is_parked(Desk desk) noexcept
-    void gdbx_count_get(Desk desk) noexcept
 
 
 cdef class Slot:
     cdef readonly Entry _entry
     cdef readonly bint _may_open
     cdef Py_ssize_t _epoch, _generation
+
+
+cdef extern from *:
+    bint gdbx_reserve(Desk desk, Slot slot) noexcept
+    void gdbx_withdraw(Desk desk, Slot slot) noexcept
+    bint gdbx_park(Desk desk, Slot slot) noexcept
+    bint gdbx_take_parked(Desk desk, Slot slot) noexcept
+    Entry gdbx_unpark(Desk desk)
+    bint gdbx_is_parked(Desk desk) noexcept
+    void gdbx_count_get(Desk desk) noexcept
 
 
 cdef class Waiter:
@@ -105,7 +115,7 @@ cdef class Ledger:
     cdef Py_ssize_t _num_parked(self) except -1
     @cython.locals(desk=Desk, count=Py_ssize_t)
     cdef Py_ssize_t _num_taken(self) except -1
-    @cython.locals(desk=Desk, entry=Entry, again=Entry)
+    @cython.locals(desk=Desk)
     cdef bint _park(self, Slot slot) except -1
     cdef _see_whether_to_park(self)
 
@@ -167,8 +177,20 @@ cdef inline Desk placed_desk(Ledger ledger, Desk desk):
     return desk
 
 
-cdef inline bint park(Desk desk, Entry entry) noexcept:
-    return gdbx_park(desk, entry)
+cdef inline bint reserve(Desk desk, Slot slot) noexcept:
+    return gdbx_reserve(desk, slot)
+
+
+cdef inline void withdraw(Desk desk, Slot slot) noexcept:
+    gdbx_withdraw(desk, slot)
+
+
+cdef inline bint park(Desk desk, Slot slot) noexcept:
+    return gdbx_park(desk, slot)
+
+
+cdef inline bint take_parked(Desk desk, Slot slot) noexcept:
+    return gdbx_take_parked(desk, slot)
 
 
 cdef inline Entry unpark(Desk desk):

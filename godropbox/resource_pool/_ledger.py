@@ -224,29 +224,25 @@ class Ledger:
         self._parks = self._may_park and not self._is_lame and len(self._waiters) == 0
 
     def _park(self, slot: Slot) -> bool:
-        """Leave a slot's entry at the desk of this thread, if nobody waits for it."""
+        """Leave a slot's entry at the desk of this thread, if it is empty and nobody waits.
+
+        A place is reserved first, and only then is it looked whether an entry may be left there.
+        Who forbids it says so first, and then clears the desks, of reservations too: without its
+        own nothing is left. So what has been cleared away never comes back.
+        """
         if not cython.compiled:
             return False
         desk = own_desk(self)
         with cython.critical_section(slot):
-            entry = slot._entry
-            if entry is None or slot._generation != self._generation:
+            if slot._entry is None or slot._generation != self._generation:
                 return False
-            if entry.epoch != self._epoch:
+            if not reserve(desk, slot):
                 return False
-            entry.turn = self._turns + 1
-            if not park(desk, entry):
+            if not self._parks or slot._entry.epoch != self._epoch:
+                withdraw(desk, slot)
                 return False
-            slot._entry = None  # not freed here: the variable holds it
-        if self._parks and entry.epoch == self._epoch:
-            return True
-        # Whoever changed that may have looked here before.
-        again = unpark(desk)
-        if again is None:
-            return True
-        with cython.critical_section(slot):
-            slot._entry = again
-        return False
+            slot._entry.turn = self._turns + 1
+            return park(desk, slot)
 
     def _unpark_all(self) -> None:
         """Make idle what is parked. Call it in a section, before anything is decided in it."""
@@ -280,9 +276,7 @@ class Ledger:
         """Move the next idle entry into `slot`, if it needs neither a wait nor a check."""
         if self._may_park:
             desk = own_desk(self)
-            parked = unpark(desk)
-            if parked is not None:
-                slot._entry = parked
+            if take_parked(desk, slot):
                 count_get(desk)
                 return True
         with cython.critical_section(self):
@@ -320,7 +314,7 @@ class Ledger:
             else:
                 self._waiters.append(waiter)
             if self._may_park:
-                self._parks = False  # first: who parks looks at it once more
+                self._parks = False  # first: who parks looks at it after reserving
                 self._unpark_all()
             granted = self._serve()
             if is_willing and waiter.decision == WAIT:
@@ -506,7 +500,7 @@ class Ledger:
         """Begin an epoch: no entry that there is now will be idle again. Return those that are."""
         empty: list[Entry] = []
         with cython.critical_section(self):
-            self._epoch += 1  # first: who parks looks at it once more
+            self._epoch += 1  # first: who parks looks at it after reserving
             self._unpark_all()
             spare = self._idle
             self._idle = empty
@@ -527,7 +521,7 @@ class Ledger:
         empty: list[Entry] = []
         with cython.critical_section(self):
             self._is_lame = True
-            self._parks = False  # first: who parks looks at it once more
+            self._parks = False  # first: who parks looks at it after reserving
             self._unpark_all()
             spare = self._idle
             self._idle = empty
@@ -551,12 +545,24 @@ if not cython.compiled:  # else ``_ledger.pxd`` has them in C
         """
         raise NotImplementedError
 
-    def park(desk: Desk, entry: Entry) -> bool:
-        """Leave an entry at an empty desk; return whether it was empty."""
+    def reserve(desk: Desk, slot: Slot) -> bool:
+        """Reserve an empty desk for a slot's entry; return whether it was empty."""
+        raise NotImplementedError
+
+    def withdraw(desk: Desk, slot: Slot) -> None:
+        """End the reservation, if it is still there."""
+        raise NotImplementedError
+
+    def park(desk: Desk, slot: Slot) -> bool:
+        """Move a slot's entry to the desk, if the reservation is still there; return whether."""
+        raise NotImplementedError
+
+    def take_parked(desk: Desk, slot: Slot) -> bool:
+        """Move what is parked at a desk to a slot, which is empty; return whether anything was."""
         raise NotImplementedError
 
     def unpark(desk: Desk) -> Entry | None:
-        """Take what is parked at a desk, if anything is."""
+        """Clear a desk; return what was parked there, if anything was."""
         raise NotImplementedError
 
     def is_parked(desk: Desk) -> bool:
