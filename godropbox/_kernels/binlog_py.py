@@ -23,7 +23,7 @@ _DIGIT_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 _SCALES = (1, 10_000, 10_000, 100, 100, 1, 1)
 _INTS = {1: "bB", 2: "hH", 4: "iI", 8: "qQ"}
 _SINGLE = Struct("<f")
-_LARGEST_SINGLE = 3.4028234663852886e38
+_NO_SINGLE = 2.0**128 - 2.0**103  # the least that is rounded to an infinite one
 
 
 class RowDecoder:
@@ -258,7 +258,7 @@ def _single(data: bytes, at: int) -> "tuple[float, int]":
     value: float = _SINGLE.unpack_from(data, at)[0]
     for digits in range(6, 9):
         near = float(f"{value:.{digits}g}")
-        if abs(near) <= _LARGEST_SINGLE and _SINGLE.unpack(_SINGLE.pack(near))[0] == value:
+        if abs(near) < _NO_SINGLE and _SINGLE.unpack(_SINGLE.pack(near))[0] == value:
             return near, at + 4
     return float(f"{value:.9g}"), at + 4
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import zlib
@@ -108,7 +109,42 @@ def test_json_says_the_type_of_what_json_has_not() -> None:
     assert list(as_text(unnamed))[1] == "  @1=1"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*-full.binlog")))
+def test_changes_of_documents_are_told_in_parts() -> None:
+    """Where MySQL logs no image before, as by binlog_row_image=MINIMAL."""
+    diffs = (
+        binlog.JsonDiff("replace", '$."\'"', "x"),
+        binlog.JsonDiff("insert", "$.b", {"c": [1.5]}),
+        binlog.JsonDiff("insert", "$.d[0]", None),
+        binlog.JsonDiff("remove", "$.e", None),
+    )
+    event = rows_of("update", ((1, binlog.ABSENT), (binlog.ABSENT, diffs)))
+    (row,) = json.loads(as_json(event))["rows"]
+    assert row == {
+        "before": {"a": 1},
+        "after": {
+            "b": {
+                "json_diffs": [
+                    ["replace", '$."\'"', "x"],
+                    ["insert", "$.b", {"object": {"c": [1.5]}}],
+                    ["insert", "$.d[0]", None],
+                    ["remove", "$.e", None],
+                ]
+            }
+        },
+    }
+    assert as_sql(event) == [
+        "UPDATE `d``b`.`t` SET `b` = JSON_REMOVE(JSON_ARRAY_INSERT(JSON_INSERT(JSON_REPLACE(`b`, "
+        """'$.\\"\\'\\"', CAST('\\"x\\"' AS JSON)), '$.b', CAST('{\\"c\\": [1.5]}' AS JSON)), """
+        "'$.d[0]', CAST('null' AS JSON)), '$.e') WHERE `a` <=> 1 LIMIT 1;"
+    ]
+    with pytest.raises(binlog.MetadataError, match="cannot be restored"):
+        as_sql(event, reversed_=True)
+    bad = (binlog.JsonDiff("insert", "$.b", Decimal("1.5")),)
+    with pytest.raises(binlog.MetadataError, match="values that JSON text has not"):
+        as_sql(rows_of("update", ((1, binlog.ABSENT), (binlog.ABSENT, bad))))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.binlog")))
 def test_every_value_of_recorded_logs_has_json(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,7 +213,8 @@ def test_a_statement_of_a_session_is_no_sql() -> None:
         ([SIMPLE, "--start", "4"], "--start must be a file and an offset"),
         ([SIMPLE, "--table", "users"], "--table must be as database.table, got 'users'"),
         ([SIMPLE, "--gtid", "x"], "--gtid: text must have ids such as 0-1-5"),
-        ([SIMPLE, "--follow"], "--follow is for a server"),
+        ([SIMPLE, "--position", "0-1-5"], "--position is for a server"),
+        ([SIMPLE, "--follow", "--flashback"], "it cannot --follow"),
         ([SIMPLE, "--since", "soon"], "must be as 2026-01-31T12:00:00"),
         ([SIMPLE, "--since", "9", "--until", "9"], "--until must be after --since"),
         (
@@ -317,6 +354,33 @@ def test_what_a_server_logged_is_undone_and_done_again(
         assert content() == before
         _run(mariadb, again)
         assert content() == after
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_it_follows_the_files_of_a_server_that_is_killed(what: str, mariadb: LogServer) -> None:
+    mariadb.execute("CREATE OR REPLACE TABLE shop.followed (id INT)", "FLUSH BINARY LOGS")
+    last = mariadb.execute("SHOW BINARY LOGS")[-1][0]
+    log = mariadb.folder / "data" / (last if what == "file" else "")
+    command = [sys.executable, "-m", "godropbox.binlog", str(log), "--json", "--follow"]
+    chosen = ["--kind", "insert", "--table", "shop.followed"]
+    with subprocess.Popen(
+        [*command, *chosen], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            for number in range(4):
+                mariadb.execute(f"INSERT INTO shop.followed VALUES ({number})")
+                assert json.loads(process.stdout.readline())["rows"] == [{"id": number}]
+                if number == 0:
+                    mariadb.execute("FLUSH BINARY LOGS")
+                elif number == 1:
+                    mariadb.kill()
+                    mariadb.start()
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == b""
 
 
 def test_it_says_what_a_server_refuses(

@@ -1,6 +1,7 @@
 """Columns from ``information_schema``: types that a log lacks, and tables that changed since."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from uuid import UUID
@@ -66,6 +67,49 @@ def test_names_signs_sets_and_types_that_a_log_lacks(mariadb: LogServer, cursor:
                 -1,
             )
         ]
+
+
+@pytest.mark.parametrize("metadata", ["NO_LOG", "FULL"])
+def test_system_versions_have_columns_that_the_server_does_not_list(
+    mariadb: LogServer, cursor: Any, metadata: str
+) -> None:
+    place = place_of(cursor)
+    cursor.execute("SET @usual = @@global.binlog_row_metadata")
+    cursor.execute(f"SET GLOBAL binlog_row_metadata = {metadata}")
+    try:
+        cursor.execute("CREATE TABLE shop.t (id INT PRIMARY KEY, a INT) WITH SYSTEM VERSIONING")
+        cursor.execute("SET timestamp = 1800000000.5")
+        cursor.execute("INSERT INTO shop.t VALUES (1, 2)")
+        cursor.execute("UPDATE shop.t SET a = 3")
+        cursor.execute(
+            "CREATE TABLE shop.own (id INT, s TIMESTAMP(6) GENERATED ALWAYS AS ROW START, e"
+            " TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e))"
+            " WITH SYSTEM VERSIONING"
+        )
+        cursor.execute("INSERT INTO shop.own (id) VALUES (1)")
+        schema = binlog.InformationSchema(cursor, tolerance=1e12)
+        first, *others, own = rows_of(mariadb, place, schema)
+        assert own.columns == ("id", "s", "e")
+        for event in (first, *others):
+            assert event.columns == ("id", "a", "row_start", "row_end")
+        (row,) = first.rows
+        assert row[:3] == (1, 2, datetime.fromtimestamp(1800000000.5, UTC))
+        columns = {"shop.t": [("id", "int(11)", None), ("a", "int(11)", None)]}
+        plain = {"shop.own": [(name, kind, None) for name, kind in OWN]} | columns
+
+        def told(table: binlog.Table) -> Any:
+            return plain[f"{table.database}.{table.name}"]
+
+        if metadata == "FULL":
+            assert rows_of(mariadb, place, told)[0].columns == first.columns
+        else:
+            with pytest.raises(binlog.MetadataError, match="or the schema leaves columns out"):
+                rows_of(mariadb, place, told)
+    finally:
+        cursor.execute("SET GLOBAL binlog_row_metadata = @usual")
+
+
+OWN = (("id", "int(11)"), ("s", "timestamp(6)"), ("e", "timestamp(6)"))
 
 
 @pytest.mark.parametrize(

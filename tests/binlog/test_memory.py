@@ -57,6 +57,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", READ, str(FOLDER / "m10-comp.binlog"), str(GIGABYTES)],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,

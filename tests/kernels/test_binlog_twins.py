@@ -112,3 +112,19 @@ def test_arguments_that_cannot_be() -> None:
     for twin in TWINS:
         with pytest.raises(TypeError, match="data"):
             twin.RowDecoder(table, None, True, ABSENT).rows("a", 0, b"\1")
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        ("ffff7f7f", "3.4028235e+38"),  # the largest; the number is above it, and is rounded to it
+        ("feff7fff", "-3.4028233e+38"),
+        ("01000000", "1.4013e-45"),
+        ("cdcc8c3f", "1.1"),
+        ("0000807f", "inf"),
+        ("0000c07f", "nan"),
+    ],
+)
+def test_a_float_is_the_shortest_number_from_six_digits_on(data: str, value: str) -> None:
+    column = (ops.FLOAT, 0, 0, None)
+    assert same([column], None, "value", 0, bytes.fromhex(data), 0) == f"({value}, 4)"

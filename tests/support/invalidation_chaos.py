@@ -1,12 +1,16 @@
-"""A cache that follows MariaDB's log while everything is killed: no key may stay stale.
+"""A cache that follows a server's log while everything is killed: no key may stay stale.
 
-``PYTHONPATH=tests python -m support.invalidation_chaos SECONDS [SEED [gentle]]`` prints what
-happened. Threads write and read; a process follows the log. Now and then that process is killed,
-MariaDB is killed and started again, its log rotated and purged, a memcached stopped for a while or
-flushed. In the end all that is cached is compared with what a SELECT says.
+``PYTHONPATH=tests python -m support.invalidation_chaos SECONDS [SEED [WORD...]]`` prints what
+happened; the words are ``gentle``, ``mysql`` instead of MariaDB, and ``threads`` or ``asyncio``,
+for one driver alone. Threads write and read; a process follows the log, by another driver each
+time. Now and then that process is killed, the database is killed and started again, its log rotated
+and purged, a memcached stopped for a while or flushed. In the end all that is cached is compared
+with what a SELECT says.
 """
 
+import asyncio
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -29,9 +33,12 @@ from godropbox.caching.binlog import (
     InvalidationOptions,
     Invalidator,
 )
+from godropbox.caching.binlog.aio import AsyncGenerations, AsyncInvalidator
 from godropbox.database import binlog
+from godropbox.database.binlog import aio
 from godropbox.errors import DeadlineExceededError, DropboxError
 from godropbox.memcache import Client
+from godropbox.memcache.aio import AsyncClient
 from support.logservers import LogServer
 from support.memcached import Server, running
 
@@ -47,7 +54,8 @@ _TABLES = (
     "CREATE TABLE shop.members (id INT AUTO_INCREMENT PRIMARY KEY, user_id INT NOT NULL,"
     " FOREIGN KEY (user_id) REFERENCES shop.users (id) ON DELETE CASCADE)",
 )
-_OPTIONS = ("--sync-binlog=1", "--binlog-row-metadata=NO_LOG")
+_LEAST = {"mariadb": "NO_LOG", "mysql": "MINIMAL"}
+DRIVERS = ("threads", "asyncio")
 _LOADS = {
     "user": "SELECT id, name, n FROM shop.users WHERE id = %s",
     "name": "SELECT id, n FROM shop.users WHERE name = %s ORDER BY id",
@@ -59,33 +67,62 @@ def client_of(addresses: list[str]) -> Client:
     return Client(addresses, timeout=0.5)
 
 
-def follow(socket: str, folder: str, seed: str, *addresses: str) -> None:
+def follow(driver: str, socket: str, folder: str, seed: str, *addresses: str) -> None:
     """Follow the log: what the process does that is killed."""
     chance = random.Random(seed)
+    options = InvalidationOptions(
+        repeat_after=0.2, save_every=chance.choice([0, 0.2]), absent="forget"
+    )
+    committed = chance.choice([None, Committed(lambda: _connection(socket))])
+    given: dict[str, Any] = {
+        "user": "root",
+        "schema": binlog.InformationSchema(lambda: _connection(socket)),
+        "heartbeat": 1.0,
+    }
+    places = binlog.FilePositions(f"{folder}/place")
+    if driver == "asyncio":
+        asyncio.run(_follow_over_a_loop(socket, list(addresses), options, committed, given, places))
+        return
     client = client_of(list(addresses))
-
-    def connect(position: Any) -> Any:
-        schema = binlog.InformationSchema(lambda: _connection(socket))
-        return binlog.connect(
-            socket,
-            user="root",
-            position=position,
-            schema=schema,
-            heartbeat=1.0,
-            **invalidator.wanted,
-        )
-
     invalidator = Invalidator(
         client,
         KEYS,
-        InvalidationOptions(repeat_after=0.2, save_every=chance.choice([0, 0.2]), absent="forget"),
+        options,
         generations=Generations(client, refresh=REFRESH),
-        committed=chance.choice([None, Committed(lambda: _connection(socket))]),
+        committed=committed,
     )
+    given |= invalidator.wanted
     while True:
-        with contextlib.suppress(DropboxError, pymysql.Error):  # MariaDB is away
-            invalidator.follow(connect, binlog.FilePositions(f"{folder}/place"))
+        with contextlib.suppress(DropboxError, pymysql.Error):  # the database is away
+            invalidator.follow(
+                lambda position: binlog.connect(socket, position=position, **given), places
+            )
         time.sleep(0.05)
+
+
+async def _follow_over_a_loop(
+    socket: str,
+    addresses: list[str],
+    options: InvalidationOptions,
+    committed: Committed | None,
+    given: dict[str, Any],
+    places: binlog.FilePositions,
+) -> None:
+    async with AsyncClient(addresses, timeout=0.5) as client:
+        invalidator = AsyncInvalidator(
+            client,
+            KEYS,
+            options,
+            generations=AsyncGenerations(client, refresh=REFRESH),
+            committed=committed and (lambda *last: asyncio.to_thread(committed, *last)),
+        )
+        given |= invalidator.wanted
+        while True:
+            with contextlib.suppress(DropboxError, pymysql.Error):  # the database is away
+                await invalidator.follow(
+                    lambda position: aio.connect(socket, position=position, **given), places
+                )
+            await asyncio.sleep(0.05)
 
 
 def _connection(socket: str) -> Any:
@@ -96,18 +133,26 @@ class Chaos:
     """One run; `counts` says what happened."""
 
     def __init__(
-        self, server: LogServer, caches: list[Server], folder: Path, seed: int, gentle: bool
+        self,
+        server: LogServer,
+        caches: list[Server],
+        folder: Path,
+        seed: int,
+        gentle: bool,
+        drivers: tuple[str, ...],
     ) -> None:
         self.server = server
         self.caches = caches
         self.folder = folder
         self.chance = random.Random(seed)
         self.gentle = gentle
+        self.drivers = itertools.cycle(drivers)
         self.counts: Counter[str] = Counter()
         self.written = threading.Event()  # no more writes
         self.over = threading.Event()  # no more reads
         self.addresses = [cache.address for cache in caches]
         self.client = client_of(self.addresses)
+        self.patient = Client(self.addresses, timeout=30)  # which no busy machine discourages
         self.generations = Generations(self.client, refresh=REFRESH)
         self.process: subprocess.Popen[bytes] | None = None
         self.errors: list[BaseException] = []
@@ -118,7 +163,8 @@ class Chaos:
     # The process that follows
 
     def begin(self) -> None:
-        arguments = [self.server.socket, str(self.folder), str(self.chance.random())]
+        driver, seed = next(self.drivers), str(self.chance.random())
+        arguments = [driver, self.server.socket, str(self.folder), seed]
         code = "import sys; from support.invalidation_chaos import follow; follow(*sys.argv[1:])"
         with (self.folder / "worker").open("ab") as out:
             self.process = subprocess.Popen(
@@ -168,10 +214,9 @@ class Chaos:
         elif what < 0.998:
             cursor.execute("TRUNCATE shop.members")
         else:
-            cursor.execute("SET @x = %s", (f"'x{chance.random()}'",))
-            cursor.execute(
-                "SET STATEMENT binlog_format = 'STATEMENT' FOR UPDATE shop.users SET n = 0"
-            )
+            cursor.execute("SET binlog_format = 'STATEMENT'")
+            cursor.execute("UPDATE shop.users SET n = 0")
+            cursor.execute("SET binlog_format = 'ROW'")
         self.counts["writes"] += 1
         time.sleep(chance.random() * 0.002)
 
@@ -247,7 +292,7 @@ class Chaos:
         self.server.kill()
         time.sleep(self.chance.random() * 0.2)
         self.server.start()
-        self.counts["MariaDB killed"] += 1
+        self.counts["databases killed"] += 1
 
     def stop_cache(self) -> None:
         process = self.chance.choice(self.caches).process
@@ -299,10 +344,11 @@ class Chaos:
     def wait(self, seconds: float) -> None:
         """Wait until all is applied that is in the log now."""
         with self.server.connection() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT @@global.gtid_binlog_pos")
+            name = "gtid_binlog_pos" if self.server.is_mariadb else "gtid_executed"
+            cursor.execute(f"SELECT @@global.{name}")
             (row,) = cursor.fetchall()
         began = time.monotonic()
-        if not Applied(self.client).wait_for(row[0], seconds):
+        if not Applied(self.patient).wait_for(row[0], seconds):
             text = (self.folder / "worker").read_text()[-3000:]
             raise DeadlineExceededError(f"{row[0]} is not applied after {seconds} s: {text}")
         self.counts["ms until all was applied"] = round((time.monotonic() - began) * 1000)
@@ -314,7 +360,7 @@ class Chaos:
             for kind in _LOADS:
                 for number in range(IDS):
                     value: Any = f"n{number}" if kind == "name" else number
-                    cached = self.client.get(self.key(kind, value))
+                    cached = self.patient.get(self.key(kind, value))
                     cursor.execute(_LOADS[kind], (value,))
                     rows = repr(cursor.fetchall())
                     self.counts["cached in the end"] += cached is not None
@@ -327,15 +373,23 @@ class Chaos:
             self.process.kill()
             self.process.wait()
         self.client.close()
+        self.patient.close()
 
 
-def run(seconds: float, seed: int, *options: str, gentle: bool = False) -> Chaos:
+def run(
+    seconds: float,
+    seed: int,
+    kind: str = "mariadb",
+    gentle: bool = False,
+    drivers: tuple[str, ...] = DRIVERS,
+) -> Chaos:
     """Run for some seconds; raise for what is stale."""
+    options = ("--sync-binlog=1", f"--binlog-row-metadata={_LEAST[kind]}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gdbx-")))
         caches = [stack.enter_context(running("tcp", _made(folder / str(n)))) for n in range(2)]
-        server = stack.enter_context(LogServer("mariadb", 1, *_OPTIONS, *options))
-        chaos = Chaos(server, caches, folder, seed, gentle)
+        server = stack.enter_context(LogServer(kind, 1, *options))
+        chaos = Chaos(server, caches, folder, seed, gentle, drivers)
         stack.callback(chaos.close)
         stale = chaos.run(seconds)
         if stale:
@@ -352,7 +406,12 @@ if __name__ == "__main__":
     seconds, *rest = sys.argv[1:]
     number = int(rest[0]) if rest else random.randrange(10**6)
     print("seed", number, flush=True)
-    counts = run(float(seconds), number, gentle="gentle" in rest).counts
+    chosen: dict[str, Any] = {
+        "kind": "mysql" if "mysql" in rest else "mariadb",
+        "gentle": "gentle" in rest,
+        "drivers": tuple(word for word in rest if word in DRIVERS) or DRIVERS,
+    }
+    counts = run(float(seconds), number, **chosen).counts
     for label, count in sorted(counts.items()):
         print(f"{count:9,}  {label}")
     print("        0  stale")

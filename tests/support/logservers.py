@@ -119,9 +119,9 @@ class LogServer:
             cursor.execute("CREATE DATABASE shop")
         return self
 
-    def connection(self) -> "pymysql.Connection[Any]":
+    def connection(self, charset: str = "utf8mb4") -> "pymysql.Connection[Any]":
         return pymysql.connect(
-            unix_socket=self.socket, user="root", autocommit=True, charset="utf8mb4"
+            unix_socket=self.socket, user="root", autocommit=True, charset=charset
         )
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
@@ -155,7 +155,8 @@ class LogServer:
     def kill_readers(self) -> int:
         """Kill the connections that send the log; return how many there were."""
         found = 0
-        with self.connection() as db, db.cursor() as cursor:
+        # MariaDB cuts the statements in it off after 100 bytes, inside of a character too.
+        with self.connection("latin1") as db, db.cursor() as cursor:
             cursor.execute("SHOW PROCESSLIST")
             for row in cursor.fetchall():
                 if str(row[4]).startswith("Binlog Dump"):

@@ -202,16 +202,9 @@ class AsyncInvalidator:
         """Feed events to the core, and end its transactions."""
         core = self._core
         async for event in events:
-            if forgets_all:  # now that the server has said where it goes on
-                core.forget()
-                core.finish(None, events)
-                forgets_all = False
+            if core.take(event, events, forgets_all):
                 self._notify()
-            if core.note(event):
-                core.finish(getattr(event, "gtid", None), events)
-                self._notify()
-            elif not core.has_published:
-                self._notify()
+            forgets_all = False
             if core.is_full:
                 await self._until(lambda: not core.is_full or self._is_over)
             if self._is_over:

@@ -1,6 +1,6 @@
 """What an invalidator decides: keys of transactions, when to delete them, what is applied. No I/O.
 
-A driver feeds events to ``Core.note``, and makes the calls of ``Core.round`` while ``Core.due``
+A driver feeds events to ``Core.take``, and makes the calls of ``Core.round`` while ``Core.due``
 says so. A round deletes whatever is due in one call: that of new transactions, that which failed
 before, and that which is deleted a second time. A transaction is applied when all of that is
 acknowledged, and those before it are.
@@ -207,7 +207,20 @@ class Core:
 
     # Events
 
-    def note(self, event: Any) -> bool:
+    def take(self, event: Any, events: Any, forgets_all: bool) -> bool:
+        """Take an event of `events`, and end its transaction; return whether there is work to do.
+
+        With `forgets_all`, all tables are forgotten first: the server has said where it goes on.
+        """
+        if forgets_all:
+            self.forget()
+            self._finish(None, events)
+        is_end = self._note(event)
+        if is_end:
+            self._finish(getattr(event, "gtid", None), events)
+        return forgets_all or is_end or not self.has_published
+
+    def _note(self, event: Any) -> bool:
         """Take an event; return whether it ends a transaction."""
         if isinstance(event, binlog.Rows):
             self._rows(event)
@@ -287,7 +300,7 @@ class Core:
         if not prepared.count:
             del self._prepared[xid or ""]
 
-    def finish(self, gtid: Any, events: Any) -> None:
+    def _finish(self, gtid: Any, events: Any) -> None:
         """End a transaction of `events`: what it changed waits for the next round."""
         gtids, resume = getattr(events, "gtids", None), getattr(events, "resume", None)
         keys, tables = self._group, self._group_tables

@@ -172,16 +172,9 @@ class Invalidator:
         """Feed events to the core, and end its transactions."""
         core = self._core
         for event in events:
-            if forgets_all:  # now that the server has said where it goes on
-                core.forget()
-                core.finish(None, events)
-                forgets_all = False
+            if core.take(event, events, forgets_all):
                 self._notify()
-            if core.note(event):
-                core.finish(getattr(event, "gtid", None), events)
-                self._notify()
-            elif not core.has_published:
-                self._notify()
+            forgets_all = False
             if core.is_full:
                 with self._changed:
                     self._changed.wait_for(lambda: not core.is_full or self._is_over)

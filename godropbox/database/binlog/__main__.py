@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="a line of JSON for each event")
     form.add_argument("--sql", action="store_true", help="SQL that does the same again")
     form.add_argument("--flashback", action="store_true", help="SQL that undoes it, last first")
-    add("--follow", action="store_true", help="wait for more at the end of a server's log")
+    add("--follow", action="store_true", help="wait for more at the end of the log")
     add(
         "--table",
         action="append",
@@ -176,10 +176,9 @@ def _events(given: argparse.Namespace) -> Any:
     if exact and len(exact) == len(given.table) and not given.sql:
         options["tables"] = exact
     if "://" not in given.log:
-        if given.follow or given.position:
-            name = "--follow" if given.follow else "--position"
-            raise ValueError(f"{name} is for a server, as mysql://user@host, got {given.log}")
-        return open_log(given.log, **options)
+        if given.position:
+            raise ValueError(f"--position is for a server, as mysql://user@host, got {given.log}")
+        return open_log(given.log, blocks=given.follow, **options)
     url = urlsplit(given.log)
     try:
         port = url.port
@@ -387,6 +386,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, text in (("--start", given.start), ("--stop", given.stop)):
             _check_file(name, _place(name, text), given.log)
         _Filter(given)
+        if given.flashback and given.follow:
+            raise ValueError("--flashback begins with what came last: it cannot --follow")
     except ValueError as error:
         parser.error(str(error))
     try:

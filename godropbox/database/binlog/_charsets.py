@@ -131,6 +131,8 @@ _BIG5_C6A1: Final = (
     + "".join(map(chr, [*range(0x3041, 0x3094), *range(0x30A1, 0x30F7)]))
     + "ДЕЁЖЗИЙКЛМУФХЦЧШЩЪЫЬЭЮЯабвгдеёжзийклмнопрстуфхцчшщъыьэюя①②③④⑤⑥⑦⑧⑨⑩⑴⑵⑶⑷⑸⑹⑺⑻⑼⑽"
 )
+# Those of which neither server knows what they are, as others stand for the same.
+_BIG5_LOST: Final = frozenset((0xA15A, 0xA1C3, 0xA1C5, 0xA1FE, 0xA240, 0xA2CC, 0xA2CE))
 _EUCJPMS_F3F3: Final = (
     "ⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ＇＂㈱№℡炻仼僴凬匇匤﨎咊坙﨏塚增寬峵嵓﨑德悅愠敎昻晥晴朗栁﨓﨔"
     "橫櫢淸淲瀨凞猪甁皂皞益礰礼神祥福竧靖精綠緖羽荢﨟薰蘒﨡蠇諸譿賴赶﨣﨤逸郞都鄕﨧﨨閒隆﨩霻靍靑飯飼館馞髙魲鶴黑"
@@ -168,7 +170,10 @@ def _table(name: str) -> str:
 
 def _big5(char: bytes) -> str | None:
     first, second = char
-    if not 0xC6A1 <= first << 8 | second <= 0xC7FC:
+    code = first << 8 | second
+    if code in _BIG5_LOST:
+        return "\ufffd"
+    if not 0xC6A1 <= code <= 0xC7FC:
         return dict(zip(range(0xD6, 0xDD), "碁銹裏墻恒粧嫺", strict=True)).get(
             second if first == 0xF9 else 0
         )

@@ -14,6 +14,7 @@ from ._columns import Table
 from ._errors import MetadataError
 from ._events import Position
 from ._gtids import Gtid, GtidSet, MariaDBGtid, MariaDBGtidSet
+from ._schema import SYSTEM_COLUMNS
 
 __all__ = ["InformationSchema"]
 
@@ -22,7 +23,7 @@ SELECT column_name, column_type, character_set_name FROM information_schema.colu
 WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
 """
 _TABLE: Final = """
-SELECT UNIX_TIMESTAMP(create_time) FROM information_schema.tables
+SELECT UNIX_TIMESTAMP(create_time), table_type FROM information_schema.tables
 WHERE table_schema = %s AND table_name = %s
 """
 
@@ -131,6 +132,8 @@ class InformationSchema:
                 f"{'.'.join(name)} was made or altered {age} seconds after the event was written"
             )
         self._seen[name] = after
+        if len(columns) + 2 == len(table.columns) and _text(made[1]) == "SYSTEM VERSIONED":
+            columns += SYSTEM_COLUMNS
         return columns
 
     def _cursor(self) -> Any:

@@ -108,9 +108,9 @@ def as_json(event: Event) -> str:
     says its type: ``{"decimal": "1.50"}``, ``{"bytes": "AAE="}`` in base64, ``{"date": ...}``,
     ``{"datetime": ...}``, ``{"timestamp": ...}`` of UTC, ``{"time": "-12:34:56.789012"}``,
     ``{"set": [...]}``, ``{"json": ...}`` for documents, ``{"uuid": ...}``, ``{"inet4": ...}``,
-    ``{"inet6": ...}``, ``{"vector": [...]}``, ``{"geometry": {"srid": 0, "wkb": ...}}``. Rows are
-    objects by column, without those that are absent, or arrays, with ``{"absent": true}``, where
-    the columns have no names.
+    ``{"inet6": ...}``, ``{"vector": [...]}``, ``{"geometry": {"srid": 0, "wkb": ...}}``,
+    ``{"json_diffs": [["replace", "$.a", 5]]}``. Rows are objects by column, without those that are
+    absent, or arrays, with ``{"absent": true}``, where the columns have no names.
     """
     made: dict[str, Any] = {"event": name_of(event)}
     for field in fields(event):
@@ -149,13 +149,13 @@ def _json_image(columns: Sequence[str] | None, row: Sequence[Any]) -> Any:
 def _json_value(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (dict, list)) and not _is_diffs(value):
+    if isinstance(value, (dict, list)):
         return {"json": _document(value)}
     return _tagged(value)
 
 
 def _is_diffs(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], JsonDiff)
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], JsonDiff)
 
 
 def _document(value: Any) -> Any:
@@ -185,13 +185,13 @@ def _tagged(value: Any) -> dict[str, Any]:
     if isinstance(value, Geometry):
         wkb = base64.b64encode(value.wkb).decode()
         return {"geometry": {"srid": value.srid, "wkb": wkb}}
+    if _is_diffs(value):
+        diffs = [[diff.operation, diff.path, _document(diff.value)] for diff in value]
+        return {"json_diffs": diffs}
     if isinstance(value, (tuple, frozenset)):
         return {"set": list(value)}
     if isinstance(value, array):
         return {"vector": list(value)}
-    if isinstance(value, list):
-        diffs = [[diff.operation, diff.path, _document(diff.value)] for diff in value]
-        return {"json_diffs": diffs}
     for kind, name in ((UUID, "uuid"), (IPv4Address, "inet4"), (IPv6Address, "inet6")):
         if isinstance(value, kind):
             return {name: str(value)}
@@ -342,16 +342,38 @@ def _literal(table: str, name: str, value: Any) -> str:
         return f"x'{value.tobytes().hex()}'"
     if isinstance(value, (IPv4Address, IPv6Address)):
         value = str(value)
+    elif _is_diffs(value):
+        return _changed(table, name, value)
     elif isinstance(value, tuple):
         value = ",".join(value)
     elif isinstance(value, (dict, list)):
-        try:
-            value = json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError):
-            raise MetadataError(
-                f"column {name} of {table} has a document with values that JSON text has not"
-            ) from None
+        value = _json_text(table, name, value)
     try:
         return encode_sql(value)
     except (TypeError, ValueError) as error:
         raise MetadataError(f"column {name} of {table} cannot be written as SQL: {error}") from None
+
+
+def _json_text(table: str, name: str, value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise MetadataError(
+            f"column {name} of {table} has a document with values that JSON text has not"
+        ) from None
+
+
+def _changed(table: str, name: str, diffs: tuple[JsonDiff, ...]) -> str:
+    """Return an expression for a document that was changed in parts, which MySQL alone logs."""
+    made = _quoted(name)
+    for diff in diffs:
+        path = encode_sql(diff.path)
+        if diff.operation == "remove":
+            made = f"JSON_REMOVE({made}, {path})"
+            continue
+        function = "JSON_REPLACE"
+        if diff.operation == "insert":
+            function = "JSON_ARRAY_INSERT" if diff.path.endswith("]") else "JSON_INSERT"
+        document = encode_sql(_json_text(table, name, diff.value))
+        made = f"{function}({made}, {path}, CAST({document} AS JSON))"
+    return made

@@ -229,6 +229,11 @@ class BinlogParser:
                 self._at,
             )
 
+    def drop_part(self) -> int:
+        """Drop the bytes of an event that is not whole; return where the whole ones end."""
+        self._keep(b"", 0)
+        return self._at
+
     def feed_event(self, data: bytes) -> list[Event]:
         """Take one event of a stream, which a server sent, without the byte before it."""
         if len(data) < _HEADER_SIZE or int.from_bytes(data[9:13], "little") != len(data):

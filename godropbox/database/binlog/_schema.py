@@ -12,7 +12,10 @@ from . import _columns as c
 from ._columns import Column, Table
 from ._errors import MetadataError
 
-__all__ = ["described"]
+__all__ = ["SYSTEM_COLUMNS", "described"]
+
+SYSTEM_COLUMNS: Final = (("row_start", "timestamp(6)", None), ("row_end", "timestamp(6)", None))
+"""What MariaDB adds to a table WITH SYSTEM VERSIONING, and leaves out of information_schema."""
 
 # The code that a log has for each type, by the first word of its declaration.
 _CODES: Final = {
@@ -86,13 +89,20 @@ def described(table: Table, columns: Iterable[tuple[str, str, str | None]]) -> T
     """
     told = list(columns)
     label = f"{table.database}.{table.name}"
+    if len(told) + 2 == len(table.columns) and _has_system_columns(table):
+        told += SYSTEM_COLUMNS
     if len(told) != len(table.columns):
         raise MetadataError(
             f"{label} has {len(table.columns)} columns in the log, and {len(told)} in the schema: "
-            "it was changed after the event was written"
+            "it was changed after the event was written, or the schema leaves columns out"
         )
     made = [_one(label, column, *given) for column, given in zip(table.columns, told, strict=True)]
     return replace(table, columns=tuple(made))
+
+
+def _has_system_columns(table: Table) -> bool:
+    names = [column.name for column in table.columns[-2:]]
+    return names == [name for name, _, _ in SYSTEM_COLUMNS]
 
 
 def _members(declared: str) -> tuple[str, ...]:
