@@ -48,7 +48,11 @@ class Answer(NamedTuple):
 
 
 class Source(Protocol):
-    """Where a fleet comes from. One thread asks at a time; ``close`` may come from any."""
+    """Where a fleet comes from. One thread asks at a time; ``close`` may come from any.
+
+    A source that only looks from time to time has an attribute `is_polled` that is true: it answers
+    whenever it has looked, and its None confirms nothing. One that waits for changes has none.
+    """
 
     @property
     def name(self) -> str:

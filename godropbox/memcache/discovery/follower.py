@@ -1,0 +1,272 @@
+"""``Follower``: a thread that keeps a shard manager's fleet as a source has it."""
+
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from ..._forks import begin_again_in_child
+from ..._kernels._args import shown
+from ..._kernels._guarded import brief
+from ..._kernels._identity import refuse_copies
+from ..errors import InvalidTypeError
+from ..fleet.manager import ShardStatus, check_waiting
+from ..hints import check_kind
+from .following import Apply, Ask, Following, Load, Pause, Renew, Step, log
+from .keeping import Keeper
+from .options import FollowOptions, FollowStatus
+from .types import Source, SourceError
+from .urls import source as source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Unpack
+
+    from .options import FollowOverrides
+
+__all__ = [
+    "Follower",
+    "Manager",
+    "as_maker",
+    "check_manager",
+    "follow",
+    "held_manager",
+    "no_fleet",
+    "source_is_polled",
+]
+
+_DEFAULT: Final = FollowOptions()
+_CLOSE_TRIES: Final = 50
+
+
+class Manager(Protocol):
+    """What a follower changes: a shard manager of this package, or another with this method."""
+
+    def update_shard_states(self, states: "Iterable[ShardStatus]", /) -> object:
+        """Replace the fleet."""
+
+
+def as_maker(source: Any) -> Callable[[], Source]:
+    """Return what makes the source, or returns it. Raises ``InvalidTypeError``."""
+    if isinstance(source, str):
+        return partial(source_of, source)
+    if all(hasattr(source, name) for name in ("next", "close", "name")):
+        return lambda: source
+    if callable(source):
+        return source  # type: ignore[no-any-return]
+    raise InvalidTypeError(
+        f"source must be a URL, a Source or a callable that makes one, got {shown(source)}"
+    )
+
+
+def check_manager(manager: Any, is_async: bool) -> None:
+    """Raise ``InvalidTypeError`` for what is no manager, or one that waits in another way."""
+    check_waiting(manager, is_async)
+    if not callable(getattr(manager, "update_shard_states", None)):
+        raise InvalidTypeError(
+            f"manager must have update_shard_states, as BaseShardManager has, got {shown(manager)}"
+        )
+
+
+def held_manager(manager: Manager) -> Callable[[], Manager | None]:
+    """Return what returns the manager, or None once it is gone.
+
+    One that is a client's own, and owns its follower, is not kept alive by it: so following ends
+    for a client that nobody has any more, and that nobody closed.
+    """
+    return weakref.ref(manager) if getattr(manager, "owns_follower", False) else lambda: manager
+
+
+def no_fleet(status: FollowStatus, seconds: float) -> SourceError:
+    """Return the error for a source that gave no fleet in time."""
+    why = status.error or "it has not answered"
+    return SourceError(f"no fleet from {status.source} within {seconds:g} s: {why}")
+
+
+def source_is_polled(source: Source) -> bool:
+    """Return whether a source tells only what it finds when it looks."""
+    return bool(getattr(source, "is_polled", False))
+
+
+class Follower:
+    """A thread that keeps a fleet as a source has it, whatever the source does.
+
+    `source` is a ``Source``, the URL of one, or a callable that makes one; `manager` takes the
+    fleet. `overrides` are options by name::
+
+        with Follower("dns://cache.prod.svc:11211", manager, keep="/var/lib/app/fleet") as follower:
+            follower.wait(5.0)
+
+    It begins with ``start``, or as a context manager, which waits for nothing; ``wait`` waits until
+    there is a fleet. ``close`` ends the thread and closes the source, not the manager. In the child
+    of a fork it goes on with a thread of its own, and a source of its own if it was given a URL or
+    a callable.
+    """
+
+    __reduce_ex__ = refuse_copies
+
+    def __init__(
+        self,
+        source: Source | str | Callable[[], Source],
+        manager: Manager,
+        options: FollowOptions = _DEFAULT,
+        **overrides: "Unpack[FollowOverrides]",
+    ) -> None:
+        check_kind(options, FollowOptions)
+        self._options: Final = replace(options, **overrides) if overrides else options
+        check_manager(manager, is_async=False)
+        self._manager: Final = held_manager(manager)
+        self._make: Final = as_maker(source)
+        self._source = self._make()
+        self._of_parent: list[Source] = []  # kept, for who forgets one may end its connection
+        self._following: Final = Following(
+            self._source.name, self._options, source_is_polled(self._source)
+        )
+        keep = self._options.keep
+        self._keeper: Final = None if keep is None else Keeper(keep, self._source.name)
+        self._is_closed = threading.Event()
+        self._has_fleet = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        begin_again_in_child(self)
+
+    def _forked(self) -> list[Callable[[], object]]:
+        """Replace what another thread may have held; the child follows anew."""
+        is_closed, was_started = self._is_closed.is_set(), self._thread is not None
+        self._is_closed, self._has_fleet = threading.Event(), threading.Event()
+        if is_closed:
+            self._is_closed.set()
+        if is_closed or self._following.has_fleet:
+            self._has_fleet.set()
+        self._lock = threading.Lock()
+        self._thread = None
+        return [self._begin_again] if was_started and not is_closed else []
+
+    def _begin_again(self) -> None:
+        self._of_parent.append(self._source)
+        self._source = self._make()
+        self.start()
+
+    def start(self) -> Self:
+        """Start the thread, unless it was started before; return the follower."""
+        with self._lock:
+            if self._is_closed.is_set():
+                raise SourceError(f"the follower of {self._following.name} was closed")
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="godropbox discovery", daemon=True)
+                thread.start()
+                self._thread = thread
+        return self
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until there is a fleet, at most `timeout` seconds; return whether there is one."""
+        self._has_fleet.wait(timeout)
+        return self._following.has_fleet
+
+    @property
+    def status(self) -> FollowStatus:
+        """How following goes."""
+        return self._following.status()
+
+    def close(self) -> None:
+        """Stop following, and close the source; return once the thread has ended, or in 5 s."""
+        self._is_closed.set()
+        self._has_fleet.set()
+        thread = self._thread
+        for _ in range(_CLOSE_TRIES):
+            self._source.close()  # which ends a question under way, not one that is about to begin
+            if thread is None or thread is threading.current_thread():
+                return
+            thread.join(5.0 / _CLOSE_TRIES)
+            if not thread.is_alive():
+                return
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._following.name}>"
+
+    # The thread
+
+    def _run(self) -> None:
+        is_closed = self._is_closed
+        while not is_closed.is_set():
+            try:
+                self._follow(is_closed)
+            except BaseException as error:  # of what was made not to raise
+                log.error("%s: following begins again: %s", self._following.name, brief(error))
+                is_closed.wait(self._options.retry_after)
+            else:
+                return
+
+    def _follow(self, is_closed: threading.Event) -> None:
+        steps = self._following.steps()
+        step: Step | None = next(steps, None)
+        while step is not None and not is_closed.is_set():
+            if self._manager() is None:
+                is_closed.set()
+                self._source.close()
+                return
+            try:
+                outcome = self._done(step)
+            except BaseException as failed:  # of a source or a manager: it ends nothing
+                if is_closed.is_set():
+                    return
+                # No name is kept for it, as its traceback keeps the manager.
+                go_on: Callable[[], Any] = partial(steps.throw, self._as_error(failed))
+            else:
+                go_on = partial(steps.send, outcome)
+            try:
+                step = go_on()
+            except StopIteration:
+                return
+            if self._following.has_fleet:
+                self._has_fleet.set()
+
+    def _as_error(self, failed: BaseException) -> Exception:
+        if isinstance(failed, Exception):
+            return failed
+        return SourceError(f"{self._following.name}: {brief(failed)}")
+
+    def _done(self, step: Step) -> Any:
+        """Do a step; return what came of it."""
+        if isinstance(step, Ask):
+            return self._source.next(step.seconds)
+        if isinstance(step, Apply):
+            manager = self._manager()
+            return None if manager is None else manager.update_shard_states(step.states)
+        if isinstance(step, Renew):
+            return self._source.close()
+        if isinstance(step, Pause):
+            return self._is_closed.wait(step.seconds)
+        assert self._keeper is not None
+        return self._keeper.read() if isinstance(step, Load) else self._keeper.write(step.answer)
+
+
+def follow(
+    source: Source | str | Callable[[], Source],
+    manager: Manager,
+    options: FollowOptions = _DEFAULT,
+    *,
+    wait: float = 5.0,
+    **overrides: "Unpack[FollowOverrides]",
+) -> Follower:
+    """Return a follower that was started, once there is a fleet: at most `wait` seconds later.
+
+    Raises ``SourceError`` where there is none by then; with a `wait` of 0 it returns at once. The
+    other arguments are those of ``Follower``.
+    """
+    follower = Follower(source, manager, options, **overrides).start()
+    try:
+        if wait and not follower.wait(wait):
+            raise no_fleet(follower.status, wait)
+    except BaseException:
+        follower.close()
+        raise
+    return follower
