@@ -1,6 +1,7 @@
 """``python -m godropbox``: report which implementation runs, why, and how fast; or run a command.
 
-The commands, ``python -m godropbox doctor`` and ``demo``, are in the packages of those names.
+The commands, ``python -m godropbox doctor``, ``demo`` and ``fleet``, are in the packages of those
+names.
 ``CASES`` lists the hot paths; each is timed on every implementation that is available. The whole
 check takes about five seconds.
 """
@@ -22,7 +23,7 @@ from ._kernels import _binlog as binlog
 
 __all__ = ["about", "main"]
 
-COMMANDS: Final = ("demo", "doctor")
+COMMANDS: Final = ("demo", "doctor", "fleet")
 
 KEY: Final = 0x0123456789ABCDEF
 
@@ -168,7 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--no-check", action="store_true", help="skip the speed check")
     if given and not given[0].startswith("-"):
-        parser.error(f"the command must be {' or '.join(COMMANDS)}, got {given[0]!r}{_hint(given)}")
+        known = f"{', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}"
+        parser.error(f"the command must be {known}, got {given[0]!r}{_hint(given)}")
     options = parser.parse_args(given)
     head = about()
     if options.json:

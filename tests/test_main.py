@@ -68,7 +68,7 @@ def test_an_unknown_option_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("frobnicate", "the command must be demo or doctor, got 'frobnicate'\n"),
+        ("frobnicate", "the command must be demo, doctor or fleet, got 'frobnicate'\n"),
         ("binlog", "got 'binlog'; 'python -m godropbox.binlog' is one\n"),
     ],
 )
