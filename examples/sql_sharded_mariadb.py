@@ -1,19 +1,19 @@
-"""Spread rows over several MariaDB databases: hash2 chooses the shard from the owner.
+"""Spread rows over MariaDB databases: a router finds the shard of each owner by hash2.
 
 Run it against your server: ``python examples/sql_sharded_mariadb.py --port 3306 --user root``.
 It needs PyMySQL, creates databases named ``godropbox_shard0`` and so on, and drops them at the end.
 
-A statement names its database only when it is rendered, so one statement serves every shard. A Go
-fleet that hashes with godropbox finds the same rows.
+One server stands for two groups of hosts here, under two of its names: that is enough to move a
+shard from one to the other. With servers of their own, a move copies the database between the two
+updates: see ``move``. A Go fleet that hashes with godropbox finds the same rows.
 """
 
 import argparse
-from collections import defaultdict
 from typing import Any
 
 import pymysql
 
-from godropbox import hash2
+from godropbox.database import sharding
 from godropbox.database import sqlbuilder as sb
 
 SHARDS = 4
@@ -23,35 +23,37 @@ files = sb.Table(
 )
 f = files.c
 
-by_owner = files.select(f.id, f.name).where(f.owner == sb.slot("owner", int)).order_by(f.id)
-# Render once per shard, fill once per call.
-READS = [by_owner.prepare(f"godropbox_shard{shard}") for shard in range(SHARDS)]
+# Rendered once for each shard, filled at every call.
+BY_OWNER = sharding.prepare(
+    files.select(f.id, f.name).where(f.owner == sb.slot("owner", int)).order_by(f.id)
+)
+
+LAYOUT = sharding.Layout(
+    SHARDS,
+    {"one": sharding.HostGroup("db1"), "two": sharding.HostGroup("db2")},
+    {"one": "0-1", "two": "2-3"},
+    database="godropbox_shard{}",
+)
 
 
-def shard_of(owner: int) -> int:
-    """Return an owner's shard, the same as in Go; a larger fleet moves few owners."""
-    return hash2.consistent_hash(owner, SHARDS)
-
-
-def database(shard: int) -> str:
-    return f"godropbox_shard{shard}"
-
-
-def execute(connection: Any, text: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(text)
-        return list(cursor.fetchall())
-
-
-def save(connection: Any, rows: list[tuple[int, int, str, int]]) -> dict[int, int]:
-    """Insert rows, one statement per shard; return the number of rows per shard."""
-    shards: dict[int, list[tuple[int, int, str, int]]] = defaultdict(list)
-    for row in rows:
-        shards[shard_of(row[0])].append(row)
+def save(router: sharding.ShardRouter, rows: list[tuple[int, int, str, int]]) -> dict[int, int]:
+    """Insert rows, one statement for each shard; return the number of rows by shard."""
+    owners = router.layout.by_shard(row[0] for row in rows)
     insert = files.insert(f.owner, f.id, f.name, f.size)
-    for shard, mine in sorted(shards.items()):
-        execute(connection, insert.rows(mine).sql(database(shard), tags={"job": "example"}))
-    return {shard: len(mine) for shard, mine in sorted(shards.items())}
+    counts = {}
+    for shard, mine in sorted(owners.items()):
+        held = set(mine)
+        statement = insert.rows([row for row in rows if row[0] in held])
+        counts[shard] = router.run_on(statement, shard).rowcount
+    return counts
+
+
+def move(router: sharding.ShardRouter, shard: int, to: str) -> None:
+    """Move a shard: no more writes, copy it, and then send everything to its new home."""
+    router.update(router.layout.read_only(shard))  # waits for writes that began before
+    # Here the database is copied to the master of `to`: replicate it beforehand, wait until the
+    # new master has the old one's position, and this takes no longer than that wait.
+    router.update(router.layout.move(shard, to))
 
 
 def main() -> None:
@@ -63,38 +65,54 @@ def main() -> None:
     parser.add_argument("--user", default="root")
     parser.add_argument("--password", default="")
     given = parser.parse_args()
-    connection = pymysql.connect(
-        host=given.host,
-        port=given.port,
-        user=given.user,
-        password=given.password,
-        charset="utf8mb4",
-        autocommit=True,
-    )
-    for shard in range(SHARDS):
-        execute(connection, f"CREATE DATABASE {database(shard)}")
-        execute(
-            connection,
-            f"CREATE TABLE {database(shard)}.files "
-            "(owner INT, id INT, name VARCHAR(99), size INT, PRIMARY KEY (owner, id))",
-        )
-    try:
-        rows = [(owner, number, f"file '{number}'", 9) for owner in range(40) for number in (1, 2)]
-        print("rows per shard:", save(connection, rows))
-        for owner in (0, 7, 39):
-            shard = shard_of(owner)
-            text = READS[shard].sql(owner=owner)
-            print(text)
-            print(f"owner {owner} on shard {shard}:", execute(connection, text))
 
-        # The same statement on every shard.
-        count = files.select(sb.count())
-        found = [execute(connection, count.sql(database(shard))) for shard in range(SHARDS)]
-        print("rows in all:", sum(one[0][0] for one in found))
-    finally:
-        for shard in range(SHARDS):
-            execute(connection, f"DROP DATABASE {database(shard)}")
-        connection.close()
+    def connect(host: str) -> Any:
+        # A fleet of several servers dials `host`; here there is one.
+        return pymysql.connect(
+            host=given.host,
+            port=given.port,
+            user=given.user,
+            password=given.password,
+            charset="utf8mb4",
+            connect_timeout=5,
+        )
+
+    with sharding.ShardRouter(LAYOUT, connect, "mariadb", read_only_wait=5.0) as router:
+        router.each(lambda database: f"CREATE DATABASE {database}").rows()
+        router.each(
+            lambda database: (
+                f"CREATE TABLE {database}.files "
+                "(owner INT, id INT, name VARCHAR(99), size INT, PRIMARY KEY (owner, id))"
+            )
+        ).rows()
+        try:
+            show(router)
+        finally:
+            router.each(lambda database: f"DROP DATABASE {database}")
+
+
+def show(router: sharding.ShardRouter) -> None:
+    rows = [(owner, number, f"file '{number}'", 9) for owner in range(40) for number in (1, 2)]
+    print("rows per shard:", save(router, rows))
+    for owner in (0, 7, 39):
+        found = router.run(BY_OWNER(owner=owner), owner)
+        print(f"owner {owner} on shard {found.shard}:", found.rows)
+
+    # A transaction is on one shard.
+    with router.transaction(7) as tx:
+        tx.execute(files.update().values(size=10).where((f.owner == 7) & (f.id == 1)))
+        tx.execute(files.delete().where((f.owner == 7) & (f.id == 2)))
+
+    # All shards at once: rows come merged, but what each counts the caller adds up.
+    largest = files.select(f.size, f.owner, f.id).order_by(f.size.desc(), f.owner, f.id).limit(3)
+    print("the largest:", router.scatter(largest).rows())
+    counts = router.scatter(files.select(sb.count()), merge=False).by_shard
+    print("rows in all:", sum(found[0][0] for found in counts.values()))
+
+    shard = router.layout.shard_of(7)
+    there = "two" if router.layout.home(shard) == "one" else "one"
+    move(router, shard, there)
+    print(f"shard {shard} moved to {there}: {router.fetch(BY_OWNER(owner=7), 7)}")
 
 
 if __name__ == "__main__":

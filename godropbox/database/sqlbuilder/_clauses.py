@@ -59,6 +59,10 @@ class Ordering:
             out.text.put(self._nulls)
         return 0
 
+    def _parts(self) -> "tuple[Node, bool, str]":
+        """Return the term, whether it descends, and the place of NULL: FIRST, LAST or nothing."""
+        return self._term, self._word == " DESC", self._nulls[7:]
+
     def __copy__(self) -> "Self":
         return self
 

@@ -29,6 +29,14 @@ class SelectBase(Query):
         """Return the select list that names the query's columns."""
         return ()
 
+    def _gathering(self) -> "tuple[object, ...]":
+        """Return what merging its rows from several shards takes.
+
+        It is the select list, the terms of ORDER BY, LIMIT and OFFSET, each an int (-1 is none) or
+        a slot or a literal, and whether rows stand for groups of rows.
+        """
+        return ((), (), -1, -1, False)
+
     def _bounded(self) -> bool:
         """Return whether the query has ORDER BY, LIMIT, OFFSET or a lock of its own."""
         return False

@@ -543,6 +543,17 @@ class Select(SelectBase):
     def _list_of_first(self) -> "tuple[Expression, ...]":
         return self._list
 
+    def _gathering(self) -> "tuple[object, ...]":
+        limit, offset = self._limit, self._offset
+        extras = self._extras
+        return (
+            self._list,
+            self._order,
+            limit if extras is None or extras.limit is None else extras.limit,
+            offset if extras is None or extras.offset is None else extras.offset,
+            bool(self._group) or self._having is not None or self._distinct,
+        )
+
     def _bounded(self) -> bool:
         return (
             bool(self._order)

@@ -98,6 +98,15 @@ class CompoundSelect(SelectBase):
         first = self._selects[0]
         return first._list_of_first()
 
+    def _gathering(self) -> "tuple[object, ...]":
+        return (
+            self._list_of_first(),
+            self._order,
+            self._limit if self._by is None else self._by,
+            self._offset if self._after is None else self._after,
+            self._word != "UNION ALL",
+        )
+
     def _outputs(self) -> "tuple[Column, ...]":
         first = self._selects[0]
         found = list(first._outputs())
