@@ -79,6 +79,14 @@ CURVES: Final = (
         _clients("raw socket", " HashClient"),
     ),
     Curve(
+        "fleet-get",
+        "10,000 keys over many servers",
+        "servers",
+        "fleet-get",
+        tuple((n, f"{n} server{'s' * (n > 1)}") for n in (1, 2, 5, 10, 20, 50, 100)),
+        _clients(LIMIT, " HashClient"),
+    ),
+    Curve(
         "scale-tasks",
         "asyncio: many tasks, a get each",
         "tasks at once",

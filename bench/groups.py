@@ -7,6 +7,7 @@ from . import (
     cases_client,
     cases_compat,
     cases_errors,
+    cases_fleet,
     cases_hash,
     cases_large,
     cases_memcache,
@@ -17,6 +18,7 @@ from . import (
     cases_scale,
     cases_sharded,
     cases_sql,
+    cases_sql_sharding,
     cases_writes,
 )
 from .model import Group
@@ -34,9 +36,11 @@ GROUPS: tuple[Group, ...] = (
     *cases_compat.GROUPS,
     *cases_sharded.GROUPS,
     *cases_scale.GROUPS,
+    *cases_fleet.GROUPS,
     *cases_large.GROUPS,
     *cases_asyncio.GROUPS,
     *cases_sql.GROUPS,
+    *cases_sql_sharding.GROUPS,
     *cases_binlog.GROUPS,
     *cases_errors.GROUPS,
     *cases_pools.GROUPS,

@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -129,15 +129,16 @@ def _pinned(core: int) -> Iterator[None]:
 
 
 @contextmanager
-def servers(count: int, apart: bool = False) -> Iterator[list[list[Any]]]:
+def servers(count: int, apart: bool = False, more: Sequence[str] = ()) -> Iterator[list[list[Any]]]:
     """Run memcacheds with one thread each on loopback; give their hosts and ports.
 
     They are on one core with us, where what a client does adds to the time whole, or `apart`, where
-    each is woken by the other, as in most places where a server is not the client's own.
+    each is woken by the other, as in most places where a server is not the client's own. `more` are
+    further arguments of memcached.
     """
     with ExitStack() as stack:
         with _pinned(1 if apart else 0):
-            addresses = [stack.enter_context(running())[0] for _ in range(count)]
+            addresses = [stack.enter_context(running(more))[0] for _ in range(count)]
         with _pinned(0):
             yield addresses
 
@@ -150,7 +151,7 @@ def a_server(apart: bool = False) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def running() -> Iterator[tuple[list[Any], subprocess.Popen[bytes]]]:
+def running(more: Sequence[str] = ()) -> Iterator[tuple[list[Any], subprocess.Popen[bytes]]]:
     """Run a memcached with one thread on loopback; give its host and port, and its process."""
     program = shutil.which("memcached")
     if program is None:
@@ -159,6 +160,7 @@ def running() -> Iterator[tuple[list[Any], subprocess.Popen[bytes]]]:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     command = [program, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "256", "-t", "1"]
+    command += more  # after the others, which it may replace
     if os.geteuid() == 0:
         command += ["-u", "root"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
