@@ -1,6 +1,6 @@
 """The consistent cache among servers and processes that die, and the checker that judges it.
 
-``GODROPBOX_CHAOS`` says for how many seconds, 60 if it is not set; ``pytest -s`` shows the report.
+``GODROPBOX_CHAOS`` says for how many seconds, 30 if it is not set; ``pytest -s`` shows the report.
 For longer runs by hand: ``PYTHONPATH=tests python -m support.chaos FOLDER SECONDS``.
 """
 
@@ -14,7 +14,7 @@ from support.chaos_history import Kind, Record, judge, packed, recorded
 from support.chaos_plan import Plan
 from support.chaos_storage import ChaosStorage, LostReplyError, NotWrittenError, log_of
 
-SECONDS = float(os.environ.get("GODROPBOX_CHAOS", "60"))
+SECONDS = float(os.environ.get("GODROPBOX_CHAOS", "30"))
 READ, ACKNOWLEDGED, REFUSED, UNKNOWN = Kind.READ, Kind.ACKNOWLEDGED, Kind.REFUSED, Kind.UNKNOWN
 
 
@@ -41,7 +41,7 @@ def test_no_read_is_stale_after_an_acknowledged_write(tmp_path: Path) -> None:
 
 
 def test_the_same_run_with_a_plain_cache_is_stale(tmp_path: Path) -> None:
-    report = run(tmp_path, Plan(15.0, plain=True))
+    report = run(tmp_path, Plan(10.0, plain=True))
     print(f"\n{report}")
     assert report.judgment.counts["stale"] > 0
 

@@ -21,7 +21,7 @@ from godropbox.database import sqlbuilder as sb
 from godropbox.database import sqltypes
 from godropbox.database.sqltypes import SqlMode
 
-WANTED = int(os.environ.get("GODROPBOX_ROUND_TRIPS", "100000"))
+WANTED = int(os.environ.get("GODROPBOX_ROUND_TRIPS", "25000"))
 ROWS_AT_ONCE = 16  # a Hypothesis example has room for 8 KiB of choices
 
 COLUMNS = {

@@ -30,6 +30,7 @@ __all__ = ["Report", "run"]
 
 _TESTS = Path(__file__).parent.parent
 _END_SECONDS = 30.0
+_KINDS = 7  # of mishaps
 
 
 @dataclass
@@ -89,6 +90,8 @@ class _Chaos:
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._busy: set[tuple[str, int]] = set()  # servers and workers that are dealt with
         self._workers = [self._started() for _ in range(plan.workers)]
+        # Each kind of mishap comes once before the others are drawn, so that a short run has all.
+        self._first = self._random.sample(range(_KINDS), _KINDS)
         self.counts: Counter[str] = Counter()
 
     def _started(self) -> "subprocess.Popen[bytes]":
@@ -137,8 +140,11 @@ class _Chaos:
             (2, "worker", worker, self._kill_a_worker),
             (4, "worker", worker, self._stop_a_worker),
         ]
-        (_, kind, number, mishap) = self._random.choices(mishaps, [row[0] for row in mishaps])[0]
+        drawn = self._random.choices(mishaps, [row[0] for row in mishaps])[0]
+        (_, kind, number, mishap) = mishaps[self._first[-1]] if self._first else drawn
         if (kind, number) not in self._busy:
+            if self._first:
+                self._first.pop()
             self._busy.add((kind, number))
             self._advance((kind, number), mishap(number))
         self._at(self._random.uniform(0.01, 0.3), self._mishap)
