@@ -5,6 +5,7 @@ some: then the tests that import it are skipped by its name.
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Generator
@@ -71,6 +72,12 @@ def pytest_runtest_call() -> Generator[None, None, None]:
     except Exception as error:
         _skip_missing(error)
         raise
+
+
+def is_second_run() -> bool:
+    """Return whether this is the pure run where the compiled package is there, and has one too."""
+    is_compiled = importlib.util.find_spec("godropbox._native") is not None
+    return godropbox.IMPLEMENTATION == "pure" and is_compiled
 
 
 def twins(stem: str) -> list[ModuleType]:
