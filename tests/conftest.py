@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 from hypothesis import settings
+from support.aio import LOOPS
 
 import godropbox
 from godropbox import _kernels
@@ -90,3 +91,10 @@ def twins(stem: str) -> list[ModuleType]:
 def vectors() -> Path:
     """The folder of the golden vectors recorded from the Go library."""
     return VECTORS
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    """Every kind of event loop, by its name for ``support.aio.run``."""
+    name: str = request.param
+    return name

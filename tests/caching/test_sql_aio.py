@@ -93,12 +93,6 @@ class Driver:
 NAMES = ["aiosqlite", "asyncmy", "aiomysql", "psycopg"]
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def loop(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
 @pytest.fixture(params=NAMES)
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Driver:
     driver = Driver(request.param, tmp_path)

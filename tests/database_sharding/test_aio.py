@@ -35,11 +35,6 @@ class Owned:
 Test = Callable[[AsyncShardRouter, SqliteHosts], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture(params=aio.LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def on_sqlite(tmp_path: Path, loop: str, test: Test, **options: Any) -> None:
     """Run a test with a router over files."""
     hosts = SqliteHosts(tmp_path, "a", "b")

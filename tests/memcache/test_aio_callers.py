@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.aio import LOOPS, run, turns
+from support.aio import run, turns
 from support.memcached import Server, need_tokens
 from support.memory import let_go
 
@@ -23,12 +23,6 @@ from godropbox.memcache.aio import (
 
 Answer = Callable[[bytes], Awaitable[bytes | None]]
 Servers = Callable[[str], Server]
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 def values(line: bytes, found: list[tuple[bytes, bytes]]) -> bytes:
