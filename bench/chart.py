@@ -14,7 +14,7 @@ from typing import Any
 from .results import TIMES, Line, lines_of, short_ratio, short_time, tick_time
 from .textwidth import width, wrapped
 
-__all__ = ["NARROW", "WIDE", "Layout", "chart"]
+__all__ = ["NARROW", "STYLE", "WIDE", "Layout", "card", "chart", "words_at"]
 
 LINEAR = 30  # the greatest ratio of two times that bars from zero show well
 
@@ -169,8 +169,7 @@ class _Sheet:
 
     def words(self, x: float, y: float, css: str, words: str, anchor: str = "start") -> None:
         """Write a text."""
-        place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-        self._layers["words"].append(f'<text {place} class="{css}">{words}</text>')
+        self._layers["words"].append(words_at(x, y, css, words, anchor))
 
     def rule(self, layer: str, x: float, top: float, css: str) -> None:
         """Draw an upright line from `top` to where the sheet has come."""
@@ -297,19 +296,28 @@ class _Sheet:
 
     def svg(self, title: str) -> str:
         """Return the whole as SVG text."""
-        width, height = self.layout.width, round(self.y + 4)
         parts = [part for layer in self._layers.values() for part in layer]
-        return "\n".join(
-            [
-                f'<svg xmlns="http://www.w3.org/2000/svg" class="gb" role="img" width="{width}"'
-                f' height="{height}" viewBox="0 0 {width} {height}" aria-label="{escape(title)}">',
-                f"<style>{STYLE}</style>",
-                f'<rect class="card" x=".5" y=".5" width="{width - 1}" height="{height - 1}"'
-                ' rx="10"/>',
-                *parts,
-                "</svg>\n",
-            ]
-        )
+        return card(self.layout.width, round(self.y + 4), escape(title), parts)
+
+
+def card(width: int, height: int, label: str, parts: Sequence[str], style: str = "") -> str:
+    """Return a picture as SVG text, for those who cannot see it with a `label`, escaped."""
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="gb" role="img" width="{width}"'
+            f' height="{height}" viewBox="0 0 {width} {height}" aria-label="{label}">',
+            f"<style>{STYLE}{style}</style>",
+            f'<rect class="card" x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="10"/>',
+            *parts,
+            "</svg>\n",
+        ]
+    )
+
+
+def words_at(x: float, y: float, css: str, words: str, anchor: str = "start") -> str:
+    """Return a text, which is escaped already, at a place."""
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} class="{css}">{words}</text>'
 
 
 def chart(records: Sequence[dict[str, Any]], layout: Layout, about: str) -> str:

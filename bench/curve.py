@@ -11,7 +11,7 @@ from html import escape
 from itertools import pairwise
 from typing import Final
 
-from .chart import NARROW, STYLE, WIDE, Layout
+from .chart import NARROW, WIDE, Layout, card, words_at
 from .results import about, short_time, tick_time
 from .summary import Summary
 from .textwidth import width, wrapped
@@ -166,8 +166,7 @@ def curve(chart: Curve, summary: Summary, layout: Layout, about: str) -> str:
     margin, words, lines = layout.margin, [], []
 
     def text(x: float, y: float, css: str, said: str, anchor: str = "start") -> None:
-        place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{css}"'
-        words.append(f"<text {place}>{escape(said)}</text>")
+        words.append(words_at(x, y, css, escape(said), anchor))
 
     text(margin, 34, "title", chart.title)
     text(margin, 55, "note", f"time per {unit}: lower is better")
@@ -223,19 +222,7 @@ def curve(chart: Curve, summary: Summary, layout: Layout, about: str) -> str:
         text(margin, y, "note", note)
         y += 17
     height = round(y + 2)
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="gb" role="img" width="{layout.width}"'
-            f' height="{height}" viewBox="0 0 {layout.width} {height}"'
-            f' aria-label="{escape(chart.title)}">',
-            f"<style>{STYLE}{_STYLE}</style>",
-            f'<rect class="card" x=".5" y=".5" width="{layout.width - 1}" height="{height - 1}"'
-            ' rx="10"/>',
-            *lines,
-            *words,
-            "</svg>\n",
-        ]
-    )
+    return card(layout.width, height, escape(chart.title), [*lines, *words], _STYLE)
 
 
 def charts(summary: Summary) -> dict[str, tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from .chart import STYLE, Layout
+from .chart import Layout, card, words_at
 from .results import TIMES, about, short_ratio, short_time
 from .summary import Summary
 from .textwidth import width, wrapped
@@ -30,19 +30,17 @@ class Panel:
     rows: tuple[tuple[str, str, str], ...]  # label, name, kind
 
 
+def _peers(*names: str) -> tuple[tuple[str, str, str], ...]:
+    """Return the rows of peers that readers know by what their lines are called."""
+    return tuple((name, name, "peer") for name in names)
+
+
+_SINGLE: Final = (
+    ("raw socket", "the limit: a raw socket", "floor"),
+    *_peers("pylibmc", "libmc", "pymemcache"),
+)
 PANELS: Final = (
-    Panel(
-        "100 keys, one server",
-        "client",
-        "Client: get of 100 keys",
-        "Client, ASCII",
-        (
-            ("raw socket", "the limit: a raw socket", "floor"),
-            ("pylibmc", "pylibmc", "peer"),
-            ("libmc", "libmc", "peer"),
-            ("pymemcache", "pymemcache", "peer"),
-        ),
-    ),
+    Panel("100 keys, one server", "client", "Client: get of 100 keys", "Client, ASCII", _SINGLE),
     Panel(
         "100 keys, eight servers, the client's processor time",
         "sharded-processor",
@@ -50,8 +48,7 @@ PANELS: Final = (
         "Client",
         (
             ("raw socket", "the limit: raw sockets", "floor"),
-            ("pylibmc", "pylibmc", "peer"),
-            ("libmc", "libmc", "peer"),
+            *_peers("pylibmc", "libmc"),
             ("pymemcache HashClient", "pymemcache", "peer"),
         ),
     ),
@@ -62,23 +59,10 @@ PANELS: Final = (
         "AsyncClient",
         (
             ("hand-written protocol", "by hand, in Python", "floor"),
-            ("emcache, autobatching", "emcache, autobatching", "peer"),
-            ("aiomcache", "aiomcache", "peer"),
-            ("redis-py", "redis-py", "peer"),
+            *_peers("emcache, autobatching", "aiomcache", "redis-py"),
         ),
     ),
-    Panel(
-        "one key, one server",
-        "client",
-        "Client: get",
-        "Client, ASCII",
-        (
-            ("raw socket", "the limit: a raw socket", "floor"),
-            ("pylibmc", "pylibmc", "peer"),
-            ("libmc", "libmc", "peer"),
-            ("pymemcache", "pymemcache", "peer"),
-        ),
-    ),
+    Panel("one key, one server", "client", "Client: get", "Client, ASCII", _SINGLE),
     Panel(
         "the text of an SQL query",
         "sql",
@@ -87,7 +71,7 @@ PANELS: Final = (
         (
             ("by hand", "by hand, with %", "floor"),
             ("SQLAlchemy Core, cache hit", "SQLAlchemy Core, cached", "peer"),
-            ("PyPika", "PyPika", "peer"),
+            *_peers("PyPika"),
         ),
     ),
 )
@@ -103,8 +87,7 @@ def headline(summary: Summary, layout: Layout) -> str:
     parts: list[str] = []
 
     def text(x: float, y: float, css: str, said: str, anchor: str = "start") -> None:
-        place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{css}"'
-        parts.append(f"<text {place}>{escape(said)}</text>")
+        parts.append(words_at(x, y, css, escape(said), anchor))
 
     y = 34.0
     text(margin, y, "title", "Time, in times of godropbox's")
@@ -140,19 +123,8 @@ def headline(summary: Summary, layout: Layout) -> str:
     for note in wrapped(foot, 12, layout.width - 2 * margin):
         text(margin, y, "note", note)
         y += 17
-    height = round(y + 2)
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="gb" role="img" width="{layout.width}"'
-            f' height="{height}" viewBox="0 0 {layout.width} {height}"'
-            ' aria-label="Time of each client in times of godropbox&#39;s">',
-            f"<style>{STYLE}</style>",
-            f'<rect class="card" x=".5" y=".5" width="{layout.width - 1}" height="{height - 1}"'
-            ' rx="10"/>',
-            *parts,
-            "</svg>\n",
-        ]
-    )
+    said = "Time of each client in times of godropbox&#39;s"
+    return card(layout.width, round(y + 2), said, parts)
 
 
 def losses(summary: Summary) -> str:
