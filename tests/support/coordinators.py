@@ -20,9 +20,11 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from godropbox.memcache import ShardState
+import pytest
+
+from godropbox.memcache import InvalidArgumentError, ShardState
 from godropbox.memcache.discovery.types import Answer, Server, Source, SourceError
 
 from .memcached import _free_port
@@ -35,14 +37,19 @@ __all__ = [
     "Script",
     "ZooKeeper",
     "answered",
+    "check_closing",
+    "check_operators",
     "exit_status_of_child",
+    "first",
+    "is_right_in_child",
     "named",
+    "opening",
     "problem",
-    "seconds_until_seen",
     "unexpected",
 ]
 
 PATIENCE = 60.0
+S = TypeVar("S", bound=Source)
 _JAR = "/usr/share/java/zookeeper.jar"
 
 
@@ -264,11 +271,32 @@ class HttpServer:
         self._server.server_close()
 
 
+@contextlib.contextmanager
+def opening(make: Callable[..., S]) -> Iterator[Callable[..., S]]:
+    """Give what opens sources, all of which are closed in the end."""
+    opened: list[S] = []
+
+    def make_one(*arguments: Any, **options: Any) -> S:
+        opened.append(make(*arguments, **options))
+        return opened[-1]
+
+    yield make_one
+    for each in opened:
+        each.close()
+
+
 def named(answer: Answer) -> dict[str, Server]:
     """Return an answer's servers by their names, each of which is there once."""
     found = {each.name: each for each in answer.servers}
     assert len(found) == len(answer.servers)
     return found
+
+
+def first(source: Source) -> Answer:
+    """Return the answer that a source has next."""
+    answer = source.next(PATIENCE)
+    assert answer is not None
+    return answer
 
 
 def answered(source: Source, test: Callable[[Answer], bool], seconds: float = PATIENCE) -> Answer:
@@ -310,7 +338,7 @@ def unexpected(source: Source, allowed: list[Answer], stop: Callable[[], bool]) 
     return found
 
 
-def seconds_until_seen(operator: Any, watching: list[Any], name: str) -> float:
+def _seconds_until_seen(operator: Any, watching: list[Any], name: str) -> float:
     """Return how soon all sources see a state that an operator sets: the best of some times."""
     seconds = PATIENCE
     for state in (ShardState.DOWN, ShardState.WRITE_ONLY, ShardState.ACTIVE, ShardState.WARM_UP):
@@ -332,3 +360,78 @@ def exit_status_of_child(work: Callable[[], bool]) -> int:
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def is_right_in_child(source: Source, expected: Answer) -> bool:
+    """Return whether a source answers as expected in the child of a fork, and is closed there."""
+
+    def work() -> bool:
+        is_right = first(source) == expected
+        source.close()
+        return is_right
+
+    return exit_status_of_child(work) == 0
+
+
+def check_closing(source: Source, seconds: float = 0.1) -> None:
+    """See that closing, after so long, ends a call that waits, and that the next begins anew."""
+    before = first(source)
+    took: list[float] = []
+
+    def wait() -> None:
+        with pytest.raises(SourceError, match="was closed"):
+            source.next(PATIENCE)
+        took.append(time.monotonic())
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(seconds)
+    closed = time.monotonic()
+    source.close()
+    thread.join()
+    assert took[0] - closed < 1
+    assert first(source) == before
+
+
+def check_operators(
+    open_source: Callable[[], Any],
+    put: Callable[[str], object],
+    delete: Callable[[str], object],
+    states: Callable[[], dict[str, str]],
+) -> None:
+    """See that states which several set at once are all set, and seen everywhere within a second.
+
+    `put` and `delete` are of a server's name, and `states` returns what is held of all.
+    """
+    names = [f"cache-{i}" for i in range(20)]
+    for name in names:
+        put(name)
+    watching = [open_source() for _ in range(3)]
+    operators = [open_source() for _ in range(4)]
+    for source in watching:
+        assert len(first(source).servers) == 20
+
+    def operate(number: int) -> None:
+        for name in names[number::4]:
+            operators[number].set_state(name, ShardState.WRITE_ONLY)
+
+    threads = [threading.Thread(target=operate, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for source in watching:
+        answered(
+            source, lambda said: {each.state for each in said.servers} == {ShardState.WRITE_ONLY}
+        )
+    assert _seconds_until_seen(operators[0], watching, "cache-3") < 1
+    operators[0].set_state("cache-3", ShardState.DOWN)
+    operators[1].set_state("cache-4", None)
+    held = states()
+    assert held["cache-3"] == "DOWN"
+    assert "cache-4" not in held
+    operators[0].set_state("cache-3", ShardState.DOWN)  # as it is
+    with pytest.raises(InvalidArgumentError, match=r"name must be a server of .*, got 'cache-99'"):
+        operators[0].set_state("cache-99", ShardState.DOWN)
+    delete("cache-3")
+    operators[0].set_state("cache-3", None)  # it is gone, and its state can be taken back

@@ -17,15 +17,18 @@ from support.coordinators import (
     HttpServer,
     Reply,
     answered,
-    exit_status_of_child,
+    check_closing,
+    first,
+    is_right_in_child,
     named,
+    opening,
     problem,
 )
 from support.memcached import certificate
 
 from godropbox.memcache import InvalidArgumentError, InvalidTypeError, ShardState
 from godropbox.memcache.discovery.consul import ConsulSource
-from godropbox.memcache.discovery.types import Answer, Server, SourceError
+from godropbox.memcache.discovery.types import Server, SourceError
 
 WRITE_ONLY, DOWN = ShardState.WRITE_ONLY, ShardState.DOWN
 
@@ -110,21 +113,11 @@ def consul() -> Iterator[Consul]:
 
 @pytest.fixture
 def open_source(consul: Consul) -> Iterator[Open]:
-    opened = []
+    def made(**options: Any) -> ConsulSource:
+        return ConsulSource(consul.address, "cache", **{"timeout": PATIENCE, **options})
 
-    def opening(**options: Any) -> ConsulSource:
-        opened.append(ConsulSource(consul.address, "cache", **{"timeout": PATIENCE, **options}))
-        return opened[-1]
-
-    yield opening
-    for each in opened:
-        each.close()
-
-
-def first(source: ConsulSource) -> Answer:
-    answer = source.next(PATIENCE)
-    assert answer is not None
-    return answer
+    with opening(made) as open_source:
+        yield open_source
 
 
 def test_instances_are_servers(consul: Consul, open_source: Open) -> None:
@@ -335,26 +328,8 @@ def test_tls(tmp_path: Path) -> None:
             assert "certificate verify failed" in problem(source)
 
 
-def test_closing_ends_what_waits_and_the_next_call_begins_anew(
-    consul: Consul, open_source: Open
-) -> None:
-    source = open_source()
-    before = first(source)
-    took: list[float] = []
-
-    def wait() -> None:
-        with pytest.raises(SourceError, match="was closed"):
-            source.next(PATIENCE)
-        took.append(time.monotonic())
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    time.sleep(0.3)
-    closed = time.monotonic()
-    source.close()
-    thread.join()
-    assert took[0] - closed < 1
-    assert first(source) == before
+def test_closing_ends_what_waits_and_the_next_call_begins_anew(open_source: Open) -> None:
+    check_closing(open_source(), 0.3)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -363,13 +338,7 @@ def test_the_child_of_a_fork_asks_by_itself(consul: Consul, open_source: Open) -
     source = open_source()
     before = first(source)
     assert source.next(0.3) is None
-
-    def work() -> bool:
-        is_right = first(source) == before
-        source.close()
-        return is_right
-
-    assert exit_status_of_child(work) == 0
+    assert is_right_in_child(source, before)
     consul.set([instance("n3")])
     assert list(named(first(source))) == ["n3/cache"]
 

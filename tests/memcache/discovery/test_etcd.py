@@ -15,10 +15,13 @@ from support.coordinators import (
     HttpServer,
     Reply,
     answered,
-    exit_status_of_child,
+    check_closing,
+    check_operators,
+    first,
+    is_right_in_child,
     named,
+    opening,
     problem,
-    seconds_until_seen,
     unexpected,
 )
 
@@ -48,23 +51,11 @@ def server(running: Etcd) -> Etcd:
 
 @pytest.fixture
 def open_source(running: Etcd) -> Iterator[Open]:
-    opened = []
+    def made(key: str = "fleet/", endpoints: Any = None, **options: Any) -> EtcdSource:
+        return EtcdSource(endpoints or running.address, key, **{"timeout": PATIENCE, **options})
 
-    def opening(key: str = "fleet/", endpoints: Any = None, **options: Any) -> EtcdSource:
-        opened.append(
-            EtcdSource(endpoints or running.address, key, **{"timeout": PATIENCE, **options})
-        )
-        return opened[-1]
-
-    yield opening
-    for each in opened:
-        each.close()
-
-
-def first(source: EtcdSource) -> Answer:
-    answer = source.next(PATIENCE)
-    assert answer is not None
-    return answer
+    with opening(made) as open_source:
+        yield open_source
 
 
 def test_keys_under_a_prefix_are_servers(server: Etcd, open_source: Open) -> None:
@@ -226,37 +217,12 @@ def test_revisions_that_are_compacted_are_not_missed(server: Etcd, open_source: 
 
 
 def test_operators_lose_nothing_of_each_others(server: Etcd, open_source: Open) -> None:
-    """States set by several at the same time are all set, and seen everywhere within a second."""
-    names = [f"cache-{i}" for i in range(20)]
-    for name in names:
-        server.put(f"fleet/{name}", "10.0.0.1")
-    watching = [open_source() for _ in range(3)]
-    operators = [open_source() for _ in range(4)]
-    for source in watching:
-        assert len(first(source).servers) == 20
-
-    def operate(number: int) -> None:
-        for name in names[number::4]:
-            operators[number].set_state(name, WRITE_ONLY)
-
-    threads = [threading.Thread(target=operate, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for source in watching:
-        answered(source, lambda said: {each.state for each in said.servers} == {WRITE_ONLY})
-    assert seconds_until_seen(operators[0], watching, "cache-3") < 1
-    operators[0].set_state("cache-3", DOWN)
-    operators[1].set_state("cache-4", None)
-    held = json.loads(base64.b64decode(server.get("fleet/.states")["value"]))
-    assert held["cache-3"] == "DOWN"
-    assert "cache-4" not in held
-    operators[0].set_state("cache-3", DOWN)  # as it is
-    with pytest.raises(InvalidArgumentError, match=r"name must be a server of .*, got 'cache-99'"):
-        operators[0].set_state("cache-99", DOWN)
-    server.delete("fleet/cache-3")
-    operators[0].set_state("cache-3", None)  # it is gone, and its state can be taken back
+    check_operators(
+        open_source,
+        lambda name: server.put(f"fleet/{name}", "10.0.0.1"),
+        lambda name: server.delete(f"fleet/{name}"),
+        lambda: json.loads(base64.b64decode(server.get("fleet/.states")["value"])),
+    )
 
 
 def test_a_server_that_hangs_is_an_error_and_then_the_right_answer(
@@ -364,24 +330,9 @@ def test_closing_ends_what_waits_and_the_next_call_begins_anew(
     server.put("fleet/a", "a:1")
     for endpoints in (server.address, [server.address, REFUSING]):
         source = open_source(endpoints=endpoints)
-        before = first(source)
-        took: list[float] = []
-
-        def wait(source: EtcdSource = source, took: list[float] = took) -> None:
-            with pytest.raises(SourceError, match="was closed"):
-                source.next(PATIENCE)
-            took.append(time.monotonic())
-
-        thread = threading.Thread(target=wait)
-        thread.start()
-        time.sleep(0.1)
-        closed = time.monotonic()
+        check_closing(source)
         source.close()
-        thread.join()
-        assert took[0] - closed < 1
-        assert first(source) == before
-        source.close()
-        assert first(source) == before
+        assert first(source).servers == (Server("a", "a:1"),)
 
 
 def test_connections_are_let_go(server: Etcd, open_source: Open) -> None:
@@ -404,13 +355,7 @@ def test_the_child_of_a_fork_asks_by_itself(server: Etcd, open_source: Open) -> 
     source = open_source()
     before = first(source)
     assert source.next(0.05) is None  # the watch is open
-
-    def work() -> bool:
-        is_right = first(source) == before
-        source.close()
-        return is_right
-
-    assert exit_status_of_child(work) == 0
+    assert is_right_in_child(source, before)
     server.put("fleet/a", "a:2")
     answer = source.next(PATIENCE)
     assert answer is not None

@@ -18,17 +18,20 @@ from support.coordinators import (
     PATIENCE,
     ZooKeeper,
     answered,
+    check_closing,
+    check_operators,
     exit_status_of_child,
+    first,
     named,
+    opening,
     problem,
-    seconds_until_seen,
     unexpected,
 )
 from support.fleet_watcher import check_states
 
 from godropbox.errors import UsageError
 from godropbox.memcache import InvalidArgumentError, InvalidTypeError, ShardState
-from godropbox.memcache.discovery.types import Answer, Server, SourceError
+from godropbox.memcache.discovery.types import Server, SourceError
 from godropbox.memcache.discovery.zookeeper import ZooKeeperSource
 
 ACTIVE, WRITE_ONLY, DOWN = ShardState.ACTIVE, ShardState.WRITE_ONLY, ShardState.DOWN
@@ -60,22 +63,12 @@ def client(server: ZooKeeper) -> Iterator[Any]:
 
 @pytest.fixture
 def open_source(server: ZooKeeper) -> Iterator[Open]:
-    opened = []
-
-    def opening(path: str = "/fleets/cache", **options: Any) -> ZooKeeperSource:
+    def made(path: str = "/fleets/cache", **options: Any) -> ZooKeeperSource:
         options = {"session": LASTING, "timeout": PATIENCE, **options}
-        opened.append(ZooKeeperSource(server.address, path, **options))
-        return opened[-1]
+        return ZooKeeperSource(server.address, path, **options)
 
-    yield opening
-    for each in opened:
-        each.close()
-
-
-def first(source: ZooKeeperSource) -> Answer:
-    answer = source.next(PATIENCE)
-    assert answer is not None
-    return answer
+    with opening(made) as open_source:
+        yield open_source
 
 
 def test_children_are_servers(client: Any, open_source: Open) -> None:
@@ -208,37 +201,12 @@ def test_what_is_garbled_is_an_error_until_it_is_mended(
 
 
 def test_operators_lose_nothing_of_each_others(client: Any, open_source: Open) -> None:
-    """States set by several at the same time are all set, and seen everywhere within a second."""
-    names = [f"cache-{i}" for i in range(20)]
-    for name in names:
-        client.create(f"/fleets/cache/{name}", b"10.0.0.1", makepath=True)
-    watching = [open_source() for _ in range(3)]
-    operators = [open_source() for _ in range(4)]
-    for each in watching:
-        assert len(first(each).servers) == 20
-
-    def operate(number: int) -> None:
-        for name in names[number::4]:
-            operators[number].set_state(name, WRITE_ONLY)
-
-    threads = [threading.Thread(target=operate, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for source in watching:
-        answered(source, lambda said: {each.state for each in said.servers} == {WRITE_ONLY})
-    assert seconds_until_seen(operators[0], watching, "cache-3") < 1
-    operators[0].set_state("cache-3", DOWN)
-    operators[1].set_state("cache-4", None)
-    held = json.loads(client.get("/fleets/cache-states")[0])
-    assert held["cache-3"] == "DOWN"
-    assert "cache-4" not in held
-    operators[0].set_state("cache-3", DOWN)  # as it is
-    with pytest.raises(InvalidArgumentError, match=r"name must be a server of .*, got 'cache-99'"):
-        operators[0].set_state("cache-99", DOWN)
-    client.delete("/fleets/cache/cache-3")
-    operators[0].set_state("cache-3", None)  # it is gone, and its state can be taken back
+    check_operators(
+        open_source,
+        lambda name: client.create(f"/fleets/cache/{name}", b"10.0.0.1", makepath=True),
+        lambda name: client.delete(f"/fleets/cache/{name}"),
+        lambda: json.loads(client.get("/fleets/cache-states")[0]),
+    )
 
 
 def test_a_state_is_in_force_in_every_process_within_a_second(
@@ -467,23 +435,7 @@ def test_closing_ends_what_waits_and_the_next_call_begins_anew(
     client: Any, open_source: Open
 ) -> None:
     client.create("/fleets/cache/a", b"a:1", makepath=True)
-    source = open_source()
-    before = first(source)
-    took: list[float] = []
-
-    def wait() -> None:
-        with pytest.raises(SourceError, match="was closed"):
-            source.next(PATIENCE)
-        took.append(time.monotonic())
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    time.sleep(0.1)
-    closed = time.monotonic()
-    source.close()
-    thread.join()
-    assert took[0] - closed < 1
-    assert first(source) == before
+    check_closing(open_source())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
