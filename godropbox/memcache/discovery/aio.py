@@ -14,16 +14,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..._kernels._guarded import brief
-from ..._kernels._identity import refuse_copies
 from ..aio.client import AsyncClient
 from ..aio.managers import AsyncBaseShardManager
 from ..aio.options import AsyncClientOptions
 from ..fleet.placement import ShardFunction
 from ..hints import check_kind
-from .follower import Manager, as_maker, check_manager, held_manager, no_fleet, source_is_polled
-from .following import Apply, Ask, Following, Load, Pause, Renew, Step, log
-from .keeping import Keeper
-from .options import FollowOptions, FollowStatus
+from ._base import DEFAULT, BaseFollower, Manager, no_fleet
+from .following import Apply, Ask, Load, Pause, Renew, Step, log
+from .options import FollowOptions
 from .types import Source, SourceError
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncFollower", "async_client", "async_follow"]
 
 _CLIENT: Final = AsyncClientOptions()
-_DEFAULT: Final = FollowOptions()
 _CLOSE_TRIES: Final = 50
 
 
@@ -89,7 +86,7 @@ def _settle(future: "asyncio.Future[Any]", result: Any, error: Exception | None)
         future.set_exception(error)
 
 
-class AsyncFollower:
+class AsyncFollower(BaseFollower):
     """A task that keeps a fleet as a source has it, whatever the source does.
 
     The arguments are those of ``Follower``, with a manager for asyncio::
@@ -101,24 +98,14 @@ class AsyncFollower:
     cancelled, as ``asyncio.run`` does at its end.
     """
 
-    __reduce_ex__ = refuse_copies
-
     def __init__(
         self,
         source: Source | str | Callable[[], Source],
         manager: Manager,
-        options: FollowOptions = _DEFAULT,
+        options: FollowOptions = DEFAULT,
         **overrides: "Unpack[FollowOverrides]",
     ) -> None:
-        check_kind(options, FollowOptions)
-        self._options: Final = replace(options, **overrides) if overrides else options
-        check_manager(manager, is_async=True)
-        self._manager: Final = held_manager(manager)
-        self._source: Final = as_maker(source)()
-        name, is_polled = self._source.name, source_is_polled(self._source)
-        self._following: Final = Following(name, self._options, is_polled)
-        keep = self._options.keep
-        self._keeper: Final = None if keep is None else Keeper(keep, name)
+        super().__init__(source, manager, options, overrides, is_async=True)
         self._has_fleet: Final = asyncio.Event()
         self._worker: _Worker | None = None
         self._task: asyncio.Task[None] | None = None
@@ -141,11 +128,6 @@ class AsyncFollower:
                 await self._has_fleet.wait()
         return self._following.has_fleet
 
-    @property
-    def status(self) -> FollowStatus:
-        """How following goes."""
-        return self._following.status()
-
     async def close(self) -> None:
         """Stop following, and close the source; return once the task has ended."""
         self._is_closed = True
@@ -162,9 +144,6 @@ class AsyncFollower:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._following.name}>"
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._is_closed = True
@@ -230,7 +209,7 @@ class AsyncFollower:
 async def async_follow(
     source: Source | str | Callable[[], Source],
     manager: Manager,
-    options: FollowOptions = _DEFAULT,
+    options: FollowOptions = DEFAULT,
     *,
     wait: float = 5.0,
     **overrides: "Unpack[FollowOverrides]",
@@ -278,7 +257,7 @@ async def async_client(
     source: Source | str | Callable[[], Source],
     options: AsyncClientOptions = _CLIENT,
     *,
-    follow: FollowOptions = _DEFAULT,
+    follow: FollowOptions = DEFAULT,
     wait: float = 5.0,
     **overrides: "Unpack[AsyncClientOverrides]",
 ) -> AsyncClient:

@@ -9,7 +9,9 @@ from ..fleet.placement import ShardFunction
 from ..hints import check_kind
 from ..managers import BaseShardManager
 from ..options import ClientOptions
-from .follower import Follower, no_fleet
+from ._base import DEFAULT as FOLLOW
+from ._base import no_fleet
+from .follower import Follower
 from .options import FollowOptions
 from .types import Source
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["client"]
 
 _DEFAULT: Final = ClientOptions()
-_FOLLOW: Final = FollowOptions()
 
 
 class _FollowingManager(BaseShardManager):
@@ -51,7 +52,7 @@ def client(
     source: Source | str | Callable[[], Source],
     options: ClientOptions = _DEFAULT,
     *,
-    follow: FollowOptions = _FOLLOW,
+    follow: FollowOptions = FOLLOW,
     wait: float = 5.0,
     **overrides: "Unpack[ClientOverrides]",
 ) -> Client:

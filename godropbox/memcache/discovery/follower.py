@@ -1,96 +1,28 @@
 """``Follower``: a thread that keeps a shard manager's fleet as a source has it."""
 
 import threading
-import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..._forks import begin_again_in_child
-from ..._kernels._args import shown
 from ..._kernels._guarded import brief
-from ..._kernels._identity import refuse_copies
-from ..errors import InvalidTypeError
-from ..fleet.manager import ShardStatus, check_waiting
-from ..hints import check_kind
-from .following import Apply, Ask, Following, Load, Pause, Renew, Step, log
-from .keeping import Keeper
-from .options import FollowOptions, FollowStatus
+from ._base import DEFAULT, BaseFollower, Manager, no_fleet
+from .following import Apply, Ask, Load, Pause, Renew, Step, log
+from .options import FollowOptions
 from .types import Source, SourceError
-from .urls import source as source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Unpack
 
     from .options import FollowOverrides
 
-__all__ = [
-    "Follower",
-    "Manager",
-    "as_maker",
-    "check_manager",
-    "follow",
-    "held_manager",
-    "no_fleet",
-    "source_is_polled",
-]
+__all__ = ["Follower", "Manager", "follow"]
 
-_DEFAULT: Final = FollowOptions()
 _CLOSE_TRIES: Final = 50
 
 
-class Manager(Protocol):
-    """What a follower changes: a shard manager of this package, or another with this method."""
-
-    def update_shard_states(self, states: "Iterable[ShardStatus]", /) -> object:
-        """Replace the fleet."""
-
-
-def as_maker(source: Any) -> Callable[[], Source]:
-    """Return what makes the source, or returns it. Raises ``InvalidTypeError``."""
-    if isinstance(source, str):
-        return partial(source_of, source)
-    if all(hasattr(source, name) for name in ("next", "close", "name")):
-        return lambda: source
-    if callable(source):
-        return source  # type: ignore[no-any-return]
-    raise InvalidTypeError(
-        f"source must be a URL, a Source or a callable that makes one, got {shown(source)}"
-    )
-
-
-def check_manager(manager: Any, is_async: bool) -> None:
-    """Raise ``InvalidTypeError`` for what is no manager, or one that waits in another way."""
-    check_waiting(manager, is_async)
-    if not callable(getattr(manager, "update_shard_states", None)):
-        raise InvalidTypeError(
-            f"manager must have update_shard_states, as BaseShardManager has, got {shown(manager)}"
-        )
-
-
-def held_manager(manager: Manager) -> Callable[[], Manager | None]:
-    """Return what returns the manager, or None once it is gone.
-
-    One that is a client's own, and owns its follower, is not kept alive by it: so following ends
-    for a client that nobody has any more, and that nobody closed.
-    """
-    return weakref.ref(manager) if getattr(manager, "owns_follower", False) else lambda: manager
-
-
-def no_fleet(status: FollowStatus, seconds: float) -> SourceError:
-    """Return the error for a source that gave no fleet in time."""
-    why = status.error or "it has not answered"
-    return SourceError(f"no fleet from {status.source} within {seconds:g} s: {why}")
-
-
-def source_is_polled(source: Source) -> bool:
-    """Return whether a source tells only what it finds when it looks."""
-    return bool(getattr(source, "is_polled", False))
-
-
-class Follower:
+class Follower(BaseFollower):
     """A thread that keeps a fleet as a source has it, whatever the source does.
 
     `source` is a ``Source``, the URL of one, or a callable that makes one; `manager` takes the
@@ -105,27 +37,15 @@ class Follower:
     a callable.
     """
 
-    __reduce_ex__ = refuse_copies
-
     def __init__(
         self,
         source: Source | str | Callable[[], Source],
         manager: Manager,
-        options: FollowOptions = _DEFAULT,
+        options: FollowOptions = DEFAULT,
         **overrides: "Unpack[FollowOverrides]",
     ) -> None:
-        check_kind(options, FollowOptions)
-        self._options: Final = replace(options, **overrides) if overrides else options
-        check_manager(manager, is_async=False)
-        self._manager: Final = held_manager(manager)
-        self._make: Final = as_maker(source)
-        self._source = self._make()
+        super().__init__(source, manager, options, overrides, is_async=False)
         self._of_parent: list[Source] = []  # kept, for who forgets one may end its connection
-        self._following: Final = Following(
-            self._source.name, self._options, source_is_polled(self._source)
-        )
-        keep = self._options.keep
-        self._keeper: Final = None if keep is None else Keeper(keep, self._source.name)
         self._is_closed = threading.Event()
         self._has_fleet = threading.Event()
         self._lock = threading.Lock()
@@ -165,11 +85,6 @@ class Follower:
         self._has_fleet.wait(timeout)
         return self._following.has_fleet
 
-    @property
-    def status(self) -> FollowStatus:
-        """How following goes."""
-        return self._following.status()
-
     def close(self) -> None:
         """Stop following, and close the source; return once the thread has ended, or in 5 s."""
         self._is_closed.set()
@@ -188,9 +103,6 @@ class Follower:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._following.name}>"
 
     # The thread
 
@@ -252,7 +164,7 @@ class Follower:
 def follow(
     source: Source | str | Callable[[], Source],
     manager: Manager,
-    options: FollowOptions = _DEFAULT,
+    options: FollowOptions = DEFAULT,
     *,
     wait: float = 5.0,
     **overrides: "Unpack[FollowOverrides]",
