@@ -9,20 +9,17 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any
 
-from ..._kernels._identity import refuse_copies
 from ...database.binlog import GtidSet, MariaDBGtidSet, PositionLost
 from ..aio._drive import drive
+from ._driver import DEFAULT, LONGEST_WAIT, Driver
 from .applied import DEFAULT_KEY, Applied, Gtids, covers, parsed
-from .core import Core, InvalidationOptions, InvalidationStatistics
+from .core import Core, InvalidationOptions
 from .generations import Generations
 from .rules import KeyRule
 
 __all__ = ["AsyncApplied", "AsyncGenerations", "AsyncInvalidator"]
-
-_LONGEST_WAIT: Final = 60.0
-_DEFAULT: Final = InvalidationOptions()
 
 
 class AsyncGenerations:
@@ -77,7 +74,7 @@ class AsyncApplied:
         return await drive(self._blocking._wait_calls(gtid, timeout))
 
 
-class AsyncInvalidator:
+class AsyncInvalidator(Driver):
     """Deletes from a cache what a binary log says changed: the asyncio form of ``Invalidator``.
 
     `cache` is an ``AsyncClient`` or an ``AsyncConsistentCacheOnStorage``; `generations` are
@@ -85,43 +82,19 @@ class AsyncInvalidator:
     used from one event loop.
     """
 
-    __reduce_ex__ = refuse_copies
-
     def __init__(
         self,
         cache: Any,
         keys: Mapping[str, KeyRule | Iterable[KeyRule]],
-        options: InvalidationOptions = _DEFAULT,
+        options: InvalidationOptions = DEFAULT,
         *,
         generations: AsyncGenerations | None = None,
         committed: Callable[[Any, Any], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         blocking = None if generations is None else generations._blocking
-        self._core = Core(cache, keys, options, blocking, committed, clock)
-        self._clock = clock
+        super().__init__(Core(cache, keys, options, blocking, committed, clock), clock)
         self._gates: set[asyncio.Event] = set()  # of those who wait for a change
-        self._is_running = False
-        self._is_closed = False
-        self._error: BaseException | None = None
-        self._store: Any = None
-        self._saved: Any = None
-        self._saved_at = float("-inf")
-
-    @property
-    def wanted(self) -> dict[str, Any]:
-        """The arguments `tables` and `columns` for ``binlog.aio.connect``."""
-        rules = self._core.rules
-        return {"tables": rules.tables, "columns": rules.columns}
-
-    @property
-    def applied(self) -> GtidSet | MariaDBGtidSet | None:
-        """The transactions that the cache has heard of, None before the first."""
-        return self._core.applied
-
-    def statistics(self) -> InvalidationStatistics:
-        """Return the counts so far."""
-        return self._core.statistics()
 
     async def wait_for(self, gtid: Gtids, timeout: float) -> bool:
         """Wait until a transaction was applied; return False after `timeout` seconds without it."""
@@ -132,10 +105,6 @@ class AsyncInvalidator:
         except TimeoutError:
             return covers(self._core.applied, wanted)
         return True
-
-    def forget(self, *tables: str) -> None:
-        """Have `tables` forgotten with the next transaction, all tables without an argument."""
-        self._core.forget(tables or None)
 
     def close(self) -> None:
         """End ``run`` and ``follow`` at the next event: they return without waiting for the cache.
@@ -183,9 +152,7 @@ class AsyncInvalidator:
         """Run the task that makes rounds."""
         if self._is_running:
             raise RuntimeError("this AsyncInvalidator runs already")
-        self._is_running, self._error = True, None
-        self._core.begin()
-        self._store, self._saved = store, None
+        self._begin(store)
         task = asyncio.create_task(self._work())
         try:
             yield
@@ -210,14 +177,6 @@ class AsyncInvalidator:
             if self._is_over:
                 self._raise()
                 return
-
-    @property
-    def _is_over(self) -> bool:
-        return self._is_closed or self._error is not None
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
 
     def _notify(self) -> None:
         for gate in self._gates:
@@ -247,7 +206,7 @@ class AsyncInvalidator:
                 due = self._core.due()
                 if due is None or due > 0:
                     try:
-                        async with asyncio.timeout(_LONGEST_WAIT if due is None else due):
+                        async with asyncio.timeout(LONGEST_WAIT if due is None else due):
                             await gate.wait()
                     except TimeoutError:
                         pass
@@ -263,12 +222,10 @@ class AsyncInvalidator:
 
     async def _save(self, now: bool) -> None:
         """Save the place up to which all was applied, if it is time."""
-        place = self._core.place
-        if self._store is None or place is None or place is self._saved:
-            return
-        if now or self._clock() - self._saved_at >= self._core.options.save_every:
+        place = self._unsaved(now)
+        if place is not None:
             await _awaited(self._store.save(place))
-            self._saved, self._saved_at = place, self._clock()
+            self._note_saved(place)
 
 
 async def _awaited(result: Any) -> Any:

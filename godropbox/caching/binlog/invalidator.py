@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
-from ..._kernels._identity import refuse_copies
-from ...database.binlog import GtidSet, MariaDBGtidSet, PositionLost
+from ...database.binlog import PositionLost
 from .._calls import run as blocking
+from ._driver import DEFAULT, LONGEST_WAIT, Driver
 from .applied import Gtids, covers, parsed
-from .core import Core, InvalidationOptions, InvalidationStatistics
+from .core import Core, InvalidationOptions
 from .generations import Generations
 from .rules import KeyRule
 
@@ -23,11 +23,8 @@ __all__ = ["Invalidator"]
 
 Connect = Callable[[Any], Any]
 
-_LONGEST_WAIT: Final = 60.0
-_DEFAULT: Final = InvalidationOptions()
 
-
-class Invalidator:
+class Invalidator(Driver):
     """Deletes from a cache what a binary log says changed, whoever wrote it.
 
     `cache` is a ``Client``, or a ``ConsistentCacheOnStorage``, whose entries are invalidated.
@@ -44,45 +41,18 @@ class Invalidator:
     through ``ConsistentCacheOnStorage``. docs/binlog-invalidation.md has what holds then.
     """
 
-    __reduce_ex__ = refuse_copies
-
     def __init__(
         self,
         cache: Any,
         keys: Mapping[str, KeyRule | Iterable[KeyRule]],
-        options: InvalidationOptions = _DEFAULT,
+        options: InvalidationOptions = DEFAULT,
         *,
         generations: Generations | None = None,
         committed: Callable[[Any, Any], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._core = Core(cache, keys, options, generations, committed, clock)
-        self._clock = clock
+        super().__init__(Core(cache, keys, options, generations, committed, clock), clock)
         self._changed = threading.Condition()
-        self._is_running = False
-        self._is_closed = False
-        self._error: BaseException | None = None
-        self._store: Any = None
-        self._saved: Any = None
-        self._saved_at = float("-inf")
-
-    @property
-    def wanted(self) -> dict[str, Any]:
-        """The arguments `tables` and `columns` for ``binlog.connect`` and ``binlog.open``.
-
-        Columns that no key is made of are then not decoded.
-        """
-        rules = self._core.rules
-        return {"tables": rules.tables, "columns": rules.columns}
-
-    @property
-    def applied(self) -> GtidSet | MariaDBGtidSet | None:
-        """The transactions that the cache has heard of, None before the first."""
-        return self._core.applied
-
-    def statistics(self) -> InvalidationStatistics:
-        """Return the counts so far."""
-        return self._core.statistics()
 
     def wait_for(self, gtid: Gtids, timeout: float) -> bool:
         """Wait until a transaction was applied; return False after `timeout` seconds without it.
@@ -93,10 +63,6 @@ class Invalidator:
         wanted = parsed(gtid)
         with self._changed:
             return self._changed.wait_for(lambda: covers(self._core.applied, wanted), timeout)
-
-    def forget(self, *tables: str) -> None:
-        """Have `tables` forgotten with the next transaction, all tables without an argument."""
-        self._core.forget(tables or None)
 
     def close(self) -> None:
         """End ``run`` and ``follow``, in other threads: they return without waiting for the cache.
@@ -153,9 +119,7 @@ class Invalidator:
         with self._changed:
             if self._is_running:
                 raise RuntimeError("this Invalidator runs already")
-            self._is_running, self._error = True, None
-            self._core.begin()
-            self._store, self._saved = store, None
+            self._begin(store)
         thread = threading.Thread(target=self._work, name="godropbox-invalidator", daemon=True)
         thread.start()
         try:
@@ -182,14 +146,6 @@ class Invalidator:
                 self._raise()
                 return
 
-    @property
-    def _is_over(self) -> bool:
-        return self._is_closed or self._error is not None
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
@@ -208,7 +164,7 @@ class Invalidator:
                         return
                     due = self._core.due()
                     if due is None or due > 0:
-                        self._changed.wait(_LONGEST_WAIT if due is None else due)
+                        self._changed.wait(LONGEST_WAIT if due is None else due)
                         continue
                 blocking(self._core.round())
                 self._save(False)
@@ -219,9 +175,7 @@ class Invalidator:
 
     def _save(self, now: bool) -> None:
         """Save the place up to which all was applied, if it is time."""
-        place = self._core.place
-        if self._store is None or place is None or place is self._saved:
-            return
-        if now or self._clock() - self._saved_at >= self._core.options.save_every:
+        place = self._unsaved(now)
+        if place is not None:
             self._store.save(place)
-            self._saved, self._saved_at = place, self._clock()
+            self._note_saved(place)
