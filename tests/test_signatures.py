@@ -16,7 +16,13 @@ from support.signatures import surface
 import godropbox
 from godropbox import errors
 from godropbox.caching import LocalStorage
+from godropbox.caching.binlog import Invalidator
+from godropbox.caching.binlog.aio import AsyncInvalidator
+from godropbox.database import binlog
+from godropbox.database.binlog import aio as binlog_aio
 from godropbox.memcache import Client, GetResponse, RawMetaClient
+from godropbox.memcache.discovery import Follower, follow
+from godropbox.memcache.discovery.aio import AsyncFollower, async_follow
 from godropbox.resource_pool import SimpleResourcePool
 
 TESTS = Path(__file__).parent
@@ -86,6 +92,23 @@ def test_signatures_have_names_defaults_and_annotations(thing: Any, names: str) 
         found.append(f"{stars}{each.name}{'' if each.default is each.empty else '='}")
         assert (each.annotation is each.empty) == (each.name == "self")
     assert " ".join(found) == names
+
+
+@pytest.mark.parametrize(
+    ("blocking", "for_asyncio"),
+    [
+        (binlog.connect, binlog_aio.connect),
+        (Invalidator, AsyncInvalidator),
+        (Follower, AsyncFollower),
+        (follow, async_follow),
+    ],
+)
+def test_the_form_for_asyncio_takes_the_same(blocking: Any, for_asyncio: Any) -> None:
+    theirs, ours = (
+        [(each.name, each.kind, each.default) for each in inspect.signature(of).parameters.values()]
+        for of in (blocking, for_asyncio)
+    )
+    assert ours == theirs
 
 
 def test_a_users_subclass_has_its_own_signature() -> None:

@@ -25,7 +25,7 @@ from ._reader import Schema
 from ._replica import Conversation, LogEnded, Replica, ReplicaOptions, options_of
 from ._tls import context_of, final, host_of
 
-__all__ = ["BinlogStream", "check_addresses", "connect", "dial_options", "named"]
+__all__ = ["BinlogStream", "checked", "connect", "dial_options", "named"]
 
 _CHUNK = 1 << 18  # bytes that are read at a time
 
@@ -95,44 +95,23 @@ def connect(
     ``ServerError`` if one refuses, and ``PositionLost``, now or later, if it cannot go on from the
     position. See ``BinlogStream``.
     """
-    options = options_of(
-        server,
-        user=user,
-        password=password,
-        tls=tls,
-        server_hostname=server_hostname,
-        public_key=public_key,
-        server_id=server_id,
-        position=position,
-        tables=tables,
-        columns=columns,
-        schema=schema,
-        zero_dates=zero_dates,
-        statements=statements,
-        lenient=lenient,
-        most=most,
-        heartbeat=heartbeat,
-        connect_timeout=connect_timeout,
-        silence=silence,
-        semi_sync=semi_sync,
-        reconnect=reconnect,
-        on_failure=on_failure,
-        store=store,
-        save_every=save_every,
-        blocks=blocks,
-    )
-    check_addresses(options)
+    options = checked(locals())
     place = None if options.store is None else options.store.load()
     stream = BinlogStream(Replica(options, place))
     stream._open()
     return stream
 
 
-def check_addresses(options: ReplicaOptions) -> None:
-    """Raise ``ValueError`` for TLS over a Unix socket without a name to verify."""
+def checked(given: dict[str, Any]) -> ReplicaOptions:
+    """Return the arguments of ``connect``, by their names, checked.
+
+    Raises ``TypeError`` and ``ValueError``, as for TLS over a Unix socket without a name to verify.
+    """
+    options = options_of(**given)
     if options.tls is not None:
         for address in options.addresses:
             check_tls(address, context_of(options), options.server_hostname)
+    return options
 
 
 def dial_options(options: ReplicaOptions) -> ConnectionOptions:

@@ -19,8 +19,8 @@ from ._events import Event, Position
 from ._gtids import GtidSet, MariaDBGtidSet
 from ._positions import FilePositions, Place, PositionStore
 from ._reader import Schema
-from ._replica import Conversation, LogEnded, Replica, ReplicaOptions, options_of
-from ._stream import check_addresses, dial_options, named
+from ._replica import Conversation, LogEnded, Replica, ReplicaOptions
+from ._stream import checked, dial_options, named
 from ._tls import context_of, host_of
 
 __all__ = ["AsyncBinlogStream", "connect"]
@@ -62,34 +62,7 @@ def connect(
     coroutines; a ``FilePositions`` writes in a thread, other functions are called in the loop.
     `schema` is called in the loop, too.
     """
-    options = options_of(
-        server,
-        user=user,
-        password=password,
-        tls=tls,
-        server_hostname=server_hostname,
-        public_key=public_key,
-        server_id=server_id,
-        position=position,
-        tables=tables,
-        columns=columns,
-        schema=schema,
-        zero_dates=zero_dates,
-        statements=statements,
-        lenient=lenient,
-        most=most,
-        heartbeat=heartbeat,
-        connect_timeout=connect_timeout,
-        silence=silence,
-        semi_sync=semi_sync,
-        reconnect=reconnect,
-        on_failure=on_failure,
-        store=store,
-        save_every=save_every,
-        blocks=blocks,
-    )
-    check_addresses(options)
-    return Connecting(options)
+    return Connecting(checked(locals()))
 
 
 class Connecting:
