@@ -20,7 +20,8 @@ from ..memcache.discovery.types import Server
 from ..memcache.errors import InvalidArgumentError
 from ..memcache.fleet.shards import ShardState
 from . import arguments
-from .copying import Copier, Counts, Settings, listed_keys, words_of
+from .copying import Copier
+from .ends import listed_keys, words_of
 from .planning import BY_NUMBER, CHUNK, Layout, Plan, Planner, moving
 from .progress import Progress
 from .reports import (
@@ -34,6 +35,7 @@ from .reports import (
 )
 from .svg import drawn
 from .tables import Screen
+from .task import Counts, Settings
 from .watching import Watcher
 
 __all__ = ["main"]

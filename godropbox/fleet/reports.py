@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..memcache.fleet.shards import ShardState
-from .copying import Counts, Settings
 from .planning import Alternative, Plan
 from .tables import Cell, Table, bar, count, share, size, span
+from .task import Counts, Settings
 from .watching import Status
 
 __all__ = [

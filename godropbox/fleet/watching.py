@@ -22,7 +22,7 @@ from ..memcache import (
 )
 from ..memcache.discovery.types import Server
 from ..memcache.errors import InvalidArgumentError, InvalidTypeError
-from .copying import words_of
+from .ends import words_of
 
 __all__ = ["Rates", "Status", "Watcher"]
 

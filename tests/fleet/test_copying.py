@@ -12,8 +12,10 @@ import pytest
 from support.memcached import _free_port, running
 
 from godropbox.caching import ConsistentCacheOnStorage, DictStorage, FleetServers
-from godropbox.fleet import Layout, copying
-from godropbox.fleet.copying import Copier, Counts, Settings, listed_keys
+from godropbox.fleet import Layout, ends
+from godropbox.fleet.copying import Copier
+from godropbox.fleet.ends import listed_keys
+from godropbox.fleet.task import Counts, Settings
 from godropbox.memcache import (
     AsciiProtocol,
     AutoProtocol,
@@ -174,7 +176,7 @@ def test_a_key_that_changes_while_it_is_copied_is_taken_back(
     wanted = mine(addresses, KEYS)
     with Client(addresses[:3], timeout=10.0) as client:
         client.set_many(dict.fromkeys(KEYS, b"old"))
-        plain = copying._End.tokens
+        plain = ends.End.tokens
 
         def tokens(self: Any, keys: list[bytes]) -> Any:
             if wanted[0].encode() in keys:
@@ -183,7 +185,7 @@ def test_a_key_that_changes_while_it_is_copied_is_taken_back(
                 client.set(wanted[1], b"new")
             return plain(self, keys)
 
-        monkeypatch.setattr(copying._End, "tokens", tokens)
+        monkeypatch.setattr(ends.End, "tokens", tokens)
         counts = warmed(addresses)
     assert (counts.undone, counts.copied) == (2, len(wanted) - 2)
     assert held(addresses[3], wanted).keys() == set(wanted[2:])
@@ -291,7 +293,7 @@ def test_following_takes_over_what_is_there_and_tells_what_differs(addresses: li
 def test_refreshing_replaces_what_differs(
     addresses: list[str], has_meta: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying._End, "has_meta", property(lambda self: has_meta))
+    monkeypatch.setattr(ends.End, "has_meta", property(lambda self: has_meta))
     wanted = mine(addresses, KEYS)
     with Client(addresses[:3], timeout=10.0) as old, Client(addresses[3:], timeout=10.0) as new:
         old.set_many(dict.fromkeys(KEYS, b"new"))
@@ -330,7 +332,7 @@ def test_a_source_that_goes_before_its_second_look_is_a_failure(
     def tokens(self: Any, keys: list[bytes]) -> Any:
         raise ConnectionResetError("it is gone")
 
-    monkeypatch.setattr(copying._End, "tokens", tokens)
+    monkeypatch.setattr(ends.End, "tokens", tokens)
     counts = warmed(addresses)
     assert (counts.failed, counts.undone, counts.copied) == (len(wanted), 0, 0)
     assert held(addresses[3], wanted) == {}
@@ -463,7 +465,7 @@ def test_keys_with_any_bytes_are_counted_and_stay(addresses: list[str]) -> None:
 def test_without_meta_commands_an_expiry_is_that_of_the_list(
     addresses: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying._End, "has_meta", property(lambda self: False))
+    monkeypatch.setattr(ends.End, "has_meta", property(lambda self: False))
     with sharded(addresses[:3]) as client:
         client.set_multi([Item(key, b"x", 7, 0, (0, 500)[i % 2]) for i, key in enumerate(KEYS)])
     counts = warmed(addresses)

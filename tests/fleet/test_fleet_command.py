@@ -22,7 +22,8 @@ from support.memcached import PASSWORD, USER, _free_port, running
 import godropbox
 from godropbox.fleet import Layout, moving
 from godropbox.fleet.__main__ import main
-from godropbox.fleet.copying import Copier, Step
+from godropbox.fleet.copying import Copier
+from godropbox.fleet.task import Step
 from godropbox.memcache import Client, Hash2, ShardState, discovery
 from godropbox.memcache.discovery.types import Answer, Server, SourceError
 
