@@ -1,0 +1,1 @@
+"""How requests of an asyncio client end, and what comes next."""
