@@ -48,7 +48,10 @@ HASHES = r"godropbox\.(hash2|murmur3|oihash)"
 GROUND = r"godropbox\.memcache\.(types|errors|responses|address|hints|keys)"
 PROTOCOL = r"godropbox\.memcache\.protocol(\.\w+)*"
 FLEET = r"godropbox\.memcache\.fleet(\.\w+)*"
-POLICY = r"godropbox\.memcache\.(operations|outcomes|steps|batch_steps|whole_steps|multiplex)"
+POLICY = (
+    r"godropbox\.memcache\."
+    r"(operations|outcomes|steps|batch_steps|whole_steps|callers|hub|multiplex)"
+)
 SYNC = r"godropbox\.memcache\.(sync|dial|connection|raw|sharded_client|managers|listing)"
 AIO = r"godropbox\.memcache\.aio\.connect"
 CLIENT = (
@@ -293,6 +296,8 @@ def test_no_circles(tree: dict[str, list[Import]]) -> None:
         ("godropbox.memcache.sync", "from .client import Client"),
         ("godropbox.memcache.multiplex", "import asyncio"),
         ("godropbox.memcache.multiplex", "from .sync import run"),
+        ("godropbox.memcache.callers", "from .sync import run"),
+        ("godropbox.memcache.hub", "import asyncio"),
         ("godropbox.memcache.steps", "from .sync import Driver"),
         ("godropbox.memcache.steps", "from ..net2 import dial"),
         ("godropbox.memcache.fleet.manager", "from ..steps import Get"),

@@ -2,20 +2,9 @@
 
 cimport cython
 
-from .fleet.shards cimport Fleet, Shard
+from .hub cimport Hub
 from .protocol.talk cimport Peer
 from .steps cimport ShardVisit, Visit
-
-
-cdef class Hub:
-    cdef public object at, bind, clock, dial, gone, loop, room, running, timeout
-    cdef public Py_ssize_t size
-    cdef public object most, most_bytes
-    cdef public bint waits
-    cdef readonly set links
-
-    cpdef enter(self)
-    cpdef check(self)
 
 
 cdef class Operation:
@@ -94,20 +83,6 @@ cdef class Links:
     @cython.locals(link=Link)
     cdef _leave_idle(self, double moment)
 
-
-cdef class Source:
-    cdef object _limit, _manager
-    cdef bytes _prefix
-    cdef object _repeats
-    cdef bint _is_plain
-
-    @cython.locals(fleet=Fleet, shard=Shard, number=Py_ssize_t, links=Links, link=Link, hub=Hub,
-                   context=tuple)
-    cpdef get(self, key)
-
-
-@cython.locals(visit=Visit, hub=Hub, operation=Operation, call=Call, link=Link, links=Links)
-cpdef run(manager, list visits, double deadline)
 
 @cython.locals(call=Call)
 cdef double _deadline(taker) except? -1

@@ -1,18 +1,16 @@
 """Many callers over one connection to a server: who is sent, who waits in line, who is told what.
 
-- ``Hub``: what all connections of a client share: the loop that it is bound to, and the options.
 - ``Links``: the connections to one server. A fleet has them in the place of a pool.
 - ``Link``: one connection: requests in flight (``_kernels.pipeline``), and a line of those that
   wait for the connection, for a probe of the server, or for room.
 
-No I/O, and no asyncio: the hub is given the loop's functions, and what dials. Compiled as it
-stands (``multiplex.pxd``).
+Callers come by ``callers``; what all connections of a client share is its ``Hub``. No I/O, and no
+asyncio: the hub has the loop's functions, and what dials. Compiled as it stands
+(``multiplex.pxd``).
 """
 
 from collections import deque
-from collections.abc import Callable
 from math import inf
-from time import monotonic
 from typing import Any
 
 from .._kernels import pipeline as kernel
@@ -25,16 +23,14 @@ from .errors import (
     DeadlineExceededError,
     NotSupportedError,
     ReplyError,
-    WrongLoopError,
 )
-from .fleet.manager import PooledShardManager
-from .fleet.shards import Fleet
+from .hub import Hub
 from .outcomes import is_lost, located, named, settled
 from .protocol.exchange import MetaGetExchange
 from .protocol.talk import Peer, explained
 from .steps import ShardVisit, Visit
 
-__all__ = ["Call", "Hub", "Link", "Links", "Operation", "Source", "run"]
+__all__ = ["Call", "Link", "Links", "Operation"]
 
 # A timer that is so many seconds late means that the loop was blocked: replies may lie unread.
 _BLOCKED = 0.02
@@ -43,82 +39,6 @@ _TLS_MOST, _TLS_BYTES = 128, 8192  # requests in flight, and their bytes
 _SOON = 0.02  # seconds before its deadline, in which a caller does not wait for a new connection
 _PATIENCE = 0.1  # seconds between two attempts to make a spare connection
 _FEW = 64
-
-
-class Hub:
-    """What the connections of one client share.
-
-    `running` returns the running loop; ``bind(hub, loop)`` fills in the loop's functions when the
-    first caller comes: `at`, `room` and `dial`, which takes a link. `links` has
-    those that are not closed; `gone` is called when one is.
-    """
-
-    __slots__ = (
-        "at",
-        "bind",
-        "clock",
-        "dial",
-        "gone",
-        "links",
-        "loop",
-        "most",
-        "most_bytes",
-        "room",
-        "running",
-        "size",
-        "timeout",
-        "waits",
-    )
-    __reduce_ex__ = refuse_copies
-
-    def __init__(
-        self,
-        running: Callable[[], Any],
-        bind: "Callable[[Hub, Any], None]",
-        timeout: float | None,
-        size: int,
-        most: int,
-        most_bytes: int,
-        waits: bool,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self.running = running
-        self.bind = bind
-        self.timeout = timeout
-        self.size = size
-        self.most = most
-        self.most_bytes = most_bytes
-        self.waits = waits
-        self.clock = clock
-        self.loop: Any = None
-        self.at: Any = None
-        self.dial: Any = None
-        self.gone: Any = None
-        self.room: Any = None
-        self.links: set[Any] = set()
-
-    def enter(self) -> None:
-        """See that the running loop is the one that the connections belong to, or is the first."""
-        try:
-            loop = self.running()
-        except RuntimeError:
-            raise WrongLoopError(
-                "the client belongs to an event loop, and none runs here: from another thread, use "
-                "asyncio.run_coroutine_threadsafe or loop.call_soon_threadsafe"
-            ) from None
-        if loop is self.loop:
-            return
-        if self.loop is not None:
-            raise WrongLoopError(
-                "the client belongs to the event loop that used it first; make one for each loop"
-            )
-        self.bind(self, loop)
-        self.loop = loop
-
-    def check(self) -> None:
-        """Raise ``WrongLoopError`` in another loop than that of the first caller, if any."""
-        if self.loop is not None:
-            self.enter()
 
 
 class Operation:
@@ -868,75 +788,3 @@ class Links:
         self.only = None
         for link in self._links.copy():
             link.close()
-
-
-class Source:
-    """Gets of one key in the ASCII protocol that make no visit, of the servers of `manager`.
-
-    With `repeats`, one whose connection is lost is asked once more.
-    """
-
-    __slots__ = ("_is_plain", "_limit", "_manager", "_prefix", "_repeats")
-    __reduce_ex__ = refuse_copies
-
-    def __init__(self, manager: Any, prefix: bytes, timeout: float | None, repeats: bool) -> None:
-        self._limit: float | None = None if timeout is None else float(timeout)
-        self._manager = manager
-        self._prefix = prefix
-        self._repeats = repeats
-        # Where ``fleet`` does no more than that, its call is left out.
-        self._is_plain = getattr(type(manager), "fleet", None) is PooledShardManager.fleet
-
-    def get(self, key: Any) -> Any:
-        """Get a key; return what ``Pipeline.get`` does.
-
-        Awaiting it raises the error of the key's shard. None means: take the general way.
-        """
-        manager = self._manager
-        fleet: Fleet = manager._fleet if self._is_plain else manager.fleet()
-        shard = fleet.sole
-        if shard is None:
-            try:
-                number = fleet.of(key)
-            except Exception:  # of a key that may be at fault, which is to be said first
-                return None  # the general way has the words for it
-            if number < 0:
-                return None
-            shard = fleet.shards[number]
-        if not shard.serves or (shard.is_watched and shard.failures):
-            return None
-        links: Any = shard.pool
-        link = links.only
-        if link is None and links.hub.size > 1 and not links.is_retired:
-            link = links.pick()
-        if link is None or not link.is_open:
-            return None
-        context = links.context
-        if (
-            context is None
-            or context[1] is not shard
-            or context[0] is not manager
-            or context[2] is not self._repeats
-        ):
-            context = links.context = (manager, shard, self._repeats)
-        limit = link._limit if self._limit is None else self._limit
-        return link._get(key, self._prefix, context, limit)
-
-
-def run(manager: Any, visits: list[Any], deadline: float) -> Any:
-    """Carry visits, at once; return what to await until all are over and settled."""
-    visit = visits[0]
-    links: Links = visit.shard.pool
-    hub = links.hub
-    hub.enter()
-    operation = Operation(hub.room.wait(), manager, deadline, len(visits))
-    for visit in visits:
-        call = Call(visit, operation)
-        links = visit.shard.pool
-        try:
-            link = links.pick()
-        except LameDuckError as error:
-            call._fail(error, True)
-        else:
-            link.submit(call)
-    return operation.wait

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..._kernels._identity import refuse_copies
 from ...memcache.aio import AsyncBaseShardManager
-from ...memcache.multiplex import run
+from ...memcache.callers import run
 from ...memcache.types import Key
 from ..consistency.protocol import Place
 from ..consistency.servers import FleetServers, Request

@@ -16,10 +16,10 @@ from ...resource_pool import LameDuckError
 from .. import parts
 from ..base_client import BaseClient, listed, server_list
 from ..batches import FAILURES, FailedKeys
+from ..callers import Source
 from ..heads import Head
 from ..hints import check_kind
 from ..hooks import Event, Observed, tell
-from ..multiplex import Source
 from ..options import Expiry
 from ..protocol.ascii import AsciiProtocol
 from ..protocol.auto import AutoProtocol

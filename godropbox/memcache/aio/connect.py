@@ -30,7 +30,8 @@ from ...errors import DropboxError
 from ..address import parse_address
 from ..errors import DeadlineExceededError, ServerError
 from ..fleet.options import ShardOptions
-from ..multiplex import Hub, Link
+from ..hub import Hub
+from ..multiplex import Link
 from ..protocol.ascii import AsciiProtocol
 from ..protocol.binary import BinaryProtocol
 from ..protocol.talk import Talk, explained

@@ -7,7 +7,8 @@ from typing import Any, Final, Protocol, Self
 from ..fleet.manager import Fleet, PooledShardManager, Shard, ShardStatus, all_active
 from ..fleet.placement import Hash2, ShardFunction
 from ..hints import check_kind
-from ..multiplex import Hub, Links
+from ..hub import Hub
+from ..multiplex import Links
 from .connect import Home
 from .options import AsyncClientOptions, AsyncShardOptions
 

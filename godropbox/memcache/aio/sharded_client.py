@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..._kernels._identity import refuse_copies
 from ..batch_steps import Gets, Mutations, Values, checked_values
+from ..callers import run
 from ..errors import NotSupportedError
 from ..fleet.manager import check_waiting
-from ..multiplex import run
 from ..outcomes import deleted_only, refused, require_open, touched_only, unsupported, untouched
 from ..protocol.ascii import AsciiProtocol
 from ..protocol.auto import AutoProtocol
