@@ -1,5 +1,6 @@
 """Connections of asyncio clients: stale ones over TLS, several addresses, full backlogs."""
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -7,7 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -126,6 +127,24 @@ def test_an_address_that_is_silent_delays_the_next_but_little(
         start = monotonic()
         assert asked("name:1", loop, timeout=60.0, connect_timeout=60.0) == "nothing"
         assert monotonic() - start < 10.0
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_that_is_held_up_past_the_deadline_finds_who_has_answered(
+    loop: str, answering: Address
+) -> None:
+    options: dict[str, Any] = {"timeout": 20.0, "connect_timeout": 0.02}
+
+    async def scenario(turns: int) -> None:
+        async with AsyncClient("{}:{}".format(*answering), protocol="ascii", **options) as client:
+            asking = asyncio.create_task(client.get("a", "nothing"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            sleep(0.05)
+            assert await asking == "nothing"
+
+    for turns in range(12):
+        run(scenario(turns), loop)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

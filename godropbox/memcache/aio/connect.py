@@ -6,7 +6,8 @@ import select
 import socket
 import sys
 from collections import deque
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from functools import partial
 from ipaddress import ip_address
@@ -39,6 +40,7 @@ from ..protocol.talk import Talk, explained
 __all__ = ["Home"]
 
 
+_TURNS = 8  # of the loop, from an address that has answered to a connection that is used
 _CLOSING = 1.0  # seconds for the loop to close connections that were aborted
 # What tells that an idle connection is of no use: something came; over TLS, where that may be what
 # only TLS reads, that the other side has closed it, as far as the system tells. A hang-up always.
@@ -182,7 +184,7 @@ class Home:
             connection = await self._connected(target, deadline)
             try:
                 if options.auth is not None:
-                    async with asyncio.timeout_at(deadline):
+                    async with _until(deadline):
                         connection.attach(link)
                         await _log_in(link, options.auth)
             except DropboxError:
@@ -211,7 +213,7 @@ class Home:
         loop = asyncio.get_running_loop()
         limit = self._options.connect_timeout
         try:
-            async with asyncio.timeout_at(deadline):
+            async with _until(deadline):
                 waiting = deque(await _candidates(loop, target))
         except OSError as error:
             if not isinstance(error, TimeoutError) or error.args:  # which a name server may cause
@@ -255,7 +257,7 @@ class Home:
             if isinstance(target, str):
                 await _connect_unix(loop, connection, target, deadline)
                 return connection
-            async with asyncio.timeout_at(deadline):
+            async with _until(deadline):
                 host = None if tls is None else tls_name(target)
                 await loop.create_connection(
                     lambda: connection, *where[:2], ssl=tls, server_hostname=host
@@ -269,6 +271,30 @@ class Home:
             self.closed(connection)
             raise
         return connection
+
+
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncIterator[None]:
+    """Raise ``TimeoutError`` at the loop's time `deadline`, but not before what has come is seen.
+
+    A loop that was held up past the deadline finds the answer and the end of the time at once.
+    """
+    loop = asyncio.get_running_loop()
+    timer: asyncio.Handle
+
+    def come(turns: int) -> None:
+        nonlocal timer
+        if turns:
+            timer = loop.call_soon(come, turns - 1)
+        else:
+            limit.reschedule(loop.time())
+
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_at(deadline, come, _TURNS)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 async def _first_of(
