@@ -7,6 +7,7 @@ some: then the tests that import it are skipped by its name.
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -22,6 +23,10 @@ from godropbox import _kernels
 # A busy machine is no failure, and PyPy pauses to compile.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# A shell has what it runs in the background ignore this, and so would every program of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -79,6 +84,14 @@ def is_second_run() -> bool:
     """Return whether this is the pure run where the compiled package is there, and has one too."""
     is_compiled = importlib.util.find_spec("godropbox._native") is not None
     return godropbox.IMPLEMENTATION == "pure" and is_compiled
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of the second run what the first ran in the same way, which is marked ``once``."""
+    if is_second_run():
+        again = [item for item in items if item.get_closest_marker("once")]
+        config.hook.pytest_deselected(items=again)
+        items[:] = [item for item in items if not item.get_closest_marker("once")]
 
 
 def twins(stem: str) -> list[ModuleType]:

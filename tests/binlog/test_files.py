@@ -187,6 +187,33 @@ def test_a_part_of_an_event_that_a_server_cuts_off_was_never_there(tmp_path: Pat
         told(events)
 
 
+@pytest.mark.parametrize("behind", [0, 1, 2])
+def test_a_part_of_a_transaction_that_a_server_cuts_off_is_rolled_back(
+    behind: int, tmp_path: Path
+) -> None:
+    """Where the file ends then: behind so many events of that transaction, of three."""
+    path = tmp_path / "b.000001"
+    with binlog.open(FOLDER / "md-simple.binlog", follow=False) as events:
+        places = [(type(event), event.position.offset) for event in events if event.position]
+    begin = next(n for n, (kind, _) in enumerate(places) if kind is binlog.RowsQuery) - 1
+    ends = [offset for _, offset in places[begin : begin + 4]]
+
+    def acts() -> Iterator[None]:
+        with path.open("r+b") as file:
+            file.truncate(ends[behind])
+        (tmp_path / "b.000002").write_bytes(WHOLE[:LAST])
+        yield
+
+    path.write_bytes(WHOLE[: ends[3] + 7])
+    with follow(path, acts()) as events:
+        found = told(events)
+    old = [at.offset for at, _ in found if at.file == path.name]
+    assert old == [at for _, at in places if at < ends[3]]
+    new = [(at.offset, what) for at, what in found if at.file == "b.000002"]
+    assert [at for at, _ in new] == [4, *(at for _, at in places if at < LAST)]
+    assert "statement='ROLLBACK'" in new[0][1]
+
+
 @pytest.mark.parametrize("blocks", [False, True])
 def test_the_part_of_an_event_of_a_server_that_was_killed_is_left_out(
     tmp_path: Path, blocks: bool
@@ -209,7 +236,8 @@ def test_the_part_of_an_event_of_a_server_that_was_killed_is_left_out(
     offsets = [at.offset for at, _ in found if at.file == "b.000001"]
     assert offsets == [at for at in ends if at < whole]
     offsets = [at.offset for at, _ in found if at.file == "b.000002"]
-    assert offsets == [at for at in ends if at < LAST]
+    assert offsets == [4, *(at for at in ends if at < LAST)]
+    assert "statement='ROLLBACK'" in next(what for at, what in found if at.file == "b.000002")
 
     (tmp_path / "b.index").write_text("./b.000001\n")  # and with none behind it
     (tmp_path / "b.000002").unlink()

@@ -6,7 +6,6 @@ a part of an event.
 
 import itertools
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ..._kernels._args import shown
 from ._errors import DataError, PositionLost
 from ._events import Event, Position, Rotate
 from ._gtids import GtidSet, MariaDBGtidSet
+from ._positions import number_of, numbered
 from ._reader import BinlogParser, Schema
 
 __all__ = ["BinlogFiles", "open_log"]
@@ -25,7 +25,6 @@ _CHUNK = 1 << 18  # bytes that are read at a time
 _FIRST = 4 + 19  # a log's first bytes, and the header of its first event
 _FLAGS: Final = 4 + 17  # where the first event's flags are
 _IN_USE: Final = 0x01
-_NUMBER: Final = re.compile(r"(?<=\.)\d+$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +120,13 @@ class BinlogFiles:
                     return
 
     def _truncated(self, file: IO[bytes]) -> None:
-        """Go back, if only a part of an event was cut off: a server does so when it comes back."""
+        """Go back, if a server that came back has cut off no more than a part of a transaction."""
         size = os.fstat(file.fileno()).st_size
         whole = self._parser.drop_part()
-        if size < whole:
+        if size < whole and not self._parser.goes_back(size):
             name = os.path.basename(file.name)
             raise DataError(f"{name}: it had {whole} bytes that were read, and now has {size}")
-        file.seek(whole)
+        file.seek(min(size, whole))
 
     def _wait(self) -> None:
         if self._way.pause is None:
@@ -146,7 +145,7 @@ class BinlogFiles:
         if way.has_index:
             following = _behind(folder, name, way.blocks) or following
         elif following is None and way.blocks:
-            following = _numbered(name)
+            following = numbered(name)
         if not following:
             return None
         path = os.path.join(folder, following)
@@ -214,26 +213,15 @@ def _behind(folder: str, name: str, is_live: bool) -> str | None:
         raise
     if name in names:
         return dict(itertools.pairwise(names)).get(name)
-    following = _numbered(name)
+    following = numbered(name)
     if following in names:
         return following
-    if not is_live or _number(names[0]) <= _number(name):
+    if not is_live or number_of(names[0]) <= number_of(name):
         return None  # the index does not list it yet
     raise PositionLost(
         f"{os.path.join(folder, name)}: the index lists neither it nor {following} any more, but "
         f"{names[0]} to {names[-1]}"
     )
-
-
-def _number(name: str) -> int:
-    found = _NUMBER.search(name)
-    return int(found[0]) if found else 0
-
-
-def _numbered(name: str) -> str | None:
-    """Return the name that a server gives to the log behind one."""
-    found = _NUMBER.search(name)
-    return f"{name[: found.start()]}{int(found[0]) + 1:0{len(found[0])}}" if found else None
 
 
 def open_log(

@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ._errors import DataError
 from ._events import Position
 from ._gtids import GtidSet, MariaDBGtidSet
 
-__all__ = ["FilePositions", "Place", "PositionStore", "store_of"]
+__all__ = ["FilePositions", "Place", "PositionStore", "number_of", "numbered", "store_of"]
+
+_NUMBER: Final = re.compile(r"(?<=\.)\d+$", re.ASCII)  # of a log
 
 Place = GtidSet | MariaDBGtidSet | Position
 """Where to go on reading: the transactions that were read, or the end of the last in a file."""
@@ -112,3 +115,15 @@ def _place_of(described: Any) -> Place:
     if not isinstance(file, str) or not isinstance(offset, int):
         raise TypeError("file must be a str, and offset an int")
     return Position(file, offset)
+
+
+def number_of(name: str) -> int:
+    """Return the number in the name of a log, 0 where it has none."""
+    found = _NUMBER.search(name)
+    return int(found[0]) if found else 0
+
+
+def numbered(name: str) -> str | None:
+    """Return the name that a server gives to the log behind one."""
+    found = _NUMBER.search(name)
+    return f"{name[: found.start()]}{int(found[0]) + 1:0{len(found[0])}}" if found else None

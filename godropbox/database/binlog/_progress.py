@@ -27,6 +27,7 @@ from ._gtids import Gtid, GtidSet, MariaDBGtid, MariaDBGtidSet
 __all__ = ["Progress"]
 
 _OF_TRANSACTIONS: Final = (GtidEvent, Query, RowsQuery, Rows, Changed, Commit, XaPrepare)
+_FORMAT_DESCRIPTION: Final = 15
 _CONTEXT: Final = (5, 13, 14)  # INTVAR, RAND, USER_VAR: of the statement that follows
 _FOLDED: Final = 256  # GTIDs that are added to a set at a time
 
@@ -110,6 +111,10 @@ class Progress:
         for event in events:
             if isinstance(event, PreviousGtids) and self._set is None and self.begins_file:
                 self._set = event.gtids
+            if isinstance(event, Query) and event.type == _FORMAT_DESCRIPTION:
+                self._roll_back(event.gtid)
+                found.append(event)
+                continue
             is_part = isinstance(event, _OF_TRANSACTIONS) or event.type in _CONTEXT
             if not is_part or (isinstance(event, Other) and event.type not in _CONTEXT):
                 found.append(event)
@@ -127,6 +132,16 @@ class Progress:
         elif parts:
             self._given = self._gtid, parts
         return found
+
+    def part(self) -> AnyGtid:
+        """Return the first transaction of which a part was handed out, None if there is none."""
+        return next(iter(self._records), None)
+
+    def _roll_back(self, gtid: AnyGtid) -> None:
+        """Forget a transaction that its server rolled back; another may have its name."""
+        self._records.pop(gtid, None)
+        self._replays.pop(gtid, None)
+        self._gtid, self._is_known = None, False
 
     def taken(self) -> None:
         """Note that all events that ``fresh`` returned were handed out."""

@@ -40,7 +40,8 @@ _NO_TABLE: Final = 0xFFFFFF  # stands for the table of a statement that ends
 _IGNORABLE: Final = 0x80
 _KNOWN_TABLES: Final = 10_000
 _ENCRYPTED: Final = {b"\xfdbin": "MySQL"}
-_ENDS: Final = frozenset({2, 4, 16, 18, 35, 38, 163, 165})  # types that begin or end something
+_ENDS: Final = frozenset({2, 3, 4, 16, 18, 35, 38, 163, 165})  # types that begin or end something
+_STOP: Final = 3
 
 # Events with rows: their kind, the version of their layout, and whether MariaDB compressed them.
 _ROWS: Final = {
@@ -234,6 +235,20 @@ class BinlogParser:
         self._keep(b"", 0)
         return self._at
 
+    def goes_back(self, offset: int) -> bool:
+        """Go on as if the file had ended there; return whether what is not there was no more than
+        a part of the last transaction, which then is rolled back.
+        """
+        resume = self._resume
+        if resume is None or resume.file != self._file or not resume.offset <= offset:
+            return False
+        self._at = offset
+        return self._is_inside
+
+    def breaks_off(self, gtid: Gtid | MariaDBGtid) -> None:
+        """Say that this transaction was begun in a log that ends in its middle, before the next."""
+        self._gtid, self._is_inside = gtid, True
+
     def feed_event(self, data: bytes) -> list[Event]:
         """Take one event of a stream, which a server sent, without the byte before it."""
         if len(data) < _HEADER_SIZE or int.from_bytes(data[9:13], "little") != len(data):
@@ -283,7 +298,12 @@ class BinlogParser:
                 return
             if self._is_inside and event.statement != "ROLLBACK":
                 return
+        elif event.type == _STOP:
+            self._is_inside = False
+            return
         elif isinstance(event, e.Rotate):
+            if event.timestamp:  # the log's last event, and none of the server's own
+                self._is_inside = False
             self._file = event.file
             self._resume = Position(event.file, event.start)
             return
@@ -348,14 +368,23 @@ class BinlogParser:
             return self._query(body, code, head)
         if code == 40:
             return self._payload(body, head)
+        if code == 15:
+            return self._begun(body, head)
         return [self._rarer(code, body, head)]
 
+    def _begun(self, body: bytes, head: dict[str, Any]) -> list[Event]:
+        """Return what the beginning of a log says, of the one before as well."""
+        whole = body + b"\0\0\0\0" if self._has_checksums else body
+        version, has_checksums = e.format_description(whole)
+        self._forget()
+        begun = e.FormatDescription(version=version, has_checksums=has_checksums, **head)
+        if not self._is_inside:
+            return [begun]
+        # A transaction lies in one log: the server was killed, and rolled this one back.
+        gtid, self._gtid, self._is_inside = self._gtid, None, False
+        return [e.Query(database="", statement="ROLLBACK", error=0, gtid=gtid, **head), begun]
+
     def _rarer(self, code: int, body: bytes, head: dict[str, Any]) -> Event:
-        if code == 15:
-            whole = body + b"\0\0\0\0" if self._has_checksums else body
-            version, has_checksums = e.format_description(whole)
-            self._forget()
-            return e.FormatDescription(version=version, has_checksums=has_checksums, **head)
         if code == 4:
             if len(body) < 9:
                 raise DataError(f"a ROTATE event has {len(body)} bytes")

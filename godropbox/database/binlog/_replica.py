@@ -5,7 +5,9 @@ packet of the dump to ``take``. What fails it hands to ``failed``, which raises 
 wait.
 """
 
+import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from ._errors import BinlogError, DataError, PositionLost, ServerError
 from ._events import Event, Heartbeat, Position, Rotate
 from ._gtids import GtidSet, MariaDBGtidSet
 from ._login import ASK, Login, Server, log_in
-from ._positions import Place, PositionStore, store_of
+from ._positions import Place, PositionStore, numbered, store_of
 from ._progress import Progress
 from ._reader import BinlogParser, Schema
 from ._talk import (
@@ -51,6 +53,7 @@ _CATCHES_UP: Final = 1.0  # seconds that MySQL has to end transactions that it h
 # 3169).
 _PASSING: Final = frozenset({1040, 1053, 1158, 1159, 1160, 1161, 1203, 1317, 1927, 3169})
 _CANNOT_READ: Final = 1236
+_TORN: Final = re.compile(r"truncated in the middle of event.* last event read from '([^']+)'")
 _SAME_ID: Final = 4052
 _UNKNOWN_SYNTAX: Final = 1064
 
@@ -289,6 +292,7 @@ class Replica:
         self._first_failures: list[Exception] = []  # before it was ever connected
         self._failures = 0  # since something new came
         self._home: str | None = None  # the server whose files a Position means
+        self._torn: tuple[str, ServerError] | None = None  # its log that ends inside of an event
         self._by_gtid = False  # how the dump was asked for
         self._asked = ""  # the same in words
         self._parser = BinlogParser(**options.parser)
@@ -361,6 +365,9 @@ class Replica:
                 f"the position {place.file}:{place.offset} is one of server {self._home}, and "
                 f"this is {name}"
             )
+        torn, self._torn = self._torn, None
+        if torn is not None and server.is_mariadb and name == self._home:
+            place = yield from self._behind(*torn)
         self._home = name
         command = yield from self._command(server, place, has_gtids)
         yield Send(command, is_command=True)
@@ -413,6 +420,28 @@ class Replica:
             gtids = yield from _gtids_at(first)
             progress.begin_at(gtids)
         return first
+
+    def _behind(self, file: str, error: ServerError) -> Talk:
+        """Return the place behind a log that ends inside of an event, or raise the error for it.
+
+        MariaDB leaves such a log when it is killed while it writes, and rolls that transaction
+        back. Where it has gone on, it says how far it had come: not farther than was read.
+        """
+        following = numbered(file)
+        place = Position(following or "", 4)
+        before = (yield from _gtids_at(place)) if following else None
+        reached = self.progress.gtids
+        if not isinstance(reached, MariaDBGtidSet):
+            reached = MariaDBGtidSet()  # nothing was read
+        if before is None or not all(
+            any(gtid.number <= each.number for each in reached if each.domain == gtid.domain)
+            for gtid in before
+        ):
+            raise PositionLost(str(error), error.code)
+        part = self.progress.part()
+        if part is not None:
+            self._parser.breaks_off(part)
+        return place
 
     def _command(self, server: Server, place: Any, has_gtids: bool) -> Talk:
         server_id = self.options.server_id
@@ -517,6 +546,12 @@ class Replica:
         At first each address has one attempt. Later the first attempt at each comes at once, and
         the others after pauses that grow.
         """
+        found = _TORN.search(str(error))
+        if found and type(error) is ServerError and self._is_open and self.options.reconnect:
+            self._torn = os.path.basename(found[1]), error
+            if self.options.on_failure is not None:
+                self.options.on_failure(self.explained(error))
+            return 0.0
         error = self.explained(error)
         is_passing = isinstance(error, NetworkError) or (
             isinstance(error, ServerError) and error.code in _PASSING
