@@ -356,6 +356,43 @@ def test_what_a_server_logged_is_undone_and_done_again(
         assert content() == after
 
 
+@pytest.mark.parametrize("kinds", ["insert,update,delete,commit", "insert,update,delete,query"])
+def test_what_was_rolled_back_is_neither_undone_nor_done_again(
+    kinds: str, mariadb: LogServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A temporary table, or one of another engine, has MariaDB log what it rolls back."""
+    mariadb.execute(
+        "CREATE OR REPLACE TABLE shop.kept (id INT PRIMARY KEY, v INT)",
+        "CREATE OR REPLACE TABLE shop.other (id INT) ENGINE=MyISAM",
+        "INSERT INTO shop.kept VALUES (1, 1), (2, 2)",
+    )
+    query = "SELECT * FROM shop.kept ORDER BY id"
+    [(place,)] = mariadb.execute("SELECT @@global.gtid_binlog_pos")
+    temporary = "CREATE TEMPORARY TABLE shop.passing (id INT)"
+    gone = "DROP TEMPORARY TABLE shop.passing"
+    before = mariadb.execute(query)
+    mariadb.execute(
+        *("BEGIN", "UPDATE shop.kept SET v = 9", temporary, "ROLLBACK", gone),
+        *("BEGIN", "SAVEPOINT a", "UPDATE shop.kept SET v = 8 WHERE id = 1", "SAVEPOINT b"),
+        *("DELETE FROM shop.kept WHERE id = 2", temporary, "ROLLBACK TO b"),
+        *("INSERT INTO shop.kept VALUES (3, 3)", "COMMIT", gone),
+        *("BEGIN", "SAVEPOINT a", "DELETE FROM shop.kept", temporary, "ROLLBACK TO A"),
+        *("INSERT INTO shop.kept VALUES (4, 4)", "COMMIT", gone),
+        *("BEGIN", "DELETE FROM shop.kept", temporary, "ROLLBACK"),
+    )
+    after = mariadb.execute(query)
+    assert after == [(1, 8), (2, 2), (3, 3), (4, 4)]
+    url = f"mysql://root:@127.0.0.1:{mariadb.port}"
+    arguments = (url, "--position", place, "--kind", kinds, "--table", "shop.kept")
+    assert "DELETE" in "\n".join(printed(capsys, url, "--position", place, "--sql"))
+    undo = "\n".join(printed(capsys, *arguments, "--flashback"))
+    again = "\n".join(printed(capsys, *arguments, "--sql"))
+    _run(mariadb, undo)
+    assert mariadb.execute(query) == before
+    _run(mariadb, again)
+    assert mariadb.execute(query) == after
+
+
 @pytest.mark.parametrize("what", ["folder", "file"])
 def test_it_follows_the_files_of_a_server_that_is_killed(what: str, mariadb: LogServer) -> None:
     mariadb.execute("CREATE OR REPLACE TABLE shop.followed (id INT)", "FLUSH BINARY LOGS")

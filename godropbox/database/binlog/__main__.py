@@ -23,7 +23,7 @@ from . import _events as e
 from ._errors import BinlogError
 from ._files import open_log
 from ._gtids import GtidSet, MariaDBGtidSet
-from ._printing import KINDS, PROLOGUE, as_json, as_sql, as_text, name_of
+from ._printing import KINDS, PROLOGUE, as_json, as_sql, as_text, control_of, name_of
 from ._stream import connect
 
 __all__ = ["main"]
@@ -301,11 +301,11 @@ def _print_all(events: Iterator[e.Event], given: argparse.Namespace, out: IO[str
         if given.flashback:
             _print_reversed(events, chosen, progress, out)
             return
-        in_transaction = False
+        forward = _Forward(chosen, out)
         for event in events:
             progress.tell(event)
             if given.sql:
-                in_transaction = _print_sql(event, chosen, out, in_transaction)
+                forward.take(event)
             elif chosen.takes(event):
                 out.writelines(
                     f"{line}\n" for line in ([as_json(event)] if given.json else as_text(event))
@@ -330,19 +330,40 @@ def _located(event: e.Event, reversed_: bool) -> list[str]:
         raise type(error)(f"{where.file} at {where.offset}: {error}") from None
 
 
-def _print_sql(event: e.Event, chosen: _Filter, out: IO[str], in_transaction: bool) -> bool:
-    """Print an event as SQL; return whether a transaction is open."""
-    if chosen.takes(event) and (statements := _located(event, False)):
-        if isinstance(event, e.Rows) and not in_transaction:
-            out.write("BEGIN;\n")
-            in_transaction = True
-        out.writelines(f"{statement}\n" for statement in statements)
-        if isinstance(event, e.Query) and statements[-1] == "ROLLBACK;":
-            return False
-    if in_transaction and _ends(event):
-        out.write("COMMIT;\n")
-        return False
-    return in_transaction
+class _Forward:
+    """Prints events as SQL: a transaction with what is rolled back of it, whatever is chosen."""
+
+    def __init__(self, chosen: _Filter, out: IO[str]) -> None:
+        self._chosen = chosen
+        self._out = out
+        self._is_open = False  # whether BEGIN is printed
+        self._savepoints: list[str] = []  # statements, before it is
+
+    def take(self, event: e.Event) -> None:
+        """Print an event."""
+        if isinstance(event, e.Query) and (control := control_of(event.statement)):
+            self._control(control[0], event.statement)
+        elif self._chosen.takes(event) and (statements := _located(event, False)):
+            if isinstance(event, e.Rows) and not self._is_open:
+                self._is_open = True
+                self._print("BEGIN", *self._savepoints)
+            self._out.writelines(f"{statement}\n" for statement in statements)
+        if _ends(event):
+            if self._is_open:
+                self._print("COMMIT")
+            self._is_open, self._savepoints = False, []
+
+    def _control(self, verb: str, statement: str) -> None:
+        if self._is_open:
+            self._print(statement)
+            self._is_open = verb != "ROLLBACK"
+        if verb == "SAVEPOINT" and not self._is_open:
+            self._savepoints.append(statement)
+        elif verb == "ROLLBACK":
+            self._savepoints = []
+
+    def _print(self, *statements: str) -> None:
+        self._out.writelines(f"{statement};\n" for statement in statements)
 
 
 def _print_reversed(
@@ -351,24 +372,40 @@ def _print_reversed(
     """Print what undoes the events, the last first; it waits in a file until all were read."""
     with tempfile.TemporaryFile("w+b") as kept:
         starts = array("Q")
+        begun = 0  # of them before this transaction
+        savepoints: dict[str, int] = {}
 
         def keep(text: str) -> None:
             starts.append(kept.tell())
             kept.write(text.encode() + b"\n")
 
-        in_transaction = False
+        def forget(count: int) -> None:
+            """Forget all behind the first so many, which a rollback has undone."""
+            if count < len(starts):
+                kept.seek(starts[count])
+                kept.truncate()
+                del starts[count:]
+
         for event in events:
             progress.tell(event)
-            if chosen.takes(event):
+            if isinstance(event, e.Query) and (control := control_of(event.statement)):
+                verb, name = control
+                if verb == "SAVEPOINT":
+                    savepoints[name] = len(starts)
+                elif verb == "ROLLBACK TO":
+                    forget(savepoints.get(name, begun))
+                elif verb == "ROLLBACK":
+                    forget(begun)
+            elif chosen.takes(event):
                 for statement in reversed(_located(event, True)):
-                    if not in_transaction:
+                    if len(starts) == begun:
                         keep("COMMIT;")
-                        in_transaction = True
                     keep(statement)
-            if in_transaction and _ends(event):
-                keep("BEGIN;")
-                in_transaction = False
-        if in_transaction:
+            if _ends(event):
+                if len(starts) > begun:
+                    keep("BEGIN;")
+                begun, savepoints = len(starts), {}
+        if len(starts) > begun:
             keep("BEGIN;")
         out.write(PROLOGUE)
         end = kept.tell()

@@ -21,7 +21,7 @@ from ._gtids import Gtid, GtidSet, MariaDBGtid, MariaDBGtidSet
 from ._json import JsonDiff
 from ._rows import ABSENT, Geometry
 
-__all__ = ["KINDS", "PROLOGUE", "as_json", "as_sql", "as_text", "name_of"]
+__all__ = ["KINDS", "PROLOGUE", "as_json", "as_sql", "as_text", "control_of", "name_of"]
 
 PROLOGUE: Final = """\
 SET NAMES utf8mb4;
@@ -250,6 +250,20 @@ def _statement_sql(event: Query) -> list[str]:
     while end in text:
         end += "$"
     return [*found, f"DELIMITER {end}", f"{text}\n{end}", "DELIMITER ;"]
+
+
+_CONTROL: Final = re.compile(
+    r"(SAVEPOINT|ROLLBACK TO|RELEASE SAVEPOINT) (`(?:[^`]|``)+`|\w+)|(ROLLBACK)()", re.ASCII
+)
+
+
+def control_of(statement: str) -> tuple[str, str] | None:
+    """Return what a statement does to its transaction and its savepoint, None if it does nothing.
+
+    As servers log it: SAVEPOINT, ROLLBACK TO, RELEASE SAVEPOINT, or ROLLBACK and no name.
+    """
+    found = _CONTROL.fullmatch(statement)
+    return (found[1] or found[3], (found[2] or "").casefold()) if found else None
 
 
 _AS_THEY_ARE: Final = frozenset(
