@@ -8,12 +8,11 @@ from math import nextafter
 from typing import Any, Final, TypedDict
 
 from ..._kernels._args import checked_int, shown
-from ..._kernels._guarded import brief, name_of
+from ..._kernels._guarded import name_of
 from ...balancing import Balancer, RoundRobin
 from ...errors import DropboxError
 from ...resource_pool import OpenError, PoolExhaustedError, PoolOptions
 from ...resource_pool._options import checked_timeout
-from .. import sqlbuilder as sb
 from ._engines import Engine, Heartbeat, engine_of
 from ._errors import (
     ConstraintError,
@@ -24,9 +23,8 @@ from ._errors import (
     StatementError,
     StatementTimeoutError,
 )
-from ._layout import HostGroup, Layout, shards_text
-from ._merge import gathering
-from ._statements import Filled, Rendered, Sharded, check_reads, checked_query, kind_of
+from ._layout import HostGroup, Layout
+from ._statements import Rendered, kind_of
 
 __all__ = [
     "Fleet",
@@ -36,13 +34,9 @@ __all__ = [
     "RouterOverrides",
     "Token",
     "UnsentError",
-    "broken_off",
     "changed_shards",
-    "drained_in_vain",
     "first_of",
     "is_drivers",
-    "log_left",
-    "log_unmeasured",
     "said_of",
     "seconds_of",
 ]
@@ -378,125 +372,6 @@ class Router:
             **more,
         )
 
-    # Replicas
-
-    def _position_text(self) -> str:
-        beat = self._options.heartbeat
-        text = self._engine.position if beat is None else beat.read
-        if not text:
-            raise ValueError(f"{self._engine.name} has no positions: pass a heartbeat")
-        return text
-
-    def _applied_text(self) -> str:
-        beat = self._options.heartbeat
-        return self._engine.applied if beat is None else beat.read
-
-    def _covers(self, applied: Any, position: Any) -> bool:
-        if self._options.heartbeat is not None:
-            return int(applied) >= int(position)
-        return self._engine.covers(applied, position)
-
-    def _candidate(self, fleet: Fleet, shard: int, token: object) -> tuple[Group, str]:
-        """Return a shard's group, and a host that may have what a token stands for."""
-        if not isinstance(token, Token):
-            raise TypeError(f"token must be a Token or None, got {shown(token)}")
-        group = fleet.groups[shard]
-        # Another group's positions mean nothing here.
-        is_ours = token.group == group.name
-        since = fleet.since(shard, -_FOREVER)
-        return group, group.reader(since) if is_ours else group.hosts.master
-
-    def _is_known_to_have(self, group: Group, host: str, token: Token) -> bool:
-        known = group.positions.get(host)
-        return known is not None and self._covers(known, token.position)
-
-    def _waiting_text(self, token: Token) -> str | None:
-        """Return the query by which a replica is waited for, if there is one."""
-        if self._options.heartbeat is not None:
-            return None
-        return self._engine.waiting(token.position, self._options.token_wait)
-
-    def _has_come(self, value: Any, token: Token, *, waited: bool) -> bool:
-        """Return whether a replica has what a token stands for, from its answer."""
-        if waited:
-            return self._engine.has_waited(value)
-        return value is not None and self._covers(value, token.position)
-
-    # Many shards
-
-    def _numbers(self, shards: Iterable[int] | None) -> list[int]:
-        layout = self._fleet.layout
-        if shards is None:
-            return list(range(layout.shards))
-        return list(dict.fromkeys(layout._checked(shard) for shard in shards))
-
-    def _works(
-        self,
-        statement: Any,
-        keys: Iterable[Any] | None,
-        shards: Iterable[int] | None,
-        into: str | None,
-        values: Mapping[str, object] | None,
-        merge: bool,
-        text_key: Callable[[str], Any] | None,
-    ) -> tuple[Any, dict[int, Any]]:
-        """Return how rows are merged, and the statement of each shard."""
-        if keys is not None and shards is not None:
-            raise ValueError("scatter takes keys or shards, not both")
-        jobs: dict[int, Any]
-        if keys is None:
-            if into is not None or values is not None:
-                raise ValueError("into and values are for keys")
-            jobs = dict.fromkeys(self._numbers(shards), statement)
-        else:
-            fill = filler(statement, into, values)
-            jobs = {s: fill(found) for s, found in self._fleet.layout.by_shard(keys).items()}
-        databases, how = self._fleet.databases, "a scattered query"
-        made: dict[int, Any] = {}
-        done: dict[int, Any] = {}  # one statement of all shards is looked at once
-        for shard, given in jobs.items():
-            job = done.get(id(given))
-            if job is None:
-                job = check_reads(given, databases[shard], how)
-                query = job._of.statement if isinstance(job, Filled) else job
-                if not merge and isinstance(query, sb.Statement):
-                    checked_query(query, self._engine, how)
-                if job is given:
-                    done[id(given)] = job
-            made[shard] = job
-        if not merge or not made:
-            return None, made
-        whole: Any = None
-        gathered: dict[int, Any] = {}
-        jobs = dict(made)  # which keeps them, and so their ids
-        for shard, job in jobs.items():
-            found = gathered.get(id(job))
-            if found is None:
-                found = gathered[id(job)] = gathering(job, self._engine, text_key, how)
-            whole = whole or found
-            if not found.merges_as(whole):
-                raise ValueError(
-                    f"{how} must have one ORDER BY, LIMIT and OFFSET for all shards to be merged"
-                )
-            made[shard] = found.statement
-        return whole, made
-
-    def _add_late(
-        self,
-        fleet: Fleet,
-        jobs: Iterable[int],
-        results: Mapping[int, Any],
-        errors: dict[int, DropboxError],
-        is_write: bool,
-    ) -> None:
-        """Add the errors of the shards that did not answer in time."""
-        for shard in jobs:
-            if shard not in results and shard not in errors:
-                words, found = self._located(fleet, shard, fleet.groups[shard].hosts.master, None)
-                late = StatementTimeoutError(f"{words} did not end in time", **found)
-                late.maybe_done = is_write
-                errors[shard] = late
-
     # Errors
 
     def _located(
@@ -600,40 +475,6 @@ class UnsentError(TimeoutError):
     """The deadline came before anything was sent."""
 
 
-def drained_in_vain(shards: list[int], seconds: float) -> str:
-    """Return the words for writers that did not end in time."""
-    return (
-        f"writes to shards {shards_text(shards)} did not end within {seconds:g} s; "
-        "the old layout holds"
-    )
-
-
-def filler(
-    statement: Any, into: str | None, values: Mapping[str, object] | None
-) -> Callable[[list[Any]], Any]:
-    """Return what makes a shard's statement of its keys."""
-    if isinstance(statement, Sharded):
-        more = dict(values or {})
-        slots = [name for name in statement.slots if name not in more]
-        if into is None:
-            if len(slots) != 1:
-                raise ValueError(
-                    f"into must name the slot of the keys, one of {', '.join(slots) or 'none'}"
-                )
-            into = slots[0]
-        name = into
-        return lambda keys: statement(**{**more, name: keys})
-    if isinstance(statement, (sb.Statement, Filled)) or not callable(statement):
-        raise TypeError(
-            "statement must be a function of a list of keys, or prepared with a slot for them, got "
-            f"{shown(statement)}"
-        )
-    if into is not None or values is not None:
-        raise ValueError("into and values are for a prepared statement")
-    made: Callable[[list[Any]], Any] = statement
-    return made
-
-
 def said_of(error: BaseException, code: object) -> str:
     """Return a driver's error in words that hold no value."""
     return name_of(type(error)) + ("" if code is None else f" {code}")
@@ -655,39 +496,7 @@ def is_drivers(error: BaseException) -> bool:
     )
 
 
-def broken_off(engine: Engine, connection: Any) -> int | None:
-    """Return the server's number of a connection that is broken off; never raise."""
-    try:
-        return engine.number_of(connection)
-    except Exception:  # the driver has forgotten it
-        return None
-
-
 def first_of(rows: Any) -> Any:
     """Return the first value of a query of our own; a driver may make mappings of rows."""
     row = rows[0] if rows else (None,)
     return next(iter(row.values() if isinstance(row, Mapping) else row))
-
-
-def log_left(host: str, error: BaseException) -> None:
-    """Log that a write that was broken off may still be under way; never raise."""
-    try:
-        import logging
-
-        logger = logging.getLogger("godropbox.sharding")
-        logger.warning(
-            "a write that was broken off may still be under way at %s: %s", host, brief(error)
-        )
-    except Exception:
-        return
-
-
-def log_unmeasured(what: str, error: BaseException) -> None:
-    """Log that something could not be measured; never raise."""
-    try:
-        import logging
-
-        logger = logging.getLogger("godropbox.sharding")
-        logger.warning("%s could not be measured: %s", what, brief(error))
-    except Exception:
-        return

@@ -1,7 +1,8 @@
 """The router for threads, over DB-API connections: the only file here that blocks.
 
-Where a statement goes and what its failure means is in ``_fleet``; here is what waits: for a
-connection, for a database, for writers to end.
+What is decided is in the policy (``_moving``, ``_borrowing``, ``_measuring``, ``_scattering``,
+``_transactions``, ``_sessions``); here is what waits: for a connection, for a database, for writers
+to end.
 """
 
 import threading
@@ -10,49 +11,32 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from inspect import isawaitable, iscoroutine
-from math import inf, nextafter
+from math import inf
 from time import monotonic, sleep
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from ..._forks import begin_again_in_child
 from ..._kernels._args import shown
 from ..._kernels._identity import refuse_copies
 from ...errors import DropboxError
-from ...resource_pool import LameDuckError, ManagedHandle, PoolStats, SimpleResourcePool
-from ...resource_pool._options import UNSET, Timeout, checked_timeout
+from ...resource_pool import ManagedHandle, PoolStats, SimpleResourcePool
+from ...resource_pool._options import UNSET, Timeout
 from ...resource_pool._reaper import Reaper
 from .. import sqlbuilder as sb
+from ._borrowing import LATE, LOST
 from ._dial import dial
 from ._engines import Engine
-from ._errors import (
-    DrainTimeoutError,
-    HostLostError,
-    RouterClosedError,
-    StatementError,
-    StatementTimeoutError,
-)
-from ._fleet import (
-    Fleet,
-    Group,
-    Router,
-    RouterOverrides,
-    Token,
-    UnsentError,
-    broken_off,
-    changed_shards,
-    drained_in_vain,
-    first_of,
-    is_drivers,
-    log_left,
-    log_unmeasured,
-    said_of,
-    seconds_of,
-)
+from ._fleet import Fleet, Group, RouterOverrides, Token, UnsentError, seconds_of
 from ._gates import Gates
 from ._layout import Key, Layout
+from ._measuring import log_unmeasured
 from ._merge import Scattered
+from ._scattering import Gathered, Scattering, reader_of
+from ._sessions import Remembering
 from ._statements import Filled, Rendered, Result, Runnable, Sharded, render
+from ._steps import run
+from ._transactions import Transacting
 from ._watch import Watch
 from ._workers import Workers
 
@@ -62,12 +46,10 @@ if TYPE_CHECKING:
 __all__ = ["Session", "ShardRouter", "Transaction"]
 
 _T = TypeVar("_T")
-_NEVER: Final = float("-inf")
+_NEVER: Final = -inf
 _new: Final = tuple.__new__
 # Seconds for a connection that was idle to answer, and at least for a measurement.
 _TRIAL: Final = 2.0
-# Seconds to end what was broken off, before it is left alone.
-_PATIENCE: Final = 10.0
 
 
 class Connection:
@@ -93,7 +75,7 @@ def _commits_each(connection: Any) -> None:
         connection.autocommit = True
 
 
-class ShardRouter(Router):
+class ShardRouter(Scattering):
     """Runs statements on the shards of their keys, over DB-API connections; threads may share it.
 
     - `layout`: the ``Layout`` in force, until ``update`` replaces it.
@@ -113,16 +95,11 @@ class ShardRouter(Router):
         "__weakref__",
         "_changed",
         "_connect",
-        "_gates",
-        "_has_monitors",
         "_limits",
-        "_lock",
         "_measuring",
-        "_monitors",
         "_reaper",
-        "_strays",
         "_token",
-        "_until",
+        "_until_when",
         "_updating",
         "_watch",
         "_workers",
@@ -140,7 +117,7 @@ class ShardRouter(Router):
             raise TypeError(f"connect must be a function of a host, got {shown(connect)}")
         self._connect = connect
         self._token = object()
-        self._monitors: dict[Group, threading.Event] = {}
+        self._monitors = {}
         self._begin_again()
         self._set_up(layout, engine, options)
         self._reaper = Reaper(self, self._pool_options(open=connect).reap_interval)
@@ -159,9 +136,8 @@ class ShardRouter(Router):
         self._changed = threading.Condition(self._lock)
         self._updating = threading.Lock()
         self._gates = Gates()
-        # Writes that were broken off, by host: the server's numbers of connections, and shards.
-        self._strays: dict[str, list[tuple[int, int]]] = {}
-        self._until = threading.local()  # the deadline of who opens a connection
+        self._strays = {}
+        self._until_when = threading.local()  # the deadline of who opens a connection
 
     def _forked(self) -> None:
         """Begin again in the child of a fork, which has no other thread, and no writer of them."""
@@ -175,7 +151,7 @@ class ShardRouter(Router):
         return SimpleResourcePool(options, host, self._token, self._reaper)
 
     def _open(self, host: str) -> Connection:
-        deadline = getattr(self._until, "deadline", None)
+        deadline = getattr(self._until_when, "deadline", None)
         seconds = self._options.connect_timeout
         if deadline is not None:
             seconds = min(seconds, max(0.0, deadline - monotonic()))
@@ -225,11 +201,11 @@ class ShardRouter(Router):
         seconds = self._options.pool_wait
         if deadline is not None:
             seconds = min(seconds, max(0.0, deadline - monotonic()))
-        self._until.deadline = deadline
+        self._until_when.deadline = deadline
         try:
             return pool.get(seconds)
         finally:
-            self._until.deadline = None
+            self._until_when.deadline = None
 
     # Running
 
@@ -376,37 +352,26 @@ class ShardRouter(Router):
     ) -> Result:
         """Read from a replica or the master, and once more where that may help."""
         group = fleet.groups[shard]
-        host = group.hosts.master
+        master_host = host = group.hosts.master
         since = fleet.since(shard, since)
         if group.hosts.replicas and not master:
             if not self._has_monitors:
                 self._start_monitors()  # in the child of a fork
-            host = group.reader(since) if token is None else self._caught_up(fleet, shard, token)
-        is_again = False
-        while True:
-            try:
-                result = self._perform(fleet, shard, host, rendered, seconds, deadline)
-            except LameDuckError:
-                if fleet is self._fleet:
-                    raise
-                # The layout was replaced, and this host with it; nothing was sent.
-                return self._read(
-                    self._fleet, shard, rendered, seconds, deadline, master, token, since
-                )
-            except HostLostError as error:
-                group.failed(host)
-                if is_again or (host == group.hosts.master and not error._was_pooled):
-                    raise
-            except StatementTimeoutError:
-                group.failed(host)
-                raise
+            if token is None:
+                host = group.reader(since)
             else:
-                if host != group.hosts.master:
-                    group.answered(host)
-                return result
-            is_again = True
-            if host != group.hosts.master:
-                host = group.reader(since, (host,)) if token is None else group.hosts.master
+                host = run(self._catching_up(fleet, shard, token, _TRIAL))
+        try:
+            result = self._perform(fleet, shard, host, rendered, seconds, deadline)
+        except DropboxError as error:
+            return run(
+                self._reading_again(
+                    fleet, shard, host, rendered, seconds, deadline, master, token, since, error
+                )
+            )
+        if host != master_host:
+            group.answered(host)
+        return result
 
     def _perform(
         self,
@@ -420,27 +385,26 @@ class ShardRouter(Router):
         """Run a statement over a connection to a host."""
         try:
             loan = self._borrow(fleet, host, deadline)
-        except LameDuckError:
-            if self._is_closed:
-                raise RouterClosedError("the router was closed") from None
-            raise
         except Exception as error:
-            raised = self._unreached(error, fleet, shard, host, rendered)
-            if raised is error:
-                raise
-            raise raised from error
+            self._not_lent(error, fleet, shard, host, rendered)
         connection: Connection = loan.handle
         try:
             result = self._execute(connection, shard, host, rendered, seconds, deadline)
             if not rendered.is_built:
-                connection.raw.rollback()  # whatever the caller's text has begun
+                self._roll_back(connection)  # whatever the caller's text has begun
         except BaseException as error:
-            self._give_back_failed(loan, connection, fleet, shard, host, rendered, error)
+            raised = run(self._failing(loan, fleet, shard, host, rendered, error))
+            if raised is error:
+                raise
+            raise raised from error
         if connection.uses < 0:  # it was broken off after its answer had come
             loan.discard()
         else:
             loan.release()
         return result
+
+    def _roll_back(self, connection: Connection) -> None:
+        connection.raw.rollback()
 
     def _execute(
         self,
@@ -479,11 +443,11 @@ class ShardRouter(Router):
             cursor.close()
         except BaseException:
             if watched is not None and not self._watch.end(watched):
-                connection.uses = -2
+                connection.uses = LATE
             raise
         connection.uses += 1
         if watched is not None and not self._watch.end(watched):
-            connection.uses = -1
+            connection.uses = LOST
         return _new(Result, result)  # as the class does, without its function in between
 
     def _limit(self, connection: Connection, seconds: float | None) -> None:
@@ -496,116 +460,45 @@ class ShardRouter(Router):
         cursor.close()
         connection.limit = wanted
 
-    def _give_back_failed(
-        self,
-        loan: ManagedHandle,
-        connection: Connection,
-        fleet: Fleet,
-        shard: int,
-        host: str,
-        rendered: Rendered,
-        error: BaseException,
-    ) -> NoReturn:
-        """Close the connection, unless its state is known, and raise what happened."""
-        is_late, was_pooled = connection.uses == -2, connection.uses > 0
-        if not isinstance(error, Exception):
-            if not rendered.is_read:
-                self._left_behind(shard, host, connection)
-            loan.discard()
-            raise error
-        if isinstance(error, DropboxError) or not is_drivers(error):
-            # Of a function that makes records, say: the statement itself went well.
-            loan.discard()
-            raise error
-        raised = self._error_of(error, fleet, shard, host, rendered, is_late=is_late)
-        if isinstance(raised, HostLostError | StatementTimeoutError) and raised.maybe_done:
-            self._left_behind(shard, host, connection)
-        if isinstance(error, UnsentError):
-            loan.release()
-        elif isinstance(raised, StatementError) and self._engine.is_answer(error):
-            try:
-                if not rendered.is_built:
-                    connection.raw.rollback()
-            except Exception:
-                loan.discard()
-            else:
-                loan.release()
-        elif isinstance(raised, HostLostError):
-            raised._was_pooled = was_pooled
-            loan.owner._lose(loan)  # and those that were idle for as long
-        else:
-            loan.discard()
-        raise raised from error
+    # Writes that were broken off
 
-    def _left_behind(self, shard: int, host: str, connection: Connection) -> None:
-        """Have the server end a write that was broken off, which counts as one until then.
-
-        Whoever calls it is inside the gate, which ``update`` waits for.
-        """
-        number = broken_off(self._engine, connection.raw)
-        if number is None:
-            return
-        with self._lock:
-            self._gates.stay(shard)
-            is_first = host not in self._strays
-            self._strays.setdefault(host, []).append((number, shard))
-        if is_first:
-            name = "godropbox-sharding-strays"
-            thread = threading.Thread(target=self._end_strays, args=(host,), name=name, daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # there can be no more threads
-                self._end_strays(host)
+    def _begin_ending(self, host: str) -> None:
+        thread = threading.Thread(
+            target=self._end_strays, args=(host,), name="godropbox-sharding-strays", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # there can be no more threads
+            self._end_strays(host)
 
     def _end_strays(self, host: str) -> None:
-        """Have a server end what was broken off, and let out who is counted for it."""
-        raw = None
-        while True:
-            with self._lock:
-                found = self._strays[host]
-                if not found:
-                    del self._strays[host]
-                    break
-                self._strays[host] = []
-            until = monotonic() + _PATIENCE
-            try:
-                if raw is None:
-                    raw = self._dialled(host, _PATIENCE)
-                    _commits_each(raw)
-                for number, _ in found:
-                    self._end_stray(raw, number, until)
-            except Exception as error:
-                log_left(host, error)
-                _close_quietly(raw)
-                raw = None
-            finally:
-                with self._lock:
-                    for _, shard in found:
-                        self._gates.leave(shard)
-                    self._changed.notify_all()
-        _close_quietly(raw)
+        run(self._ending_strays(host))
 
-    def _end_stray(self, raw: Any, number: int, until: float) -> None:
-        watched = self._watch.begin(raw, until)
+    def _reach(self, host: str, seconds: float) -> Connection:
+        raw = self._dialled(host, seconds)
         try:
-            cursor = raw.cursor()
-            try:
-                cursor.execute(self._engine.ending(number))
-            except Exception as error:
-                if self._engine.is_lost(error):
-                    raise
-                # It has ended by itself, say.
-            wait = 0.005
-            while True:
-                cursor.execute(self._engine.lasting(number))
-                if not first_of(cursor.fetchall()):
-                    return
-                if monotonic() > until:
-                    raise TimeoutError(f"it did not end within {_PATIENCE:g} s")
-                sleep(wait)
-                wait = min(2 * wait, 0.1)
+            _commits_each(raw)
+        except BaseException:
+            _close_quietly(raw)
+            raise
+        return Connection(raw)
+
+    def _say_to(self, connection: Connection, text: str, until: float) -> Any:
+        watched = self._watch.begin(connection.raw, until)
+        try:
+            cursor = connection.raw.cursor()
+            cursor.execute(text)
+            rows = cursor.fetchall() if cursor.description is not None else []
+            cursor.close()
         finally:
             self._watch.end(watched)
+        return rows
+
+    def _quit(self, connection: Connection) -> None:
+        _close_quietly(connection.raw)
+
+    def _sleep(self, seconds: float) -> None:
+        sleep(seconds)
 
     # Reading what was written
 
@@ -614,43 +507,10 @@ class ShardRouter(Router):
 
         Raise ``ValueError`` if the engine has no positions.
         """
-        text = self._position_text()
-        while True:
-            fleet = self._fleet
-            shard = fleet.place(key)
-            group = fleet.groups[shard]
-            try:
-                position = self._ask(fleet, shard, group.hosts.master, text, timeout)
-            except LameDuckError:
-                if fleet is self._fleet:
-                    raise
-                continue  # the layout was replaced, and this host with it
-            if position is None:
-                raise ValueError("the heartbeat table has no row")
-            return Token(group.name, str(position))
-
-    def _caught_up(self, fleet: Fleet, shard: int, token: Token) -> str:
-        """Return a replica that has what a token stands for, or else the master."""
-        group, host = self._candidate(fleet, shard, token)
-        if host == group.hosts.master or self._is_known_to_have(group, host, token):
-            return host
-        wait = self._options.token_wait
-        text = self._waiting_text(token)
-        try:
-            value = self._ask(fleet, shard, host, text or self._applied_text(), wait + _TRIAL)
-        except DropboxError:
-            group.failed(host)
-            return group.hosts.master
-        has = self._has_come(value, token, waited=text is not None)
-        return host if has else group.hosts.master
+        return run(self._token_of(key, timeout))
 
     def _ask(self, fleet: Fleet, shard: int, host: str, text: str, timeout: Timeout) -> Any:
-        """Return the first value of a query of our own."""
-        seconds = self._options.timeout if timeout is UNSET else seconds_of(timeout)
-        deadline = None if seconds is None else monotonic() + seconds
-        rendered = Rendered(text, None, True, True, None)
-        rows = self._perform(fleet, shard, host, rendered, seconds, deadline).rows
-        return first_of(rows)
+        return run(self._asking(fleet, shard, host, text, timeout))
 
     def session(self) -> "Session":
         """Return a session, whose reads see its own writes, at no cost to either."""
@@ -666,25 +526,14 @@ class ShardRouter(Router):
 
     def _measure(self, fleet: Fleet, group: Group, patience: float | None) -> None:
         """Measure a group, waiting `patience` seconds for its replicas, None until they fail."""
-        shard = fleet.shard_on(group)
-        if shard is None or not group.hosts.replicas:
-            return
-        beat = self._options.heartbeat
-        seconds = max(self._options.measure_every, _TRIAL)
-        self._position_text()  # without one, nothing can be measured
-        try:
-            if beat is not None:
-                self._ask(fleet, shard, group.hosts.master, beat.advance, seconds)
-            moment = group.clock()
-            position = self._ask(fleet, shard, group.hosts.master, self._position_text(), seconds)
-            if position is None and beat is not None:
-                raise ValueError("the heartbeat table has no row")
-            if position:
-                group.sampled(moment, position)
-        except Exception as error:  # of rows that nobody would expect, too
-            log_unmeasured(f"the master {group.hosts.master}", error)
-        # Each by itself: one that hangs must not make the others look stale.
-        until = monotonic() + (2 * seconds if patience is None else patience)
+        run(self._measuring_group(fleet, group, patience, _TRIAL))
+
+    def _measure_replicas(
+        self, fleet: Fleet, group: Group, shard: int, patience: float | None
+    ) -> None:
+        if patience is None:
+            patience = 2 * max(self._options.measure_every, _TRIAL)
+        until = monotonic() + patience
         threads = []
         for host in group.hosts.replicas:
             with self._lock:
@@ -707,61 +556,37 @@ class ShardRouter(Router):
             thread.join(max(0.0, until - monotonic()))
 
     def _measure_replica(self, fleet: Fleet, group: Group, shard: int, host: str) -> None:
-        seconds = max(self._options.measure_every, _TRIAL)
         try:
-            applied = self._ask(fleet, shard, host, self._applied_text(), seconds)
-            group.applied(host, applied, self._engine, self._options.heartbeat is not None)
-        except Exception as error:
-            if isinstance(error, DropboxError):
-                group.failed(host)
-            log_unmeasured(f"the replica {host}", error)
+            run(self._measuring_replica(fleet, group, shard, host, _TRIAL))
         finally:
             self._measuring.discard(host)
 
-    def _start_monitors(self) -> None:
-        """Have a thread for each group that has replicas."""
-        self._has_monitors = True
-        if not self._options.measure_every or self._options.max_staleness == 0:
-            return
-        wanted = {group for group in self._fleet.named.values() if group.hosts.replicas}
-        for group in set(self._monitors) - wanted:
-            self._monitors.pop(group).set()
-        for group in wanted - set(self._monitors):
-            stop = self._monitors[group] = threading.Event()
-            threading.Thread(
-                target=_monitor,
-                args=(weakref.ref(self), group, stop, self._options.measure_every),
-                name="godropbox-sharding-monitor",
-                daemon=True,
-            ).start()
+    def _begin_monitor(self, group: Group) -> threading.Event:
+        stop = threading.Event()
+        threading.Thread(
+            target=_monitor,
+            args=(weakref.ref(self), group, stop, self._options.measure_every),
+            name="godropbox-sharding-monitor",
+            daemon=True,
+        ).start()
+        return stop
+
+    def _end_monitor(self, monitor: threading.Event) -> None:
+        monitor.set()
 
     # Writers and layouts
 
     def _enter(self, shard: int, deadline: float | None) -> Fleet:
         """Let a write begin; return the layout that holds until it ends."""
         with self._lock:
-            if not self._gates.enter(shard):
-                self._wait(lambda: self._gates.enter(shard), deadline, shard)
-            fleet = self._fleet
-            if shard not in fleet.read_only:
-                return fleet
-            self._gates.leave(shard)
-            patience = self._options.read_only_wait
-            if patience:
-                until = monotonic() + patience
-                until = until if deadline is None else min(until, deadline)
-                self._wait(lambda: shard not in self._fleet.read_only, until, shard)
-        if not patience:
-            raise self._is_closed_to_writes(fleet, shard)
-        return self._enter(shard, deadline)
+            fleet = self._entered(shard)
+            return run(self._entering(shard, deadline)) if fleet is None else fleet
 
-    def _wait(self, is_open: Callable[[], bool], deadline: float | None, shard: int) -> None:
-        """Wait, holding the lock, until `is_open`; raise at the deadline."""
-        while not is_open():
-            seconds = None if deadline is None else deadline - monotonic()
-            if seconds is not None and seconds <= 0:
-                raise self._is_closed_to_writes(self._fleet, shard)
-            self._changed.wait(seconds)
+    def _changes(self, seconds: float | None) -> None:
+        self._changed.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
+
+    def _notify(self) -> None:
+        self._changed.notify_all()
 
     def _leave(self, shard: int) -> None:
         with self._lock:
@@ -781,37 +606,16 @@ class ShardRouter(Router):
         ``DrainTimeoutError`` if they do not, ``StaleLayoutError`` for an older layout, and
         ``ValueError`` for one of other shards; then the old layout holds.
         """
-        if not isinstance(layout, Layout):
-            raise TypeError(f"layout must be a Layout, got {shown(layout)}")
-        seconds = checked_timeout("timeout", timeout)
+        seconds = self._seconds_to_drain(layout, timeout)
         with self._updating:
-            if self._is_closed:
-                raise RouterClosedError("the router was closed")
             old = self._fleet
-            changed = changed_shards(old.layout, layout)
-            fleet = self._arranged(layout, old)
+            fleet, changed = self._to_come(layout)
             with self._lock:
-                self._gates.close(changed)
-                try:
-                    self._drain(changed, seconds)
-                    fleet.comes_from(old, self._options.clock())
-                    self._fleet = fleet
-                finally:
-                    self._gates.open(changed)
-                    self._changed.notify_all()
-            for host, pool in old.pools.items():
-                if host not in fleet.pools:
-                    pool.enter_lame_duck_mode()
+                gone = run(self._replacing(fleet, changed, seconds))
+            for host in gone:
+                old.pools[host].enter_lame_duck_mode()
             self._start_monitors()
         return changed
-
-    def _drain(self, shards: list[int], seconds: float) -> None:
-        deadline = monotonic() + seconds
-        while busy := self._gates.busy(shards):
-            left = deadline - monotonic()
-            if left <= 0:
-                raise DrainTimeoutError(drained_in_vain(busy, seconds), shards=busy)
-            self._changed.wait(min(left, threading.TIMEOUT_MAX))
 
     # Transactions
 
@@ -838,13 +642,13 @@ class ShardRouter(Router):
         fleet = self._fleet if read_only else self._enter(shard, deadline)
         try:
             made = Transaction(self, fleet, shard, seconds, deadline, read_only)
-            made._begin()
+            run(made._beginning())
             try:
                 yield made
             except BaseException:
-                made._end(commits=False)
+                run(made._rolling_back(may_wait=True))
                 raise
-            made._end(commits=True)
+            run(made._committing())
         finally:
             if not read_only:
                 self._leave(shard)
@@ -881,12 +685,8 @@ class ShardRouter(Router):
         The rest is as in ``run``. Return rows by shard and errors by shard.
         """
         gathers, jobs = self._works(statement, keys, shards, into, values, merge, text_key)
-        read: Any = records
-        if read is None:
-            first = next(iter(jobs.values()), None)
-            read = first._of._read if isinstance(first, Filled) else None
         results, errors = self._spread(jobs, timeout, master, is_write=False)
-        return Scattered(results, errors, gathers, read)
+        return Scattered(results, errors, gathers, reader_of(jobs, records))
 
     def each(
         self,
@@ -913,19 +713,15 @@ class ShardRouter(Router):
         seconds = self._options.timeout if timeout is UNSET else seconds_of(timeout)
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet
-        by_host: dict[str, list[int]] = {}
-        for shard in jobs:
-            by_host.setdefault(fleet.groups[shard].hosts.master, []).append(shard)
+        by_host = self._by_host(jobs)
         gathered = _Gathered(len(by_host))
-        for shards in by_host.values():
-            call = partial(
-                self._do_host, gathered, shards, jobs, seconds, deadline, master, is_write
-            )
+        for shards in by_host:
+            call = partial(self._do_host, gathered, shards, jobs, deadline, master, is_write)
             self._workers.submit(call)
         gathered.wait(deadline)
-        results, errors, fault = gathered.close()
-        if fault is not None:
-            raise fault
+        results, errors = gathered.close()
+        if gathered.fault is not None:
+            raise gathered.fault
         self._add_late(fleet, jobs, results, errors, is_write)
         return results, errors
 
@@ -934,32 +730,13 @@ class ShardRouter(Router):
         gathered: "_Gathered",
         shards: list[int],
         jobs: dict[int, Any],
-        seconds: float | None,
         deadline: float | None,
         master: bool,
         is_write: bool,
     ) -> None:
         """Run the statements of one host's shards, in a thread of the workers."""
         try:
-            for shard in shards:
-                left = None if deadline is None else deadline - monotonic()
-                if gathered.is_closed or (left is not None and left <= 0):
-                    return
-                try:
-                    result = self._on(
-                        shard,
-                        jobs[shard],
-                        None if is_write else list,  # plain rows, which Scattered reads
-                        left,
-                        master,
-                        None,
-                        None if is_write else True,
-                        _NEVER,
-                    )
-                except DropboxError as error:
-                    gathered.failed(shard, error)
-                else:
-                    gathered.found(shard, result)
+            run(self._asking_host(gathered, shards, jobs, deadline, master, is_write))
         except BaseException as error:  # a caller's mistake, which is raised to the caller
             gathered.broke(error)
         finally:
@@ -994,86 +771,23 @@ class ShardRouter(Router):
         return f"<{type(self).__name__} of {self._fleet.layout!r}>"
 
 
-class Transaction:
+class Transaction(Transacting):
     """A transaction on one shard, over one connection; made by ``router.transaction``."""
 
-    __slots__ = (
-        "_connection",
-        "_deadline",
-        "_ended_by",
-        "_fleet",
-        "_is_broken",
-        "_is_read_only",
-        "_loan",
-        "_router",
-        "_seconds",
-        "database",
-        "host",
-        "shard",
-    )
-    __reduce_ex__ = refuse_copies
+    __slots__ = ()
 
-    def __init__(
-        self,
-        router: ShardRouter,
-        fleet: Fleet,
-        shard: int,
-        seconds: float | None,
-        deadline: float | None,
-        is_read_only: bool,
-    ) -> None:
-        self._router = router
-        self._seconds = seconds
-        self._deadline = deadline
-        self._is_read_only = is_read_only
-        self._is_broken = False
-        self._ended_by = ""  # the error for which the database has ended it
-        self._loan: ManagedHandle | None = None
-        self._connection: Connection | None = None
-        self.shard = shard
-        self._go_by(fleet)
-
-    def _go_by(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self.database = fleet.databases[self.shard]
-        self.host = fleet.groups[self.shard].hosts.master
+    _router: ShardRouter
 
     def run(self, statement: Runnable, *, records: "sb.Records[Any] | None" = None) -> Result:
         """Run a statement on the transaction's shard, and return what it did."""
-        connection = self._connection
-        if connection is None:
-            raise RouterClosedError("the transaction has ended")
-        router = self._router
-        engine = router._engine
-        rendered = render(statement, self.database, engine, records, in_transaction=True)
-        if self._ended_by and not engine.resumes(rendered.text):
-            raise router._ended_before(self._fleet, self.shard, self.host, rendered, self._ended_by)
+        rendered = self._rendered(statement, records)
+        connection: Connection = self._connection
         try:
-            result = router._execute(
+            result = self._router._execute(
                 connection, self.shard, self.host, rendered, self._seconds, self._deadline
             )
-        except Exception as error:
-            if isinstance(error, DropboxError) or not is_drivers(error):
-                raise
-            raised = router._error_of(
-                error,
-                self._fleet,
-                self.shard,
-                self.host,
-                rendered,
-                is_late=connection.uses == -2,
-            )
-            if isinstance(raised, StatementError) and engine.ends_transaction(
-                error, connection.raw
-            ):
-                self._ended_by = said_of(error, raised.code)
-            if isinstance(raised, HostLostError | StatementTimeoutError):
-                self._is_broken = True
-                raised.maybe_done = False  # it was not committed
-            raise raised from error
-        except BaseException:
-            self._is_broken = True
-            raise
+        except BaseException as error:
+            self._failed(connection, rendered, error)
         self._ended_by = ""  # after a ROLLBACK TO
         return result
 
@@ -1089,47 +803,8 @@ class Transaction:
         """Return whether a key is on the transaction's shard."""
         return self._fleet.place(key) == self.shard
 
-    def _begin(self) -> None:
-        router = self._router
-        word = router._engine.begin_read if self._is_read_only else router._engine.begin
-        is_again = False
-        while True:
-            try:
-                loan = router._borrow(self._fleet, self.host, self._deadline)
-            except LameDuckError:
-                if router._is_closed:
-                    raise RouterClosedError("the router was closed") from None
-                if self._fleet is router._fleet:
-                    raise
-                self._go_by(router._fleet)  # the layout was replaced, and this host with it
-                continue
-            except Exception as error:
-                raised: BaseException = router._unreached(
-                    error, self._fleet, self.shard, self.host, None, "BEGIN"
-                )
-                if raised is error:
-                    raise
-                raise raised from error
-            connection: Connection = loan.handle
-            try:
-                self._say(connection, word)
-            except Exception as error:
-                was_pooled, is_late = connection.uses > 0, connection.uses == -2
-                if isinstance(error, UnsentError):
-                    loan.release()
-                else:
-                    loan.owner._lose(loan)
-                    if was_pooled and not is_again:
-                        is_again = True  # nothing was done by it
-                        continue
-                raise router._error_of(
-                    error, self._fleet, self.shard, self.host, None, is_late=is_late, kind="BEGIN"
-                ) from error
-            except BaseException:
-                loan.discard()
-                raise
-            self._loan, self._connection = loan, connection
-            return
+    def _borrow(self) -> ManagedHandle:
+        return self._router._borrow(self._fleet, self.host, self._deadline)
 
     def _say(self, connection: Connection, word: str) -> Any:
         """Run a word of our own, and return what PostgreSQL says that it did."""
@@ -1144,72 +819,19 @@ class Transaction:
             cursor.close()
         finally:
             if watched is not None and not watch.end(watched):
-                connection.uses = -2
+                connection.uses = LATE
         return said
 
-    def _end(self, *, commits: bool) -> None:
-        """Commit or roll back, and give the connection back if its state is known."""
-        loan, connection = self._loan, self._connection
-        self._loan = self._connection = None
-        assert loan is not None
-        assert connection is not None
-        is_known = not self._is_broken and connection.uses >= 0
-        if not is_known and not commits:
-            loan.discard()
-            return
-        try:
-            if not is_known:
-                raise ConnectionAbortedError("the connection was lost before")
-            said = self._say(connection, "COMMIT" if commits and not self._ended_by else "ROLLBACK")
-        except Exception as error:
-            loan.discard()
-            if not commits:
-                return  # the database rolls back by itself; what the block raised counts
-            if self._ended_by:
-                raise self._ended() from error
-            raised = self._router._error_of(
-                error,
-                self._fleet,
-                self.shard,
-                self.host,
-                None,
-                is_late=connection.uses == -2,
-                kind="COMMIT",
-            )
-            if isinstance(raised, HostLostError | StatementTimeoutError):
-                raised.maybe_done = raised.maybe_done and not self._is_broken
-                if raised.maybe_done:
-                    self._router._left_behind(self.shard, self.host, connection)
-            raise raised from error
-        except BaseException:
-            if commits:
-                self._router._left_behind(self.shard, self.host, connection)
-            loan.discard()
-            raise
-        if connection.uses < 0:
-            loan.discard()
-        else:
-            loan.release()
-        if commits and (self._ended_by or said == "ROLLBACK"):
-            raise self._ended()
 
-    def _ended(self) -> StatementError:
-        by = self._ended_by or "an error"
-        return self._router._ended_before(self._fleet, self.shard, self.host, None, by)
-
-
-class Session:
+class Session(Remembering):
     """Calls whose reads see what the session wrote before: on the master, until a replica has it.
 
     It is for one thread at a time. Other sessions, and other processes, take a ``Token``.
     """
 
-    __slots__ = ("_router", "_since")
-    __reduce_ex__ = refuse_copies
+    __slots__ = ()
 
-    def __init__(self, router: ShardRouter) -> None:
-        self._router = router
-        self._since: dict[str, float] = {}  # the end of the last write, by group
+    _router: ShardRouter
 
     def run(
         self,
@@ -1221,15 +843,12 @@ class Session:
     ) -> Result:
         """Run a statement on the shard of `key`; see ``ShardRouter.run``."""
         router = self._router
-        fleet = router._fleet
-        shard = fleet.place(key)
-        group = fleet.groups[shard]
-        since = self._since.get(group.name, _NEVER)
-        is_write = not isinstance(statement, sb.SelectBase)
+        shard = router._fleet.place(key)
+        since = self._since_of(shard)
         try:
             return router._on(shard, statement, records, timeout, False, None, None, since)
         finally:
-            if is_write and not (isinstance(statement, Filled) and statement._of._is_query):
+            if self._is_write(statement):
                 self._wrote(shard)
 
     def fetch(
@@ -1257,40 +876,23 @@ class Session:
         finally:
             self._wrote(shard)
 
-    def _wrote(self, shard: int) -> None:
-        group = self._router._fleet.groups[shard]
-        self._since[group.name] = nextafter(group.clock(), inf)  # a sample of then is older
 
+class _Gathered(Gathered):
+    """What threads have found, and the wait for them."""
 
-class _Gathered:
-    """What the threads of a scattered statement have found, until the caller leaves with it."""
-
-    __slots__ = ("_done", "_errors", "_fault", "_left", "_lock", "_results", "is_closed")
+    __slots__ = ("_done", "_left", "fault")
 
     def __init__(self, hosts: int) -> None:
-        self._lock = threading.Lock()
+        super().__init__()
         self._done = threading.Event()
         self._left = hosts
-        self._results: dict[int, Result] = {}
-        self._errors: dict[int, DropboxError] = {}
-        self._fault: BaseException | None = None
-        self.is_closed = False
+        self.fault: BaseException | None = None
         if not hosts:
             self._done.set()
 
-    def found(self, shard: int, result: Result) -> None:
-        with self._lock:
-            if not self.is_closed:
-                self._results[shard] = result
-
-    def failed(self, shard: int, error: DropboxError) -> None:
-        with self._lock:
-            if not self.is_closed:
-                self._errors[shard] = error
-
     def broke(self, error: BaseException) -> None:
         with self._lock:
-            self._fault = self._fault or error
+            self.fault = self.fault or error
             self._done.set()
 
     def ended(self) -> None:
@@ -1305,13 +907,6 @@ class _Gathered:
         except BaseException:
             self.is_closed = True
             raise
-
-    def close(
-        self,
-    ) -> tuple[dict[int, Result], dict[int, DropboxError], BaseException | None]:
-        with self._lock:
-            self.is_closed = True
-            return self._results, self._errors, self._fault
 
 
 def _close_quietly(raw: Any) -> None:

@@ -1,16 +1,16 @@
 """The router for asyncio, over connections of an asyncio driver.
 
 aiomysql, asyncmy, aiosqlite, psycopg's ``AsyncConnection`` and asyncpg (engine ``"asyncpg"``) fit.
-Where a statement goes and what its failure means is in ``_fleet``; here is what waits on the loop.
-A call that is cancelled closes its connection, whose state is not known then.
+What is decided is decided as for threads, in the same files; here is what waits on the loop. A call
+that is cancelled closes its connection, whose state is not known then.
 """
 
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from inspect import isawaitable
-from math import inf, nextafter
+from math import inf
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack, overload
@@ -18,49 +18,46 @@ from typing import Any, Final, Self, TypeVar, Unpack, overload
 from ..._kernels._args import shown
 from ..._kernels._identity import refuse_copies
 from ...errors import DropboxError
-from ...resource_pool import LameDuckError, ManagedHandle, PoolStats
-from ...resource_pool._options import UNSET, Timeout, checked_timeout
+from ...resource_pool import ManagedHandle, PoolStats
+from ...resource_pool._options import UNSET, Timeout
 from ...resource_pool.aio import AsyncResourcePool
 from .. import sqlbuilder as sb
+from ._borrowing import LATE
 from ._engines import Engine
-from ._errors import (
-    DrainTimeoutError,
-    HostLostError,
-    RouterClosedError,
-    StatementError,
-    StatementTimeoutError,
-)
-from ._fleet import (
-    Fleet,
-    Group,
-    Router,
-    RouterOverrides,
-    Token,
-    UnsentError,
-    broken_off,
-    changed_shards,
-    drained_in_vain,
-    first_of,
-    is_drivers,
-    log_left,
-    log_unmeasured,
-    said_of,
-    seconds_of,
-)
+from ._fleet import Fleet, Group, RouterOverrides, Token, UnsentError, seconds_of
 from ._gates import Gates
 from ._layout import Key, Layout
+from ._measuring import log_unmeasured
 from ._merge import Scattered
+from ._scattering import Gathered, Scattering, reader_of
+from ._sessions import Remembering
 from ._statements import Filled, Rendered, Result, Runnable, Sharded, kind_of, render
+from ._steps import Steps
+from ._transactions import Transacting
 
 __all__ = ["AsyncSession", "AsyncShardRouter", "AsyncTransaction"]
 
 _T = TypeVar("_T")
-_NEVER: Final = float("-inf")
+_NEVER: Final = -inf
 # Seconds for a connection that was idle to answer, and at least for a measurement.
 _TRIAL: Final = 2.0
-# Seconds to end what was broken off, before it is left alone.
-_PATIENCE: Final = 10.0
 _YIELD_ROWS: Final = frozenset(["EXPLAIN", "SELECT", "SHOW", "TABLE", "VALUES", "WITH"])
+
+
+async def _run(steps: Steps[_T]) -> _T:
+    """Await the calls one after the other; return the result."""
+    try:
+        function, arguments = steps.send(None)
+        while True:
+            try:
+                outcome = await function(*arguments)
+            except BaseException as error:
+                function, arguments = steps.throw(error)
+            else:
+                function, arguments = steps.send(outcome)
+    except StopIteration as stop:
+        value: _T = stop.value
+        return value
 
 
 async def _awaited(value: Any) -> Any:
@@ -146,7 +143,7 @@ async def _close(connection: _Connection) -> None:
     await _awaited(raw.close())
 
 
-class AsyncShardRouter(Router):
+class AsyncShardRouter(Scattering):
     """Runs statements on the shards of their keys, for the tasks of one event loop.
 
     - `connect`: an async function that takes a host and returns a new connection. For aiosqlite it
@@ -159,12 +156,8 @@ class AsyncShardRouter(Router):
         "__weakref__",
         "_changed",
         "_connect",
-        "_gates",
-        "_has_monitors",
         "_measuring",
-        "_monitors",
         "_retired",
-        "_strays",
         "_updating",
     )
     __reduce_ex__ = refuse_copies
@@ -180,11 +173,11 @@ class AsyncShardRouter(Router):
             raise TypeError(f"connect must be a function of a host, got {shown(connect)}")
         self._connect = connect
         self._gates = Gates()
-        # Writes that were broken off, by host: the server's numbers of connections, and shards.
-        self._strays: dict[str, list[tuple[int, int]]] = {}
+        self._strays = {}
+        self._lock = nullcontext()  # one loop's
         self._changed = asyncio.Event()
         self._updating = asyncio.Lock()
-        self._monitors: dict[Group, asyncio.Task[None]] = {}
+        self._monitors = {}
         self._has_monitors = False
         self._measuring: dict[str, asyncio.Task[None]] = {}
         self._retired: set[asyncio.Future[Any]] = set()
@@ -374,7 +367,7 @@ class AsyncShardRouter(Router):
     ) -> Result:
         """Read from a replica or the master, and once more where that may help."""
         group = fleet.groups[shard]
-        host = group.hosts.master
+        master_host = host = group.hosts.master
         since = fleet.since(shard, since)
         if group.hosts.replicas and not master:
             if not self._has_monitors:
@@ -382,32 +375,18 @@ class AsyncShardRouter(Router):
             if token is None:
                 host = group.reader(since)
             else:
-                host = await self._caught_up(fleet, shard, token)
-        is_again = False
-        while True:
-            try:
-                result = await self._perform(fleet, shard, host, rendered, seconds, deadline)
-            except LameDuckError:
-                if fleet is self._fleet:
-                    raise
-                # The layout was replaced, and this host with it; nothing was sent.
-                return await self._read(
-                    self._fleet, shard, rendered, seconds, deadline, master, token, since
+                host = await _run(self._catching_up(fleet, shard, token, _TRIAL))
+        try:
+            result = await self._perform(fleet, shard, host, rendered, seconds, deadline)
+        except DropboxError as error:
+            return await _run(
+                self._reading_again(
+                    fleet, shard, host, rendered, seconds, deadline, master, token, since, error
                 )
-            except HostLostError as error:
-                group.failed(host)
-                if is_again or (host == group.hosts.master and not error._was_pooled):
-                    raise
-            except StatementTimeoutError:
-                group.failed(host)
-                raise
-            else:
-                if host != group.hosts.master:
-                    group.answered(host)
-                return result
-            is_again = True
-            if host != group.hosts.master:
-                host = group.reader(since, (host,)) if token is None else group.hosts.master
+            )
+        if host != master_host:
+            group.answered(host)
+        return result
 
     async def _perform(
         self,
@@ -421,50 +400,23 @@ class AsyncShardRouter(Router):
         """Run a statement over a connection to a host."""
         try:
             loan = await self._borrow(fleet, host, deadline)
-        except LameDuckError:
-            if self._is_closed:
-                raise RouterClosedError("the router was closed") from None
-            raise
         except Exception as error:
-            raised = self._unreached(error, fleet, shard, host, rendered)
-            if raised is error:
-                raise
-            raise raised from error
+            self._not_lent(error, fleet, shard, host, rendered)
         connection: _Connection = loan.handle
-        was_pooled = connection.uses > 0
         try:
             result = await self._execute(connection, shard, host, rendered, seconds, deadline)
             if not rendered.is_built:
-                await connection.rollback()  # whatever the caller's text has begun
-        except Exception as error:
-            is_late = connection.uses == -2
-            if not is_late and (isinstance(error, DropboxError) or not is_drivers(error)):
-                connection.uses = -1
-                loan.discard()
+                await self._roll_back(connection)  # whatever the caller's text has begun
+        except BaseException as error:
+            raised = await _run(self._failing(loan, fleet, shard, host, rendered, error))
+            if raised is error:
                 raise
-            raised = self._error_of(error, fleet, shard, host, rendered, is_late=is_late)
-            if isinstance(raised, HostLostError | StatementTimeoutError) and raised.maybe_done:
-                self._left_behind(shard, host, connection)
-            if isinstance(error, UnsentError) or (
-                isinstance(raised, StatementError) and self._engine.is_answer(error)
-            ):
-                loan.release()
-            elif isinstance(raised, HostLostError):
-                raised._was_pooled = was_pooled
-                connection.uses = -1
-                loan.owner._lose(loan)
-            else:
-                connection.uses = -1
-                loan.discard()
             raise raised from error
-        except BaseException:  # cancelled: what the server does is not known
-            if not rendered.is_read:
-                self._left_behind(shard, host, connection)
-            connection.uses = -1
-            loan.discard()
-            raise
         loan.release()
         return result
+
+    async def _roll_back(self, connection: _Connection) -> None:
+        await connection.rollback()
 
     async def _execute(
         self,
@@ -491,7 +443,7 @@ class AsyncShardRouter(Router):
                     rows, count, last = await self._answer(connection, text, parameters, seconds)
             except BaseException:
                 if scope.expired():
-                    connection.uses = -2
+                    connection.uses = LATE
                 raise
         connection.uses += 1
         return Result(rows if read is None else list(read(rows)), count, last, shard, host)
@@ -505,57 +457,24 @@ class AsyncShardRouter(Router):
             connection.limit = wanted
         return await connection.execute(text, parameters)
 
-    def _left_behind(self, shard: int, host: str, connection: _Connection) -> None:
-        """Have the server end a write that was broken off, which counts as one until then.
+    # Writes that were broken off
 
-        Whoever calls it is inside the gate, which ``update`` waits for.
-        """
-        number = broken_off(self._engine, connection.raw)
-        if number is None:
-            return
-        self._gates.stay(shard)
-        is_first = host not in self._strays
-        self._strays.setdefault(host, []).append((number, shard))
-        if is_first:
-            self._keep(asyncio.ensure_future(self._end_strays(host)))
+    def _begin_ending(self, host: str) -> None:
+        self._keep(asyncio.ensure_future(_run(self._ending_strays(host))))
 
-    async def _end_strays(self, host: str) -> None:
-        """Have a server end what was broken off, and let out who is counted for it."""
-        made: _Connection | None = None
-        try:
-            while found := self._strays[host]:
-                self._strays[host] = []
-                try:
-                    async with asyncio.timeout(_PATIENCE):
-                        if made is None:
-                            made = await self._open(host)
-                        for number, _ in found:
-                            await self._end_stray(made, number)
-                except Exception as error:
-                    log_left(host, error)
-                    if made is not None:
-                        await _close_quietly(made)
-                    made = None
-                finally:
-                    for _, shard in found:
-                        self._leave(shard)
-        finally:
-            for _, shard in self._strays.pop(host):
-                self._leave(shard)
-            if made is not None:
-                await _close_quietly(made)
+    async def _reach(self, host: str, seconds: float) -> _Connection:
+        async with asyncio.timeout(seconds):
+            return await self._open(host)
 
-    async def _end_stray(self, made: _Connection, number: int) -> None:
-        try:
-            await made.execute(self._engine.ending(number), None)
-        except Exception as error:
-            if self._engine.is_lost(error):
-                raise
-            # It has ended by itself, say.
-        wait = 0.005
-        while first_of((await made.execute(self._engine.lasting(number), None))[0]):
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, 0.1)
+    async def _say_to(self, connection: _Connection, text: str, until: float) -> list[Any]:
+        async with asyncio.timeout(max(0.0, until - monotonic())):
+            return (await connection.execute(text, None))[0]
+
+    async def _quit(self, connection: _Connection) -> None:
+        await _close_quietly(connection)
+
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     # Reading what was written
 
@@ -564,43 +483,10 @@ class AsyncShardRouter(Router):
 
         Raise ``ValueError`` if the engine has no positions.
         """
-        text = self._position_text()
-        while True:
-            fleet = self._fleet
-            shard = fleet.place(key)
-            group = fleet.groups[shard]
-            try:
-                position = await self._ask(fleet, shard, group.hosts.master, text, timeout)
-            except LameDuckError:
-                if fleet is self._fleet:
-                    raise
-                continue  # the layout was replaced, and this host with it
-            if position is None:
-                raise ValueError("the heartbeat table has no row")
-            return Token(group.name, str(position))
-
-    async def _caught_up(self, fleet: Fleet, shard: int, token: Token) -> str:
-        """Return a replica that has what a token stands for, or else the master."""
-        group, host = self._candidate(fleet, shard, token)
-        if host == group.hosts.master or self._is_known_to_have(group, host, token):
-            return host
-        wait = self._options.token_wait
-        text = self._waiting_text(token)
-        try:
-            value = await self._ask(fleet, shard, host, text or self._applied_text(), wait + _TRIAL)
-        except DropboxError:
-            group.failed(host)
-            return group.hosts.master
-        has = self._has_come(value, token, waited=text is not None)
-        return host if has else group.hosts.master
+        return await _run(self._token_of(key, timeout))
 
     async def _ask(self, fleet: Fleet, shard: int, host: str, text: str, timeout: Timeout) -> Any:
-        """Return the first value of a query of our own."""
-        seconds = self._options.timeout if timeout is UNSET else seconds_of(timeout)
-        deadline = None if seconds is None else monotonic() + seconds
-        rendered = Rendered(text, None, True, True, None)
-        rows = (await self._perform(fleet, shard, host, rendered, seconds, deadline)).rows
-        return first_of(rows)
+        return await _run(self._asking(fleet, shard, host, text, timeout))
 
     def session(self) -> "AsyncSession":
         """Return a session, whose reads see its own writes, at no cost to either."""
@@ -616,25 +502,11 @@ class AsyncShardRouter(Router):
 
     async def _measure(self, fleet: Fleet, group: Group, patience: float | None) -> None:
         """Measure a group, waiting `patience` seconds for replicas, None until all have ended."""
-        shard = fleet.shard_on(group)
-        if shard is None or not group.hosts.replicas:
-            return
-        beat = self._options.heartbeat
-        seconds = max(self._options.measure_every, _TRIAL)
-        self._position_text()  # without one, nothing can be measured
-        try:
-            if beat is not None:
-                await self._ask(fleet, shard, group.hosts.master, beat.advance, seconds)
-            moment = group.clock()
-            text = self._position_text()
-            position = await self._ask(fleet, shard, group.hosts.master, text, seconds)
-            if position is None and beat is not None:
-                raise ValueError("the heartbeat table has no row")
-            if position:
-                group.sampled(moment, position)
-        except Exception as error:  # of rows that nobody would expect, too
-            log_unmeasured(f"the master {group.hosts.master}", error)
-        # Each by itself: one that hangs must not make the others look stale.
+        await _run(self._measuring_group(fleet, group, patience, _TRIAL))
+
+    async def _measure_replicas(
+        self, fleet: Fleet, group: Group, shard: int, patience: float | None
+    ) -> None:
         for host in group.hosts.replicas:
             if host not in self._measuring:
                 task = asyncio.ensure_future(self._measure_replica(fleet, group, shard, host))
@@ -644,29 +516,18 @@ class AsyncShardRouter(Router):
         await asyncio.wait(tasks, timeout=patience)
 
     async def _measure_replica(self, fleet: Fleet, group: Group, shard: int, host: str) -> None:
-        seconds = max(self._options.measure_every, _TRIAL)
         try:
-            applied = await self._ask(fleet, shard, host, self._applied_text(), seconds)
-            group.applied(host, applied, self._engine, self._options.heartbeat is not None)
-        except Exception as error:
-            if isinstance(error, DropboxError):
-                group.failed(host)
-            log_unmeasured(f"the replica {host}", error)
+            await _run(self._measuring_replica(fleet, group, shard, host, _TRIAL))
         finally:
             self._measuring.pop(host, None)
 
-    def _start_monitors(self) -> None:
-        """Have a task for each group that has replicas."""
-        self._has_monitors = True
-        if not self._options.measure_every or self._options.max_staleness == 0:
-            return
-        wanted = {group for group in self._fleet.named.values() if group.hosts.replicas}
-        for group in set(self._monitors) - wanted:
-            self._retire(self._monitors.pop(group))
-        for group in wanted - set(self._monitors):
-            self._monitors[group] = asyncio.get_running_loop().create_task(
-                _monitor(weakref.ref(self), group, self._options.measure_every)
-            )
+    def _begin_monitor(self, group: Group) -> "asyncio.Task[None]":
+        return asyncio.get_running_loop().create_task(
+            _monitor(weakref.ref(self), group, self._options.measure_every)
+        )
+
+    def _end_monitor(self, monitor: "asyncio.Task[None]") -> None:
+        self._retire(monitor)
 
     def _retire(self, task: "asyncio.Task[Any]") -> None:
         """Cancel a task, which ``close`` waits for."""
@@ -682,29 +543,16 @@ class AsyncShardRouter(Router):
 
     async def _enter(self, shard: int, deadline: float | None) -> Fleet:
         """Let a write begin; return the layout that holds until it ends."""
-        while True:
-            while not self._gates.enter(shard):
-                await self._until_changed(shard, deadline)
-            fleet = self._fleet
-            if shard not in fleet.read_only:
-                return fleet
-            self._gates.leave(shard)
-            patience = self._options.read_only_wait
-            if not patience:
-                raise self._is_closed_to_writes(fleet, shard)
-            until = monotonic() + patience
-            until = until if deadline is None else min(until, deadline)
-            while shard in self._fleet.read_only:
-                await self._until_changed(shard, until)
+        fleet = self._entered(shard)
+        return await _run(self._entering(shard, deadline)) if fleet is None else fleet
 
-    async def _until_changed(self, shard: int, deadline: float | None) -> None:
+    async def _changes(self, seconds: float | None) -> None:
         changed = self._changed
         try:
-            left = None if deadline is None else max(0.0, deadline - monotonic())
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(None if seconds is None or seconds == inf else seconds):
                 await changed.wait()
         except TimeoutError:
-            raise self._is_closed_to_writes(self._fleet, shard) from None
+            return
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -716,42 +564,15 @@ class AsyncShardRouter(Router):
 
     async def update(self, layout: Layout, *, timeout: float | None = 30.0) -> list[int]:
         """Put a new layout in force, as ``ShardRouter.update`` does."""
-        if not isinstance(layout, Layout):
-            raise TypeError(f"layout must be a Layout, got {shown(layout)}")
-        seconds = checked_timeout("timeout", timeout)
+        seconds = self._seconds_to_drain(layout, timeout)
         async with self._updating:
-            if self._is_closed:
-                raise RouterClosedError("the router was closed")
             old = self._fleet
-            changed = changed_shards(old.layout, layout)
-            self._gates.close(changed)
-            try:
-                await self._drain(changed, seconds)
-                fleet = self._arranged(layout, old)
-                fleet.comes_from(old, self._options.clock())
-                self._fleet = fleet
-            finally:
-                self._gates.open(changed)
-                self._notify()
-            for host, pool in old.pools.items():
-                if host not in fleet.pools:
-                    self._keep(asyncio.ensure_future(pool.close()))
+            fleet, changed = self._to_come(layout)
+            for host in await _run(self._replacing(fleet, changed, seconds)):
+                self._keep(asyncio.ensure_future(old.pools[host].close()))
             if self._has_monitors:
                 self._start_monitors()
         return changed
-
-    async def _drain(self, shards: list[int], seconds: float) -> None:
-        deadline = monotonic() + seconds
-        while busy := self._gates.busy(shards):
-            changed = self._changed
-            left = deadline - monotonic()
-            if left <= 0:
-                raise DrainTimeoutError(drained_in_vain(busy, seconds), shards=busy)
-            try:
-                async with asyncio.timeout(left if left < 1e9 else None):
-                    await changed.wait()
-            except TimeoutError:
-                continue
 
     # Transactions
 
@@ -777,13 +598,14 @@ class AsyncShardRouter(Router):
         fleet = self._fleet if read_only else await self._enter(shard, deadline)
         try:
             made = AsyncTransaction(self, fleet, shard, seconds, deadline, read_only)
-            await made._begin()
+            await _run(made._beginning())
             try:
                 yield made
             except BaseException as error:
-                await made._roll_back(error)
+                # A task that is cancelled must not wait.
+                await _run(made._rolling_back(may_wait=isinstance(error, Exception)))
                 raise
-            await made._commit()
+            await _run(made._committing())
         finally:
             if not read_only:
                 self._leave(shard)
@@ -806,12 +628,8 @@ class AsyncShardRouter(Router):
     ) -> Scattered[Any]:
         """Read from many shards at once, as ``ShardRouter.scatter`` does."""
         gathers, jobs = self._works(statement, keys, shards, into, values, merge, text_key)
-        read: Any = records
-        if read is None:
-            first = next(iter(jobs.values()), None)
-            read = first._of._read if isinstance(first, Filled) else None
         results, errors = await self._spread(jobs, timeout, master, is_write=False)
-        return Scattered(results, errors, gathers, read)
+        return Scattered(results, errors, gathers, reader_of(jobs, records))
 
     async def each(
         self,
@@ -832,31 +650,19 @@ class AsyncShardRouter(Router):
         seconds = self._options.timeout if timeout is UNSET else seconds_of(timeout)
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet
-        by_host: dict[str, list[int]] = {}
-        for shard in jobs:
-            by_host.setdefault(fleet.groups[shard].hosts.master, []).append(shard)
-        results: dict[int, Result] = {}
-        errors: dict[int, DropboxError] = {}
+        gathered = Gathered()
         turns = asyncio.Semaphore(self._options.threads)
 
         async def do_host(shards: list[int]) -> None:
             async with turns:
-                for shard in shards:
-                    left = None if deadline is None else max(0.0, deadline - monotonic())
-                    read = None if is_write else True
-                    reader = None if is_write else list  # plain rows, which Scattered reads
-                    try:
-                        results[shard] = await self._on(
-                            shard, jobs[shard], reader, left, master, None, read, _NEVER
-                        )
-                    except DropboxError as error:
-                        errors[shard] = error
+                await _run(self._asking_host(gathered, shards, jobs, deadline, master, is_write))
 
-        tasks = [asyncio.ensure_future(do_host(shards)) for shards in by_host.values()]
+        tasks = [asyncio.ensure_future(do_host(shards)) for shards in self._by_host(jobs)]
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
         finally:
+            results, errors = gathered.close()
             for task in tasks:
                 if not task.done():
                     self._retire(task)
@@ -864,7 +670,6 @@ class AsyncShardRouter(Router):
             fault = None if not task.done() or task.cancelled() else task.exception()
             if fault is not None:  # a caller's mistake
                 raise fault
-        results, errors = dict(results), dict(errors)  # what is late counts no more
         self._add_late(fleet, jobs, results, errors, is_write)
         return results, errors
 
@@ -901,82 +706,23 @@ class AsyncShardRouter(Router):
         return f"<{type(self).__name__} of {self._fleet.layout!r}>"
 
 
-class AsyncTransaction:
+class AsyncTransaction(Transacting):
     """A transaction on one shard, over one connection; made by ``router.transaction``."""
 
-    __slots__ = (
-        "_connection",
-        "_deadline",
-        "_ended_by",
-        "_fleet",
-        "_is_broken",
-        "_is_read_only",
-        "_loan",
-        "_router",
-        "_seconds",
-        "database",
-        "host",
-        "shard",
-    )
-    __reduce_ex__ = refuse_copies
+    __slots__ = ()
 
-    def __init__(
-        self,
-        router: AsyncShardRouter,
-        fleet: Fleet,
-        shard: int,
-        seconds: float | None,
-        deadline: float | None,
-        is_read_only: bool,
-    ) -> None:
-        self._router = router
-        self._seconds = seconds
-        self._deadline = deadline
-        self._is_read_only = is_read_only
-        self._is_broken = False
-        self._ended_by = ""  # the error for which the database has ended it
-        self._loan: ManagedHandle | None = None
-        self._connection: _Connection | None = None
-        self.shard = shard
-        self._go_by(fleet)
-
-    def _go_by(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self.database = fleet.databases[self.shard]
-        self.host = fleet.groups[self.shard].hosts.master
+    _router: AsyncShardRouter
 
     async def run(self, statement: Runnable, *, records: "sb.Records[Any] | None" = None) -> Result:
         """Run a statement on the transaction's shard, and return what it did."""
-        connection = self._connection
-        if connection is None:
-            raise RouterClosedError("the transaction has ended")
-        router = self._router
-        engine = router._engine
-        rendered = render(statement, self.database, engine, records, in_transaction=True)
-        if self._ended_by and not engine.resumes(rendered.text):
-            raise router._ended_before(self._fleet, self.shard, self.host, rendered, self._ended_by)
+        rendered = self._rendered(statement, records)
+        connection: _Connection = self._connection
         try:
-            result = await router._execute(
+            result = await self._router._execute(
                 connection, self.shard, self.host, rendered, self._seconds, self._deadline
             )
-        except Exception as error:
-            is_late = connection.uses == -2
-            if not is_late and (isinstance(error, DropboxError) or not is_drivers(error)):
-                raise
-            raised = router._error_of(
-                error, self._fleet, self.shard, self.host, rendered, is_late=is_late
-            )
-            if isinstance(raised, StatementError) and engine.ends_transaction(
-                error, connection.raw
-            ):
-                self._ended_by = said_of(error, raised.code)
-            if isinstance(raised, HostLostError | StatementTimeoutError):
-                self._is_broken = True
-                raised.maybe_done = False  # it was not committed
-            raise raised from error
-        except BaseException:
-            self._is_broken = True
-            raise
+        except BaseException as error:
+            self._failed(connection, rendered, error)
         self._ended_by = ""  # after a ROLLBACK TO
         return result
 
@@ -994,49 +740,8 @@ class AsyncTransaction:
         """Return whether a key is on the transaction's shard."""
         return self._fleet.place(key) == self.shard
 
-    async def _begin(self) -> None:
-        router = self._router
-        word = router._engine.begin_read if self._is_read_only else router._engine.begin
-        is_again = False
-        while True:
-            try:
-                loan = await router._borrow(self._fleet, self.host, self._deadline)
-            except LameDuckError:
-                if router._is_closed:
-                    raise RouterClosedError("the router was closed") from None
-                if self._fleet is router._fleet:
-                    raise
-                self._go_by(router._fleet)  # the layout was replaced, and this host with it
-                continue
-            except Exception as error:
-                raised: BaseException = router._unreached(
-                    error, self._fleet, self.shard, self.host, None, "BEGIN"
-                )
-                if raised is error:
-                    raise
-                raise raised from error
-            connection: _Connection = loan.handle
-            try:
-                await self._say(connection, word)
-            except Exception as error:
-                was_pooled, is_late = connection.uses > 0, connection.uses == -2
-                if isinstance(error, UnsentError):
-                    loan.release()
-                else:
-                    connection.uses = -1
-                    loan.owner._lose(loan)
-                    if was_pooled and not is_again:
-                        is_again = True  # nothing was done by it
-                        continue
-                raise router._error_of(
-                    error, self._fleet, self.shard, self.host, None, is_late=is_late, kind="BEGIN"
-                ) from error
-            except BaseException:
-                connection.uses = -1
-                loan.discard()
-                raise
-            self._loan, self._connection = loan, connection
-            return
+    async def _borrow(self) -> ManagedHandle:
+        return await self._router._borrow(self._fleet, self.host, self._deadline)
 
     async def _say(self, connection: _Connection, word: str) -> Any:
         left = None if self._deadline is None else self._deadline - monotonic()
@@ -1048,79 +753,16 @@ class AsyncTransaction:
                 return await connection.say(word)
         except BaseException:
             if scope.expired():
-                connection.uses = -2
+                connection.uses = LATE
             raise
 
-    def _taken(self) -> "tuple[ManagedHandle, _Connection]":
-        loan, connection = self._loan, self._connection
-        self._loan = self._connection = None
-        assert loan is not None
-        assert connection is not None
-        return loan, connection
 
-    async def _roll_back(self, error: BaseException) -> None:
-        """Roll back, and give the connection back if its state is known."""
-        loan, connection = self._taken()
-        # A task that is cancelled must not wait: the database rolls back by itself.
-        if self._is_broken or not isinstance(error, Exception) or connection.uses < 0:
-            connection.uses = -1
-            loan.discard()
-            return
-        try:
-            await self._say(connection, "ROLLBACK")
-        except Exception:
-            connection.uses = -1
-            loan.discard()
-        except BaseException:
-            connection.uses = -1
-            loan.discard()
-            raise
-        else:
-            loan.release()
-
-    async def _commit(self) -> None:
-        loan, connection = self._taken()
-        try:
-            if self._is_broken or connection.uses < 0:
-                raise ConnectionAbortedError("the connection was lost before")
-            said = await self._say(connection, "ROLLBACK" if self._ended_by else "COMMIT")
-        except Exception as error:
-            is_late = connection.uses == -2
-            connection.uses = -1
-            loan.discard()
-            if self._ended_by:
-                raise self._ended() from error
-            raised = self._router._error_of(
-                error, self._fleet, self.shard, self.host, None, is_late=is_late, kind="COMMIT"
-            )
-            if isinstance(raised, HostLostError | StatementTimeoutError):
-                raised.maybe_done = raised.maybe_done and not self._is_broken
-                if raised.maybe_done:
-                    self._router._left_behind(self.shard, self.host, connection)
-            raise raised from error
-        except BaseException:
-            self._router._left_behind(self.shard, self.host, connection)
-            connection.uses = -1
-            loan.discard()
-            raise
-        loan.release()
-        if self._ended_by or said == "ROLLBACK":
-            raise self._ended()
-
-    def _ended(self) -> StatementError:
-        by = self._ended_by or "an error"
-        return self._router._ended_before(self._fleet, self.shard, self.host, None, by)
-
-
-class AsyncSession:
+class AsyncSession(Remembering):
     """Calls whose reads see what the session wrote before, as ``Session``'s do."""
 
-    __slots__ = ("_router", "_since")
-    __reduce_ex__ = refuse_copies
+    __slots__ = ()
 
-    def __init__(self, router: AsyncShardRouter) -> None:
-        self._router = router
-        self._since: dict[str, float] = {}  # the end of the last write, by group
+    _router: AsyncShardRouter
 
     async def run(
         self,
@@ -1133,12 +775,11 @@ class AsyncSession:
         """Run a statement on the shard of `key`; see ``AsyncShardRouter.run``."""
         router = self._router
         shard = router._fleet.place(key)
-        since = self._since.get(router._fleet.groups[shard].name, _NEVER)
+        since = self._since_of(shard)
         try:
             return await router._on(shard, statement, records, timeout, False, None, None, since)
         finally:
-            is_query = isinstance(statement, sb.SelectBase)
-            if not is_query and not (isinstance(statement, Filled) and statement._of._is_query):
+            if self._is_write(statement):
                 self._wrote(shard)
 
     async def fetch(
@@ -1167,10 +808,6 @@ class AsyncSession:
                 yield made
         finally:
             self._wrote(shard)
-
-    def _wrote(self, shard: int) -> None:
-        group = self._router._fleet.groups[shard]
-        self._since[group.name] = nextafter(group.clock(), inf)  # a sample of then is older
 
 
 async def _monitor(

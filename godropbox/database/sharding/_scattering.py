@@ -1,0 +1,210 @@
+"""Statements for many shards, and what comes of them; without I/O, for both routers."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from math import inf
+from time import monotonic
+from typing import Any, Final
+
+from ..._kernels._args import shown
+from ...errors import DropboxError
+from .. import sqlbuilder as sb
+from ._errors import StatementTimeoutError
+from ._fleet import Fleet
+from ._measuring import Measuring
+from ._merge import gathering
+from ._statements import Filled, Result, Sharded, check_reads, checked_query
+from ._steps import Steps
+
+__all__ = ["Gathered", "Scattering", "reader_of"]
+
+_NEVER: Final = -inf
+
+
+class Gathered:
+    """What threads or tasks have found for a scattered statement, until the caller leaves."""
+
+    __slots__ = ("_errors", "_lock", "_results", "is_closed")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._results: dict[int, Result] = {}
+        self._errors: dict[int, DropboxError] = {}
+        self.is_closed = False
+
+    def found(self, shard: int, result: Result) -> None:
+        with self._lock:
+            if not self.is_closed:
+                self._results[shard] = result
+
+    def failed(self, shard: int, error: DropboxError) -> None:
+        with self._lock:
+            if not self.is_closed:
+                self._errors[shard] = error
+
+    def close(self) -> tuple[dict[int, Result], dict[int, DropboxError]]:
+        """Take no more, and return what was found; what is late counts no more."""
+        with self._lock:
+            self.is_closed = True
+            return self._results, self._errors
+
+
+class Scattering(Measuring):
+    """One statement for each of many shards."""
+
+    __slots__ = ()
+
+    def _on(
+        self,
+        shard: int,
+        statement: Any,
+        records: Any,
+        timeout: Any,
+        master: bool,
+        token: Any,
+        read: bool | None,
+        since: float,
+    ) -> Any:
+        """Run a statement on a shard; a step of the drivers."""
+        raise NotImplementedError
+
+    def _numbers(self, shards: Iterable[int] | None) -> list[int]:
+        layout = self._fleet.layout
+        if shards is None:
+            return list(range(layout.shards))
+        return list(dict.fromkeys(layout._checked(shard) for shard in shards))
+
+    def _works(
+        self,
+        statement: Any,
+        keys: Iterable[Any] | None,
+        shards: Iterable[int] | None,
+        into: str | None,
+        values: Mapping[str, object] | None,
+        merge: bool,
+        text_key: Callable[[str], Any] | None,
+    ) -> tuple[Any, dict[int, Any]]:
+        """Return how rows are merged, and the statement of each shard."""
+        if keys is not None and shards is not None:
+            raise ValueError("scatter takes keys or shards, not both")
+        jobs: dict[int, Any]
+        if keys is None:
+            if into is not None or values is not None:
+                raise ValueError("into and values are for keys")
+            jobs = dict.fromkeys(self._numbers(shards), statement)
+        else:
+            fill = _filler(statement, into, values)
+            jobs = {s: fill(found) for s, found in self._fleet.layout.by_shard(keys).items()}
+        databases, how = self._fleet.databases, "a scattered query"
+        made: dict[int, Any] = {}
+        done: dict[int, Any] = {}  # one statement of all shards is looked at once
+        for shard, given in jobs.items():
+            job = done.get(id(given))
+            if job is None:
+                job = check_reads(given, databases[shard], how)
+                query = job._of.statement if isinstance(job, Filled) else job
+                if not merge and isinstance(query, sb.Statement):
+                    checked_query(query, self._engine, how)
+                if job is given:
+                    done[id(given)] = job
+            made[shard] = job
+        if not merge or not made:
+            return None, made
+        whole: Any = None
+        gathered: dict[int, Any] = {}
+        jobs = dict(made)  # which keeps them, and so their ids
+        for shard, job in jobs.items():
+            found = gathered.get(id(job))
+            if found is None:
+                found = gathered[id(job)] = gathering(job, self._engine, text_key, how)
+            whole = whole or found
+            if not found.merges_as(whole):
+                raise ValueError(
+                    f"{how} must have one ORDER BY, LIMIT and OFFSET for all shards to be merged"
+                )
+            made[shard] = found.statement
+        return whole, made
+
+    def _add_late(
+        self,
+        fleet: Fleet,
+        jobs: Iterable[int],
+        results: Mapping[int, Any],
+        errors: dict[int, DropboxError],
+        is_write: bool,
+    ) -> None:
+        """Add the errors of the shards that did not answer in time."""
+        for shard in jobs:
+            if shard not in results and shard not in errors:
+                words, found = self._located(fleet, shard, fleet.groups[shard].hosts.master, None)
+                late = StatementTimeoutError(f"{words} did not end in time", **found)
+                late.maybe_done = is_write
+                errors[shard] = late
+
+    def _by_host(self, jobs: Iterable[int]) -> list[list[int]]:
+        """Return the shards of each host."""
+        groups = self._fleet.groups
+        found: dict[str, list[int]] = {}
+        for shard in jobs:
+            found.setdefault(groups[shard].hosts.master, []).append(shard)
+        return list(found.values())
+
+    def _asking_host(
+        self,
+        gathered: Gathered,
+        shards: list[int],
+        jobs: Mapping[int, Any],
+        deadline: float | None,
+        master: bool,
+        is_write: bool,
+    ) -> Steps[None]:
+        """Run the statements of one host's shards, one after the other."""
+        records = None if is_write else list  # plain rows, which Scattered reads
+        read = None if is_write else True
+        for shard in shards:
+            left = None if deadline is None else deadline - monotonic()
+            if gathered.is_closed or (left is not None and left <= 0):
+                return
+            try:
+                result = yield (
+                    self._on,
+                    (shard, jobs[shard], records, left, master, None, read, _NEVER),
+                )
+            except DropboxError as error:
+                gathered.failed(shard, error)
+            else:
+                gathered.found(shard, result)
+
+
+def reader_of(jobs: Mapping[int, Any], records: Any) -> Any:
+    """Return what makes records of the rows."""
+    if records is None:
+        first = next(iter(jobs.values()), None)
+        return first._of._read if isinstance(first, Filled) else None
+    return records
+
+
+def _filler(
+    statement: Any, into: str | None, values: Mapping[str, object] | None
+) -> Callable[[list[Any]], Any]:
+    """Return what makes a shard's statement of its keys."""
+    if isinstance(statement, Sharded):
+        more = dict(values or {})
+        slots = [name for name in statement.slots if name not in more]
+        if into is None:
+            if len(slots) != 1:
+                raise ValueError(
+                    f"into must name the slot of the keys, one of {', '.join(slots) or 'none'}"
+                )
+            into = slots[0]
+        name = into
+        return lambda keys: statement(**{**more, name: keys})
+    if isinstance(statement, (sb.Statement, Filled)) or not callable(statement):
+        raise TypeError(
+            "statement must be a function of a list of keys, or prepared with a slot for them, got "
+            f"{shown(statement)}"
+        )
+    if into is not None or values is not None:
+        raise ValueError("into and values are for a prepared statement")
+    made: Callable[[list[Any]], Any] = statement
+    return made

@@ -1,0 +1,221 @@
+"""What a transaction does on its connection, and what its failures mean; no I/O, for both routers.
+
+A transaction that an error has ended runs nothing more and commits nothing: some databases would go
+on outside of it.
+"""
+
+from typing import Any, NoReturn
+
+from ..._kernels._identity import refuse_copies
+from ...errors import DropboxError
+from ...resource_pool import LameDuckError, ManagedHandle
+from ._borrowing import LATE, LOST, Borrowing, discard
+from ._errors import HostLostError, RouterClosedError, StatementError, StatementTimeoutError
+from ._fleet import Fleet, UnsentError, is_drivers, said_of
+from ._statements import Rendered, render
+from ._steps import Steps
+
+__all__ = ["Transacting"]
+
+
+class Transacting:
+    """The state of one transaction, and its steps from its beginning to its end."""
+
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_ended_by",
+        "_fleet",
+        "_is_broken",
+        "_is_read_only",
+        "_loan",
+        "_router",
+        "_seconds",
+        "database",
+        "host",
+        "shard",
+    )
+    __reduce_ex__ = refuse_copies
+
+    _router: Any  # of Borrowing
+
+    def __init__(
+        self,
+        router: Borrowing,
+        fleet: Fleet,
+        shard: int,
+        seconds: float | None,
+        deadline: float | None,
+        is_read_only: bool,
+    ) -> None:
+        self._router = router
+        self._seconds = seconds
+        self._deadline = deadline
+        self._is_read_only = is_read_only
+        self._is_broken = False
+        self._ended_by = ""  # the error for which the database has ended it
+        self._loan: ManagedHandle | None = None
+        self._connection: Any = None
+        self.shard = shard
+        self._go_by(fleet)
+
+    def _go_by(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self.database = fleet.databases[self.shard]
+        self.host = fleet.groups[self.shard].hosts.master
+
+    # Steps of the drivers
+
+    def _borrow(self) -> Any:
+        """Borrow a connection to the master."""
+        raise NotImplementedError
+
+    def _say(self, connection: Any, word: str) -> Any:
+        """Run a word of our own, and return what PostgreSQL says that it did.
+
+        Raise ``UnsentError`` past the deadline; note in the connection that it was broken off.
+        """
+        raise NotImplementedError
+
+    # Statements
+
+    def _rendered(self, statement: Any, records: Any) -> Rendered:
+        """Return a statement's text, if the transaction goes on."""
+        if self._connection is None:
+            raise RouterClosedError("the transaction has ended")
+        router = self._router
+        engine = router._engine
+        rendered = render(statement, self.database, engine, records, in_transaction=True)
+        if self._ended_by and not engine.resumes(rendered.text):
+            raise router._ended_before(self._fleet, self.shard, self.host, rendered, self._ended_by)
+        return rendered
+
+    def _failed(self, connection: Any, rendered: Rendered, error: BaseException) -> NoReturn:
+        """Raise what the failure of a statement means."""
+        if not isinstance(error, Exception):
+            self._is_broken = True
+            raise error
+        is_late = connection.uses == LATE
+        if not is_late and (isinstance(error, DropboxError) or not is_drivers(error)):
+            raise error
+        router = self._router
+        raised = router._error_of(
+            error, self._fleet, self.shard, self.host, rendered, is_late=is_late
+        )
+        if isinstance(raised, StatementError) and router._engine.ends_transaction(
+            error, connection.raw
+        ):
+            self._ended_by = said_of(error, raised.code)
+        if isinstance(raised, HostLostError | StatementTimeoutError):
+            self._is_broken = True
+            raised.maybe_done = False  # it was not committed
+        raise raised from error
+
+    # Its beginning and its end
+
+    def _beginning(self) -> Steps[None]:
+        router = self._router
+        word = router._engine.begin_read if self._is_read_only else router._engine.begin
+        is_again = False
+        while True:
+            try:
+                loan = yield self._borrow, ()
+            except LameDuckError:
+                if router._is_closed:
+                    raise RouterClosedError("the router was closed") from None
+                if self._fleet is router._fleet:
+                    raise
+                self._go_by(router._fleet)  # the layout was replaced, and this host with it
+                continue
+            except Exception as error:
+                router._not_lent(error, self._fleet, self.shard, self.host, None, "BEGIN")
+            connection = loan.handle
+            try:
+                yield self._say, (connection, word)
+            except Exception as error:
+                was_pooled, is_late = connection.uses > 0, connection.uses == LATE
+                if isinstance(error, UnsentError):
+                    loan.release()
+                else:
+                    connection.uses = LOST
+                    loan.owner._lose(loan)
+                    if was_pooled and not is_again:
+                        is_again = True  # nothing was done by it
+                        continue
+                raise self._error(error, "BEGIN", is_late=is_late) from error
+            except BaseException:
+                discard(loan)
+                raise
+            self._loan, self._connection = loan, connection
+            return
+
+    def _error(self, error: BaseException, kind: str, *, is_late: bool) -> DropboxError:
+        found: DropboxError = self._router._error_of(
+            error, self._fleet, self.shard, self.host, None, is_late=is_late, kind=kind
+        )
+        return found
+
+    def _taken(self) -> tuple[ManagedHandle, Any]:
+        loan, connection = self._loan, self._connection
+        self._loan = self._connection = None
+        assert loan is not None
+        return loan, connection
+
+    def _rolling_back(self, *, may_wait: bool) -> Steps[None]:
+        """Roll back, and give the connection back if its state is known.
+
+        Without `may_wait` the database does so by itself, as the connection is closed.
+        """
+        loan, connection = self._taken()
+        if self._is_broken or not may_wait or connection.uses < 0:
+            discard(loan)
+            return
+        try:
+            yield self._say, (connection, "ROLLBACK")
+        except Exception:
+            discard(loan)  # what the block raised counts
+        except BaseException:
+            discard(loan)
+            raise
+        else:
+            _give_back(loan)
+
+    def _committing(self) -> Steps[None]:
+        """Commit, and give the connection back if its state is known."""
+        loan, connection = self._taken()
+        try:
+            if self._is_broken or connection.uses < 0:
+                raise ConnectionAbortedError("the connection was lost before")
+            said = yield self._say, (connection, "ROLLBACK" if self._ended_by else "COMMIT")
+        except Exception as error:
+            is_late = connection.uses == LATE
+            discard(loan)
+            if self._ended_by:
+                raise self._ended() from error
+            raised = self._error(error, "COMMIT", is_late=is_late)
+            if isinstance(raised, HostLostError | StatementTimeoutError):
+                raised.maybe_done = raised.maybe_done and not self._is_broken
+                if raised.maybe_done:
+                    self._router._left_behind(self.shard, self.host, connection)
+            raise raised from error
+        except BaseException:
+            self._router._left_behind(self.shard, self.host, connection)
+            discard(loan)
+            raise
+        _give_back(loan)
+        if self._ended_by or said == "ROLLBACK":
+            raise self._ended()
+
+    def _ended(self) -> StatementError:
+        by = self._ended_by or "an error"
+        found: StatementError = self._router._ended_before(
+            self._fleet, self.shard, self.host, None, by
+        )
+        return found
+
+
+def _give_back(loan: ManagedHandle) -> None:
+    if loan.handle.uses < 0:  # it was broken off after its answer had come
+        loan.discard()
+    else:
+        loan.release()
