@@ -47,6 +47,10 @@ class Borrowing(Moving):
 
     # Steps of the drivers
 
+    def _borrow(self, fleet: Fleet, host: str, deadline: float | None) -> Any:
+        """Borrow a connection to a host."""
+        raise NotImplementedError
+
     def _read(
         self,
         fleet: Fleet,
@@ -100,7 +104,7 @@ class Borrowing(Moving):
 
     def _not_lent(
         self,
-        error: Exception,
+        error: BaseException,
         fleet: Fleet,
         shard: int,
         host: str,

@@ -642,13 +642,13 @@ class ShardRouter(Scattering):
         fleet = self._fleet if read_only else self._enter(shard, deadline)
         try:
             made = Transaction(self, fleet, shard, seconds, deadline, read_only)
-            run(made._beginning())
+            made._begin()
             try:
                 yield made
             except BaseException:
                 run(made._rolling_back(may_wait=True))
                 raise
-            run(made._committing())
+            made._commit()
         finally:
             if not read_only:
                 self._leave(shard)
@@ -803,8 +803,23 @@ class Transaction(Transacting):
         """Return whether a key is on the transaction's shard."""
         return self._fleet.place(key) == self.shard
 
-    def _borrow(self) -> ManagedHandle:
-        return self._router._borrow(self._fleet, self.host, self._deadline)
+    def _begin(self) -> None:
+        loan: ManagedHandle | None = None
+        try:
+            loan = self._router._borrow(self._fleet, self.host, self._deadline)
+            connection = loan.handle
+            self._say(connection, self._first_word())
+        except BaseException as error:
+            run(self._beginning_again(loan, error))
+        else:
+            self._loan, self._connection = loan, connection
+
+    def _commit(self) -> None:
+        try:
+            said = self._say(self._connection, self._last_word())
+        except BaseException as error:
+            self._not_committed(error)
+        self._committed(said)
 
     def _say(self, connection: Connection, word: str) -> Any:
         """Run a word of our own, and return what PostgreSQL says that it did."""

@@ -54,7 +54,7 @@ class Transacting:
         self._is_read_only = is_read_only
         self._is_broken = False
         self._ended_by = ""  # the error for which the database has ended it
-        self._loan: ManagedHandle | None = None
+        self._loan: Any = None
         self._connection: Any = None
         self.shard = shard
         self._go_by(fleet)
@@ -64,14 +64,8 @@ class Transacting:
         self.database = fleet.databases[self.shard]
         self.host = fleet.groups[self.shard].hosts.master
 
-    # Steps of the drivers
-
-    def _borrow(self) -> Any:
-        """Borrow a connection to the master."""
-        raise NotImplementedError
-
     def _say(self, connection: Any, word: str) -> Any:
-        """Run a word of our own, and return what PostgreSQL says that it did.
+        """Run a word of our own, and return what PostgreSQL says that it did; a step.
 
         Raise ``UnsentError`` past the deadline; note in the connection that it was broken off.
         """
@@ -111,43 +105,59 @@ class Transacting:
             raised.maybe_done = False  # it was not committed
         raise raised from error
 
-    # Its beginning and its end
+    # Its beginning
 
-    def _beginning(self) -> Steps[None]:
+    def _first_word(self) -> str:
+        engine = self._router._engine
+        word: str = engine.begin_read if self._is_read_only else engine.begin
+        return word
+
+    def _begun(self, loan: ManagedHandle) -> None:
+        self._loan, self._connection = loan, loan.handle
+
+    def _beginning_again(self, loan: ManagedHandle | None, error: BaseException) -> Steps[None]:
+        """Begin once more where that may help, after an error; else raise what it means.
+
+        Without a `loan` no connection was lent.
+        """
         router = self._router
-        word = router._engine.begin_read if self._is_read_only else router._engine.begin
         is_again = False
         while True:
-            try:
-                loan = yield self._borrow, ()
-            except LameDuckError:
-                if router._is_closed:
-                    raise RouterClosedError("the router was closed") from None
-                if self._fleet is router._fleet:
-                    raise
-                self._go_by(router._fleet)  # the layout was replaced, and this host with it
-                continue
-            except Exception as error:
+            if loan is not None:
+                is_late = loan.handle.uses == LATE
+                if not self._is_unused(loan, error) or is_again:
+                    raise self._error(error, "BEGIN", is_late=is_late) from error
+                is_again = True
+            elif (
+                not isinstance(error, LameDuckError)
+                or router._is_closed
+                or self._fleet is router._fleet
+            ):
                 router._not_lent(error, self._fleet, self.shard, self.host, None, "BEGIN")
-            connection = loan.handle
+            else:
+                self._go_by(router._fleet)  # the layout was replaced, and this host with it
+            loan = None
             try:
-                yield self._say, (connection, word)
-            except Exception as error:
-                was_pooled, is_late = connection.uses > 0, connection.uses == LATE
-                if isinstance(error, UnsentError):
-                    loan.release()
-                else:
-                    connection.uses = LOST
-                    loan.owner._lose(loan)
-                    if was_pooled and not is_again:
-                        is_again = True  # nothing was done by it
-                        continue
-                raise self._error(error, "BEGIN", is_late=is_late) from error
-            except BaseException:
-                discard(loan)
-                raise
-            self._loan, self._connection = loan, connection
-            return
+                loan = yield router._borrow, (self._fleet, self.host, self._deadline)
+                yield self._say, (loan.handle, self._first_word())
+            except BaseException as again:
+                error = again
+            else:
+                self._begun(loan)
+                return
+
+    def _is_unused(self, loan: ManagedHandle, error: BaseException) -> bool:
+        """Close a connection that did not begin; return whether it had been idle, and was lost."""
+        if isinstance(error, UnsentError):
+            loan.release()
+            return False
+        if not isinstance(error, Exception):
+            discard(loan)
+            raise error
+        was_pooled: bool = loan.handle.uses > 0
+        loan.handle.uses = min(loan.handle.uses, LOST)
+        loan.owner._lose(loan)
+        return was_pooled
 
     def _error(self, error: BaseException, kind: str, *, is_late: bool) -> DropboxError:
         found: DropboxError = self._router._error_of(
@@ -155,10 +165,11 @@ class Transacting:
         )
         return found
 
+    # Its end
+
     def _taken(self) -> tuple[ManagedHandle, Any]:
         loan, connection = self._loan, self._connection
         self._loan = self._connection = None
-        assert loan is not None
         return loan, connection
 
     def _rolling_back(self, *, may_wait: bool) -> Steps[None]:
@@ -178,33 +189,42 @@ class Transacting:
             discard(loan)
             raise
         else:
-            _give_back(loan)
+            loan.release() if connection.uses >= 0 else loan.discard()
 
-    def _committing(self) -> Steps[None]:
-        """Commit, and give the connection back if its state is known."""
-        loan, connection = self._taken()
-        try:
-            if self._is_broken or connection.uses < 0:
-                raise ConnectionAbortedError("the connection was lost before")
-            said = yield self._say, (connection, "ROLLBACK" if self._ended_by else "COMMIT")
-        except Exception as error:
-            is_late = connection.uses == LATE
-            discard(loan)
-            if self._ended_by:
-                raise self._ended() from error
-            raised = self._error(error, "COMMIT", is_late=is_late)
-            if isinstance(raised, HostLostError | StatementTimeoutError):
-                raised.maybe_done = raised.maybe_done and not self._is_broken
-                if raised.maybe_done:
-                    self._router._left_behind(self.shard, self.host, connection)
-            raise raised from error
-        except BaseException:
-            self._router._left_behind(self.shard, self.host, connection)
-            discard(loan)
-            raise
-        _give_back(loan)
+    def _last_word(self) -> str:
+        """Return what ends the transaction, if its connection is in a known state."""
+        if self._is_broken or self._connection.uses < 0:
+            raise ConnectionAbortedError("the connection was lost before")
+        return "ROLLBACK" if self._ended_by else "COMMIT"
+
+    def _committed(self, said: object) -> None:
+        """Give the connection back; raise if the database said that it rolled back."""
+        loan, connection = self._loan, self._connection
+        self._loan = self._connection = None
+        if connection.uses < 0:  # it was broken off after its answer had come
+            loan.discard()
+        else:
+            loan.release()
         if self._ended_by or said == "ROLLBACK":
             raise self._ended()
+
+    def _not_committed(self, error: BaseException) -> NoReturn:
+        """Close the connection, and raise what the failure of a COMMIT means."""
+        loan, connection = self._taken()
+        if not isinstance(error, Exception):
+            self._router._left_behind(self.shard, self.host, connection)
+            discard(loan)
+            raise error
+        is_late = connection.uses == LATE
+        discard(loan)
+        if self._ended_by:
+            raise self._ended() from error
+        raised = self._error(error, "COMMIT", is_late=is_late)
+        if isinstance(raised, HostLostError | StatementTimeoutError):
+            raised.maybe_done = raised.maybe_done and not self._is_broken
+            if raised.maybe_done:
+                self._router._left_behind(self.shard, self.host, connection)
+        raise raised from error
 
     def _ended(self) -> StatementError:
         by = self._ended_by or "an error"
@@ -212,10 +232,3 @@ class Transacting:
             self._fleet, self.shard, self.host, None, by
         )
         return found
-
-
-def _give_back(loan: ManagedHandle) -> None:
-    if loan.handle.uses < 0:  # it was broken off after its answer had come
-        loan.discard()
-    else:
-        loan.release()

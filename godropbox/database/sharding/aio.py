@@ -598,14 +598,14 @@ class AsyncShardRouter(Scattering):
         fleet = self._fleet if read_only else await self._enter(shard, deadline)
         try:
             made = AsyncTransaction(self, fleet, shard, seconds, deadline, read_only)
-            await _run(made._beginning())
+            await made._begin()
             try:
                 yield made
             except BaseException as error:
                 # A task that is cancelled must not wait.
                 await _run(made._rolling_back(may_wait=isinstance(error, Exception)))
                 raise
-            await _run(made._committing())
+            await made._commit()
         finally:
             if not read_only:
                 self._leave(shard)
@@ -740,8 +740,23 @@ class AsyncTransaction(Transacting):
         """Return whether a key is on the transaction's shard."""
         return self._fleet.place(key) == self.shard
 
-    async def _borrow(self) -> ManagedHandle:
-        return await self._router._borrow(self._fleet, self.host, self._deadline)
+    async def _begin(self) -> None:
+        loan: ManagedHandle | None = None
+        try:
+            loan = await self._router._borrow(self._fleet, self.host, self._deadline)
+            connection = loan.handle
+            await self._say(connection, self._first_word())
+        except BaseException as error:
+            await _run(self._beginning_again(loan, error))
+        else:
+            self._loan, self._connection = loan, connection
+
+    async def _commit(self) -> None:
+        try:
+            said = await self._say(self._connection, self._last_word())
+        except BaseException as error:
+            self._not_committed(error)
+        self._committed(said)
 
     async def _say(self, connection: _Connection, word: str) -> Any:
         left = None if self._deadline is None else self._deadline - monotonic()
