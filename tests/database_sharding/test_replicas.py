@@ -11,7 +11,8 @@ import pytest
 from support.sqlshards import AsyncFakeDriver, FakeDriver, f, files, layout_of
 
 from godropbox.database import sharding
-from godropbox.database.sharding import HostGroup, ShardRouter, Token
+from godropbox.database import sqlbuilder as sb
+from godropbox.database.sharding import Heartbeat, HostGroup, ShardRouter, Token
 from godropbox.database.sharding.aio import AsyncShardRouter
 
 READ = files.select(f.id)
@@ -214,6 +215,45 @@ def test_a_session_reads_what_it_wrote(driver: Replicated, router: ShardRouter) 
     with session.transaction(KEY) as tx:
         tx.execute(WRITE)
     assert session.fetch(READ, KEY) == [("a",)]
+
+
+GONE = sb.cte("gone", files.delete().all_rows().returning(f.id))
+HIDDEN = GONE.select(GONE.c.id).with_(GONE)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reader"),
+    [
+        (HIDDEN, "a"),
+        (sharding.prepare(HIDDEN)(), "a"),
+        (lambda database: HIDDEN, "a"),
+        (lambda database: "WITH a AS (DELETE FROM b) SELECT 1", "a"),
+        (READ, "r1"),
+        (sharding.prepare(READ)(), "r1"),
+        (lambda database: READ, "r1"),
+    ],
+)
+def test_a_with_that_writes_is_a_write_of_its_session(statement: Any, reader: str) -> None:
+    driver = Replicated()
+    driver.applied.clear()  # replicas have what the master has
+    options: Any = {"measure_every": 0.0, "clock": driver.clock, "heartbeat": Heartbeat("beats")}
+    with ShardRouter(layout_of("r1"), driver.connect, "postgresql", **options) as router:
+        router.measure()
+        session = router.session()
+        driver.now += 1.0
+        session.run(statement, KEY)
+        assert session.fetch(READ, KEY) == [(reader,)]
+
+    async def under_asyncio() -> None:
+        fake = AsyncFakeDriver(driver.say)
+        async with AsyncShardRouter(layout_of("r1"), fake.dial, "postgresql", **options) as router:
+            await router.measure()
+            session = router.session()
+            driver.now += 1.0
+            await session.run(statement, KEY)
+            assert await session.fetch(READ, KEY) == [(reader,)]
+
+    asyncio.run(under_asyncio())
 
 
 def test_a_token_reads_what_was_written(driver: Replicated, router: ShardRouter) -> None:

@@ -276,6 +276,10 @@ def test_records_of_a_class_without_places(router: ShardRouter) -> None:
         assert found.by_shard[router.layout.shard_of(39)] == wanted
 
 
+def saying(text: str) -> Callable[[str], str]:
+    return lambda database: text
+
+
 def test_a_scattered_write_is_refused(router: ShardRouter) -> None:
     doomed = files.delete().all_rows()
     gone = sb.cte("gone", files.delete().all_rows().returning(f.id))
@@ -289,6 +293,13 @@ def test_a_scattered_write_is_refused(router: ShardRouter) -> None:
         lambda database: (f"/* SELECT */ DELETE FROM {database}.files", ()),
         lambda database: f"-- all\nUPDATE {database}.files SET id = 0",
         lambda database: f"WITH a AS (SELECT 1) DELETE FROM {database}.files",
+        lambda database: "SELECT 'a' INTO OUTFILE '/tmp/a'",
+        lambda database: f"SELECT id FROM {database}.files LIMIT 1 into\ndumpfile '/tmp/a'",
+        lambda database: "SELECT 1, 2 INTO @a, @b",
+        lambda database: "SELECT 1/*! INTO @a */",
+        lambda database: f"SELECT id INTO TABLE copy FROM {database}.files",
+        lambda database: "TABLE files INTO OUTFILE '/tmp/a'",
+        lambda database: "WITH a AS (SELECT 1 AS b) SELECT b INTO @a FROM a",
     ):
         for merge in (True, False):
             with pytest.raises(TypeError, match=r"a scattered query must read, got .*: use each"):
@@ -301,6 +312,12 @@ def test_a_scattered_write_is_refused(router: ShardRouter) -> None:
     assert not render(sharding.prepare(hidden)(), "d", ENGINES["postgresql"]).is_read
     reads = "WITH a AS (SELECT 'DELETE FROM x' AS t) SELECT t FROM a"
     assert router.scatter(lambda database: reads, shards=[0]).rows() == [("DELETE FROM x",)]
+    for text in (
+        "SELECT 'INTO @a' AS \"into\" -- don't look into it",
+        "/* what's put INTO OUTFILE */ SELECT 'INTO @a'",
+    ):
+        found = router.scatter(saying(text), shards=[0])
+        assert found.rows() == [("INTO @a",)]
     assert len(router.scatter(ALL).rows()) == len(ROWS)
 
 
@@ -342,3 +359,34 @@ def test_rows_that_are_mappings() -> None:
     made = gathering(ALL.order_by(f.id), ENGINES["sqlite"], None, "it")
     with pytest.raises(TypeError, match="rows must be tuples to be merged, got dict"):
         list(made.merged({0: [{"id": 1}]}))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {0: [(1, 5, "a")], 1: [(1, "z", "b")]},
+        {0: [(1, 5, "a"), (1, "z", "b")]},
+        {0: [(1, None, "a")], 1: [(1, 5, "c"), (1, "z", "b")], 2: []},
+    ],
+)
+@pytest.mark.parametrize("term", [f.id, f.id.desc()])
+def test_a_column_of_mixed_types_is_named(rows: dict[int, list[Any]], term: Any) -> None:
+    made = gathering(ALL.order_by(f.owner, term), ENGINES["sqlite"], None, "it")
+    with pytest.raises(
+        UsageError, match=r"cannot be merged by column id, which has values of int and of str"
+    ) as caught:
+        list(made.merged(rows))
+    assert caught.value.fields["column"] == "id"
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_a_key_that_raises_is_not_taken_for_mixed_types() -> None:
+    made = gathering(ALL.order_by(f.name), ENGINES["mariadb"], len, "it")
+    assert list(made.merged({0: [(1, 2, "a")], 1: [(1, 2, "bb")]}))
+
+    def broken(text: str) -> Any:
+        raise TypeError("mine")
+
+    made = gathering(ALL.order_by(f.name), ENGINES["mariadb"], broken, "it")
+    with pytest.raises(TypeError, match="mine"):
+        list(made.merged({0: [(1, 2, "a")], 1: [(1, 2, "bb")]}))

@@ -5,7 +5,6 @@ read is tried again, and where; and how a write that was broken off is ended at 
 """
 
 from contextlib import AbstractContextManager
-from math import inf
 from time import monotonic
 from typing import Any, Final, NoReturn
 
@@ -27,7 +26,6 @@ LATE: Final = -2
 LOST: Final = -1
 # Seconds to end what was broken off, before it is left alone.
 PATIENCE: Final = 10.0
-_NEVER: Final = -inf
 
 
 def discard(loan: Any) -> None:

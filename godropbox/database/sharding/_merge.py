@@ -7,6 +7,7 @@ over its own rows alone, such as COUNT or DISTINCT, is nobody's to add up but th
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from ...errors import DropboxError, UsageError
@@ -33,6 +34,7 @@ class _Term(NamedTuple):
     descends: bool
     nulls_first: bool
     is_text: bool
+    name: str
 
 
 class Gathering:
@@ -63,16 +65,49 @@ class Gathering:
 
     def merged(self, rows: Mapping[int, list[Any]]) -> Iterator[Any]:
         """Return the driver's rows of all shards in the query's order."""
+        found: Iterator[Any]
         if not self.terms:
             found = (row for shard in sorted(rows) for row in rows[shard])
         else:
-            streams = [self._sorted(shard, rows[shard]) for shard in sorted(rows)]
-            found = (row for _, _, _, row in heapq.merge(*streams))
+            found = self._in_order(rows)
         for number, row in enumerate(found):
             if self.limit >= 0 and number >= self.offset + self.limit:
                 return
             if number >= self.offset:
                 yield row
+
+    def _in_order(self, rows: Mapping[int, list[Any]]) -> Iterator[Any]:
+        """Yield the rows of all shards; raise if they are not in order, or cannot be compared."""
+        streams = [self._sorted(shard, rows[shard]) for shard in sorted(rows)]
+        try:
+            for _, _, _, row in heapq.merge(*streams):
+                yield row
+        except TypeError as error:
+            self._refuse_mixed(rows, error)
+            raise
+
+    def _refuse_mixed(self, rows: Mapping[int, list[Any]], error: TypeError) -> None:
+        """Raise an error that names the first column whose values cannot be compared, if any."""
+        for term in self.terms:
+            seen: dict[type, Any] = {}
+            for each in rows.values():
+                for row in each:
+                    if isinstance(row, Mapping):
+                        return
+                    seen.setdefault(type(row[term.column]), self._part(term, row[term.column]))
+            for (first, part), (second, other) in combinations(seen.items(), 2):
+                try:
+                    part < other  # noqa: B015
+                except TypeError:
+                    kinds = sorted((first.__name__, second.__name__))
+                    raise UsageError(
+                        f"the rows cannot be merged by column {term.name}, which has values of "
+                        f"{kinds[0]} and of {kinds[1]}: pass merge=False, and combine "
+                        "result.by_shard",
+                        cause=error,
+                        column=term.name,
+                        types=kinds,
+                    ) from error
 
     def _sorted(self, shard: int, rows: list[Any]) -> Iterator[tuple[Any, int, int, Any]]:
         """Yield a shard's rows with what they are compared by; raise if they are not in order."""
@@ -207,7 +242,9 @@ def _terms(
         # NULL is below all values, but in PostgreSQL above them.
         low = engine.name != "postgresql"
         first = nulls == "FIRST" if nulls else low != descends
-        yield _Term(index, descends, first, kind is str)
+        name = getattr(items[index], "name", None)
+        named = name if isinstance(name, str) else str(index + 1)
+        yield _Term(index, descends, first, kind is str, named)
 
 
 def _is_binary(collation: str, engine: Engine) -> bool:

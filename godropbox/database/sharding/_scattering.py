@@ -2,9 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from math import inf
 from time import monotonic
-from typing import Any, Final
+from typing import Any
 
 from ..._kernels._args import shown
 from ...errors import DropboxError
@@ -17,8 +16,6 @@ from ._statements import Filled, Result, Sharded, check_reads, checked_query
 from ._steps import Steps
 
 __all__ = ["Gathered", "Scattering", "reader_of"]
-
-_NEVER: Final = -inf
 
 
 class Gathered:
@@ -63,7 +60,7 @@ class Scattering(Measuring):
         master: bool,
         token: Any,
         read: bool | None,
-        since: float,
+        session: Any,
     ) -> Any:
         """Run a statement on a shard; a step of the drivers."""
         raise NotImplementedError
@@ -168,7 +165,7 @@ class Scattering(Measuring):
             try:
                 result = yield (
                     self._on,
-                    (shard, jobs[shard], records, left, master, None, read, _NEVER),
+                    (shard, jobs[shard], records, left, master, None, read, None),
                 )
             except DropboxError as error:
                 gathered.failed(shard, error)

@@ -4,9 +4,7 @@ from math import inf, nextafter
 from typing import Any
 
 from ..._kernels._identity import refuse_copies
-from .. import sqlbuilder as sb
-from ._fleet import Router
-from ._statements import Filled
+from ._fleet import Group, Router
 
 __all__ = ["Remembering"]
 
@@ -23,13 +21,8 @@ class Remembering:
         self._router = router
         self._since: dict[str, float] = {}  # the end of the last write, by group
 
-    def _since_of(self, shard: int) -> float:
-        return self._since.get(self._router._fleet.groups[shard].name, -inf)
-
-    def _is_write(self, statement: Any) -> bool:
-        if isinstance(statement, Filled):
-            return not statement._of._is_query
-        return not isinstance(statement, sb.SelectBase)
+    def _since_of(self, group: Group) -> float:
+        return self._since.get(group.name, -inf)
 
     def _wrote(self, shard: int) -> None:
         group = self._router._fleet.groups[shard]

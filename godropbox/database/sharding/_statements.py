@@ -39,6 +39,10 @@ _WRITES: Final = re.compile(
     r"|UPDATE\s[^;]*?\sSET)\b",
     re.IGNORECASE,
 )
+# SELECT ... INTO a file, a variable, or PostgreSQL's new table: the word has no other use.
+_INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
+_QUERIES: Final = frozenset(["EXPLAIN", "SELECT", "TABLE", "VALUES", "WITH"])
+_SAID: Final = re.compile(rf"{_QUOTED.pattern}|/\*(?!M?!).*?\*/|--\s[^\n]*", re.DOTALL)
 _WORDS: Final = re.compile(r"([A-Za-z]+)(?:\s+([A-Za-z]+))?")
 # First words of text that changes the connection, or begins what only it can end.
 _CHANGES: Final = frozenset(
@@ -309,9 +313,14 @@ def _writes(text: str) -> bool:
 def _is_reading(text: str) -> bool:
     """Return whether a caller's text is of a kind that only reads."""
     word = kind_of(text)
-    if word not in _READS:
+    if word not in _READS or (word in _QUERIES and _INTO.search(_stripped(text))):
         return False
     return word not in ("EXPLAIN", "WITH") or _WRITES.search(blanked(text)) is None
+
+
+def _stripped(text: str) -> str:
+    """Return a statement's text without what is in quotes or in comments of every database."""
+    return _SAID.sub(" ", text)
 
 
 def kind_of(text: str) -> str:

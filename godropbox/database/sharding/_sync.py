@@ -233,7 +233,7 @@ class ShardRouter(Scattering):
         ``StatementTimeoutError``, and for a write ``ShardReadOnlyError``.
         """
         fleet = self._fleet
-        return self._on(fleet.place(key), statement, records, timeout, master, token, read, _NEVER)
+        return self._on(fleet.place(key), statement, records, timeout, master, token, read, None)
 
     @overload
     def fetch(
@@ -285,7 +285,7 @@ class ShardRouter(Scattering):
         """Run a statement on the shard of `key`, and return its rows; see ``run``."""
         fleet = self._fleet
         return self._on(
-            fleet.place(key), statement, records, timeout, master, token, read, _NEVER
+            fleet.place(key), statement, records, timeout, master, token, read, None
         ).rows
 
     def execute(self, statement: Runnable, key: Key, *, timeout: Timeout = UNSET) -> int:
@@ -294,9 +294,7 @@ class ShardRouter(Scattering):
         See ``run``; the number is the driver's, -1 where it does not know.
         """
         fleet = self._fleet
-        return self._on(
-            fleet.place(key), statement, None, timeout, True, None, None, _NEVER
-        ).rowcount
+        return self._on(fleet.place(key), statement, None, timeout, True, None, None, None).rowcount
 
     def run_on(
         self,
@@ -311,7 +309,7 @@ class ShardRouter(Scattering):
     ) -> Result:
         """Run a statement on a shard by its number; see ``run``."""
         number = self._fleet.layout._checked(shard)
-        return self._on(number, statement, records, timeout, master, token, read, _NEVER)
+        return self._on(number, statement, records, timeout, master, token, read, None)
 
     def _on(
         self,
@@ -322,13 +320,14 @@ class ShardRouter(Scattering):
         master: bool,
         token: Token | None,
         read: bool | None,
-        since: float,
+        session: Remembering | None,
     ) -> Result:
         seconds = self._options.timeout if timeout is UNSET else seconds_of(timeout)
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet
         rendered = render(statement, fleet.databases[shard], self._engine, records, read)
         if rendered.is_read:
+            since = _NEVER if session is None else session._since_of(fleet.groups[shard])
             return self._read(fleet, shard, rendered, seconds, deadline, master, token, since)
         fleet, database = self._enter(shard, deadline), fleet.databases[shard]
         try:
@@ -338,6 +337,8 @@ class ShardRouter(Scattering):
             return self._perform(fleet, shard, host, rendered, seconds, deadline)
         finally:
             self._leave(shard)
+            if session is not None:
+                session._wrote(shard)
 
     def _read(
         self,
@@ -859,12 +860,7 @@ class Session(Remembering):
         """Run a statement on the shard of `key`; see ``ShardRouter.run``."""
         router = self._router
         shard = router._fleet.place(key)
-        since = self._since_of(shard)
-        try:
-            return router._on(shard, statement, records, timeout, False, None, None, since)
-        finally:
-            if self._is_write(statement):
-                self._wrote(shard)
+        return router._on(shard, statement, records, timeout, False, None, None, self)
 
     def fetch(
         self,

@@ -112,9 +112,6 @@ class Transacting:
         word: str = engine.begin_read if self._is_read_only else engine.begin
         return word
 
-    def _begun(self, loan: ManagedHandle) -> None:
-        self._loan, self._connection = loan, loan.handle
-
     def _beginning_again(self, loan: ManagedHandle | None, error: BaseException) -> Steps[None]:
         """Begin once more where that may help, after an error; else raise what it means.
 
@@ -143,7 +140,7 @@ class Transacting:
             except BaseException as again:
                 error = again
             else:
-                self._begun(loan)
+                self._loan, self._connection = loan, loan.handle
                 return
 
     def _is_unused(self, loan: ManagedHandle, error: BaseException) -> bool:

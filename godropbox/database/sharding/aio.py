@@ -250,7 +250,7 @@ class AsyncShardRouter(Scattering):
         A write that is cancelled may be done or not.
         """
         shard = self._fleet.place(key)
-        return await self._on(shard, statement, records, timeout, master, token, read, _NEVER)
+        return await self._on(shard, statement, records, timeout, master, token, read, None)
 
     @overload
     async def fetch(
@@ -301,7 +301,7 @@ class AsyncShardRouter(Scattering):
     ) -> list[Any]:
         """Run a statement on the shard of `key`, and return its rows; see ``run``."""
         shard = self._fleet.place(key)
-        made = await self._on(shard, statement, records, timeout, master, token, read, _NEVER)
+        made = await self._on(shard, statement, records, timeout, master, token, read, None)
         return made.rows
 
     async def execute(self, statement: Runnable, key: Key, *, timeout: Timeout = UNSET) -> int:
@@ -310,7 +310,7 @@ class AsyncShardRouter(Scattering):
         See ``run``; the number is the driver's, -1 where it does not know.
         """
         shard = self._fleet.place(key)
-        return (await self._on(shard, statement, None, timeout, True, None, None, _NEVER)).rowcount
+        return (await self._on(shard, statement, None, timeout, True, None, None, None)).rowcount
 
     async def run_on(
         self,
@@ -325,7 +325,7 @@ class AsyncShardRouter(Scattering):
     ) -> Result:
         """Run a statement on a shard by its number; see ``run``."""
         number = self._fleet.layout._checked(shard)
-        return await self._on(number, statement, records, timeout, master, token, read, _NEVER)
+        return await self._on(number, statement, records, timeout, master, token, read, None)
 
     async def _on(
         self,
@@ -336,13 +336,14 @@ class AsyncShardRouter(Scattering):
         master: bool,
         token: Token | None,
         read: bool | None,
-        since: float,
+        session: Remembering | None,
     ) -> Result:
         seconds = self._options.timeout if timeout is UNSET else seconds_of(timeout)
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet
         rendered = render(statement, fleet.databases[shard], self._engine, records, read)
         if rendered.is_read:
+            since = _NEVER if session is None else session._since_of(fleet.groups[shard])
             return await self._read(fleet, shard, rendered, seconds, deadline, master, token, since)
         database = fleet.databases[shard]
         fleet = await self._enter(shard, deadline)
@@ -353,6 +354,8 @@ class AsyncShardRouter(Scattering):
             return await self._perform(fleet, shard, host, rendered, seconds, deadline)
         finally:
             self._leave(shard)
+            if session is not None:
+                session._wrote(shard)
 
     async def _read(
         self,
@@ -790,12 +793,7 @@ class AsyncSession(Remembering):
         """Run a statement on the shard of `key`; see ``AsyncShardRouter.run``."""
         router = self._router
         shard = router._fleet.place(key)
-        since = self._since_of(shard)
-        try:
-            return await router._on(shard, statement, records, timeout, False, None, None, since)
-        finally:
-            if self._is_write(statement):
-                self._wrote(shard)
+        return await router._on(shard, statement, records, timeout, False, None, None, self)
 
     async def fetch(
         self,
