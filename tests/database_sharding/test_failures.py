@@ -350,6 +350,37 @@ def test_a_host_that_hangs_while_it_is_connected_to() -> None:
     go_on.set()
 
 
+def test_a_frozen_host_keeps_few_threads_that_connect() -> None:
+    driver = FakeDriver()
+    go_on = threading.Event()
+    callers: list[threading.Thread] = []
+
+    def connect(host: str) -> Any:
+        if host == "a":
+            callers.append(threading.current_thread())
+            assert go_on.wait(60)
+        return driver.connect(host)
+
+    with ShardRouter(layout_of(), connect, "mysql", host_threads=2, timeout=30.0) as router:
+        for _ in range(2):
+            with pytest.raises(sharding.HostLostError, match=r"connection to a \(TimeoutError\)$"):
+                router.fetch(READ, KEY, timeout=0.02)
+        for _ in range(3):
+            with pytest.raises(
+                sharding.HostLostError,
+                match=r"no connection to a \(2 threads are connecting to it already\)$",
+            ):
+                router.fetch(READ, KEY, timeout=0.02)
+        while len(callers) < 2:
+            time.sleep(0.001)
+        assert len(callers) == 2
+        assert router.run_on(READ, 7).rows == [("b",)]
+        waits = threading.Timer(0.05, go_on.set)
+        waits.start()
+        assert router.fetch(READ, KEY) == [("a",)]  # it has waited for a thread
+        waits.join()
+
+
 def test_rows_that_are_locked_are_the_masters() -> None:
     driver = FakeDriver()
     with routed(driver) as router:

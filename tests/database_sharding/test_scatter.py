@@ -3,9 +3,10 @@
 import random
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 import pytest
@@ -221,6 +222,59 @@ def test_a_late_host_holds_nobody() -> None:
         release.set()
         while driver.closed.count("b") < driver.opened.count("b"):  # its answer came too late
             assert monotonic() < deadline
+
+
+def test_a_frozen_host_keeps_few_threads() -> None:
+    release = threading.Event()
+    began: list[str] = []
+
+    def answer(host: str, text: str) -> Any:
+        if host == "b":
+            began.append(text)
+            release.wait(60)
+        return [(1,)]
+
+    driver = FakeDriver(answer)
+    options: Any = {"threads": 4, "host_threads": 2, "timeout": 60.0}
+    with ShardRouter(layout_of(), driver.connect, "mysql", **options) as router:
+        deadline = monotonic() + 60
+        while len(began) < 2:
+            late = router.scatter(files.select(f.id), shards=[4, 5], timeout=0.1)
+            assert set(late.errors) == {4, 5}
+            assert monotonic() < deadline
+        for _ in range(3):
+            kept = router.each(lambda database: "DELETE FROM files", shards=[4, 5], timeout=0.02)
+            for shard, error in kept.errors.items():
+                assert f"on shard {shard} (shard_000{shard} at b) was not sent: no t" in str(error)
+                assert isinstance(error, sharding.StatementTimeoutError)
+                assert not error.maybe_done
+        assert router.scatter(files.select(f.id), shards=[0, 1]).is_complete  # on the other host
+        assert len(began) == 2
+        release.set()
+        assert router.scatter(files.select(f.id)).is_complete
+        assert not any("DELETE" in text for text in driver.texts())
+
+
+def test_what_waits_for_a_thread_of_its_host_runs_in_turn() -> None:
+    most = [0]
+    inside: list[str] = []
+
+    def answer(host: str, text: str) -> Any:
+        inside.append(host)
+        most[0] = max(most[0], inside.count("a"))
+        sleep(0.001)
+        inside.remove(host)
+        return [(1,)]
+
+    driver = FakeDriver(answer)
+    options: Any = {"host_threads": 1, "timeout": 60.0}
+    with (
+        ShardRouter(layout_of(), driver.connect, "mysql", **options) as router,
+        ThreadPoolExecutor(6) as callers,
+    ):
+        calls = [callers.submit(router.scatter, files.select(f.id)) for _ in range(12)]
+        assert all(call.result().is_complete for call in calls)
+    assert most == [1]
 
 
 def test_each_writes_to_all(tmp_path: Path) -> None:

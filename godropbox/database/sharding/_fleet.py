@@ -13,6 +13,7 @@ from ...balancing import Balancer, RoundRobin
 from ...errors import DropboxError
 from ...resource_pool import OpenError, PoolExhaustedError, PoolOptions
 from ...resource_pool._options import checked_timeout
+from ._dial import HeldError
 from ._engines import Engine, Heartbeat, engine_of
 from ._errors import (
     ConstraintError,
@@ -77,7 +78,10 @@ class RouterOptions:
     - `connections`: the most of one host. `pool_wait`: how long to wait for one of them.
     - `check_after`: a connection idle for so long is tried before it is lent. `max_idle_time` and
       `max_lifetime` are those of ``PoolOptions``.
-    - `threads`: the most that a scattered read uses at a time.
+    - `threads`: the most that scattered statements use at a time. `host_threads`: the most that
+      they hold for one master and its replicas, and that connecting holds for one host, those that
+      a frozen host keeps included; further calls wait for one inside their deadlines. asyncio has
+      no such threads.
     - `clock`: for staleness, marks and pools, replaced in tests.
     """
 
@@ -96,6 +100,7 @@ class RouterOptions:
     max_idle_time: float | None = 300.0
     max_lifetime: float | None = 3600.0
     threads: int = 32
+    host_threads: int = 8
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -115,7 +120,7 @@ class RouterOptions:
         ):
             if checked_seconds(name, getattr(self, name)) > MOST_SECONDS:
                 object.__setattr__(self, name, MOST_SECONDS)
-        for name in ("connections", "threads"):
+        for name in ("connections", "threads", "host_threads"):
             value = getattr(self, name)
             if isinstance(value, bool) or checked_int(name, "[1, 65536)", value, 1 << 16) < 1:
                 raise ValueError(f"{name} must be an int in [1, 65536), got {shown(value)}")
@@ -141,6 +146,7 @@ class RouterOverrides(TypedDict, total=False):
     max_idle_time: float | None
     max_lifetime: float | None
     threads: int
+    host_threads: int
     clock: Callable[[], float]
 
 
@@ -455,6 +461,8 @@ class Router:
             if cause is not None and not is_drivers(cause):
                 raise cause from None  # a mistake in connect
             said = name_of(type(cause if cause is not None else error))
+            if isinstance(cause, HeldError):
+                said = str(cause)
             return HostLostError(
                 f"{words} was not sent: no connection to {host} ({said})", cause=error, **found
             )

@@ -1,7 +1,7 @@
 """Statements for many shards, and what comes of them; without I/O, for both routers."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -129,22 +129,27 @@ class Scattering(Measuring):
         results: Mapping[int, Any],
         errors: dict[int, DropboxError],
         is_write: bool,
+        unsent: Collection[int] = (),
     ) -> None:
-        """Add the errors of the shards that did not answer in time."""
+        """Add the errors of the shards that did not answer in time; `unsent` had no thread."""
         for shard in jobs:
             if shard not in results and shard not in errors:
                 words, found = self._located(fleet, shard, fleet.groups[shard].hosts.master, None)
-                late = StatementTimeoutError(f"{words} did not end in time", **found)
-                late.maybe_done = is_write
+                if shard in unsent:
+                    said = f"{words} was not sent: no thread was free for its host in time"
+                    late = StatementTimeoutError(said, **found)
+                else:
+                    late = StatementTimeoutError(f"{words} did not end in time", **found)
+                    late.maybe_done = is_write
                 errors[shard] = late
 
-    def _by_host(self, jobs: Iterable[int]) -> list[list[int]]:
-        """Return the shards of each host."""
+    def _by_host(self, jobs: Iterable[int]) -> dict[str, list[int]]:
+        """Return the shards of each master."""
         groups = self._fleet.groups
         found: dict[str, list[int]] = {}
         for shard in jobs:
             found.setdefault(groups[shard].hosts.master, []).append(shard)
-        return list(found.values())
+        return found
 
     def _asking_host(
         self,

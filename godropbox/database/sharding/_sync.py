@@ -25,7 +25,7 @@ from ...resource_pool._options import UNSET, Timeout
 from ...resource_pool._reaper import Reaper
 from .. import sqlbuilder as sb
 from ._borrowing import LATE, LOST
-from ._dial import dial
+from ._dial import Dialling
 from ._engines import Engine
 from ._fleet import Fleet, Group, RouterOverrides, Token, UnsentError, seconds_of
 from ._gates import Gates
@@ -95,6 +95,7 @@ class ShardRouter(Scattering):
         "__weakref__",
         "_changed",
         "_connect",
+        "_dialling",
         "_limits",
         "_measuring",
         "_reaper",
@@ -125,7 +126,8 @@ class ShardRouter(Scattering):
         self._limits = self._engine.session_limit(1.0) is not None
         self._watch = Watch(self._engine.abort)
         weakref.finalize(self, self._watch.close).atexit = False
-        self._workers = Workers(self._options.threads)
+        self._workers = Workers(self._options.threads, self._options.host_threads)
+        self._dialling = Dialling(connect, self._options.host_threads)
         begin_again_in_child(self)
         self._start_monitors()
 
@@ -170,7 +172,7 @@ class ShardRouter(Scattering):
     def _dialled(self, host: str, seconds: float) -> Any:
         if self._engine.name == "sqlite":  # a file, and maybe of this thread alone
             return self._connect(host)
-        return dial(self._connect, host, seconds)
+        return self._dialling.dial(host, seconds)
 
     def _is_alive(self, connection: Connection) -> bool:
         """Return whether a connection that was idle answers; servers close those they forget."""
@@ -716,14 +718,22 @@ class ShardRouter(Scattering):
         fleet = self._fleet
         by_host = self._by_host(jobs)
         gathered = _Gathered(len(by_host))
-        for shards in by_host:
-            call = partial(self._do_host, gathered, shards, jobs, deadline, master, is_write)
-            self._workers.submit(call)
-        gathered.wait(deadline)
-        results, errors = gathered.close()
+        calls: list[tuple[str, Callable[[], object]]] = []
+        unsent: set[int] = set()
+        try:
+            for host, shards in by_host.items():
+                call = partial(self._do_host, gathered, shards, jobs, deadline, master, is_write)
+                self._workers.submit(host, call)
+                calls.append((host, call))
+            gathered.wait(deadline)
+        finally:
+            results, errors = gathered.close()
+            for host, made in calls if gathered.left else ():
+                if self._workers.withdraw(host, made):
+                    unsent.update(by_host[host])
         if gathered.fault is not None:
             raise gathered.fault
-        self._add_late(fleet, jobs, results, errors, is_write)
+        self._add_late(fleet, jobs, results, errors, is_write, unsent)
         return results, errors
 
     def _do_host(
@@ -891,12 +901,12 @@ class Session(Remembering):
 class _Gathered(Gathered):
     """What threads have found, and the wait for them."""
 
-    __slots__ = ("_done", "_left", "fault")
+    __slots__ = ("_done", "fault", "left")
 
     def __init__(self, hosts: int) -> None:
         super().__init__()
         self._done = threading.Event()
-        self._left = hosts
+        self.left = hosts
         self.fault: BaseException | None = None
         if not hosts:
             self._done.set()
@@ -908,8 +918,8 @@ class _Gathered(Gathered):
 
     def ended(self) -> None:
         with self._lock:
-            self._left -= 1
-            if not self._left:
+            self.left -= 1
+            if not self.left:
                 self._done.set()
 
     def wait(self, deadline: float | None) -> None:

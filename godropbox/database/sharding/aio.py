@@ -660,7 +660,7 @@ class AsyncShardRouter(Scattering):
             async with turns:
                 await _run(self._asking_host(gathered, shards, jobs, deadline, master, is_write))
 
-        tasks = [asyncio.ensure_future(do_host(shards)) for shards in self._by_host(jobs)]
+        tasks = [asyncio.ensure_future(do_host(shards)) for shards in self._by_host(jobs).values()]
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
