@@ -22,6 +22,7 @@ from ...resource_pool import ManagedHandle, PoolStats
 from ...resource_pool._options import UNSET, Timeout
 from ...resource_pool.aio import AsyncResourcePool
 from .. import sqlbuilder as sb
+from ._async_connections import AsyncConnection, close, close_quietly, commits_each
 from ._borrowing import LATE
 from ._engines import Engine
 from ._fleet import Fleet, Group, RouterOverrides, Token, UnsentError, seconds_of
@@ -31,7 +32,7 @@ from ._measuring import log_unmeasured
 from ._merge import Scattered
 from ._scattering import Gathered, Scattering, reader_of
 from ._sessions import Remembering
-from ._statements import Filled, Rendered, Result, Runnable, Sharded, kind_of, render
+from ._statements import Filled, Rendered, Result, Runnable, Sharded, render
 from ._steps import Steps
 from ._transactions import Transacting
 
@@ -41,7 +42,6 @@ _T = TypeVar("_T")
 _NEVER: Final = -inf
 # Seconds for a connection that was idle to answer, and at least for a measurement.
 _TRIAL: Final = 2.0
-_YIELD_ROWS: Final = frozenset(["EXPLAIN", "SELECT", "SHOW", "TABLE", "VALUES", "WITH"])
 
 
 async def _run(steps: Steps[_T]) -> _T:
@@ -58,89 +58,6 @@ async def _run(steps: Steps[_T]) -> _T:
     except StopIteration as stop:
         value: _T = stop.value
         return value
-
-
-async def _awaited(value: Any) -> Any:
-    return await value if isawaitable(value) else value
-
-
-class _Connection:
-    """A pooled connection, its driver's way to run a statement, and what the router did with it."""
-
-    __slots__ = ("execute", "limit", "raw", "uses")
-
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
-        self.execute = self._by_asyncpg if hasattr(raw, "fetchrow") else self._by_cursor
-        self.uses = 0
-        self.limit: str | None = None  # the statement that set its time limit
-
-    async def _by_cursor(self, text: str, parameters: Any) -> tuple[list[Any], int, Any]:
-        cursor = await _awaited(self.raw.cursor())
-        if parameters is None:
-            await cursor.execute(text)  # or drivers would look for parameters in it
-        else:
-            await cursor.execute(text, parameters)
-        rows: list[Any] = []
-        if cursor.description is not None:
-            rows = list(await cursor.fetchall())
-        count, last = cursor.rowcount, getattr(cursor, "lastrowid", None)
-        await _awaited(cursor.close())
-        return rows, count, last
-
-    async def _by_asyncpg(self, text: str, parameters: Any) -> tuple[list[Any], int, Any]:
-        values = parameters or ()
-        if kind_of(text) in _YIELD_ROWS or " RETURNING " in text:
-            rows = [tuple(row) for row in await self.raw.fetch(text, *values)]
-            return rows, len(rows), None
-        said = await self.raw.execute(text, *values)
-        last = str(said).rpartition(" ")[2]  # of "INSERT 0 3"
-        return [], int(last) if last.isdecimal() else -1, None
-
-    async def say(self, word: str) -> Any:
-        """Run a word of a transaction, and return what PostgreSQL says that it did."""
-        if hasattr(self.raw, "fetchrow"):
-            return await self.raw.execute(word)
-        cursor = await _awaited(self.raw.cursor())
-        await cursor.execute(word)
-        said = getattr(cursor, "statusmessage", None)
-        await _awaited(cursor.close())
-        return said
-
-    async def rollback(self) -> None:
-        if hasattr(self.raw, "fetchrow"):
-            await self.raw.execute("ROLLBACK")
-        else:
-            await self.raw.rollback()
-
-
-async def _commits_each(connection: Any) -> None:
-    """Have the connection commit each statement by itself; drivers differ in how."""
-    if hasattr(connection, "fetchrow"):
-        return  # asyncpg does
-    if hasattr(connection, "isolation_level") and hasattr(connection, "in_transaction"):
-        if connection.isolation_level is not None:  # aiosqlite, in a thread of its own
-            raise ValueError("connect must pass isolation_level=None to aiosqlite.connect")
-        return
-    found = getattr(connection, "set_autocommit", None) or connection.autocommit
-    await _awaited(found(True))
-
-
-async def _close_quietly(connection: _Connection) -> None:
-    try:
-        await _close(connection)
-    except Exception:  # it is broken
-        return
-
-
-async def _close(connection: _Connection) -> None:
-    raw = connection.raw
-    if hasattr(raw, "terminate") and hasattr(raw, "fetchrow"):
-        raw.terminate()  # asyncpg's close would wait for the server
-        return
-    if connection.uses < 0 and hasattr(raw, "interrupt"):
-        await _awaited(raw.interrupt())  # aiosqlite's thread may still be at it
-    await _awaited(raw.close())
 
 
 class AsyncShardRouter(Scattering):
@@ -187,10 +104,10 @@ class AsyncShardRouter(Scattering):
     # Connections
 
     def _pool_of(self, host: str) -> AsyncResourcePool:
-        options = self._pool_options(open=self._open, close=_close, check=self._is_alive)
+        options = self._pool_options(open=self._open, close=close, check=self._is_alive)
         return AsyncResourcePool(options, host)
 
-    async def _open(self, host: str) -> _Connection:
+    async def _open(self, host: str) -> AsyncConnection:
         opening = self._connect(host)
         if not isawaitable(opening):
             raise TypeError(f"connect must be an async function, got one with {shown(opening)}")
@@ -198,15 +115,15 @@ class AsyncShardRouter(Scattering):
             raw = await opening
         if raw is None:
             raise TypeError("connect must return a connection, got None")
-        made = _Connection(raw)
+        made = AsyncConnection(raw)
         try:
-            await _commits_each(made.raw)
+            await commits_each(made.raw)
         except BaseException:
-            await _close(made)
+            await close(made)
             raise
         return made
 
-    async def _is_alive(self, connection: _Connection) -> bool:
+    async def _is_alive(self, connection: AsyncConnection) -> bool:
         """Return whether a connection that was idle answers; servers close those they forget."""
         try:
             async with asyncio.timeout(_TRIAL):
@@ -405,7 +322,7 @@ class AsyncShardRouter(Scattering):
             loan = await self._borrow(fleet, host, deadline)
         except Exception as error:
             self._not_lent(error, fleet, shard, host, rendered)
-        connection: _Connection = loan.handle
+        connection: AsyncConnection = loan.handle
         try:
             result = await self._execute(connection, shard, host, rendered, seconds, deadline)
             if not rendered.is_built:
@@ -418,12 +335,12 @@ class AsyncShardRouter(Scattering):
         loan.release()
         return result
 
-    async def _roll_back(self, connection: _Connection) -> None:
+    async def _roll_back(self, connection: AsyncConnection) -> None:
         await connection.rollback()
 
     async def _execute(
         self,
-        connection: _Connection,
+        connection: AsyncConnection,
         shard: int,
         host: str,
         rendered: Rendered,
@@ -452,7 +369,7 @@ class AsyncShardRouter(Scattering):
         return Result(rows if read is None else list(read(rows)), count, last, shard, host)
 
     async def _answer(
-        self, connection: _Connection, text: str, parameters: Any, seconds: float | None
+        self, connection: AsyncConnection, text: str, parameters: Any, seconds: float | None
     ) -> tuple[list[Any], int, Any]:
         wanted = self._engine.session_limit(seconds)
         if wanted is not None and wanted != connection.limit:
@@ -465,16 +382,16 @@ class AsyncShardRouter(Scattering):
     def _begin_ending(self, host: str) -> None:
         self._keep(asyncio.ensure_future(_run(self._ending_strays(host))))
 
-    async def _reach(self, host: str, seconds: float) -> _Connection:
+    async def _reach(self, host: str, seconds: float) -> AsyncConnection:
         async with asyncio.timeout(seconds):
             return await self._open(host)
 
-    async def _say_to(self, connection: _Connection, text: str, until: float) -> list[Any]:
+    async def _say_to(self, connection: AsyncConnection, text: str, until: float) -> list[Any]:
         async with asyncio.timeout(max(0.0, until - monotonic())):
             return (await connection.execute(text, None))[0]
 
-    async def _quit(self, connection: _Connection) -> None:
-        await _close_quietly(connection)
+    async def _quit(self, connection: AsyncConnection) -> None:
+        await close_quietly(connection)
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -719,7 +636,7 @@ class AsyncTransaction(Transacting):
     async def run(self, statement: Runnable, *, records: "sb.Records[Any] | None" = None) -> Result:
         """Run a statement on the transaction's shard, and return what it did."""
         rendered = self._rendered(statement, records)
-        connection: _Connection = self._connection
+        connection: AsyncConnection = self._connection
         try:
             result = await self._router._execute(
                 connection, self.shard, self.host, rendered, self._seconds, self._deadline
@@ -761,7 +678,7 @@ class AsyncTransaction(Transacting):
             self._not_committed(error)
         self._committed(said)
 
-    async def _say(self, connection: _Connection, word: str) -> Any:
+    async def _say(self, connection: AsyncConnection, word: str) -> Any:
         left = None if self._deadline is None else self._deadline - monotonic()
         if left is not None and left <= 0:
             raise UnsentError

@@ -1,0 +1,93 @@
+"""Connections of asyncio drivers, which differ in how a statement is run; no loop is needed."""
+
+from inspect import isawaitable
+from typing import Any, Final
+
+from ._statements import kind_of
+
+__all__ = ["AsyncConnection", "close", "close_quietly", "commits_each"]
+
+_YIELD_ROWS: Final = frozenset(["EXPLAIN", "SELECT", "SHOW", "TABLE", "VALUES", "WITH"])
+
+
+async def _awaited(value: Any) -> Any:
+    return await value if isawaitable(value) else value
+
+
+class AsyncConnection:
+    """A pooled connection, its driver's way to run a statement, and what the router did with it."""
+
+    __slots__ = ("execute", "limit", "raw", "uses")
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.execute = self._by_asyncpg if hasattr(raw, "fetchrow") else self._by_cursor
+        self.uses = 0
+        self.limit: str | None = None  # the statement that set its time limit
+
+    async def _by_cursor(self, text: str, parameters: Any) -> tuple[list[Any], int, Any]:
+        cursor = await _awaited(self.raw.cursor())
+        if parameters is None:
+            await cursor.execute(text)  # or drivers would look for parameters in it
+        else:
+            await cursor.execute(text, parameters)
+        rows: list[Any] = []
+        if cursor.description is not None:
+            rows = list(await cursor.fetchall())
+        count, last = cursor.rowcount, getattr(cursor, "lastrowid", None)
+        await _awaited(cursor.close())
+        return rows, count, last
+
+    async def _by_asyncpg(self, text: str, parameters: Any) -> tuple[list[Any], int, Any]:
+        values = parameters or ()
+        if kind_of(text) in _YIELD_ROWS or " RETURNING " in text:
+            rows = [tuple(row) for row in await self.raw.fetch(text, *values)]
+            return rows, len(rows), None
+        said = await self.raw.execute(text, *values)
+        last = str(said).rpartition(" ")[2]  # of "INSERT 0 3"
+        return [], int(last) if last.isdecimal() else -1, None
+
+    async def say(self, word: str) -> Any:
+        """Run a word of a transaction, and return what PostgreSQL says that it did."""
+        if hasattr(self.raw, "fetchrow"):
+            return await self.raw.execute(word)
+        cursor = await _awaited(self.raw.cursor())
+        await cursor.execute(word)
+        said = getattr(cursor, "statusmessage", None)
+        await _awaited(cursor.close())
+        return said
+
+    async def rollback(self) -> None:
+        if hasattr(self.raw, "fetchrow"):
+            await self.raw.execute("ROLLBACK")
+        else:
+            await self.raw.rollback()
+
+
+async def commits_each(connection: Any) -> None:
+    """Have the connection commit each statement by itself; drivers differ in how."""
+    if hasattr(connection, "fetchrow"):
+        return  # asyncpg does
+    if hasattr(connection, "isolation_level") and hasattr(connection, "in_transaction"):
+        if connection.isolation_level is not None:  # aiosqlite, in a thread of its own
+            raise ValueError("connect must pass isolation_level=None to aiosqlite.connect")
+        return
+    found = getattr(connection, "set_autocommit", None) or connection.autocommit
+    await _awaited(found(True))
+
+
+async def close_quietly(connection: AsyncConnection) -> None:
+    try:
+        await close(connection)
+    except Exception:  # it is broken
+        return
+
+
+async def close(connection: AsyncConnection) -> None:
+    raw = connection.raw
+    if hasattr(raw, "terminate") and hasattr(raw, "fetchrow"):
+        raw.terminate()  # asyncpg's close would wait for the server
+        return
+    if connection.uses < 0 and hasattr(raw, "interrupt"):
+        await _awaited(raw.interrupt())  # aiosqlite's thread may still be at it
+    await _awaited(raw.close())
