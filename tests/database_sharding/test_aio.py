@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,35 @@ def test_deadlines_and_cancellation(tmp_path: Path, loop: str) -> None:
             await transact()
         assert await router.fetch(BY_OWNER(owner=KEY), KEY) == [(1,)]
         assert router.stats()["a"].active == 0
+
+    on_sqlite(tmp_path, loop, test)
+
+
+def test_what_begins_after_it_was_interrupted_is_interrupted_again(
+    tmp_path: Path, loop: str
+) -> None:
+    """A deadline that comes while aiosqlite's thread has something else to do first."""
+    go_on = threading.Event()
+
+    async def test(router: AsyncShardRouter, hosts: SqliteHosts) -> None:
+        await router.fetch(READ, KEY)
+        pool = router._fleet.pools["a"]
+        loan = pool.get_idle()
+        raw = loan.handle.raw
+        cursor = await raw.cursor()
+        before = asyncio.ensure_future(raw._execute(go_on.wait, 30))
+        running = asyncio.ensure_future(cursor.execute(ENDLESS))
+        await asyncio.sleep(0)  # both are in its queue
+        running.cancel()
+        loan.handle.uses = -1
+        loan.discard()
+        await asyncio.sleep(0.01)
+        go_on.set()
+        assert await before
+        await asyncio.wait([running])
+        while raw._connection is not None:
+            await asyncio.sleep(0.001)
+        assert await router.fetch(READ, KEY) == []
 
     on_sqlite(tmp_path, loop, test)
 

@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from ._statements import kind_of
 
-__all__ = ["AsyncConnection", "close", "close_quietly", "commits_each"]
+__all__ = ["AsyncConnection", "awaited", "commits_each"]
 
 _YIELD_ROWS: Final = frozenset(["EXPLAIN", "SELECT", "SHOW", "TABLE", "VALUES", "WITH"])
 
 
-async def _awaited(value: Any) -> Any:
+async def awaited(value: Any) -> Any:
     return await value if isawaitable(value) else value
 
 
@@ -26,7 +26,7 @@ class AsyncConnection:
         self.limit: str | None = None  # the statement that set its time limit
 
     async def _by_cursor(self, text: str, parameters: Any) -> tuple[list[Any], int, Any]:
-        cursor = await _awaited(self.raw.cursor())
+        cursor = await awaited(self.raw.cursor())
         if parameters is None:
             await cursor.execute(text)  # or drivers would look for parameters in it
         else:
@@ -35,7 +35,7 @@ class AsyncConnection:
         if cursor.description is not None:
             rows = list(await cursor.fetchall())
         count, last = cursor.rowcount, getattr(cursor, "lastrowid", None)
-        await _awaited(cursor.close())
+        await awaited(cursor.close())
         return rows, count, last
 
     async def _by_asyncpg(self, text: str, parameters: Any) -> tuple[list[Any], int, Any]:
@@ -51,10 +51,10 @@ class AsyncConnection:
         """Run a word of a transaction, and return what PostgreSQL says that it did."""
         if hasattr(self.raw, "fetchrow"):
             return await self.raw.execute(word)
-        cursor = await _awaited(self.raw.cursor())
+        cursor = await awaited(self.raw.cursor())
         await cursor.execute(word)
         said = getattr(cursor, "statusmessage", None)
-        await _awaited(cursor.close())
+        await awaited(cursor.close())
         return said
 
     async def rollback(self) -> None:
@@ -73,21 +73,4 @@ async def commits_each(connection: Any) -> None:
             raise ValueError("connect must pass isolation_level=None to aiosqlite.connect")
         return
     found = getattr(connection, "set_autocommit", None) or connection.autocommit
-    await _awaited(found(True))
-
-
-async def close_quietly(connection: AsyncConnection) -> None:
-    try:
-        await close(connection)
-    except Exception:  # it is broken
-        return
-
-
-async def close(connection: AsyncConnection) -> None:
-    raw = connection.raw
-    if hasattr(raw, "terminate") and hasattr(raw, "fetchrow"):
-        raw.terminate()  # asyncpg's close would wait for the server
-        return
-    if connection.uses < 0 and hasattr(raw, "interrupt"):
-        await _awaited(raw.interrupt())  # aiosqlite's thread may still be at it
-    await _awaited(raw.close())
+    await awaited(found(True))

@@ -22,7 +22,7 @@ from ...resource_pool import ManagedHandle, PoolStats
 from ...resource_pool._options import UNSET, Timeout
 from ...resource_pool.aio import AsyncResourcePool
 from .. import sqlbuilder as sb
-from ._async_connections import AsyncConnection, close, close_quietly, commits_each
+from ._async_connections import AsyncConnection, awaited, commits_each
 from ._borrowing import LATE
 from ._engines import Engine
 from ._fleet import Fleet, Group, RouterOverrides, Token, UnsentError, seconds_of
@@ -58,6 +58,42 @@ async def _run(steps: Steps[_T]) -> _T:
     except StopIteration as stop:
         value: _T = stop.value
         return value
+
+
+async def _close(connection: AsyncConnection) -> None:
+    raw = connection.raw
+    if hasattr(raw, "terminate") and hasattr(raw, "fetchrow"):
+        raw.terminate()  # asyncpg's close would wait for the server
+        return
+    if connection.uses >= 0 or not hasattr(raw, "interrupt"):
+        await awaited(raw.close())
+        return
+    closing = asyncio.ensure_future(awaited(raw.close()))
+    try:
+        await _interrupt_until(closing, raw)
+        await closing
+    except BaseException:
+        closing.cancel()
+        raise
+
+
+async def _interrupt_until(closing: "asyncio.Future[Any]", raw: Any) -> None:
+    """Interrupt aiosqlite until it is closed: its thread may begin a statement after the first."""
+    wait = 0.001
+    while not closing.done():
+        try:
+            await awaited(raw.interrupt())
+        except Exception:  # it has just been closed
+            return
+        await asyncio.wait([closing], timeout=wait)
+        wait = min(2 * wait, 1.0)
+
+
+async def _close_quietly(connection: AsyncConnection) -> None:
+    try:
+        await _close(connection)
+    except Exception:  # it is broken
+        return
 
 
 class AsyncShardRouter(Scattering):
@@ -104,7 +140,7 @@ class AsyncShardRouter(Scattering):
     # Connections
 
     def _pool_of(self, host: str) -> AsyncResourcePool:
-        options = self._pool_options(open=self._open, close=close, check=self._is_alive)
+        options = self._pool_options(open=self._open, close=_close, check=self._is_alive)
         return AsyncResourcePool(options, host)
 
     async def _open(self, host: str) -> AsyncConnection:
@@ -119,7 +155,7 @@ class AsyncShardRouter(Scattering):
         try:
             await commits_each(made.raw)
         except BaseException:
-            await close(made)
+            await _close(made)
             raise
         return made
 
@@ -391,7 +427,7 @@ class AsyncShardRouter(Scattering):
             return (await connection.execute(text, None))[0]
 
     async def _quit(self, connection: AsyncConnection) -> None:
-        await close_quietly(connection)
+        await _close_quietly(connection)
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
