@@ -36,7 +36,7 @@ SQLTYPES = r"godropbox\.database\.sqltypes"
 BINLOG = r"godropbox\.database\.binlog(\.\w+)*"
 BINLOG_IO = r"godropbox\.database\.binlog(\.(_stream|_tls|aio|__main__))?"
 BUILDER = r"godropbox\.database\.sqlbuilder(\.\w+)*"
-SHARDING_AIO = r"godropbox\.database\.sharding\.aio"
+SHARDING_AIO = r"godropbox\.database\.sharding\.aio(\.\w+)?"
 SHARDING = r"godropbox\.database\.sharding(\.(?!aio)\w+)*"
 FORKS = r"godropbox\._forks|godropbox\._calls"
 POOLS = r"godropbox\.resource_pool(\.(?!aio)\w+)*"
@@ -129,7 +129,7 @@ LAYERS = [
         rf"{BASE}|{FORKS}|{POOLS}|{HASHES}|godropbox\._kernels\.placement|godropbox\.balancing"
         rf"|{BUILDER}|{SHARDING}",
     ),
-    (SHARDING_AIO, rf"{BASE}|{POOLS}|{AIO_POOL}|{BUILDER}|{SHARDING}"),
+    (SHARDING_AIO, rf"{BASE}|{POOLS}|{AIO_POOL}|{BUILDER}|{SHARDING}|{SHARDING_AIO}"),
     # Other libraries' faces, and the back ends of frameworks.
     (FACES, r"godropbox(?!\.__main__).*"),
     # The commands.

@@ -3,7 +3,7 @@
 from inspect import isawaitable
 from typing import Any, Final
 
-from ._statements import kind_of
+from .._statements import kind_of
 
 __all__ = ["AsyncConnection", "awaited", "commits_each"]
 
