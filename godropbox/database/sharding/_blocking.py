@@ -220,7 +220,8 @@ class Blocking(Scattering):
         """Read from a replica or the master, and once more where that may help."""
         group = fleet.groups[shard]
         master_host = host = group.hosts.master
-        since = fleet.since(shard, since)
+        if fleet.arrived:
+            since = fleet.since(shard, since)
         if group.hosts.replicas and not master:
             if not self._has_monitors:
                 self._start_monitors()  # in the child of a fork
