@@ -452,12 +452,12 @@ class Blocking(Scattering):
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet
         by_host = self._by_host(jobs)
-        gathered = _Gathered(len(by_host))
+        gathered = _Gathered(len(by_host), deadline, is_write)
         calls: list[tuple[str, Callable[[], object]]] = []
         unsent: set[int] = set()
         try:
             for host, shards in by_host.items():
-                call = partial(self._do_host, gathered, shards, jobs, deadline, master, is_write)
+                call = partial(self._do_host, gathered, shards, jobs, master)
                 self._workers.submit(host, call)
                 calls.append((host, call))
             gathered.wait(deadline)
@@ -476,13 +476,21 @@ class Blocking(Scattering):
         gathered: "_Gathered",
         shards: list[int],
         jobs: dict[int, Any],
-        deadline: float | None,
         master: bool,
-        is_write: bool,
     ) -> None:
-        """Run the statements of one host's shards, in a thread of the workers."""
+        """Run the statements of one host's shards in turn, in a thread of the workers."""
+        records, read = gathered.records, gathered.read
         try:
-            run(self._asking_host(gathered, shards, jobs, deadline, master, is_write))
+            for shard in shards:
+                left = gathered.seconds()
+                if left is not None and left <= 0:
+                    return
+                try:
+                    result = self._on(shard, jobs[shard], records, left, master, None, read, None)
+                except DropboxError as error:
+                    gathered.failed(shard, error)
+                else:
+                    gathered.found(shard, result)
         except BaseException as error:  # a caller's mistake, which is raised to the caller
             gathered.broke(error)
         finally:
@@ -494,8 +502,8 @@ class _Gathered(Gathered):
 
     __slots__ = ("_done", "fault", "left")
 
-    def __init__(self, hosts: int) -> None:
-        super().__init__()
+    def __init__(self, hosts: int, deadline: float | None, is_write: bool) -> None:
+        Gathered.__init__(self, deadline, is_write)
         self._done = threading.Event()
         self.left = hosts
         self.fault: BaseException | None = None

@@ -13,7 +13,6 @@ from ._fleet import Fleet
 from ._measuring import Measuring
 from ._merge import gathering
 from ._statements import Filled, Result, Sharded, check_reads, checked_query
-from ._steps import Steps
 
 __all__ = ["Gathered", "Scattering", "reader_of"]
 
@@ -21,13 +20,22 @@ __all__ = ["Gathered", "Scattering", "reader_of"]
 class Gathered:
     """What threads or tasks have found for a scattered statement, until the caller leaves."""
 
-    __slots__ = ("_errors", "_lock", "_results", "is_closed")
+    __slots__ = ("_deadline", "_errors", "_lock", "_results", "is_closed", "read", "records")
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float | None, is_write: bool) -> None:
+        self._deadline = deadline
+        self.read = None if is_write else True
+        self.records = None if is_write else list  # plain rows, which Scattered reads
         self._lock = threading.Lock()
         self._results: dict[int, Result] = {}
         self._errors: dict[int, DropboxError] = {}
         self.is_closed = False
+
+    def seconds(self) -> float | None:
+        """Return the time for the next shard; None is no limit, and below 0 nothing is asked."""
+        if self.is_closed:
+            return -1.0
+        return None if self._deadline is None else self._deadline - monotonic()
 
     def found(self, shard: int, result: Result) -> None:
         with self._lock:
@@ -50,20 +58,6 @@ class Scattering(Measuring):
     """One statement for each of many shards."""
 
     __slots__ = ()
-
-    def _on(
-        self,
-        shard: int,
-        statement: Any,
-        records: Any,
-        timeout: Any,
-        master: bool,
-        token: Any,
-        read: bool | None,
-        session: Any,
-    ) -> Any:
-        """Run a statement on a shard; a step of the drivers."""
-        raise NotImplementedError
 
     def _numbers(self, shards: Iterable[int] | None) -> list[int]:
         layout = self._fleet.layout
@@ -150,32 +144,6 @@ class Scattering(Measuring):
         for shard in jobs:
             found.setdefault(groups[shard].hosts.master, []).append(shard)
         return found
-
-    def _asking_host(
-        self,
-        gathered: Gathered,
-        shards: list[int],
-        jobs: Mapping[int, Any],
-        deadline: float | None,
-        master: bool,
-        is_write: bool,
-    ) -> Steps[None]:
-        """Run the statements of one host's shards, one after the other."""
-        records = None if is_write else list  # plain rows, which Scattered reads
-        read = None if is_write else True
-        for shard in shards:
-            left = None if deadline is None else deadline - monotonic()
-            if gathered.is_closed or (left is not None and left <= 0):
-                return
-            try:
-                result = yield (
-                    self._on,
-                    (shard, jobs[shard], records, left, master, None, read, None),
-                )
-            except DropboxError as error:
-                gathered.failed(shard, error)
-            else:
-                gathered.found(shard, result)
 
 
 def reader_of(jobs: Mapping[int, Any], records: Any) -> Any:

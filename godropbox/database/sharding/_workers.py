@@ -98,19 +98,21 @@ class Workers:
         """Let a call of the host that is held follow one that is not counted any more."""
         held = self._held.get(host)
         if held is None:
-            left = self._busy[host] - 1
-            if left:
-                self._busy[host] = left
-            else:
-                del self._busy[host]
+            self._busy[host] -= 1
             return
         self._queue.append((host, held.popleft()))
         if not held:
             del self._held[host]
 
     def _serve(self) -> None:
+        host: str | None = None
         while True:
             with self._lock:
+                if host is not None:
+                    if self._held:
+                        self._done_with(host)
+                    else:
+                        self._busy[host] -= 1
                 if not self._queue:
                     self._idle += 1
                     self._wake.wait(_PATIENCE)
@@ -121,5 +123,3 @@ class Workers:
                 host, call = self._queue.popleft()
             call()
             del call  # or its result lives until the next one comes
-            with self._lock:
-                self._done_with(host)

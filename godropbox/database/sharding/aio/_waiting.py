@@ -367,14 +367,24 @@ class Waiting(Scattering):
         seconds = self._options.timeout if timeout is UNSET else seconds_of(timeout)
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet
-        gathered = Gathered()
+        gathered = Gathered(deadline, is_write)
+        records, read = gathered.records, gathered.read
         turns = asyncio.Semaphore(self._options.threads)
 
         async def do_host(shards: list[int]) -> None:
             async with turns:
-                await run_steps(
-                    self._asking_host(gathered, shards, jobs, deadline, master, is_write)
-                )
+                for shard in shards:
+                    left = gathered.seconds()
+                    if left is not None and left <= 0:
+                        return
+                    try:
+                        result = await self._on(
+                            shard, jobs[shard], records, left, master, None, read, None
+                        )
+                    except DropboxError as error:
+                        gathered.failed(shard, error)
+                    else:
+                        gathered.found(shard, result)
 
         tasks = [asyncio.ensure_future(do_host(shards)) for shards in self._by_host(jobs).values()]
         try:
