@@ -35,7 +35,7 @@ __all__ = ["ALLOWED", "CALLS", "CASES", "Case", "fails", "growth", "resident"]
 ALLOWED = 512 * 1024
 """Bytes that the resident memory may grow by in one round: what fragmentation alone can do."""
 
-CALLS = 100_000 if godropbox.IMPLEMENTATION == "native" else 4_000
+CALLS = 50_000 if godropbox.IMPLEMENTATION == "native" else 4_000
 """Calls of the short form."""
 
 

@@ -16,10 +16,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import is_second_run
 
 import godropbox
 from godropbox import _kernels
+
+pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parent.parent
 KEPT_OUT = ("__pycache__", ".*", "build", "dist", "out", "*.egg-info", "*.so", "*.pyd")
@@ -126,7 +127,6 @@ def test_pure_builds_a_wheel_for_every_python(unpacked: Path) -> None:
 
 
 @on_cpython
-@pytest.mark.skipif(is_second_run(), reason="the compiled package's run builds the same")
 def test_native_builds_one_library_out_of_the_sdist(unpacked: Path) -> None:
     wheel, said = _built(unpacked, "build_wheel", GODROPBOX_BUILD="native")
     assert f"-cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name

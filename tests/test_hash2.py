@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import is_second_run
 from support.hashing import permutation_shard
 
 import godropbox
@@ -42,7 +43,8 @@ def test_every_recorded_shard(vectors: Path) -> None:
         rows = [tuple(map(int, row)) for row in list(csv.reader(file))[1:]]
     assert len(rows) > 12_000
     assert max(count for _, count, _ in rows) == 65535
-    for key, num_shards, shard in rows:
+    # All of them take the pure twin a minute: beside a compiled package every fifth will do.
+    for key, num_shards, shard in rows[:: 5 if is_second_run() else 1]:
         assert hash2.consistent_hash(key, num_shards) == shard
 
 

@@ -22,6 +22,8 @@ from support.imports import (
 
 from godropbox import _kernels
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 
 SHARED = r"godropbox\._kernels\._\w+"

@@ -31,7 +31,7 @@ from godropbox.resource_pool import (
 
 FAILURES = (PoolExhaustedError, OpenError, UnknownLocationError, LameDuckError)
 THREADS = 64
-SHORT = 100_000 if godropbox.IMPLEMENTATION == "native" else 15_000
+SHORT = 50_000 if godropbox.IMPLEMENTATION == "native" else 15_000
 SEQUENCES = int(os.environ.get("GODROPBOX_STRESS", str(SHORT)))
 
 

@@ -14,7 +14,7 @@ from support.chaos_history import Kind, Record, judge, packed, recorded
 from support.chaos_plan import Plan
 from support.chaos_storage import ChaosStorage, LostReplyError, NotWrittenError, log_of
 
-SECONDS = float(os.environ.get("GODROPBOX_CHAOS", "30"))
+SECONDS = float(os.environ.get("GODROPBOX_CHAOS", "20"))
 READ, ACKNOWLEDGED, REFUSED, UNKNOWN = Kind.READ, Kind.ACKNOWLEDGED, Kind.REFUSED, Kind.UNKNOWN
 
 

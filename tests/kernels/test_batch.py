@@ -24,6 +24,8 @@ from godropbox import memcache
 from godropbox._kernels import placement
 from godropbox._kernels._wire import LINE_KEYS
 
+pytestmark = pytest.mark.once
+
 Pairs = list[tuple[socket.socket, socket.socket]]
 STORED = 15  # STORED, NOT_STORED, EXISTS, NOT_FOUND
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from godropbox._kernels import _binlog as ops
 
+pytestmark = pytest.mark.once
+
 TWINS = twins("binlog")
 ABSENT = object()
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 import godropbox
 
+pytestmark = pytest.mark.once
+
 TWINS = twins("hash2")
 keys = st.integers(0, 2**64 - 1)
 anything = st.one_of(

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from conftest import twins
 
+pytestmark = pytest.mark.once
+
 REPLY = b"VALUE a 0 1 7\r\nx\r\nEND\r\n"
 REST = b"END\r\n" + b"y" * 100
 WORDS = (

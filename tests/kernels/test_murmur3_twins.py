@@ -1,9 +1,12 @@
 """murmur3's twins: same results, same errors, same words."""
 
+import pytest
 from conftest import twins
 from hypothesis import given
 from hypothesis import strategies as st
 from support.hashing import murmur3 as reference
+
+pytestmark = pytest.mark.once
 
 TWINS = twins("murmur3")
 anything = st.one_of(

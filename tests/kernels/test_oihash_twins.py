@@ -2,11 +2,14 @@
 
 import hashlib
 
+import pytest
 from conftest import twins
 from hypothesis import given
 from hypothesis import strategies as st
 
 from godropbox._kernels._oihash import PRIMES
+
+pytestmark = pytest.mark.once
 
 TWINS = twins("oihash")
 EMPTY = bytes(32)

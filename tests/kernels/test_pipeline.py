@@ -27,6 +27,8 @@ from hypothesis.stateful import (
 )
 from support import aio
 
+pytestmark = pytest.mark.once
+
 END = b"END\r\n"
 
 

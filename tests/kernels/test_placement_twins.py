@@ -8,6 +8,8 @@ from conftest import twins
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.once
+
 TWINS = twins("placement")
 keys = st.one_of(
     st.text(max_size=80),

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.sqlcases import ALPHABET
 
+pytestmark = pytest.mark.once
+
 KERNELS = twins("sqltext")
 EACH = pytest.mark.parametrize("sqltext", KERNELS)
 

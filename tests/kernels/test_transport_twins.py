@@ -21,6 +21,8 @@ from support.talks import Asked, Told
 
 from godropbox._kernels import _channels
 
+pytestmark = pytest.mark.once
+
 COUNTS = [1, 3]  # lines: alone, and at once
 VERSION = b"version\r\n"
 

@@ -12,6 +12,8 @@ import pytest
 from conftest import twins
 from support.lines import Fake, Opening, Pair, alarm, veiled
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(params=twins("transport"), ids=lambda twin: twin.__name__)
 def kernel(request: pytest.FixtureRequest) -> ModuleType:

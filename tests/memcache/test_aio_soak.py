@@ -26,7 +26,7 @@ TIMEOUT = 0.1
 # so that a hang is told from a busy machine where it is not.
 GRACE = 0.05 if "GODROPBOX_STRICT" in os.environ else 10.0
 PROTOCOLS = ("meta", "ascii", "binary")
-IN_FLIGHT = 100_000
+IN_FLIGHT = 100_000 if "GODROPBOX_SOAK_OPS" in os.environ else 20_000
 
 
 def resident() -> int:

@@ -29,7 +29,7 @@ from godropbox.memcache import (
 )
 from godropbox.memcache.aio import AsyncClient
 
-KILLS = int(os.environ.get("GODROPBOX_PARTS_KILLS", "10"))
+KILLS = int(os.environ.get("GODROPBOX_PARTS_KILLS", "6"))
 SERVERS, WRITERS = 3, 3
 SMALL = ("-m", "10")  # megabytes, so that values are evicted
 # A server that dies when it is asked for its dialect looks like one that knows no meta.

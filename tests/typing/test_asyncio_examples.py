@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.documents import ROOT, programs
 
+pytestmark = pytest.mark.once
+
 COMMAND = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
 COMMANDS = {
