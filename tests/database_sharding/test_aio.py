@@ -122,7 +122,7 @@ def test_deadlines_and_cancellation(tmp_path: Path, loop: str) -> None:
     async def test(router: AsyncShardRouter, hosts: SqliteHosts) -> None:
         await router.execute(INSERT(owner=KEY, id=1), KEY)
         with pytest.raises(sharding.StatementTimeoutError, match="did not end in time"):
-            await router.fetch(lambda database: ENDLESS, KEY, read=True, timeout=0.05)
+            await router.fetch(lambda database: ENDLESS, KEY, read=True, timeout=0.5)
         task = asyncio.ensure_future(
             router.fetch(lambda database: ENDLESS, KEY, read=True, timeout=None)
         )
@@ -134,7 +134,7 @@ def test_deadlines_and_cancellation(tmp_path: Path, loop: str) -> None:
             await task
 
         async def transact() -> None:
-            async with router.transaction(KEY, timeout=0.2) as tx:
+            async with router.transaction(KEY, timeout=0.5) as tx:
                 await tx.execute(files.delete().where(f.owner == KEY))
                 await tx.fetch(lambda database: ENDLESS)
 
