@@ -4,6 +4,7 @@ A missing library is an error, unless ``GODROPBOX_MISSING=skip`` says that this 
 some: then the tests that import it are skipped by its name.
 """
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -111,3 +112,11 @@ def loop(request: pytest.FixtureRequest) -> str:
     """Every kind of event loop, by its name for ``support.aio.run``."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _frozen() -> None:
+    """Have collections of garbage pass over what other files left: tests make thousands of them."""
+    gc.collect()
+    if hasattr(gc, "freeze"):  # PyPy has none
+        gc.freeze()
