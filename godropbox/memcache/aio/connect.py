@@ -40,7 +40,8 @@ from ..protocol.talk import Talk, explained
 __all__ = ["Home"]
 
 
-_TURNS = 8  # of the loop, from an address that has answered to a connection that is used
+_HELD_UP = 0.1  # seconds after which a loop that comes late looks whether an address has answered
+_TURNS = 8  # of the loop, from such an address to a connection that is used
 _CLOSING = 1.0  # seconds for the loop to close connections that were aborted
 # What tells that an idle connection is of no use: something came; over TLS, where that may be what
 # only TLS reads, that the other side has closed it, as far as the system tells. A hang-up always.
@@ -275,16 +276,17 @@ class Home:
 
 @asynccontextmanager
 async def _until(deadline: float) -> AsyncIterator[None]:
-    """Raise ``TimeoutError`` at the loop's time `deadline`, but not before what has come is seen.
+    """Raise ``TimeoutError`` at the loop's time `deadline`.
 
-    A loop that was held up past the deadline finds the answer and the end of the time at once.
+    A loop that was held up past the deadline finds the answer and the end of the time at once: then
+    it sees what has come before.
     """
     loop = asyncio.get_running_loop()
     timer: asyncio.Handle
 
     def come(turns: int) -> None:
         nonlocal timer
-        if turns:
+        if turns and loop.time() - deadline > _HELD_UP:
             timer = loop.call_soon(come, turns - 1)
         else:
             limit.reschedule(loop.time())

@@ -1,7 +1,6 @@
 """What the tests of how requests end share: every loop and protocol, and a server with values."""
 
 import asyncio
-import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,15 +14,11 @@ from godropbox.memcache import Client
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_collections() -> Iterator[None]:
-    """Let collections, of which every test makes some, look at what the tests make alone."""
-    for each in LOOPS:  # uvloop's threads open files, once a process
+def files_of_loops() -> None:
+    """Have the files open that uvloop's threads open once a process."""
+    for each in LOOPS:
         with suppress(OSError):
             run(_connect_to_nothing(), each)
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 async def _connect_to_nothing() -> None:
@@ -35,7 +30,7 @@ def nothing_is_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """See that a test leaves no file open, and that nothing was logged."""
     before = len(os.listdir("/proc/self/fd"))
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # less where an earlier test's were closed
     assert caplog.records == []
 
 
