@@ -133,6 +133,55 @@ def test_what_comes_last_is_read_before_the_next_log(tmp_path: Path) -> None:
     assert [at.offset for at, _ in found[:half]] == [at.offset for at, _ in found[half:]]
 
 
+@pytest.mark.parametrize("has_index", [False, True])
+def test_a_log_that_was_only_begun_may_be_made_anew(has_index: bool, tmp_path: Path) -> None:
+    """By a server that was killed while it began it; the index lists it when it is whole."""
+    names = ["b.000001", "b.000002", "b.000003"]
+    paths = [tmp_path / name for name in names]
+    index = tmp_path / "b.index"
+
+    def acts() -> Iterator[None]:
+        paths[1].write_bytes(WHOLE[:373])  # its head, without a transaction
+        yield
+        yield
+        paths[1].unlink()
+        yield
+        paths[1].write_bytes(WHOLE[:LAST])
+        if has_index:
+            index.write_text(f"./{names[0]}\n./{names[1]}\n")
+        yield
+        paths[2].write_bytes(WHOLE[:LAST])
+        if has_index:
+            index.write_text("".join(f"./{name}\n" for name in names))
+        yield
+
+    paths[0].write_bytes(WHOLE[:LAST] + rotate(names[1]))
+    if has_index:
+        index.write_text(f"./{names[0]}\n")
+    path = tmp_path if has_index else paths[0]
+    with follow(path, acts()) as events:
+        found = told(events)
+    places = [[at.offset for at, _ in found if at.file == name] for name in names]
+    assert places[1][-len(places[2]) :] == places[2]
+    assert places[0][:-1] == places[2] != []
+
+
+def test_a_log_is_not_read_twice_if_another_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "b.000001"
+
+    def acts() -> Iterator[None]:
+        path.unlink()
+        path.write_bytes(WHOLE[:LAST])
+        yield
+
+    path.write_bytes(WHOLE[:5000])
+    with (
+        pytest.raises(binlog.DataError, match=r"b\.000001: another file took its place after"),
+        follow(path, acts()) as events,
+    ):
+        told(events)
+
+
 def test_it_goes_on_from_a_position(tmp_path: Path) -> None:
     path = tmp_path / "b.000001"
     path.write_bytes(WHOLE[:5000])

@@ -83,6 +83,9 @@ class BinlogFiles:
                     yield from self._parsed(_head(file))
                     file.seek(offset)
                 yield from self._rest(file, path)
+                if self._way.blocks and _is_replaced(file, path):
+                    self._begin_again(path, offset)
+                    continue
                 following = self._next(path)
                 if following is not None and _is_in_use(file):
                     self._parser.drop_part()
@@ -108,7 +111,7 @@ class BinlogFiles:
             if way.blocks and os.fstat(file.fileno()).st_size < file.tell():
                 self._truncated(file)
                 continue
-            if is_last_look:
+            if is_last_look or (way.blocks and _is_replaced(file, path)):
                 return
             # What came to the file before the next one was made is read before that is.
             is_last_look = self._next(path) is not None
@@ -128,6 +131,19 @@ class BinlogFiles:
             raise DataError(f"{name}: it had {whole} bytes that were read, and now has {size}")
         file.seek(min(size, whole))
 
+    def _begin_again(self, path: str, offset: int) -> None:
+        """See that no transaction was read from a file in whose place another one is.
+
+        A server that is killed while it begins a log makes that log anew when it comes back.
+        """
+        name = os.path.basename(path)
+        self._parser.drop_part()
+        resume = self._parser.resume
+        if resume is not None and resume.file == name:
+            offset = max(offset, resume.offset)
+        if offset > 4:  # where the first event is
+            raise DataError(f"{name}: another file took its place after {offset} bytes were read")
+
     def _wait(self) -> None:
         if self._way.pause is None:
             self._closing.wait(self._way.poll)
@@ -143,7 +159,8 @@ class BinlogFiles:
         # A server that ends or is killed leaves a log without a ROTATE.
         following = self._rotated
         if way.has_index:
-            following = _behind(folder, name, way.blocks) or following
+            # What the index does not list yet, a server that is killed now makes anew.
+            following = _behind(folder, name, way.blocks) or (None if way.blocks else following)
         elif following is None and way.blocks:
             following = numbered(name)
         if not following:
@@ -177,6 +194,14 @@ def _head(file: IO[bytes]) -> bytes:
     """Return a log's first bytes and its first event, which says how to read the others."""
     head = file.read(_FIRST)
     return head + file.read(int.from_bytes(head[13:17], "little") + 4 - _FIRST)
+
+
+def _is_replaced(file: IO[bytes], path: str) -> bool:
+    """Return whether another file has this one's name; one that has none is still this."""
+    try:
+        return not os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _is_in_use(file: IO[bytes]) -> bool:
