@@ -225,12 +225,24 @@ def curve(chart: Curve, summary: Summary, layout: Layout, about: str) -> str:
     return card(layout.width, height, escape(chart.title), [*lines, *words], _STYLE)
 
 
+def _is_timed(chart: Curve, summary: Summary) -> bool:
+    """Return whether our own line has a point: a server that did not start leaves none."""
+    ours = next(label for label, _, colour in chart.rows if colour == "native")
+    for _, case in chart.cases:
+        try:
+            summary.line(chart.group, case, ours)
+        except KeyError:
+            continue
+        return True
+    return False
+
+
 def charts(summary: Summary) -> dict[str, tuple[str, str]]:
     """Return each chart, wide and narrow, of those whose group was raced."""
     raced = {case["group"] for case in summary.cases}
     made = {}
     for chart in CURVES:
-        if chart.group in raced:
+        if chart.group in raced and _is_timed(chart, summary):
             env = summary.environment(chart.group)
             foot = "; ".join(about({"environment": env})[i] for i in (0, 1, 5)) + "."
             made[chart.name] = (
