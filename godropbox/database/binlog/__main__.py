@@ -396,6 +396,7 @@ def _print_reversed(
                     forget(savepoints.get(name, begun))
                 elif verb == "ROLLBACK":
                     forget(begun)
+                    savepoints = {}
             elif chosen.takes(event):
                 for statement in reversed(_located(event, True)):
                     if len(starts) == begun:
