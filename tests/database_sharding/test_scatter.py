@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NamedTuple
@@ -432,6 +434,35 @@ def test_a_column_of_mixed_types_is_named(rows: dict[int, list[Any]], term: Any)
         list(made.merged(rows))
     assert caught.value.fields["column"] == "id"
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_a_column_whose_values_cannot_be_compared_is_named() -> None:
+    made = gathering(ALL.order_by(f.owner, f.id.desc()), ENGINES["postgresql"], None, "it")
+    naive = datetime(2026, 1, 2)
+    aware = naive.replace(tzinfo=UTC)
+    mixed: list[dict[int, list[Any]]] = [
+        {0: [(1, naive, "a")], 1: [(1, aware, "b")]},
+        {0: [(1, aware, "a"), (1, None, "b"), (1, aware, "c")], 1: [(1, naive, "b")]},
+        {0: [(1, [1, None], "a")], 1: [(1, [1, 2], "b")]},  # PostgreSQL's arrays
+    ]
+    for rows in mixed:
+        kind = type(rows[0][0][1]).__name__
+        words = rf"by column id, which has values of {kind} that cannot be compared \("
+        with pytest.raises(UsageError, match=words) as caught:
+            list(made.merged(rows))
+        assert caught.value.fields["types"] == [kind]
+
+
+@pytest.mark.parametrize("kind", [float, Decimal])
+def test_nan_is_above_all_other_values(kind: Any) -> None:
+    low, high, nan = kind(1), kind("Infinity"), kind("NaN")
+    rows = {0: [(1, low, "a"), (1, nan, "b"), (1, None, "c")], 1: [(1, high, "d"), (1, nan, "e")]}
+    query = ALL.order_by(f.owner, f.id)
+    made = gathering(query, ENGINES["postgresql"], None, "it")
+    assert [row[2] for row in made.merged(rows)] == ["a", "d", "b", "e", "c"]
+    down = {shard: each[::-1] for shard, each in rows.items()}
+    made = gathering(ALL.order_by(f.owner, f.id.desc()), ENGINES["postgresql"], None, "it")
+    assert [row[2] for row in made.merged(down)] == ["c", "b", "e", "d", "a"]
 
 
 def test_a_key_that_raises_is_not_taken_for_mixed_types() -> None:

@@ -7,6 +7,7 @@ over its own rows alone, such as COUNT or DISTINCT, is nobody's to add up but th
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from itertools import combinations
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -89,25 +90,36 @@ class Gathering:
     def _refuse_mixed(self, rows: Mapping[int, list[Any]], error: TypeError) -> None:
         """Raise an error that names the first column whose values cannot be compared, if any."""
         for term in self.terms:
-            seen: dict[type, Any] = {}
+            parts: dict[type, list[Any]] = {}
             for each in rows.values():
                 for row in each:
                     if isinstance(row, Mapping):
                         return
-                    seen.setdefault(type(row[term.column]), self._part(term, row[term.column]))
-            for (first, part), (second, other) in combinations(seen.items(), 2):
-                try:
-                    part < other  # noqa: B015
-                except TypeError:
+                    value = row[term.column]
+                    parts.setdefault(type(value), []).append(self._part(term, value))
+            for (first, (part, *_)), (second, (other, *_)) in combinations(parts.items(), 2):
+                why = _incomparable([part, other])
+                if why is not None:
                     kinds = sorted((first.__name__, second.__name__))
-                    raise UsageError(
-                        f"the rows cannot be merged by column {term.name}, which has values of "
-                        f"{kinds[0]} and of {kinds[1]}: pass merge=False, and combine "
-                        "result.by_shard",
-                        cause=error,
-                        column=term.name,
-                        types=kinds,
-                    ) from error
+                    text = f"values of {kinds[0]} and of {kinds[1]}"
+                    raise self._mixed(term, kinds, text, error)
+            for kind, each in parts.items():
+                why = _incomparable(each)
+                if why is not None:
+                    text = f"values of {kind.__name__} that cannot be compared ({why})"
+                    raise self._mixed(term, [kind.__name__], text, error)
+
+    @staticmethod
+    def _mixed(term: _Term, kinds: list[str], values: str, error: TypeError) -> UsageError:
+        made = UsageError(
+            f"the rows cannot be merged by column {term.name}, which has {values}: pass "
+            "merge=False, and combine result.by_shard",
+            cause=error,
+            column=term.name,
+            types=kinds,
+        )
+        made.__cause__ = error
+        return made
 
     def _sorted(self, shard: int, rows: list[Any]) -> Iterator[tuple[Any, int, int, Any]]:
         """Yield a shard's rows with what they are compared by; raise if they are not in order."""
@@ -131,9 +143,21 @@ class Gathering:
     def _part(self, term: _Term, value: Any) -> Any:
         if value is None:
             return (0 if term.nulls_first else 2, 0)
+        if isinstance(value, (float, Decimal)) and value != value:
+            # Only PostgreSQL has NaN, and sorts it above all other values.
+            return (0.5 if term.descends else 1.5, 0)
         if self.text_key is not None and isinstance(value, str):
             value = self.text_key(value)
         return (1, _Descending(value) if term.descends else value)
+
+
+def _incomparable(parts: list[Any]) -> TypeError | None:
+    """Return the error of putting them in order, or None."""
+    try:
+        sorted(parts)
+    except TypeError as error:
+        return error
+    return None
 
 
 class _Descending:
