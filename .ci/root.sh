@@ -25,9 +25,12 @@ lay_root() {
     chmod +x "$root/usr/sbin/policy-rc.d"
 }
 
-# mount_root ROOT: give it /proc and a /dev of its own.
+# mount_root ROOT: give it /proc and a /dev of its own. It becomes a mount itself, which `ip netns`
+# needs, and so that what is mounted in it goes with it.
 mount_root() {
     local root=$1 file
+    mount --bind "$root" "$root"
+    mount --make-private "$root"
     mount -t proc proc "$root/proc"
     mount -t tmpfs -o mode=755 dev "$root/dev"
     mkdir "$root/dev/shm" "$root/dev/pts"
@@ -40,10 +43,7 @@ mount_root() {
 
 # unmount_root ROOT: the reverse; what is not mounted is left alone.
 unmount_root() {
-    local mounted
-    for mounted in dev/shm dev/pts dev proc; do
-        if mountpoint -q "$1/$mounted"; then umount "$1/$mounted" || return; fi
-    done
+    while mountpoint -q "$1"; do umount -R "$1" || return; done
 }
 
 # remove_root ROOT: unmount, then remove; never a file of another file system.
