@@ -203,7 +203,6 @@ def test_at_exit_the_work_is_done() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_the_child_of_a_fork_begins_again() -> None:
     with LifoExecutor(1) as executor, held(executor):
         executor.submit(abs, 1)

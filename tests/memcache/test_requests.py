@@ -203,7 +203,6 @@ def test_threads_that_share_a_protocol_share_no_opaque(maker: Callable[[], Any])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_process_that_forks_while_an_opaque_is_taken_makes_requests() -> None:
     protocol = MetaProtocol()
     children: list[int] = []

@@ -175,7 +175,7 @@ def test_a_table_keeps_what_it_was_declared_with(way: str) -> None:
                 assert getattr(new, field) == getattr(old, field)
         assert [column is other.c[column.name] for column in other.columns] == [True] * len(other.c)
         assert other.select(sb.star()).sql("db") == table.select(sb.star()).sql("db")
-        with pytest.raises(AttributeError, match="no attribute 'nowhere'"):
+        with pytest.raises(AttributeError, match=r"no (attribute|column) 'nowhere'"):
             other.c.nowhere  # noqa: B018
 
 

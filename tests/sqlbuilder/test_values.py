@@ -82,7 +82,7 @@ MEANT = "table table1 has no column 'clo1': did you mean 'col1'. Its columns are
         (lambda: t1.insert(a).values(clo1=1), ValueError, MEANT),
         (lambda: t1.update().values(price=1), ValueError, f"no column 'price'; {NAMES}"),
         (lambda: t1.c["clo1"], KeyError, "table1.c has no column 'clo1': did you mean 'col1'"),
-        (lambda: t1.c.clo1, AttributeError, "table1.c of col1, col2, col3, col4' object has no"),
+        (lambda: t1.c.clo1, AttributeError, r"table1\.c .*has no (attribute|column) 'clo1'"),
         (lambda: t1.c[5], KeyError, "has no column 5; its columns are"),
         (lambda: t1.insert().values(), ValueError, "values.. needs a value"),
         (lambda: t1.insert().values({}), ValueError, "a row needs a value"),

@@ -174,7 +174,7 @@ class Etcd(_Program):
     def _is_ready(self) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException, KeyError):
             told = self.ask("kv/range", key=_coded("ready"))
-            return "header" in told or "user name is empty" in told["error"]
+            return "header" in told or "user name is empty" in told["message"]
         return False
 
     def ask(self, path: str, token: str = "", **asked: Any) -> dict[str, Any]:

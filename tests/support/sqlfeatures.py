@@ -30,7 +30,19 @@ from godropbox.database.sqlbuilder.dialects._dialect import FEATURES, LITERALS
 
 from . import sqlservers
 
-__all__ = ["COLUMNS", "PAGE", "Example", "ask", "examples", "features", "page", "renders", "shape"]
+__all__ = [
+    "COLUMNS",
+    "PAGE",
+    "Example",
+    "ask",
+    "asked",
+    "examples",
+    "features",
+    "page",
+    "renders",
+    "shape",
+    "versions",
+]
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "sqlbuilder-features.md"
 SERVERS = Path(__file__).parent.parent / "servers"
@@ -395,6 +407,11 @@ def shape(text: str) -> "dict[str, list[str]]":
             cells = line.replace("\\|", "\0").strip("| ").split(" | ")
             rows[f"{area}: {cells[0]}".replace("\0", "|")] = cells[-len(COLUMNS) :]
     return rows
+
+
+def asked(text: str) -> list[str]:
+    """Return the versions that the page is about, one a column."""
+    return text.partition("Asked: ")[2].partition(".\n")[0].split(", ")
 
 
 def versions() -> "dict[str, str]":
