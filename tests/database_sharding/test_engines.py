@@ -40,7 +40,10 @@ def test_how_far_a_replica_is(engine: str, applied: Any, position: Any, covers: 
 
 
 @pytest.mark.parametrize("engine", ["mariadb", "mysql"])
-@pytest.mark.parametrize("position", ["x", "0-1", "1' OR '1", 5, f"{UUID}:1-2');--", "uuid:1"])
+@pytest.mark.parametrize(
+    "position",
+    ["x", "0-1", "1' OR '1", 5, f"{UUID}:1-2');--", "uuid:1", f"{UUID}:x') UNION SELECT 1 -- :tag"],
+)
 def test_what_is_no_position(engine: str, position: Any) -> None:
     with pytest.raises(ValueError, match="a position must be GTIDs"):
         ENGINES[engine].waiting(position, 1.0)

@@ -335,14 +335,16 @@ def _gtid_ranges(text: Any) -> dict[str, list[tuple[int, int]]]:
     for part in said.replace("\n", "").split(",") if said.strip() else []:
         name, *rest = part.strip().split(":")
         source = name.lower()
+        sources = [source]
         for piece in rest:
             matched = _INTERVAL.fullmatch(piece)
             if matched is None:
                 source = f"{name.lower()}:{piece}"
+                sources.append(source)
             else:
                 last = matched[1] if matched[2] is None else matched[2]
                 found.setdefault(source, []).append((int(matched[1]), int(last)))
-        if not _SOURCE.fullmatch(source):
+        if not all(_SOURCE.fullmatch(each) for each in sources):
             raise ValueError("a position must be GTIDs such as uuid:1-5")
     return found
 
