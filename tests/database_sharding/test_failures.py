@@ -303,6 +303,38 @@ def test_an_update_waits_for_a_write_that_was_broken_off(how: str) -> None:
         assert not router._gates.writers
 
 
+@pytest.mark.parametrize("kind", [sharding.HostLostError, KeyboardInterrupt])
+def test_a_read_that_was_not_committed_leaves_no_write(kind: type[BaseException]) -> None:
+    driver = FakeDriver()
+    driver.numbers = True
+
+    def answer(host: str, text: str) -> Any:
+        if "COMMIT" in text:
+            lost = kind is sharding.HostLostError
+            raise driver.OperationalError(*GONE) if lost else KeyboardInterrupt
+        return [(host,)]
+
+    driver.answer = answer
+    with routed(driver) as router:
+        with pytest.raises(kind) as e, router.transaction(KEY, read_only=True) as tx:
+            assert tx.fetch(READ) == [("a",)]
+        assert not getattr(e.value, "maybe_done", False)
+        assert (router._gates.writers, router._strays) == ({}, {})
+        assert (router.stats()["a"].active, driver.closed) == (0, ["a"])
+
+
+def test_a_commit_that_was_not_sent_is_not_done() -> None:
+    driver = FakeDriver()
+    driver.numbers = True
+    with routed(driver) as router:
+        with pytest.raises(sharding.HostLostError, match="lost during COMMIT") as e:  # noqa: PT012
+            with router.transaction(KEY) as tx:
+                tx.execute(WRITE)
+                tx._connection.uses = -1  # broken off after the answer had come
+        assert not e.value.maybe_done
+        assert (router._gates.writers, router._strays) == ({}, {})
+
+
 def test_a_server_that_cannot_be_reached_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
     driver = FakeDriver()
     Server(driver)

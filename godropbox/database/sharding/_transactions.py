@@ -191,6 +191,7 @@ class Transacting:
     def _last_word(self) -> str:
         """Return what ends the transaction, if its connection is in a known state."""
         if self._is_broken or self._connection.uses < 0:
+            self._is_broken = True  # so that nothing may have been done
             raise ConnectionAbortedError("the connection was lost before")
         return "ROLLBACK" if self._ended_by else "COMMIT"
 
@@ -209,7 +210,8 @@ class Transacting:
         """Close the connection, and raise what the failure of a COMMIT means."""
         loan, connection = self._taken()
         if not isinstance(error, Exception):
-            self._router._left_behind(self.shard, self.host, connection)
+            if not self._is_read_only:
+                self._router._left_behind(self.shard, self.host, connection)
             discard(loan)
             raise error
         is_late = connection.uses == LATE
@@ -218,7 +220,8 @@ class Transacting:
             raise self._ended() from error
         raised = self._error(error, "COMMIT", is_late=is_late)
         if isinstance(raised, HostLostError | StatementTimeoutError):
-            raised.maybe_done = raised.maybe_done and not self._is_broken
+            sent = not self._is_broken and not self._is_read_only
+            raised.maybe_done = raised.maybe_done and sent
             if raised.maybe_done:
                 self._router._left_behind(self.shard, self.host, connection)
         raise raised from error
