@@ -141,6 +141,21 @@ def test_text_is_merged_as_the_database_sorts_it() -> None:
     assert e.value.fields["shard"] == 0
 
 
+@pytest.mark.parametrize("term", [sb.raw("CONCAT(name, '')"), sb.cast(f.name, "CHAR(9)")])
+def test_text_of_an_expression_is_merged_as_the_database_sorts_it(term: Any) -> None:
+    named = sb.alias("n", term)
+    rows = {0: [("b",)], 1: [("B",)], 2: [("a",)]}
+    query = files.select(named).order_by(named)
+    made = gathering(query, ENGINES["mysql"], None, "it")
+    with pytest.raises(UsageError, match="merged by column n without text_key, because it is a te"):
+        list(made.merged(rows))
+    assert list(made.merged({0: [(2,)], 1: [(1,)]})) == [(1,), (2,)]
+    made = gathering(query, ENGINES["mysql"], str.casefold, "it")
+    assert list(made.merged(rows)) == [("a",), ("b",), ("B",)]
+    made = gathering(query, ENGINES["sqlite"], None, "it")
+    assert list(made.merged(rows)) == [("B",), ("a",), ("b",)]
+
+
 @pytest.mark.parametrize(
     ("engine", "term", "wanted"),
     [
@@ -148,6 +163,8 @@ def test_text_is_merged_as_the_database_sorts_it() -> None:
         ("mysql", f.id.desc(), [2, 1, None]),
         ("postgresql", f.id, [1, 2, None]),
         ("postgresql", f.id.desc(), [None, 2, 1]),
+        ("asyncpg", f.id, [1, 2, None]),
+        ("asyncpg", f.id.desc(), [None, 2, 1]),
         ("postgresql", f.id.asc().nulls_first(), [None, 1, 2]),
         ("sqlite", f.id.desc().nulls_first(), [None, 2, 1]),
         ("sqlite", f.id.asc().nulls_last(), [1, 2, None]),

@@ -138,6 +138,10 @@ class Engine:
         """Break off what another thread does on a connection, if the driver can; never raise."""
         _abort(connection)
 
+    def sorts_null_last(self) -> bool:
+        """Return whether NULL is above all values, rather than below."""
+        return False
+
     def number_of(self, connection: Any) -> int | None:
         """Return the number by which the server knows a connection, even after it was broken."""
         return None
@@ -265,6 +269,9 @@ class _PostgreSQL(Engine):
 
     def resumes(self, text: str) -> bool:
         return is_rollback_to(text)
+
+    def sorts_null_last(self) -> bool:
+        return True
 
     def keeps_in_transaction(self, first: str, second: str) -> bool:
         return first == "LOCK" or (first == "SET" and second in _OF_TRANSACTIONS)

@@ -34,7 +34,7 @@ class _Term(NamedTuple):
     column: int
     descends: bool
     nulls_first: bool
-    is_text: bool
+    refuses_text: bool  # whose order in the database is not known
     name: str
 
 
@@ -146,8 +146,15 @@ class Gathering:
         if isinstance(value, (float, Decimal)) and value != value:
             # Only PostgreSQL has NaN, and sorts it above all other values.
             return (0.5 if term.descends else 1.5, 0)
-        if self.text_key is not None and isinstance(value, str):
-            value = self.text_key(value)
+        if isinstance(value, str):
+            if self.text_key is not None:
+                value = self.text_key(value)
+            elif term.refuses_text:
+                raise UsageError(
+                    f"the rows cannot be merged by column {term.name} without text_key, because it "
+                    "is a text: a function that sorts texts as their collation does",
+                    column=term.name,
+                )
         return (1, _Descending(value) if term.descends else value)
 
 
@@ -255,20 +262,21 @@ def _terms(
                 "is not in the select list"
             )
         kind = getattr(term, "python_type", None) or _kind_of(items[index])
+        refuses_text = False
         if kind is str or kind is object:
             collation = _collation_of(items[index], text)
             is_text = kind is str or bool(collation)
-            if is_text and text_key is None and not _is_binary(collation, engine):
+            refuses_text = text_key is None and not _is_binary(collation, engine)
+            if is_text and refuses_text:
                 raise ValueError(
                     f"{how} must be merged by text_key, because term {number} of ORDER BY is a "
                     "text: a function that sorts texts as their collation does"
                 )
         # NULL is below all values, but in PostgreSQL above them.
-        low = engine.name != "postgresql"
-        first = nulls == "FIRST" if nulls else low != descends
+        first = nulls == "FIRST" if nulls else engine.sorts_null_last() == descends
         name = getattr(items[index], "name", None)
         named = name if isinstance(name, str) else str(index + 1)
-        yield _Term(index, descends, first, kind is str, named)
+        yield _Term(index, descends, first, refuses_text, named)
 
 
 def _is_binary(collation: str, engine: Engine) -> bool:
