@@ -93,6 +93,66 @@ def test_psycopg() -> None:
         assert sum(stats.active for stats in opened.values()) == 0
 
 
+def limit_of(tx: Any) -> str:
+    return str(tx.run(lambda _: "SHOW statement_timeout").rows[0][0])
+
+
+def test_what_is_rolled_back_leaves_no_limit_of_time() -> None:
+    def connect(host: str) -> Any:
+        return psycopg.connect(**where())
+
+    def fails() -> None:
+        with router.transaction(7, timeout=200.0) as tx:
+            assert tx.fetch(BY_OWNER(owner=7)) == []
+            raise KeyError
+
+    with ShardRouter(layout_of(), connect, "postgresql", timeout=200.0) as router:
+        router.fetch(BY_OWNER(owner=7), 7, timeout=90.0)
+        with pytest.raises(KeyError):
+            fails()
+        shown = router.run(lambda _: "SHOW statement_timeout", 7, read=True)
+        assert shown.rows == [("200s",)]
+        with router.transaction(7, timeout=200.0) as tx:
+            tx.execute(INSERT(owner=7, id=1))
+            tx.run(lambda database: "SAVEPOINT here")
+            tx._deadline += 100.0  # as after a while
+            tx.fetch(BY_OWNER(owner=7))
+            with pytest.raises(sharding.ConstraintError):
+                tx.execute(INSERT(owner=7, id=1))
+            tx._deadline -= 100.0
+            tx.run(lambda database: "ROLLBACK TO here")
+            assert limit_of(tx) == "200s"
+        assert router.fetch(BY_OWNER(owner=7), 7) == [(1,)]
+
+
+def test_what_is_rolled_back_leaves_no_limit_of_time_under_asyncio() -> None:
+    async def connect(host: str) -> Any:
+        return await psycopg.AsyncConnection.connect(**where())
+
+    async def fails(router: AsyncShardRouter) -> None:
+        async with router.transaction(7, timeout=200.0) as tx:
+            assert await tx.fetch(BY_OWNER(owner=7)) == []
+            raise KeyError
+
+    async def whole() -> None:
+        async with AsyncShardRouter(layout_of(), connect, "postgresql", timeout=200.0) as router:
+            await router.fetch(BY_OWNER(owner=7), 7, timeout=90.0)
+            with pytest.raises(KeyError):
+                await fails(router)
+            shown = await router.run(lambda _: "SHOW statement_timeout", 7, read=True)
+            assert shown.rows == [("200s",)]
+            async with router.transaction(7, timeout=200.0) as tx:
+                await tx.execute(INSERT(owner=7, id=1))
+                await tx.run(lambda database: "SAVEPOINT here")
+                with pytest.raises(sharding.ConstraintError):
+                    await tx.execute(INSERT(owner=7, id=1))
+                tx._deadline -= 100.0
+                await tx.run(lambda database: "ROLLBACK TO here")
+            assert await router.fetch(BY_OWNER(owner=7), 7) == [(1,)]
+
+    aio.run(whole())
+
+
 @pytest.mark.parametrize("engine", ["postgresql", "asyncpg"])
 def test_asyncio(engine: str) -> None:
     async def connect(host: str) -> Any:

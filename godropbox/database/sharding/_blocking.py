@@ -296,7 +296,7 @@ class Blocking(Scattering):
             watched = self._watch.begin(raw, deadline)
         try:
             if self._limits:
-                self._limit(connection, seconds)
+                self._limit(connection, seconds, text)
             cursor = raw.cursor()
             if parameters is None:
                 cursor.execute(text)  # or drivers would look for parameters in it
@@ -318,10 +318,10 @@ class Blocking(Scattering):
             connection.uses = LOST
         return _new(Result, result)  # as the class does, without its function in between
 
-    def _limit(self, connection: Connection, seconds: float | None) -> None:
-        """Have the server limit the time of what follows, where that takes a statement."""
+    def _limit(self, connection: Connection, seconds: float | None, text: str) -> None:
+        """Have the server limit the time of `text`, where that takes a statement."""
         wanted = self._engine.session_limit(seconds)
-        if wanted is None or wanted == connection.limit:
+        if wanted is None or wanted == connection.limit or self._engine.resumes(text):
             return
         cursor = connection.raw.cursor()
         cursor.execute(wanted)

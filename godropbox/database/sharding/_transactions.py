@@ -80,7 +80,9 @@ class Transacting:
         router = self._router
         engine = router._engine
         rendered = render(statement, self.database, engine, records, in_transaction=True)
-        if self._ended_by and not engine.resumes(rendered.text):
+        if engine.resumes(rendered.text):
+            self._connection.limit = None  # PostgreSQL takes a SET back, too
+        elif self._ended_by:
             raise router._ended_before(self._fleet, self.shard, self.host, rendered, self._ended_by)
         return rendered
 
@@ -186,6 +188,7 @@ class Transacting:
             discard(loan)
             raise
         else:
+            connection.limit = None  # PostgreSQL takes a SET back, too
             loan.release() if connection.uses >= 0 else loan.discard()
 
     def _last_word(self) -> str:
@@ -199,11 +202,14 @@ class Transacting:
         """Give the connection back; raise if the database said that it rolled back."""
         loan, connection = self._loan, self._connection
         self._loan = self._connection = None
+        is_ended = self._ended_by or said == "ROLLBACK"
+        if is_ended:
+            connection.limit = None
         if connection.uses < 0:  # it was broken off after its answer had come
             loan.discard()
         else:
             loan.release()
-        if self._ended_by or said == "ROLLBACK":
+        if is_ended:
             raise self._ended()
 
     def _not_committed(self, error: BaseException) -> NoReturn:

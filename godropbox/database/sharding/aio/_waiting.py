@@ -296,7 +296,7 @@ class Waiting(Scattering):
         self, connection: AsyncConnection, text: str, parameters: Any, seconds: float | None
     ) -> tuple[list[Any], int, Any]:
         wanted = self._engine.session_limit(seconds)
-        if wanted is not None and wanted != connection.limit:
+        if wanted not in (None, connection.limit) and not self._engine.resumes(text):
             await connection.execute(wanted, None)
             connection.limit = wanted
         return await connection.execute(text, parameters)
