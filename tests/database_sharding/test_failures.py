@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.sqlshards import FakeDriver, SqliteHosts, f, files, layout_of
+from support.sqlshards import FakeConnection, FakeDriver, SqliteHosts, f, files, layout_of
 
 from godropbox.database import sharding
 from godropbox.database.sharding import ENGINES, ShardRouter
@@ -382,6 +382,95 @@ def test_a_host_that_hangs_while_it_is_connected_to() -> None:
     go_on.set()
 
 
+class Freezing(FakeConnection):
+    """A connection of PyMySQL's kind, of which one call is never answered."""
+
+    frozen = ""
+    is_left = False  # nobody has broken it off
+
+    def __init__(self, driver: FakeDriver, host: str) -> None:
+        super().__init__(driver, host)
+        self._sock = self
+        self.broken = threading.Event()
+
+    def shutdown(self, how: int) -> None:
+        self.broken.set()
+
+    def _say(self, word: str) -> None:
+        if word == Freezing.frozen:
+            Freezing.is_left = not self.broken.wait(20)
+            raise self.driver.OperationalError(*GONE)
+
+    def cursor(self) -> Any:
+        self._say("SELECT 1")
+        return super().cursor()
+
+    def autocommit(self, value: bool) -> None:
+        self._say("autocommit")
+
+    def rollback(self) -> None:
+        self._say("rollback")
+
+
+@pytest.mark.parametrize("word", ["rollback", "SELECT 1", "autocommit"])
+def test_every_word_of_a_routers_own_has_the_calls_deadline(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = FakeDriver()
+    now = [0.0]
+    options = {"connections": 1, "clock": lambda: now[0], "pool_wait": 0.0}
+    if word == "SELECT 1":
+        monkeypatch.setattr("godropbox.database.sharding._blocking._TRIAL", 60.0)
+    with ShardRouter(layout_of(), lambda host: Freezing(driver, host), "mysql", **options) as router:
+        if word != "autocommit":
+            router.run(lambda _: "SELECT 2", KEY)
+        now[0] += 60.0  # what is idle is tried first
+        monkeypatch.setattr(Freezing, "frozen", word)
+        with pytest.raises((sharding.StatementTimeoutError, sharding.HostLostError)) as e:
+            router.run(lambda _: "SELECT 2", KEY, timeout=0.05)
+        assert not Freezing.is_left
+        assert e.value.maybe_done is (word == "rollback")
+        assert router.stats()["a"].active == 0
+        monkeypatch.setattr(Freezing, "frozen", "")
+        assert router.run(lambda _: "SELECT 2", KEY, timeout=None).rows == [("a",)]
+
+
+def test_a_late_rollback_closes_the_connection_of_a_refused_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = FakeDriver()
+    refused = driver.IntegrityError(1062, "there already")
+
+    def answer(host: str, text: str) -> Any:
+        raise refused
+
+    driver.answer = answer
+    with ShardRouter(layout_of(), lambda host: Freezing(driver, host), "mysql") as router:
+        monkeypatch.setattr(Freezing, "frozen", "rollback")
+        with pytest.raises(sharding.ConstraintError):
+            router.run(lambda _: "INSERT INTO t VALUES (1)", KEY, timeout=0.05)
+        assert not Freezing.is_left
+        assert (router.stats()["a"].active, driver.closed) == (0, ["a"])
+
+
+def test_deadlines_are_kept_while_the_router_closes(tmp_path: Path) -> None:
+    hosts = SqliteHosts(tmp_path, "a", "b")
+    endless = (
+        "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 20000000) "
+        "SELECT COUNT(*) FROM n"
+    )
+
+    def closed_within() -> None:
+        with router.transaction(KEY, timeout=0.5) as tx:
+            router.close()
+            with pytest.raises(sharding.StatementTimeoutError, match="did not end in time"):
+                tx.run(lambda _: endless)
+
+    router = ShardRouter(layout_of(), hosts.connect, "sqlite")
+    with pytest.raises(sharding.StatementTimeoutError, match="COMMIT"):
+        closed_within()
+
+
 def test_a_frozen_host_keeps_few_threads_that_connect() -> None:
     driver = FakeDriver()
     go_on = threading.Event()
@@ -443,6 +532,7 @@ def test_a_timeout_says_what_is_known(tmp_path: Path) -> None:
     hosts = SqliteHosts(tmp_path, "a", "b")
     endless = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n) "
     with ShardRouter(layout_of(), hosts.connect, "sqlite") as router:
+        router.run(lambda d: "SELECT 1", KEY)  # which connects
         with pytest.raises(sharding.StatementTimeoutError, match="whether it was done is not") as e:
             router.run(lambda d: endless + "SELECT COUNT(*) FROM n", KEY, timeout=0.1)
         assert e.value.maybe_done

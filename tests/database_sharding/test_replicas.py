@@ -1,6 +1,7 @@
 """Reads from replicas: how fresh they are, which are down, and reading what one wrote."""
 
 import asyncio
+import re
 import threading
 import time
 from collections import Counter
@@ -287,6 +288,60 @@ def test_a_replica_that_fails_while_it_is_waited_for(
     driver.dead = {"r1", "r2"}
     assert router.fetch(READ, KEY, token=router.token(KEY)) == [("a",)]
     assert len(router.down()) == 1
+
+
+def test_a_token_is_waited_for_within_the_calls_time(driver: Replicated) -> None:
+    with routed(driver, max_staleness=None) as router:
+        driver.committed, driver.waits = 5, -1
+        token = router.token(KEY)
+        router.fetch(READ, KEY, token=token)  # which connects
+        router.fetch(READ, KEY, token=token)
+        driver.log.clear()
+        assert router.fetch(READ, KEY, token=token, timeout=8.0) == [("a",)]
+        waited = [text for text in driver.texts() if "GTID_WAIT" in text][0]
+        assert waited.endswith("MASTER_GTID_WAIT('0-1-5', 0.500)")
+        driver.log.clear()
+        assert router.fetch(READ, KEY, token=token, timeout=0.8) == [("a",)]
+        waited = [text for text in driver.texts() if "GTID_WAIT" in text][0]
+        limit, wait = re.findall(r"0\.\d{3}", waited)
+        assert float(limit) <= 0.4
+        assert float(wait) <= 0.2
+        with pytest.raises(sharding.StatementTimeoutError, match="was not sent"):
+            router.fetch(READ, KEY, token=token, timeout=0)
+        assert router.down() == []
+
+
+def test_a_position_of_no_log_is_read_from_the_master(driver: Replicated) -> None:
+    with routed(driver, max_staleness=None) as router:
+        assert read_from(router, token=Token("a", "")) == {"a": 8}
+
+
+def test_a_replica_is_not_blamed_for_time_and_connections_of_ones_own(driver: Replicated) -> None:
+    with routed(driver, connections=1, pool_wait=0.0) as router:
+        router.measure()
+        with pytest.raises(sharding.StatementTimeoutError, match="was not sent"):
+            router.fetch(READ, KEY, timeout=0)
+        lent = [router._fleet.pools[host].get() for host in ("r1", "r2")]
+        router.measure()
+        driver.committed, driver.waits = 5, -1
+        assert router.fetch(READ, KEY, token=router.token(KEY)) == [("a",)]
+        assert router.down() == []
+        for loan in lent:
+            loan.release()
+
+
+def test_positions_are_compared_while_others_come(driver: Replicated, router: ShardRouter) -> None:
+    group = router._fleet.groups[0]
+
+    class Engine:
+        def covers(self, applied: Any, position: Any) -> bool:
+            group.sampled(200.0, "later")  # as the monitor does
+            return bool(position == applied)
+
+    group.sampled(99.0, "0-1-1")
+    group.sampled(99.5, "0-1-2")
+    group.applied("r1", "0-1-1", Engine(), False)  # type: ignore[arg-type]
+    assert group.fresh["r1"] == 99.0
 
 
 def test_a_heartbeat_where_there_are_no_positions(driver: Replicated) -> None:

@@ -12,7 +12,16 @@ from typing import Any
 from godropbox.database import sqlbuilder as sb
 from godropbox.database.sharding import HostGroup, Layout
 
-__all__ = ["COUNT", "AsyncFakeDriver", "FakeDriver", "SqliteHosts", "f", "files", "layout_of"]
+__all__ = [
+    "COUNT",
+    "AsyncFakeDriver",
+    "FakeConnection",
+    "FakeDriver",
+    "SqliteHosts",
+    "f",
+    "files",
+    "layout_of",
+]
 
 COUNT = 8
 

@@ -63,6 +63,21 @@ def _commits_each(connection: Any) -> None:
         connection.autocommit = True
 
 
+def _connected(connect: Callable[[str], Any], host: str) -> Any:
+    """Return a new connection that commits each statement by itself."""
+    raw = connect(host)
+    if raw is None or isawaitable(raw):
+        if iscoroutine(raw):
+            raw.close()  # nobody will await it
+        raise TypeError(f"connect must return a connection, got {shown(raw)}")
+    try:
+        _commits_each(raw)  # which may ask the server
+    except BaseException:
+        _close_quietly(raw)
+        raise
+    return raw
+
+
 class Blocking(Scattering):
     """The steps of a router for threads."""
 
@@ -101,7 +116,7 @@ class Blocking(Scattering):
         self._watch = Watch(self._engine.abort)
         weakref.finalize(self, self._watch.close).atexit = False
         self._workers = Workers(self._options.threads, self._options.host_threads)
-        self._dialling = Dialling(connect, self._options.host_threads)
+        self._dialling = Dialling(partial(_connected, connect), self._options.host_threads)
         begin_again_in_child(self)
         self._start_monitors()
 
@@ -131,26 +146,18 @@ class Blocking(Scattering):
         seconds = self._options.connect_timeout
         if deadline is not None:
             seconds = min(seconds, max(0.0, deadline - monotonic()))
-        raw = self._dialled(host, seconds)
-        if raw is None or isawaitable(raw):
-            if iscoroutine(raw):
-                raw.close()  # nobody will await it
-            raise TypeError(f"connect must return a connection, got {shown(raw)}")
-        try:
-            _commits_each(raw)
-        except BaseException:
-            raw.close()
-            raise
-        return Connection(raw)
+        return Connection(self._dialled(host, seconds))
 
     def _dialled(self, host: str, seconds: float) -> Any:
         if self._engine.name == "sqlite":  # a file, and maybe of this thread alone
-            return self._connect(host)
+            return _connected(self._connect, host)
         return self._dialling.dial(host, seconds)
 
     def _is_alive(self, connection: Connection) -> bool:
         """Return whether a connection that was idle answers; servers close those they forget."""
-        token = self._watch.begin(connection.raw, monotonic() + _TRIAL)
+        until = monotonic() + _TRIAL
+        deadline = getattr(self._until_when, "deadline", None)
+        token = self._watch.begin(connection.raw, until if deadline is None else min(until, deadline))
         try:
             cursor = connection.raw.cursor()
             cursor.execute("SELECT 1")
@@ -228,7 +235,7 @@ class Blocking(Scattering):
             if token is None:
                 host = group.reader(since)
             else:
-                host = run(self._catching_up(fleet, shard, token, _TRIAL))
+                host = run(self._catching_up(fleet, shard, token, deadline, _TRIAL))
         try:
             result = self._perform(fleet, shard, host, rendered, seconds, deadline)
         except DropboxError as error:
@@ -259,9 +266,9 @@ class Blocking(Scattering):
         try:
             result = self._execute(connection, shard, host, rendered, seconds, deadline)
             if not rendered.is_built:
-                self._roll_back(connection)  # whatever the caller's text has begun
+                self._roll_back(connection, deadline)  # whatever the caller's text has begun
         except BaseException as error:
-            raised = run(self._failing(loan, fleet, shard, host, rendered, error))
+            raised = run(self._failing(loan, fleet, shard, host, rendered, deadline, error))
             if raised is error:
                 raise
             raise raised from error
@@ -271,8 +278,13 @@ class Blocking(Scattering):
             loan.release()
         return result
 
-    def _roll_back(self, connection: Connection) -> None:
-        connection.raw.rollback()
+    def _roll_back(self, connection: Connection, deadline: float | None) -> None:
+        watched = None if deadline is None else self._watch.begin(connection.raw, deadline)
+        try:
+            connection.raw.rollback()
+        finally:
+            if watched is not None and not self._watch.end(watched):
+                connection.uses = LATE
 
     def _execute(
         self,
@@ -343,13 +355,7 @@ class Blocking(Scattering):
         run(self._ending_strays(host))
 
     def _reach(self, host: str, seconds: float) -> Connection:
-        raw = self._dialled(host, seconds)
-        try:
-            _commits_each(raw)
-        except BaseException:
-            _close_quietly(raw)
-            raise
-        return Connection(raw)
+        return Connection(self._dialled(host, seconds))
 
     def _say_to(self, connection: Connection, text: str, until: float) -> Any:
         watched = self._watch.begin(connection.raw, until)

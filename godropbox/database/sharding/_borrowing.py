@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Final, NoReturn
 
 from ..._kernels._guarded import brief
-from ...errors import DropboxError
+from ...errors import DropboxError, UsageError
 from ...resource_pool import LameDuckError
 from ...resource_pool._options import UNSET, Timeout
 from ._engines import Engine
@@ -19,7 +19,7 @@ from ._moving import Moving
 from ._statements import Rendered, Result
 from ._steps import Steps
 
-__all__ = ["LATE", "LOST", "PATIENCE", "Borrowing", "discard"]
+__all__ = ["LATE", "LOST", "PATIENCE", "Borrowing", "blames_host", "discard"]
 
 # What ``uses`` of a connection is after it was broken off, by its deadline or otherwise.
 LATE: Final = -2
@@ -32,6 +32,13 @@ def discard(loan: Any) -> None:
     """Close a connection whose state is not known."""
     loan.handle.uses = LOST
     loan.discard()
+
+
+def blames_host(error: DropboxError) -> bool:
+    """Return whether an error tells of its host, rather than of the caller's time or pool."""
+    if isinstance(error, StatementTimeoutError):
+        return error._was_sent
+    return not isinstance(error, UsageError)
 
 
 class Borrowing(Moving):
@@ -75,7 +82,7 @@ class Borrowing(Moving):
         """Run a statement over a connection to a host."""
         raise NotImplementedError
 
-    def _roll_back(self, connection: Any) -> Any:
+    def _roll_back(self, connection: Any, deadline: float | None) -> Any:
         """Roll back what a caller's text has begun."""
         raise NotImplementedError
 
@@ -120,7 +127,14 @@ class Borrowing(Moving):
         raise raised from error
 
     def _failing(
-        self, loan: Any, fleet: Fleet, shard: int, host: str, rendered: Rendered, error: Any
+        self,
+        loan: Any,
+        fleet: Fleet,
+        shard: int,
+        host: str,
+        rendered: Rendered,
+        deadline: float | None,
+        error: Any,
     ) -> Steps[BaseException]:
         """Give a connection back, or close it unless its state is known; return what to raise."""
         connection = loan.handle
@@ -142,14 +156,14 @@ class Borrowing(Moving):
         elif isinstance(raised, StatementError) and self._engine.is_answer(error):
             if not rendered.is_built:
                 try:
-                    yield self._roll_back, (connection,)
+                    yield self._roll_back, (connection, deadline)
                 except Exception:
                     discard(loan)
                     return raised
                 except BaseException:
                     discard(loan)
                     raise
-            loan.release()
+            loan.release() if connection.uses >= 0 else loan.discard()
         elif isinstance(raised, HostLostError):
             raised._was_pooled = was_pooled
             connection.uses = LOST
@@ -184,7 +198,7 @@ class Borrowing(Moving):
                     (self._fleet, shard, rendered, seconds, deadline, master, token, since),
                 )
                 return found
-            if isinstance(error, HostLostError | StatementTimeoutError):
+            if isinstance(error, HostLostError | StatementTimeoutError) and blames_host(error):
                 group.failed(host)
             if (
                 not isinstance(error, HostLostError)

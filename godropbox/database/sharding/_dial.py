@@ -95,7 +95,10 @@ class _Call:
             self._done.set()
             is_late = self._is_left and self._error is None
         if is_late and made is not None:
-            made.close()
+            try:
+                made.close()
+            except Exception:  # it is broken
+                return
 
     def wait(self, deadline: float, seconds: float) -> Any:
         try:

@@ -78,6 +78,8 @@ class StatementTimeoutError(_Doubtful, DeadlineExceededError):
     `maybe_done` tells whether a write may have been done.
     """
 
+    _was_sent = True
+
 
 class DrainTimeoutError(UsageError):
     """Writes to shards that a new layout changes did not end in time; the old layout holds."""

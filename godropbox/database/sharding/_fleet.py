@@ -231,7 +231,7 @@ class Group:
         if position is None:
             raise ValueError("it names no position: NULL, or a heartbeat table without a row")
         self.positions[host] = position
-        for moment, wanted in reversed(self.samples):
+        for moment, wanted in reversed(tuple(self.samples)):  # which another thread adds to
             done = position >= wanted if beats else engine.covers(position, wanted)
             if done:
                 self.fresh[host] = max(moment, self.fresh.get(host, -_FOREVER))
@@ -406,7 +406,9 @@ class Router:
         is_write = kind == "COMMIT" or (rendered is not None and not rendered.is_read)
         code = engine.code(error)
         if isinstance(error, UnsentError):
-            return StatementTimeoutError(f"{words} was not sent: its time was over", **found)
+            unsent = StatementTimeoutError(f"{words} was not sent: its time was over", **found)
+            unsent._was_sent = False
+            return unsent
         if is_late or code in engine.late:
             # What a server stopped by itself it has undone.
             unknown = is_write and is_late

@@ -1,6 +1,7 @@
 """How far replicas are, and who may be read from with a token; without I/O, for both routers."""
 
 from math import inf
+from time import monotonic
 from typing import Any
 
 from ..._kernels._args import shown
@@ -8,7 +9,7 @@ from ..._kernels._guarded import brief
 from ...errors import DropboxError
 from ...resource_pool import LameDuckError
 from ...resource_pool._options import Timeout
-from ._borrowing import Borrowing
+from ._borrowing import Borrowing, blames_host
 from ._fleet import Fleet, Group, Token
 from ._layout import Key
 from ._steps import Steps
@@ -61,17 +62,24 @@ class Measuring(Borrowing):
                 raise ValueError("the heartbeat table has no row")
             return Token(group.name, str(position))
 
-    def _catching_up(self, fleet: Fleet, shard: int, token: Token, trial: float) -> Steps[str]:
+    def _catching_up(
+        self, fleet: Fleet, shard: int, token: Token, deadline: float | None, trial: float
+    ) -> Steps[str]:
         """Return a replica that has what a token stands for, or else the master."""
         group, host = self._candidate(fleet, shard, token)
         if host == group.hosts.master or self._is_known_to_have(group, host, token):
             return host
-        seconds = self._options.token_wait + trial
-        text = self._waiting_text(token)
+        wait = self._options.token_wait
+        seconds = wait + trial
+        if deadline is not None:  # half of what is left is for the read
+            seconds = min(seconds, max(0.0, deadline - monotonic()) / 2)
+            wait = min(wait, seconds / 2)
+        text = self._waiting_text(token, wait)
         try:
             value = yield self._ask, (fleet, shard, host, text or self._applied_text(), seconds)
-        except DropboxError:
-            group.failed(host)
+        except DropboxError as error:
+            if blames_host(error):
+                group.failed(host)
             return group.hosts.master
         has = self._has_come(value, token, waited=text is not None)
         return host if has else group.hosts.master
@@ -97,8 +105,8 @@ class Measuring(Borrowing):
         if not isinstance(token, Token):
             raise TypeError(f"token must be a Token or None, got {shown(token)}")
         group = fleet.groups[shard]
-        # Another group's positions mean nothing here.
-        is_ours = token.group == group.name
+        # Another group's positions mean nothing here, and those of no log nowhere.
+        is_ours = token.group == group.name and bool(token.position)
         since = fleet.since(shard, -inf)
         return group, group.reader(since) if is_ours else group.hosts.master
 
@@ -106,11 +114,11 @@ class Measuring(Borrowing):
         known = group.positions.get(host)
         return known is not None and self._covers(known, token.position)
 
-    def _waiting_text(self, token: Token) -> str | None:
+    def _waiting_text(self, token: Token, seconds: float) -> str | None:
         """Return the query by which a replica is waited for, if there is one."""
         if self._options.heartbeat is not None:
             return None
-        return self._engine.waiting(token.position, self._options.token_wait)
+        return self._engine.waiting(token.position, seconds)
 
     def _has_come(self, value: Any, token: Token, *, waited: bool) -> bool:
         """Return whether a replica has what a token stands for, from its answer."""
@@ -153,7 +161,7 @@ class Measuring(Borrowing):
             applied = yield self._ask, (fleet, shard, host, self._applied_text(), seconds)
             group.applied(host, applied, self._engine, self._options.heartbeat is not None)
         except Exception as error:
-            if isinstance(error, DropboxError):
+            if isinstance(error, DropboxError) and blames_host(error):
                 group.failed(host)
             log_unmeasured(f"the replica {host}", error)
 

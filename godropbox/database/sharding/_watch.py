@@ -82,14 +82,14 @@ class Watch:
         return False
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, once what is under way has ended."""
         with self._wake:
             self._is_shut = True
             self._wake.notify()
 
     def _look_sooner(self, deadline: float) -> None:
         with self._wake:
-            if self._thread is None and not self._is_shut:
+            if self._thread is None:
                 self._next = deadline
                 thread = threading.Thread(
                     target=self._run, name="godropbox-sharding-watch", daemon=True
@@ -103,11 +103,11 @@ class Watch:
     def _run(self) -> None:
         while True:
             with self._wake:
-                if self._is_shut:
+                if self._is_shut and self._ends():
                     return
                 seconds = self._next - monotonic()
                 if seconds > 0:
-                    self._wake.wait(min(seconds, 3600.0))
+                    self._wake.wait(min(seconds, 1.0 if self._is_shut else 3600.0))
                     if self._next > monotonic():
                         continue
                 # From here on, whoever begins with an earlier deadline notifies.
@@ -115,6 +115,15 @@ class Watch:
             following = self.expire()
             with self._wake:
                 self._next = min(self._next, following)
+
+    def _ends(self) -> bool:
+        """Return whether nothing is watched any more, so that the thread ends."""
+        # First: who begins from here on waits for the lock, and then starts another.
+        thread, self._thread = self._thread, None
+        if self._active or self._expired:
+            self._thread = thread
+            return False
+        return True
 
     def expire(self) -> float:
         """Abort what is past its deadline; return when the next one is, or infinity."""

@@ -133,14 +133,14 @@ class Waiting(Scattering):
             raise TypeError(f"connect must be an async function, got one with {shown(opening)}")
         async with asyncio.timeout(self._options.connect_timeout):
             raw = await opening
-        if raw is None:
-            raise TypeError("connect must return a connection, got None")
-        made = AsyncConnection(raw)
-        try:
-            await commits_each(made.raw)
-        except BaseException:
-            await _close(made)
-            raise
+            if raw is None:
+                raise TypeError("connect must return a connection, got None")
+            made = AsyncConnection(raw)
+            try:
+                await commits_each(made.raw)
+            except BaseException:
+                await _close_quietly(made)
+                raise
         return made
 
     async def _is_alive(self, connection: AsyncConnection) -> bool:
@@ -219,7 +219,7 @@ class Waiting(Scattering):
             if token is None:
                 host = group.reader(since)
             else:
-                host = await run_steps(self._catching_up(fleet, shard, token, TRIAL))
+                host = await run_steps(self._catching_up(fleet, shard, token, deadline, TRIAL))
         try:
             result = await self._perform(fleet, shard, host, rendered, seconds, deadline)
         except DropboxError as error:
@@ -250,17 +250,26 @@ class Waiting(Scattering):
         try:
             result = await self._execute(connection, shard, host, rendered, seconds, deadline)
             if not rendered.is_built:
-                await self._roll_back(connection)  # whatever the caller's text has begun
+                await self._roll_back(connection, deadline)  # whatever the text has begun
         except BaseException as error:
-            raised = await run_steps(self._failing(loan, fleet, shard, host, rendered, error))
+            raised = await run_steps(
+                self._failing(loan, fleet, shard, host, rendered, deadline, error)
+            )
             if raised is error:
                 raise
             raise raised from error
         loan.release()
         return result
 
-    async def _roll_back(self, connection: AsyncConnection) -> None:
-        await connection.rollback()
+    async def _roll_back(self, connection: AsyncConnection, deadline: float | None) -> None:
+        scope = asyncio.timeout(None if deadline is None else max(0.0, deadline - monotonic()))
+        try:
+            async with scope:
+                await connection.rollback()
+        except BaseException:
+            if scope.expired():
+                connection.uses = LATE
+            raise
 
     async def _execute(
         self,
