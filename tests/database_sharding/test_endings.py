@@ -117,6 +117,53 @@ def test_text_that_leaves_the_connection_as_it_was() -> None:
             render(lambda _, text=text: text, "d", engine, in_transaction=True)
 
 
+def test_text_that_would_commit_the_transaction_is_refused() -> None:
+    for name in ("mysql", "mariadb"):
+        engine = ENGINES[name]
+        for text in (
+            "ALTER TABLE files ADD a INT",
+            "/* mine */ create index i ON files (id)",
+            "DROP TABLE files",
+            "TRUNCATE files",
+            "ANALYZE TABLE files",
+            "RENAME TABLE a TO b",
+        ):
+            with pytest.raises(ValueError, match=f"text must not commit .* does in {name}: run it"):
+                render(lambda _, text=text: text, "d", engine, in_transaction=True)
+            assert render(lambda _, text=text: text, "d", engine).text == text
+        for text in (
+            "CREATE TEMPORARY TABLE a (b INT)",
+            "CREATE OR REPLACE TEMPORARY TABLE a (b INT)",
+            "DROP TEMPORARY TABLE a",
+            "ANALYZE SELECT 1",
+            "CALL f()",
+        ):
+            assert render(lambda _, text=text: text, "d", engine, in_transaction=True).text == text
+    for name in ("sqlite", "postgresql"):  # which roll it back
+        made = render(lambda _: "CREATE TABLE a (b INT)", "d", ENGINES[name], in_transaction=True)
+        assert made.text.startswith("CREATE")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DELETE FROM files",
+        "/* SELECT */ update files SET id = 1",
+        "TRUNCATE files",
+        "SELECT id INTO OUTFILE '/tmp/a' FROM files",
+        "WITH a AS (SELECT 1) DELETE FROM files",
+    ],
+)
+def test_a_text_that_writes_is_no_read(text: str) -> None:
+    driver = FakeDriver()
+    with (
+        ShardRouter(layout_of("r"), driver.connect, "mariadb", max_staleness=None) as router,
+        pytest.raises(ValueError, match=r"text that counts as a read must not write, got [A-Z]+: "),
+    ):
+        router.run(lambda database: text, KEY, read=True)
+    assert text not in driver.texts()
+
+
 def test_a_transaction_past_its_deadline_is_not_committed(tmp_path: Path) -> None:
     hosts = SqliteHosts(tmp_path, "a", "b")
     with ShardRouter(layout_of(), hosts.connect, "sqlite") as router:

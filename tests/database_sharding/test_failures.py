@@ -303,6 +303,36 @@ def test_an_update_waits_for_a_write_that_was_broken_off(how: str) -> None:
         assert not router._gates.writers
 
 
+@pytest.mark.parametrize(("uptime", "kills"), [("1000", 1), ("5", 0), ("?", 1)])
+def test_a_server_that_was_started_again_has_other_connections(uptime: str, kills: int) -> None:
+    driver = FakeDriver()
+    server = Server(driver)
+    server.kills.set()
+
+    def answer(host: str, text: str) -> Any:
+        return [("Uptime", uptime)] if "Uptime" in text else server.answer(host, text)
+
+    driver.answer = answer
+    with routed(driver) as router:
+        with pytest.raises(sharding.HostLostError), router.transaction(KEY) as tx:
+            tx._connection.opened -= 100.0
+        assert router.update(router.layout.read_only(1)) == [1]
+        assert not router._gates.writers
+        assert sum("KILL" in text for text in driver.texts()) == kills
+
+
+def test_only_a_backend_of_that_age_is_ended() -> None:
+    engine = ENGINES["postgresql"]
+    assert engine.uptime() is None
+    of = (
+        " FROM pg_stat_activity WHERE pid = 7 "
+        "AND backend_start <= clock_timestamp() - interval '97.000 s'"
+    )
+    assert engine.ending(7, 97.0) == f"SELECT pg_terminate_backend(pid){of}"
+    assert engine.lasting(7, 97.0) == f"SELECT COUNT(*){of}"
+    assert "interval '0.000 s'" in engine.ending(7, -2.0)
+
+
 @pytest.mark.parametrize("kind", [sharding.HostLostError, KeyboardInterrupt])
 def test_a_read_that_was_not_committed_leaves_no_write(kind: type[BaseException]) -> None:
     driver = FakeDriver()
@@ -327,10 +357,12 @@ def test_a_commit_that_was_not_sent_is_not_done() -> None:
     driver = FakeDriver()
     driver.numbers = True
     with routed(driver) as router:
-        with pytest.raises(sharding.HostLostError, match="lost during COMMIT") as e:  # noqa: PT012
-            with router.transaction(KEY) as tx:
-                tx.execute(WRITE)
-                tx._connection.uses = -1  # broken off after the answer had come
+        with (  # noqa: PT012
+            pytest.raises(sharding.HostLostError, match="lost during COMMIT") as e,
+            router.transaction(KEY) as tx,
+        ):
+            tx.execute(WRITE)
+            tx._connection.uses = -1  # broken off after the answer had come
         assert not e.value.maybe_done
         assert (router._gates.writers, router._strays) == ({}, {})
 
@@ -418,10 +450,12 @@ def test_every_word_of_a_routers_own_has_the_calls_deadline(
 ) -> None:
     driver = FakeDriver()
     now = [0.0]
-    options = {"connections": 1, "clock": lambda: now[0], "pool_wait": 0.0}
+    options: Any = {"connections": 1, "clock": lambda: now[0], "pool_wait": 0.0}
     if word == "SELECT 1":
         monkeypatch.setattr("godropbox.database.sharding._blocking._TRIAL", 60.0)
-    with ShardRouter(layout_of(), lambda host: Freezing(driver, host), "mysql", **options) as router:
+    with ShardRouter(
+        layout_of(), lambda host: Freezing(driver, host), "mysql", **options
+    ) as router:
         if word != "autocommit":
             router.run(lambda _: "SELECT 2", KEY)
         now[0] += 60.0  # what is idle is tried first

@@ -298,11 +298,11 @@ def test_a_token_is_waited_for_within_the_calls_time(driver: Replicated) -> None
         router.fetch(READ, KEY, token=token)
         driver.log.clear()
         assert router.fetch(READ, KEY, token=token, timeout=8.0) == [("a",)]
-        waited = [text for text in driver.texts() if "GTID_WAIT" in text][0]
+        waited = next(text for text in driver.texts() if "GTID_WAIT" in text)
         assert waited.endswith("MASTER_GTID_WAIT('0-1-5', 0.500)")
         driver.log.clear()
         assert router.fetch(READ, KEY, token=token, timeout=0.8) == [("a",)]
-        waited = [text for text in driver.texts() if "GTID_WAIT" in text][0]
+        waited = next(text for text in driver.texts() if "GTID_WAIT" in text)
         limit, wait = re.findall(r"0\.\d{3}", waited)
         assert float(limit) <= 0.4
         assert float(wait) <= 0.2
@@ -514,6 +514,53 @@ def test_what_is_asked_while_a_host_leaves(monkeypatch: pytest.MonkeyPatch) -> N
     for read_only in (True, False):
         with pytest.raises(sharding.RouterClosedError):
             read_in_one(router, read_only)
+
+
+def test_a_read_while_its_database_is_named_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Replicated()
+    borrow = ShardRouter._borrow
+    later = sharding.Layout(
+        8,
+        {"a": HostGroup("c"), "b": HostGroup("b")},
+        {"a": "0-3", "b": "4-7"},
+        database="other_{:04}",
+        version=1,
+    )
+
+    def after_an_update(router: ShardRouter, fleet: Any, host: str, deadline: Any) -> Any:
+        if host != "c":
+            router.update(later)
+        return borrow(router, fleet, host, deadline)
+
+    monkeypatch.setattr(ShardRouter, "_borrow", after_an_update)
+    with routed(driver) as router:
+        assert router.fetch(READ, KEY) == [("c",)]
+        assert driver.texts() == ["SELECT `files`.`id` FROM `other_0001`.`files`"]
+
+
+def test_a_read_while_its_database_is_named_otherwise_under_asyncio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = AsyncFakeDriver(Replicated().say)
+    borrow = AsyncShardRouter._borrow
+    groups = {"a": HostGroup("c"), "b": HostGroup("b")}
+    homes = {"a": "0-3", "b": "4-7"}
+    later = sharding.Layout(8, groups, homes, database="other_{:04}", version=1)
+
+    async def after_an_update(router: Any, fleet: Any, host: str, deadline: Any) -> Any:
+        if host != "c":
+            await router.update(later)
+            await asyncio.sleep(0)  # its pool is closed by a task
+        return await borrow(router, fleet, host, deadline)
+
+    async def whole() -> None:
+        monkeypatch.setattr(AsyncShardRouter, "_borrow", after_an_update)
+        options: Any = {"timeout": None}
+        async with AsyncShardRouter(layout_of(), driver.dial, "mariadb", **options) as router:
+            assert await router.fetch(READ, KEY) == [("c",)]
+            assert driver.texts() == ["SELECT `files`.`id` FROM `other_0001`.`files`"]
+
+    asyncio.run(whole())
 
 
 def read_in_one(router: ShardRouter, read_only: bool) -> list[Any]:

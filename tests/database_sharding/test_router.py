@@ -5,15 +5,18 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from support.sqlshards import SqliteHosts, f, files, layout_of
+from support.sqlshards import FakeDriver, SqliteHosts, f, files, layout_of
 
 from godropbox.database import sharding
 from godropbox.database import sqlbuilder as sb
+from godropbox.database.sharding._statements import render
 from godropbox.errors import NetworkError, ServerError, UsageError
+from godropbox.resource_pool import InactiveHandleError
 
 INSERT = sharding.prepare(
     files.insert(f.owner, f.id, f.name).row(
@@ -302,3 +305,60 @@ def test_the_child_of_a_fork_has_connections_of_its_own(
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(router.fetch(BY_OWNER(owner=1), 1)) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("end", ["raises", "ends", "writes"])
+def test_the_child_of_a_fork_leaves_a_transaction_to_its_parent(end: str) -> None:
+    driver = FakeDriver()
+    parent = os.getpid()
+
+    def block(router: sharding.ShardRouter) -> int:
+        with router.transaction(1) as tx:
+            child = os.fork()
+            if child:
+                return child
+            if end == "raises":
+                raise KeyError
+            if end == "writes":
+                tx.execute(files.delete().all_rows())
+        return 0
+
+    with sharding.ShardRouter(layout_of(), driver.connect, "mysql") as router:
+        try:
+            child = block(router)
+        except BaseException as error:
+            if os.getpid() == parent:
+                raise
+            expected = KeyError if end == "raises" else InactiveHandleError
+            says = isinstance(error, expected) and driver.texts() == ["START TRANSACTION"]
+            os._exit(0 if says and not driver.closed else 2)
+        if not child:
+            os._exit(3)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert driver.texts() == ["START TRANSACTION", "COMMIT"]
+        assert not router._gates.writers
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_closed_router_measures_nothing_in_the_child_of_a_fork() -> None:
+    router = sharding.ShardRouter(layout_of("r"), FakeDriver().connect, "mariadb")
+    router.close()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            router.fetch(files.select(f.id), 1)
+        except sharding.RouterClosedError:
+            names = [thread.name for thread in threading.enumerate()]
+            code = 2 if "godropbox-sharding-monitor" in names else 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_prepared_statement_of_two_routers_is_rendered_for_each() -> None:
+    engine = replace(sharding.ENGINES["mysql"], paramstyle="qmark")
+    by_owner = sharding.prepare(files.select(f.id).where(f.owner == sb.slot("owner", int)))
+    for each, mark in ((sharding.ENGINES["mysql"], "%s"), (engine, "?")):
+        assert render(by_owner(owner=1), "d", each).text.endswith(f"={mark}")

@@ -18,7 +18,7 @@ from godropbox.database import sharding
 from godropbox.database import sqlbuilder as sb
 from godropbox.database.sharding import ENGINES, ShardRouter
 from godropbox.database.sharding._merge import gathering
-from godropbox.database.sharding._statements import render
+from godropbox.database.sharding._statements import check_reads, render
 from godropbox.errors import UsageError
 
 ROWS = [
@@ -351,6 +351,57 @@ def test_records_of_a_class_without_places(router: ShardRouter) -> None:
 
 def saying(text: str) -> Callable[[str], str]:
     return lambda database: text
+
+
+@pytest.mark.parametrize(
+    ("engine", "text"),
+    [
+        ("mysql", "DESC ANALYZE DELETE FROM t"),
+        ("mysql", "WITH c AS (SELECT 1) DELETE t, u FROM t JOIN u JOIN c"),
+        ("mysql", "WITH c AS (SELECT 1) DELETE LOW_PRIORITY FROM t"),
+        ("mysql", "WITH c AS (SELECT 1) /* don't */ DELETE FROM t WHERE a = 'x'"),
+        ("mysql", "WITH c AS (SELECT 1) UPDATE t/**/SET a = 1"),
+        ("mariadb", "SELECT 1 # don't\n INTO OUTFILE 'x'"),
+        ("mariadb", "SELECT 5--1 INTO OUTFILE 'x'"),
+        ("mysql", "SELECT 1 /*!80000 INTO OUTFILE 'x' */"),
+        ("sqlite", "WITH c AS (SELECT 1) -- don't\n DELETE FROM t WHERE a = 'x'"),
+        ("sqlite", "WITH c AS (SELECT '\\' AS a) DELETE FROM t WHERE b = ''"),
+        ("postgresql", "WITH c AS (DELETE/**/FROM t RETURNING 1) SELECT 1"),
+        ("postgresql", "EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1"),
+        ("postgresql", "EXPLAIN (ANALYZE) EXECUTE p"),
+        ("asyncpg", "SELECT '\\' INTO t, ''"),
+        ("postgresql", "SELECT E'\\'' INTO t"),
+        ("postgresql", "SELECT $$'$$ INTO t, '' FROM x"),
+        ("postgresql", "SELECT $a$ ' $$ $a$ INTO t, ''"),
+        ("postgresql", "/* /* */ SELECT */ DELETE FROM t"),
+        ("postgresql", "SELECT 1; DELETE FROM t"),
+        ("postgresql", "EXPLAIN SELECT 1; DROP TABLE t"),
+    ],
+)
+def test_a_write_that_looks_like_a_read(engine: str, text: str) -> None:
+    with pytest.raises(TypeError, match="it must read, got"):
+        check_reads(saying(text), "d", ENGINES[engine], "it")
+
+
+@pytest.mark.parametrize(
+    ("engine", "text"),
+    [
+        ("mysql", "SELECT 'a\\' INTO x', `INTO`, \"INTO\" FROM t;"),
+        ("mysql", "SELECT 1 # INTO\n -- INTO"),
+        (
+            "mysql",
+            "WITH c AS (SELECT REPLACE(a, 'b', INSERT('c', 1, 1, 'd')) FROM t) SELECT a FROM c",
+        ),
+        ("mysql", "WITH c AS (SELECT 1) SELECT * FROM c FOR UPDATE"),
+        ("mysql", "DESC t"),
+        ("postgresql", "EXPLAIN ANALYZE SELECT 1"),
+        ("postgresql", "/* a /* b */ INTO */ SELECT $q$ INTO $q$, '\\', $1 + $2"),
+        ("sqlite", "PRAGMA table_info(t)"),
+    ],
+)
+def test_a_read_that_looks_like_a_write(engine: str, text: str) -> None:
+    job = saying(text)
+    assert check_reads(job, "d", ENGINES[engine], "it")("d") == text
 
 
 def test_a_scattered_write_is_refused(router: ShardRouter) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -103,3 +103,19 @@ def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     workers.submit("a", held.call("b"))
     held.until({"b"})
     assert held.began == ["b"]
+
+
+def test_hosts_that_are_gone_leave_nothing() -> None:
+    held = Held()
+    workers = Workers(4, 1)
+    calls = {name: held.call(name) for name in ("a", "b", "c")}
+    for name, call in calls.items():
+        workers.submit(name, call)
+    workers.submit("a", calls["b"])
+    held.until({"a", "b", "c"})
+    assert workers._busy == {"a": 1, "b": 1, "c": 1}
+    held.go_on.set()
+    until = monotonic() + 60
+    while workers._busy and monotonic() < until:
+        sleep(0.001)
+    assert (workers._busy, workers._held) == ({}, {})

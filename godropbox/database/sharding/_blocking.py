@@ -15,7 +15,7 @@ from typing import Any, Final
 from ..._forks import begin_again_in_child
 from ..._kernels._args import shown
 from ...errors import DropboxError
-from ...resource_pool import ManagedHandle, SimpleResourcePool
+from ...resource_pool import LameDuckError, ManagedHandle, SimpleResourcePool
 from ...resource_pool._options import UNSET, Timeout
 from ...resource_pool._reaper import Reaper
 from ._borrowing import LATE, LOST
@@ -43,11 +43,12 @@ _TRIAL: Final = 2.0
 class Connection:
     """A pooled connection, and what the router did with it."""
 
-    __slots__ = ("limit", "raw", "uses")
+    __slots__ = ("limit", "opened", "raw", "uses")
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
         self.uses = 0
+        self.opened = monotonic()
         self.limit: str | None = None  # the statement that set its time limit
 
 
@@ -155,9 +156,10 @@ class Blocking(Scattering):
 
     def _is_alive(self, connection: Connection) -> bool:
         """Return whether a connection that was idle answers; servers close those they forget."""
-        until = monotonic() + _TRIAL
         deadline = getattr(self._until_when, "deadline", None)
-        token = self._watch.begin(connection.raw, until if deadline is None else min(until, deadline))
+        until = monotonic() + _TRIAL
+        until = until if deadline is None else min(until, deadline)
+        token = self._watch.begin(connection.raw, until)
         try:
             cursor = connection.raw.cursor()
             cursor.execute("SELECT 1")
@@ -199,9 +201,16 @@ class Blocking(Scattering):
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet
         rendered = render(statement, fleet.databases[shard], self._engine, records, read)
-        if rendered.is_read:
+        while rendered.is_read:
             since = _NEVER if session is None else session._since_of(fleet.groups[shard])
-            return self._read(fleet, shard, rendered, seconds, deadline, master, token, since)
+            try:
+                return self._read(fleet, shard, rendered, seconds, deadline, master, token, since)
+            except LameDuckError:
+                if fleet is self._fleet:
+                    raise
+            # The layout was replaced by one that names the shard's database otherwise.
+            fleet = self._fleet
+            rendered = render(statement, fleet.databases[shard], self._engine, records, read)
         fleet, database = self._enter(shard, deadline), fleet.databases[shard]
         try:
             if fleet.databases[shard] != database:
@@ -415,6 +424,10 @@ class Blocking(Scattering):
             run(self._measuring_replica(fleet, group, shard, host, _TRIAL))
         finally:
             self._measuring.discard(host)
+
+    def _start_monitors(self) -> None:
+        with self._lock:  # or first reads in the child of a fork start two for a group
+            Scattering._start_monitors(self)
 
     def _begin_monitor(self, group: Group) -> threading.Event:
         stop = threading.Event()

@@ -5,6 +5,7 @@ read is tried again, and where; and how a write that was broken off is ended at 
 """
 
 from contextlib import AbstractContextManager
+from math import inf
 from time import monotonic
 from typing import Any, Final, NoReturn
 
@@ -14,7 +15,7 @@ from ...resource_pool import LameDuckError
 from ...resource_pool._options import UNSET, Timeout
 from ._engines import Engine
 from ._errors import HostLostError, RouterClosedError, StatementError, StatementTimeoutError
-from ._fleet import Fleet, Token, UnsentError, first_of, is_drivers, seconds_of
+from ._fleet import Fleet, Token, UnsentError, first_of, is_drivers, last_of, seconds_of
 from ._moving import Moving
 from ._statements import Rendered, Result
 from ._steps import Steps
@@ -30,7 +31,8 @@ PATIENCE: Final = 10.0
 
 def discard(loan: Any) -> None:
     """Close a connection whose state is not known."""
-    loan.handle.uses = LOST
+    if loan.is_active:  # else it is the parent's of a fork
+        loan.handle.uses = LOST
     loan.discard()
 
 
@@ -47,8 +49,9 @@ class Borrowing(Moving):
     __slots__ = ("_lock", "_strays")
 
     _lock: AbstractContextManager[Any]  # around what several threads change
-    # Writes that were broken off, by host: the server's numbers of connections, and shards.
-    _strays: dict[str, list[tuple[int, int]]]
+    # Writes that were broken off, by host: the server's numbers of connections, when those were
+    # made, and shards.
+    _strays: dict[str, list[tuple[int, float, int]]]
 
     # Steps of the drivers
 
@@ -190,7 +193,8 @@ class Borrowing(Moving):
         is_again = False
         while True:
             if isinstance(error, LameDuckError):
-                if fleet is self._fleet:
+                renamed = fleet.databases[shard] != self._fleet.databases[shard]
+                if fleet is self._fleet or renamed:
                     raise error
                 # The layout was replaced, and this host with it; nothing was sent.
                 found: Result = yield (
@@ -241,7 +245,7 @@ class Borrowing(Moving):
         with self._lock:
             self._gates.stay(shard)
             is_first = host not in self._strays
-            self._strays.setdefault(host, []).append((number, shard))
+            self._strays.setdefault(host, []).append((number, connection.opened, shard))
         if is_first:
             self._begin_ending(host)
 
@@ -254,8 +258,10 @@ class Borrowing(Moving):
                 try:
                     if connection is None:
                         connection = yield self._reach, (host, PATIENCE)
-                    for number, _ in found:
-                        yield from self._ending_stray(connection, number, until)
+                    uptime = yield from self._running_for(connection, until)
+                    for number, opened, _ in found:
+                        if uptime >= _age_of(opened):  # else the server was started after that
+                            yield from self._ending_stray(connection, number, opened, until)
                 except Exception as error:
                     _log_left(host, error)
                     if connection is not None:
@@ -270,7 +276,20 @@ class Borrowing(Moving):
             if connection is not None:
                 yield self._quit, (connection,)
 
-    def _taken_strays(self, host: str) -> list[tuple[int, int]]:
+    def _running_for(self, connection: Any, until: float) -> Steps[float]:
+        """Return for how many seconds the server has run, infinity if that is not known."""
+        text = self._engine.uptime()
+        if text is None:
+            return inf
+        try:
+            rows = yield self._say_to, (connection, text, until)
+            return float(last_of(rows))
+        except Exception as error:
+            if self._engine.is_lost(error):
+                raise
+            return inf
+
+    def _taken_strays(self, host: str) -> list[tuple[int, float, int]]:
         with self._lock:
             found = self._strays[host]
             if found:
@@ -279,29 +298,38 @@ class Borrowing(Moving):
                 del self._strays[host]
             return found
 
-    def _let_out(self, strays: list[tuple[int, int]]) -> None:
+    def _let_out(self, strays: list[tuple[int, float, int]]) -> None:
         with self._lock:
-            for _, shard in strays:
+            for *_, shard in strays:
                 self._gates.leave(shard)
             if strays:
                 self._notify()
 
-    def _ending_stray(self, connection: Any, number: int, until: float) -> Steps[None]:
+    def _ending_stray(
+        self, connection: Any, number: int, opened: float, until: float
+    ) -> Steps[None]:
+        engine = self._engine
         try:
-            yield self._say_to, (connection, self._engine.ending(number), until)
+            yield self._say_to, (connection, engine.ending(number, _age_of(opened)), until)
         except Exception as error:
-            if self._engine.is_lost(error):
+            if engine.is_lost(error):
                 raise
             # It has ended by itself, say.
         wait = 0.005
         while True:
-            rows = yield self._say_to, (connection, self._engine.lasting(number), until)
+            asked = engine.lasting(number, _age_of(opened))
+            rows = yield self._say_to, (connection, asked, until)
             if not first_of(rows):
                 return
             if monotonic() > until:
                 raise TimeoutError(f"it did not end within {PATIENCE:g} s")
             yield self._sleep, (wait,)
             wait = min(2 * wait, 0.1)
+
+
+def _age_of(opened: float) -> float:
+    """Return for how many seconds a connection has been there at least, by any server's clock."""
+    return 0.99 * (monotonic() - opened) - 2.0
 
 
 def _number_of(engine: Engine, connection: Any) -> int | None:

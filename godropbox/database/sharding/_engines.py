@@ -32,6 +32,32 @@ _OF_TRANSACTIONS: Final = frozenset(["CONSTRAINTS", "LOCAL", "TRANSACTION"])
 _BEFORE: Final = re.compile(r"(?:[\s(;]+|--[^\n]*|#[^\n]*|/\*M?!\d*|/\*.*?\*/)*", re.DOTALL)
 _ROLLBACK_TO: Final = re.compile(r"ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b", re.IGNORECASE)
 _GTID: Final = re.compile(r"(\d+)-\d+-(\d+)")
+# Comments, and what is in quotes. In MySQL a backslash escapes, "#" begins a comment as "--" does
+# only before a blank, and what it executes (``/*!``) is no comment; in PostgreSQL comments nest, E'
+# escapes, and dollars quote.
+_SAID: Final = re.compile(
+    r"`[^`]*`|\"[^\"]*\"|'[^']*'|--[^\n]*|/\*(?!M?!).*?(?:\*/|\Z)",
+    re.DOTALL,
+)
+_MYSQL_SAID: Final = re.compile(
+    r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?:--(?=\s|\Z)|\#)[^\n]*|/\*(?!M?!).*?\*/",
+    re.DOTALL,
+)
+_NESTED: Final = r"/\*(?:[^*/]|\*(?!/)|/(?!\*)|{})*\*/"
+_POSTGRESQL_SAID: Final = re.compile(
+    r"\"[^\"]*\"|(?<![A-Za-z0-9_$])[eE]'(?:[^'\\]|\\.)*'|'[^']*'"
+    r"|(?<![A-Za-z0-9_$])\$([A-Za-z_][A-Za-z0-9_]*)?\$.*?\$(?(1)\1)\$|--[^\n]*|"
+    + _NESTED.format(_NESTED.format(_NESTED.format(r"(?!)"))),
+    re.DOTALL,
+)
+# MySQL's and MariaDB's "statements that cause an implicit commit", but those that no text may be.
+_COMMITS: Final = re.compile(
+    r"(?!(?:CREATE|DROP)\s+(?:OR\s+REPLACE\s+)?TEMPORARY\b)"
+    r"(?:ALTER|CACHE|CHANGE|CHECK|CREATE|DROP|FLUSH|GRANT|INSTALL|LOAD\s+INDEX|OPTIMIZE|RENAME"
+    r"|REPAIR|REVOKE|SHUTDOWN|STOP|TRUNCATE|UNINSTALL"
+    r"|ANALYZE\s+(?:(?:LOCAL|NO_WRITE_TO_BINLOG)\s+)?TABLE)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +150,14 @@ class Engine:
         """Return whether text with these first words holds for the transaction alone."""
         return False
 
+    def said(self, text: str) -> str:
+        """Return a statement's text without its comments and without what is in quotes."""
+        return _SAID.sub(" ", text)
+
+    def commits(self, text: str) -> bool:
+        """Return whether text, from its first word on, commits the transaction that it is in."""
+        return False
+
     # Deadlines
 
     def limited(self, text: str, seconds: float, is_read: bool) -> str:
@@ -146,11 +180,22 @@ class Engine:
         """Return the number by which the server knows a connection, even after it was broken."""
         return None
 
-    def ending(self, number: int) -> str:
-        """Return the statement that has the server end the connection of that number."""
+    def uptime(self) -> str | None:
+        """Return the query of for how many seconds the server has run: the last value of a row.
+
+        It is asked where numbers begin again with the server. None if ``ending`` looks for itself
+        whether the connection is as old as it should be.
+        """
+        return None
+
+    def ending(self, number: int, age: float) -> str:
+        """Return the statement that has the server end the connection of that number.
+
+        `age` is for how many seconds it has been there at least.
+        """
         raise NotImplementedError
 
-    def lasting(self, number: int) -> str:
+    def lasting(self, number: int, age: float) -> str:
         """Return the query of whether that connection is there still: one row with 0 or 1."""
         raise NotImplementedError
 
@@ -192,14 +237,23 @@ class _MySQLLike(Engine):
     def ends_transaction(self, error: BaseException, connection: Any) -> bool:
         return self.code(error) in _MYSQL_ENDED or Engine.ends_transaction(self, error, connection)
 
+    def said(self, text: str) -> str:
+        return _MYSQL_SAID.sub(" ", text)
+
+    def commits(self, text: str) -> bool:
+        return _COMMITS.match(text) is not None
+
     def number_of(self, connection: Any) -> int | None:
         found = getattr(connection, "thread_id", None)
         return None if found is None else int(found())
 
-    def ending(self, number: int) -> str:
+    def uptime(self) -> str | None:
+        return "SHOW GLOBAL STATUS LIKE 'Uptime'"
+
+    def ending(self, number: int, age: float) -> str:
         return f"KILL {number}"
 
-    def lasting(self, number: int) -> str:
+    def lasting(self, number: int, age: float) -> str:
         return f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {number}"
 
 
@@ -261,17 +315,20 @@ class _PostgreSQL(Engine):
             return int(connection.get_server_pid())
         return int(connection.info.backend_pid) if hasattr(connection, "info") else None
 
-    def ending(self, number: int) -> str:
-        return f"SELECT pg_terminate_backend({number})"
+    def ending(self, number: int, age: float) -> str:
+        return f"SELECT pg_terminate_backend(pid){_backend(number, age)}"
 
-    def lasting(self, number: int) -> str:
-        return f"SELECT COUNT(*) FROM pg_stat_activity WHERE pid = {number}"
+    def lasting(self, number: int, age: float) -> str:
+        return f"SELECT COUNT(*){_backend(number, age)}"
 
     def resumes(self, text: str) -> bool:
         return is_rollback_to(text)
 
     def sorts_null_last(self) -> bool:
         return True
+
+    def said(self, text: str) -> str:
+        return _POSTGRESQL_SAID.sub(" ", text)
 
     def keeps_in_transaction(self, first: str, second: str) -> bool:
         return first == "LOCK" or (first == "SET" and second in _OF_TRANSACTIONS)
@@ -309,6 +366,14 @@ def leading(text: str) -> str:
 def is_rollback_to(text: str) -> bool:
     """Return whether a statement rolls back to a savepoint, and no further."""
     return _ROLLBACK_TO.match(leading(text)) is not None
+
+
+def _backend(number: int, age: float) -> str:
+    """Return PostgreSQL's words for a process so old: another may have its number by now."""
+    return (
+        f" FROM pg_stat_activity WHERE pid = {number} "
+        f"AND backend_start <= clock_timestamp() - interval '{max(age, 0.0):.3f} s'"
+    )
 
 
 def _milliseconds(seconds: float) -> int:

@@ -38,6 +38,7 @@ __all__ = [
     "changed_shards",
     "first_of",
     "is_drivers",
+    "last_of",
     "said_of",
     "seconds_of",
 ]
@@ -508,5 +509,14 @@ def is_drivers(error: BaseException) -> bool:
 
 def first_of(rows: Any) -> Any:
     """Return the first value of a query of our own; a driver may make mappings of rows."""
+    return _values_of(rows)[0]
+
+
+def last_of(rows: Any) -> Any:
+    """Return the last value of a query of our own."""
+    return _values_of(rows)[-1]
+
+
+def _values_of(rows: Any) -> list[Any]:
     row = rows[0] if rows else (None,)
-    return next(iter(row.values() if isinstance(row, Mapping) else row))
+    return list(row.values() if isinstance(row, Mapping) else row)

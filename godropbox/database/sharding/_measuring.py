@@ -168,7 +168,7 @@ class Measuring(Borrowing):
     def _start_monitors(self) -> None:
         """Have a thread or a task for each group that has replicas."""
         self._has_monitors = True
-        if not self._options.measure_every or self._options.max_staleness == 0:
+        if self._is_closed or not self._options.measure_every or self._options.max_staleness == 0:
             return
         wanted = {group for group in self._fleet.named.values() if group.hosts.replicas}
         for group in set(self._monitors) - wanted:

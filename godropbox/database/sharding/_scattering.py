@@ -92,7 +92,7 @@ class Scattering(Measuring):
         for shard, given in jobs.items():
             job = done.get(id(given))
             if job is None:
-                job = check_reads(given, databases[shard], how)
+                job = check_reads(given, databases[shard], self._engine, how)
                 query = job._of.statement if isinstance(job, Filled) else job
                 if not merge and isinstance(query, sb.Statement):
                     checked_query(query, self._engine, how)

@@ -34,15 +34,23 @@ _WORD: Final = re.compile(
 _READS: Final = frozenset(
     ["DESC", "DESCRIBE", "EXPLAIN", "PRAGMA", "SELECT", "SHOW", "TABLE", "VALUES", "WITH"]
 )
+# INSERT and REPLACE are functions, too; MySQL deletes from several tables: DELETE a, b FROM.
 _WRITES: Final = re.compile(
-    r"\b(?:INSERT\s+(?:OR\s+\w+\s+|IGNORE\s+)?INTO|REPLACE\s+INTO|DELETE\s+FROM|MERGE\s+INTO"
-    r"|UPDATE\s[^;]*?\sSET)\b",
+    r"\b(?:(?:INSERT|REPLACE)\b(?!\s*\()|DELETE\s[^;()]*?\bFROM\b|MERGE\s+INTO\b"
+    r"|UPDATE\s[^;]*?\sSET\b)",
     re.IGNORECASE,
+)
+# What EXPLAIN ANALYZE runs besides.
+_RUNS: Final = re.compile(
+    r"\bANALYZE\b.*?\b(?:CREATE|EXECUTE|REFRESH)\b", re.IGNORECASE | re.DOTALL
 )
 # SELECT ... INTO a file, a variable, or PostgreSQL's new table: the word has no other use.
 _INTO: Final = re.compile(r"\bINTO\b", re.IGNORECASE)
-_QUERIES: Final = frozenset(["EXPLAIN", "SELECT", "TABLE", "VALUES", "WITH"])
-_SAID: Final = re.compile(rf"{_QUOTED.pattern}|/\*(?!M?!).*?\*/|--\s[^\n]*", re.DOTALL)
+_EXPLAINS: Final = frozenset(["DESC", "DESCRIBE", "EXPLAIN"])
+_QUERIES: Final = _EXPLAINS | {"SELECT", "TABLE", "VALUES", "WITH"}
+_CHANGE_ROWS: Final = frozenset(
+    ["ALTER", "CREATE", "DELETE", "DROP", "INSERT", "MERGE", "REPLACE", "TRUNCATE", "UPDATE"]
+)
 _WORDS: Final = re.compile(r"([A-Za-z]+)(?:\s+([A-Za-z]+))?")
 # First words of text that changes the connection, or begins what only it can end.
 _CHANGES: Final = frozenset(
@@ -92,7 +100,7 @@ class Sharded(Generic[_T]):
     __slots__ = ("_is_query", "_prepared", "_read", "_statement")
 
     _is_query: bool
-    _prepared: dict[tuple[str, str], Any]
+    _prepared: dict[tuple[str, Any, Any], Any]
     _read: Callable[[Iterable[Any]], Iterable[Any]] | None
     _statement: sb.Statement
 
@@ -115,15 +123,16 @@ class Sharded(Generic[_T]):
 
     def _for(self, database: str, engine: Engine) -> Any:
         """Return the text for a database and whether it only reads."""
-        found = self._prepared.get((database, engine.name))
+        key = (database, engine.paramstyle, engine.dialect)
+        found = self._prepared.get(key)
         if found is None:
             prepared = self._statement.prepare(
                 database, paramstyle=engine.paramstyle, dialect=engine.dialect
             )
             # Whether rows are locked shows in the text, whatever the slots' values are.
             text = repr(prepared).removeprefix("<Prepared ")
-            is_read = self._is_query and not _locks(text) and not _writes(text)
-            found = self._prepared[database, engine.name] = (prepared.bind, is_read)
+            is_read = self._is_query and not _locks(text, engine) and not _writes(text, engine)
+            found = self._prepared[key] = (prepared.bind, is_read)
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -217,7 +226,7 @@ def render(
         return _new(Rendered, (text, parameters, is_read, True, records or of._read))
     if isinstance(statement, sb.SelectBase):
         text, parameters = statement.bind(database, engine.paramstyle, dialect=engine.dialect)
-        is_read = not _locks(text) and not _writes(text)
+        is_read = not _locks(text, engine) and not _writes(text, engine)
         return _new(Rendered, (text, parameters, is_read, True, records))
     if isinstance(statement, sb.Statement):
         _check_statement(statement)
@@ -236,6 +245,12 @@ def render(
             f"a function of a database must return text, or text and parameters, got {shown(made)}"
         )
     _check_text(text, engine, in_transaction=in_transaction)
+    if read:
+        word = kind_of(text)
+        if word in _CHANGE_ROWS or (word in _READS and not _is_reading(text, engine)):
+            raise ValueError(
+                f"text that counts as a read must not write, got {word}: leave read out"
+            )
     return Rendered(text, parameters, bool(read), False, records)
 
 
@@ -249,6 +264,11 @@ def _check_text(text: str, engine: Engine, *, in_transaction: bool) -> None:
     if in_transaction and first in _ENDS and not is_rollback_to(text):
         raise ValueError(
             f"text must not end the transaction, got {first}: leave the block, or raise in it"
+        )
+    if in_transaction and engine.commits(text):
+        raise ValueError(
+            f"text must not commit the transaction, as {first} does in {engine.name}: run it "
+            "outside"
         )
     if (
         first not in _CHANGES
@@ -268,14 +288,14 @@ def blanked(text: str) -> str:
     return _QUOTED.sub("''", text)
 
 
-def _locks(text: str) -> bool:
+def _locks(text: str, engine: Engine) -> bool:
     """Return whether a query locks rows, so that it belongs to the master."""
     if " FOR " not in text and " LOCK IN " not in text:
         return False
-    return _LOCKS.search(blanked(text)) is not None
+    return _LOCKS.search(engine.said(text)) is not None
 
 
-def check_reads(job: Any, database: str, how: str) -> Any:
+def check_reads(job: Any, database: str, engine: Engine, how: str) -> Any:
     """Return a shard's statement, if it only reads; a function of a database is called for it.
 
     Raise ``TypeError`` for a write.
@@ -284,7 +304,7 @@ def check_reads(job: Any, database: str, how: str) -> Any:
         made = job(database)
         if not isinstance(made, (sb.Statement, Filled)):
             text = made[0] if isinstance(made, tuple) and made else made
-            if isinstance(text, str) and not _is_reading(text):
+            if isinstance(text, str) and not _is_reading(text, engine):
                 raise TypeError(f"{how} must read, got {kind_of(text)}: use each()")
             # A layout that is swapped meanwhile may have another database for the shard.
             return lambda asked: made if asked == database else job(asked)
@@ -300,27 +320,30 @@ def check_reads(job: Any, database: str, how: str) -> Any:
 def checked_query(query: Any, engine: Engine, how: str) -> str:
     """Return a query's text; raise ``TypeError`` if its WITH writes."""
     text = repr(query.prepare("d", paramstyle=engine.paramstyle, dialect=engine.dialect))
-    if _writes(text.removeprefix("<Prepared ")):
+    if _writes(text.removeprefix("<Prepared "), engine):
         raise TypeError(f"{how} must read, got a WITH that writes: use each()")
     return text
 
 
-def _writes(text: str) -> bool:
+def _writes(text: str, engine: Engine) -> bool:
     """Return whether a query's text writes in its WITH."""
-    return text.startswith("WITH ") and _WRITES.search(blanked(text)) is not None
+    return text.startswith("WITH ") and _WRITES.search(engine.said(text)) is not None
 
 
-def _is_reading(text: str) -> bool:
-    """Return whether a caller's text is of a kind that only reads."""
-    word = kind_of(text)
-    if word not in _READS or (word in _QUERIES and _INTO.search(_stripped(text))):
+def _is_reading(text: str, engine: Engine) -> bool:
+    """Return whether a caller's text is of a kind that only reads, each statement of it."""
+    statements = [each for each in engine.said(text).split(";") if each.strip()]
+    return bool(statements) and all(_is_read(each) for each in statements)
+
+
+def _is_read(said: str) -> bool:
+    """Return whether a statement, without its quotes and comments, is of a kind that only reads."""
+    word = kind_of(said)
+    if word not in _READS or (word in _QUERIES and _INTO.search(said)):
         return False
-    return word not in ("EXPLAIN", "WITH") or _WRITES.search(blanked(text)) is None
-
-
-def _stripped(text: str) -> str:
-    """Return a statement's text without what is in quotes or in comments of every database."""
-    return _SAID.sub(" ", text)
+    if word in _EXPLAINS and _RUNS.search(said):
+        return False
+    return (word not in _EXPLAINS and word != "WITH") or _WRITES.search(said) is None
 
 
 def kind_of(text: str) -> str:

@@ -244,6 +244,7 @@ class ShardRouter(Blocking):
         seconds = self._options.timeout if timeout is UNSET else seconds_of(timeout)
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet if read_only else self._enter(shard, deadline)
+        gates = self._gates
         try:
             made = Transaction(self, fleet, shard, seconds, deadline, read_only)
             made._begin()
@@ -254,7 +255,7 @@ class ShardRouter(Blocking):
                 raise
             made._commit()
         finally:
-            if not read_only:
+            if not read_only and self._gates is gates:  # else this is the child of a fork
                 self._leave(shard)
 
     # All shards
@@ -315,10 +316,11 @@ class ShardRouter(Blocking):
     def close(self) -> None:
         """Close all connections, those on loan as they come back; calls raise from now on."""
         with self._updating:
-            self._is_closed = True
-            for stop in self._monitors.values():
-                stop.set()
-            self._monitors.clear()
+            with self._lock:
+                self._is_closed = True
+                for stop in self._monitors.values():
+                    stop.set()
+                self._monitors.clear()
             self._reaper.stop()
             self._watch.close()
             for pool in self._fleet.pools.values():

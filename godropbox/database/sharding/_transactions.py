@@ -77,6 +77,7 @@ class Transacting:
         """Return a statement's text, if the transaction goes on."""
         if self._connection is None:
             raise RouterClosedError("the transaction has ended")
+        self._loan.handle  # noqa: B018  # raises in the child of a fork
         router = self._router
         engine = router._engine
         rendered = render(statement, self.database, engine, records, in_transaction=True)
@@ -177,7 +178,7 @@ class Transacting:
         Without `may_wait` the database does so by itself, as the connection is closed.
         """
         loan, connection = self._taken()
-        if self._is_broken or not may_wait or connection.uses < 0:
+        if self._is_broken or not may_wait or connection.uses < 0 or not loan.is_active:
             discard(loan)
             return
         try:
@@ -193,6 +194,7 @@ class Transacting:
 
     def _last_word(self) -> str:
         """Return what ends the transaction, if its connection is in a known state."""
+        self._loan.handle  # noqa: B018  # raises in the child of a fork
         if self._is_broken or self._connection.uses < 0:
             self._is_broken = True  # so that nothing may have been done
             raise ConnectionAbortedError("the connection was lost before")
@@ -215,6 +217,9 @@ class Transacting:
     def _not_committed(self, error: BaseException) -> NoReturn:
         """Close the connection, and raise what the failure of a COMMIT means."""
         loan, connection = self._taken()
+        if not loan.is_active:
+            discard(loan)
+            raise error
         if not isinstance(error, Exception):
             if not self._is_read_only:
                 self._router._left_behind(self.shard, self.host, connection)

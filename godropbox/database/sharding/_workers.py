@@ -98,7 +98,11 @@ class Workers:
         """Let a call of the host that is held follow one that is not counted any more."""
         held = self._held.get(host)
         if held is None:
-            self._busy[host] -= 1
+            left = self._busy[host] - 1
+            if left:
+                self._busy[host] = left
+            else:
+                del self._busy[host]  # hosts come and go
             return
         self._queue.append((host, held.popleft()))
         if not held:
@@ -109,10 +113,7 @@ class Workers:
         while True:
             with self._lock:
                 if host is not None:
-                    if self._held:
-                        self._done_with(host)
-                    else:
-                        self._busy[host] -= 1
+                    self._done_with(host)
                 if not self._queue:
                     self._idle += 1
                     self._wake.wait(_PATIENCE)

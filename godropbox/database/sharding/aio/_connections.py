@@ -1,6 +1,7 @@
 """Connections of asyncio drivers, which differ in how a statement is run; no loop is needed."""
 
 from inspect import isawaitable
+from time import monotonic
 from typing import Any, Final
 
 from .._statements import kind_of
@@ -17,12 +18,13 @@ async def awaited(value: Any) -> Any:
 class AsyncConnection:
     """A pooled connection, its driver's way to run a statement, and what the router did with it."""
 
-    __slots__ = ("execute", "limit", "raw", "uses")
+    __slots__ = ("execute", "limit", "opened", "raw", "uses")
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
         self.execute = self._by_asyncpg if hasattr(raw, "fetchrow") else self._by_cursor
         self.uses = 0
+        self.opened = monotonic()
         self.limit: str | None = None  # the statement that set its time limit
 
     async def _by_cursor(self, text: str, parameters: Any) -> tuple[list[Any], int, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from ...._kernels._args import shown
 from ....errors import DropboxError
-from ....resource_pool import ManagedHandle
+from ....resource_pool import LameDuckError, ManagedHandle
 from ....resource_pool._options import UNSET, Timeout
 from ....resource_pool.aio import AsyncResourcePool
 from .._borrowing import LATE
@@ -182,9 +182,18 @@ class Waiting(Scattering):
         deadline = None if seconds is None else monotonic() + seconds
         fleet = self._fleet
         rendered = render(statement, fleet.databases[shard], self._engine, records, read)
-        if rendered.is_read:
+        while rendered.is_read:
             since = _NEVER if session is None else session._since_of(fleet.groups[shard])
-            return await self._read(fleet, shard, rendered, seconds, deadline, master, token, since)
+            try:
+                return await self._read(
+                    fleet, shard, rendered, seconds, deadline, master, token, since
+                )
+            except LameDuckError:
+                if fleet is self._fleet:
+                    raise
+            # The layout was replaced by one that names the shard's database otherwise.
+            fleet = self._fleet
+            rendered = render(statement, fleet.databases[shard], self._engine, records, read)
         database = fleet.databases[shard]
         fleet = await self._enter(shard, deadline)
         try:
