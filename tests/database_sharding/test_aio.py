@@ -1,6 +1,7 @@
 """The router for asyncio over aiosqlite, and over drivers that misbehave."""
 
 import asyncio
+import gc
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
@@ -11,12 +12,22 @@ from typing import Any
 import aiosqlite
 import pytest
 from support import aio
-from support.sqlshards import COUNT, AsyncFakeDriver, SqliteHosts, f, files, layout_of
+from support.sqlshards import (
+    COUNT,
+    AsyncConnection,
+    AsyncFakeDriver,
+    SqliteHosts,
+    f,
+    files,
+    layout_of,
+)
 
 from godropbox.database import sharding
 from godropbox.database import sqlbuilder as sb
 from godropbox.database.sharding import HostGroup
 from godropbox.database.sharding.aio import AsyncShardRouter
+from godropbox.database.sharding.aio._connections import AsyncConnection as Connection
+from godropbox.resource_pool import PoolExhaustedError
 
 INSERT = sharding.prepare(
     files.insert(f.owner, f.id, f.name).row(sb.slot("owner", int), sb.slot("id", int), "x")
@@ -498,3 +509,124 @@ def test_a_transaction_past_its_deadline_is_not_committed(tmp_path: Path, loop: 
         assert router.stats()["a"].active == 0
 
     on_sqlite(tmp_path, loop, test)
+
+
+def test_no_connection_free_is_no_lost_host(loop: str) -> None:
+    driver = AsyncFakeDriver(lambda host, text: [("0-1-1",)] if "gtid" in text else [(host,)])
+
+    async def test(router: AsyncShardRouter) -> None:
+        await router.measure()
+        loan = await router._fleet.pools["r1"].get()
+        for timeout in (0.02, 0.03, 0.04):
+            with pytest.raises(
+                PoolExhaustedError, match="got no connection: 1 handles to 'r1' are"
+            ):
+                await router.fetch(READ, KEY, timeout=timeout)
+        assert router.down() == []
+        loan.release()
+
+    on_fake(driver, loop, test, layout=layout_of("r1"), connections=1, measure_every=0.0)
+
+
+def test_a_connection_that_is_not_set_up_in_time_is_closed(loop: str) -> None:
+    driver = AsyncFakeDriver()
+
+    class Frozen(AsyncConnection):
+        async def autocommit(self, value: bool) -> None:
+            await asyncio.sleep(30)
+
+    async def dial(host: str) -> Any:
+        return Frozen(driver.connect(host))
+
+    async def whole() -> None:
+        async with AsyncShardRouter(
+            layout_of(), dial, "mariadb", timeout=None, connect_timeout=0.02
+        ) as router:
+            with pytest.raises(
+                sharding.HostLostError, match=r"no connection to a \(TimeoutError\)"
+            ):
+                await router.fetch(READ, KEY)
+            assert driver.closed == ["a"]
+
+    aio.run(whole(), loop)
+
+
+def test_a_rollback_has_the_calls_deadline(loop: str) -> None:
+    driver = AsyncFakeDriver()
+
+    class Frozen(AsyncConnection):
+        async def rollback(self) -> None:
+            await asyncio.sleep(30)
+
+    async def dial(host: str) -> Any:
+        return Frozen(driver.connect(host))
+
+    async def whole() -> None:
+        async with AsyncShardRouter(layout_of(), dial, "mariadb") as router:
+            await router.fetch(READ, KEY)
+            with pytest.raises(sharding.StatementTimeoutError, match="whether it was done is not"):
+                await router.run(lambda _: "UPDATE t SET a = 1", KEY, timeout=0.05)
+            while router.stats()["a"].active or not driver.closed:  # a task closes it
+                await asyncio.sleep(0.001)
+
+    aio.run(whole(), loop)
+
+
+def test_a_closed_router_measures_nothing(loop: str) -> None:
+    driver = AsyncFakeDriver()
+
+    async def whole() -> None:
+        router = AsyncShardRouter(layout_of("r1"), driver.dial, "mariadb")
+        await router.close()
+        with pytest.raises(sharding.RouterClosedError):
+            await router.fetch(READ, KEY)
+        assert router._monitors == {}
+
+    aio.run(whole(), loop)
+
+
+def test_mistakes_of_several_hosts_are_all_taken(loop: str) -> None:
+    driver = AsyncFakeDriver()
+    told: list[Any] = []
+
+    def wrong(database: str) -> Any:
+        raise KeyError(database)
+
+    async def test(router: AsyncShardRouter) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        with pytest.raises(KeyError):
+            await router.each(wrong)
+        gc.collect()
+        await asyncio.sleep(0)
+
+    on_fake(driver, loop, test)
+    assert told == []
+
+
+def test_what_asyncpg_returns() -> None:
+    asked: list[str] = []
+
+    class Raw:
+        fetchrow = None
+
+        async def fetch(self, text: str, *values: Any) -> list[Any]:
+            asked.append("fetch")
+            return []
+
+        async def execute(self, text: str, *values: Any) -> str:
+            asked.append("execute")
+            return "UPDATE 3"
+
+    async def whole() -> None:
+        connection = Connection(Raw())
+        for text, how, count in (
+            ("UPDATE t SET a = 'x RETURNING y'", "execute", 3),
+            ("UPDATE t SET a = 1", "execute", 3),
+            ("DELETE FROM t\nreturning id", "fetch", 0),
+            ("WITH x AS (SELECT 1) UPDATE t SET a = 1", "fetch", -1),
+            ("SELECT 1", "fetch", 0),
+        ):
+            assert (await connection.execute(text, None))[1] == count, text
+            assert asked.pop() == how, text
+
+    asyncio.run(whole())

@@ -311,6 +311,22 @@ def test_a_token_is_waited_for_within_the_calls_time(driver: Replicated) -> None
         assert router.down() == []
 
 
+def test_a_token_is_asked_for_again_on_a_pooled_connection(
+    driver: Replicated, router: ShardRouter
+) -> None:
+    router.token(KEY)
+    say, left = driver.answer, [driver.OperationalError(2013, "Lost connection")]
+
+    def answer(host: str, text: str) -> Any:
+        if left:
+            raise left.pop()
+        return say(host, text)
+
+    driver.answer = answer
+    assert router.token(KEY) == Token("a", "0-1-1")
+    assert driver.opened == ["a", "a"]
+
+
 def test_a_position_of_no_log_is_read_from_the_master(driver: Replicated) -> None:
     with routed(driver, max_staleness=None) as router:
         assert read_from(router, token=Token("a", "")) == {"a": 8}

@@ -14,6 +14,7 @@ from godropbox.database.sharding import HostGroup, Layout
 
 __all__ = [
     "COUNT",
+    "AsyncConnection",
     "AsyncFakeDriver",
     "FakeConnection",
     "FakeDriver",

@@ -10,6 +10,7 @@ from ...errors import DropboxError
 from ...resource_pool import LameDuckError
 from ...resource_pool._options import Timeout
 from ._borrowing import Borrowing, blames_host
+from ._errors import HostLostError
 from ._fleet import Fleet, Group, Token
 from ._layout import Key
 from ._steps import Steps
@@ -48,6 +49,7 @@ class Measuring(Borrowing):
 
     def _token_of(self, key: Key, timeout: Timeout) -> Steps[Token]:
         text = self._position_text()
+        is_again = False
         while True:
             fleet = self._fleet
             shard = fleet.place(key)
@@ -58,6 +60,11 @@ class Measuring(Borrowing):
                 if fleet is self._fleet:
                     raise
                 continue  # the layout was replaced, and this host with it
+            except HostLostError as error:
+                if is_again or not error._was_pooled:
+                    raise
+                is_again = True
+                continue
             if position is None:
                 raise ValueError("the heartbeat table has no row")
             return Token(group.name, str(position))

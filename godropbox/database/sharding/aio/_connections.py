@@ -1,13 +1,16 @@
 """Connections of asyncio drivers, which differ in how a statement is run; no loop is needed."""
 
+import re
 from inspect import isawaitable
 from time import monotonic
 from typing import Any, Final
 
+from .._engines import ENGINES
 from .._statements import kind_of
 
 __all__ = ["AsyncConnection", "awaited", "commits_each"]
 
+_RETURNING: Final = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 _YIELD_ROWS: Final = frozenset(["EXPLAIN", "SELECT", "SHOW", "TABLE", "VALUES", "WITH"])
 
 
@@ -42,9 +45,11 @@ class AsyncConnection:
 
     async def _by_asyncpg(self, text: str, parameters: Any) -> tuple[list[Any], int, Any]:
         values = parameters or ()
-        if kind_of(text) in _YIELD_ROWS or " RETURNING " in text:
+        word = kind_of(text)
+        if word in _YIELD_ROWS or _returns(text):
             rows = [tuple(row) for row in await self.raw.fetch(text, *values)]
-            return rows, len(rows), None
+            # A WITH may write, and not tell how much.
+            return rows, len(rows) if rows or word != "WITH" else -1, None
         said = await self.raw.execute(text, *values)
         last = str(said).rpartition(" ")[2]  # of "INSERT 0 3"
         return [], int(last) if last.isdecimal() else -1, None
@@ -64,6 +69,13 @@ class AsyncConnection:
             await self.raw.execute("ROLLBACK")
         else:
             await self.raw.rollback()
+
+
+def _returns(text: str) -> bool:
+    """Return whether a write yields rows."""
+    if _RETURNING.search(text) is None:
+        return False
+    return _RETURNING.search(ENGINES["asyncpg"].said(text)) is not None
 
 
 async def commits_each(connection: Any) -> None:

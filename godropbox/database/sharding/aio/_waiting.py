@@ -161,9 +161,15 @@ class Waiting(Scattering):
         if deadline is None:
             return await pool.get(seconds)
         left = max(0.0, deadline - monotonic())
-        # Opening is not limited by the pool.
-        async with asyncio.timeout(left):
-            return await pool.get(min(seconds, left))
+        scope = asyncio.timeout(left)  # opening is not limited by the pool
+        try:
+            async with scope:
+                return await pool.get(min(seconds, left))
+        except TimeoutError:
+            # Both have ended at once: whether it waited for a connection, or opened one.
+            if scope.expired() and pool.stats().active >= self._options.connections:
+                raise pool._none_left(left) from None
+            raise
 
     # Statements
 
@@ -351,7 +357,12 @@ class Waiting(Scattering):
     def _keep(self, task: "asyncio.Future[Any]") -> None:
         """Have ``close`` wait for a task."""
         self._retired.add(task)
-        task.add_done_callback(self._retired.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: "asyncio.Future[Any]") -> None:
+        self._retired.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else asks for it, and asyncio would log that
 
     # Writers
 
@@ -413,9 +424,9 @@ class Waiting(Scattering):
             for task in tasks:
                 if not task.done():
                     self._retire(task)
-        for task in tasks:
-            fault = None if not task.done() or task.cancelled() else task.exception()
-            if fault is not None:  # a caller's mistake
-                raise fault
+        ended = [task for task in tasks if task.done() and not task.cancelled()]
+        faults = [fault for fault in [task.exception() for task in ended] if fault is not None]
+        if faults:  # a caller's mistake
+            raise faults[0]
         self._add_late(fleet, jobs, results, errors, is_write)
         return results, errors
