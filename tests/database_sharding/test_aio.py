@@ -565,7 +565,7 @@ def test_a_rollback_has_the_calls_deadline(loop: str) -> None:
         async with AsyncShardRouter(layout_of(), dial, "mariadb") as router:
             await router.fetch(READ, KEY)
             with pytest.raises(sharding.StatementTimeoutError, match="whether it was done is not"):
-                await router.run(lambda _: "UPDATE t SET a = 1", KEY, timeout=0.05)
+                await router.run(lambda _: "UPDATE t SET a = 1", KEY, timeout=0.5)
             while router.stats()["a"].active or not driver.closed:  # a task closes it
                 await asyncio.sleep(0.001)
 

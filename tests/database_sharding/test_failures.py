@@ -461,9 +461,9 @@ def test_every_word_of_a_routers_own_has_the_calls_deadline(
         now[0] += 60.0  # what is idle is tried first
         monkeypatch.setattr(Freezing, "frozen", word)
         with pytest.raises((sharding.StatementTimeoutError, sharding.HostLostError)) as e:
-            router.run(lambda _: "SELECT 2", KEY, timeout=0.05)
+            router.run(lambda _: "SELECT 2", KEY, timeout=0.5)
         assert not Freezing.is_left
-        assert e.value.maybe_done is (word == "rollback")
+        assert getattr(e.value, "maybe_done", None) is (word == "rollback")
         assert router.stats()["a"].active == 0
         monkeypatch.setattr(Freezing, "frozen", "")
         assert router.run(lambda _: "SELECT 2", KEY, timeout=None).rows == [("a",)]
@@ -476,13 +476,16 @@ def test_a_late_rollback_closes_the_connection_of_a_refused_text(
     refused = driver.IntegrityError(1062, "there already")
 
     def answer(host: str, text: str) -> Any:
-        raise refused
+        if "INSERT" in text:
+            raise refused
+        return [(host,)]
 
     driver.answer = answer
     with ShardRouter(layout_of(), lambda host: Freezing(driver, host), "mysql") as router:
+        router.fetch(READ, KEY)  # which connects
         monkeypatch.setattr(Freezing, "frozen", "rollback")
         with pytest.raises(sharding.ConstraintError):
-            router.run(lambda _: "INSERT INTO t VALUES (1)", KEY, timeout=0.05)
+            router.run(lambda _: "INSERT INTO t VALUES (1)", KEY, timeout=0.5)
         assert not Freezing.is_left
         assert (router.stats()["a"].active, driver.closed) == (0, ["a"])
 

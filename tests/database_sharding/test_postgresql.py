@@ -115,11 +115,13 @@ def test_what_is_rolled_back_leaves_no_limit_of_time() -> None:
         with router.transaction(7, timeout=200.0) as tx:
             tx.execute(INSERT(owner=7, id=1))
             tx.run(lambda database: "SAVEPOINT here")
-            tx._deadline += 100.0  # as after a while
+            late = tx._deadline
+            assert late is not None
+            tx._deadline = late + 100.0  # as after a while
             tx.fetch(BY_OWNER(owner=7))
             with pytest.raises(sharding.ConstraintError):
                 tx.execute(INSERT(owner=7, id=1))
-            tx._deadline -= 100.0
+            tx._deadline = late
             tx.run(lambda database: "ROLLBACK TO here")
             assert limit_of(tx) == "200s"
         assert router.fetch(BY_OWNER(owner=7), 7) == [(1,)]
@@ -146,6 +148,7 @@ def test_what_is_rolled_back_leaves_no_limit_of_time_under_asyncio() -> None:
                 await tx.run(lambda database: "SAVEPOINT here")
                 with pytest.raises(sharding.ConstraintError):
                     await tx.execute(INSERT(owner=7, id=1))
+                assert tx._deadline is not None
                 tx._deadline -= 100.0
                 await tx.run(lambda database: "ROLLBACK TO here")
             assert await router.fetch(BY_OWNER(owner=7), 7) == [(1,)]
