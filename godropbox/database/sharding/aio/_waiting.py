@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from ...._kernels._args import shown
 from ....errors import DropboxError
-from ....resource_pool import LameDuckError, ManagedHandle
+from ....resource_pool import LameDuckError, ManagedHandle, PoolTimeoutError
 from ....resource_pool._options import UNSET, Timeout
 from ....resource_pool.aio import AsyncResourcePool
 from .._borrowing import LATE
@@ -167,8 +167,12 @@ class Waiting(Scattering):
                 return await pool.get(min(seconds, left))
         except TimeoutError:
             # Both have ended at once: whether it waited for a connection, or opened one.
-            if scope.expired() and pool.stats().active >= self._options.connections:
-                raise pool._none_left(left) from None
+            active = pool.stats().active
+            if scope.expired() and active >= self._options.connections:
+                raise PoolTimeoutError(
+                    f"{active} handles to {host!r} are on loan, and none became free within "
+                    f"{left:g} s"
+                ) from None
             raise
 
     # Statements
