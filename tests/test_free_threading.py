@@ -140,8 +140,9 @@ def test_after_an_eviction_nothing_older_is_lent() -> None:
     opened: list[Dated] = []
 
     def open_handle(_: object) -> Dated:
-        opened.append(Dated(begun))
-        return opened[-1]
+        handle = Dated(begun)
+        opened.append(handle)
+        return handle
 
     pool = SimpleResourcePool(PoolOptions(open=open_handle), "here")
 

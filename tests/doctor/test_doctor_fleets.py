@@ -79,7 +79,8 @@ def test_servers_with_names_are_placed_by_them(tmp_path: Path) -> None:
         ('["a:1", 7]', "a server must be an address, or an object"),
         ('{"servers": ["a:1"], "weighted": 1}', "weighted must be true or false, got 1"),
         ('{"servers": ["a:1"], "prefix": 1}', "prefix must be a str, got 1"),
-        ('["a:1"', "fleet:1:7: not JSON"),
+        ('\n["a:1"', "fleet:2:"),  # the column is of the parser: PyPy has its own
+        ('["a:1"', ": not JSON: "),
     ],
 )
 def test_what_a_file_may_not_say(tmp_path: Path, text: str, error: str) -> None:

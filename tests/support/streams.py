@@ -20,6 +20,7 @@ class _OverLoop:
     def __init__(self, kind: str, server: Any, given: dict[str, Any]) -> None:
         self._runner = asyncio.Runner(loop_factory=FACTORIES[kind])
         try:
+            self._runner.get_loop()  # before there is a coroutine that nothing would await
             self._stream = self._runner.run(_connected(server, given))
         except BaseException:
             self._runner.close()

@@ -57,7 +57,7 @@ def test_what_a_file_may_be(text: str, pool: str | None, names: list[str]) -> No
         ("\nx a:1 UP\n", None, "the state of line 2 must be one of ACTIVE, WRITE_ONLY"),
         ("a:1 DWON\n", None, "the state of line 1 must be one of .*, got 'DWON'"),
         ("a:1\n", "A", "there is no pool 'A' in lines of servers"),
-        ("{", None, "Expecting property name"),
+        ("{", None, "Expecting property name|Key name must be string"),
         ("{}", None, "it must have a list of servers, got an object of none"),
         ('{"servers": "a:1"}', None, "servers must be a list, got 'a:1'"),
         ("[1]", None, "a server must be an address, or an object with one, got 1"),

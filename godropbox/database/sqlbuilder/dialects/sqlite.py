@@ -114,7 +114,7 @@ sqlite: "Final" = SQLite(
     },
     levels={"||": 75, "JSON ->": 75},
     string_agg="GROUP_CONCAT",
-    drivers=("apsw", "pysqlite3", "sqlite3"),
+    drivers=("_sqlite3", "apsw", "pysqlite3", "sqlite3"),
     column_types={
         "blob": "bytes",
         "bool": "bool",
