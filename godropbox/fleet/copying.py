@@ -23,8 +23,9 @@ from typing import Any, Final
 from .._kernels import wire
 from ..errors import DropboxError
 from ..memcache import Item, KeyInfo, ShardOptions
-from .ends import Found
-from .following import Followed
+from ..memcache.errors import ReplyError, ServerError
+from .ends import End, Found
+from .following import Followed, without_tokens
 from .listing import Candidate, Listing
 from .planning import Layout
 from .task import Settings, Step, Task
@@ -101,14 +102,22 @@ class Copier:
         """Copy; yield how far it is after each batch. What fails is in `counts`, not raised.
 
         Raises ``InvalidArgumentError`` before it copies keys of a server of which most do not
-        belong there; see ``allow_strays`` of `Settings`.
+        belong there; see ``allow_strays`` of `Settings`. Raises ``NotSupportedError`` where copies
+        are to be followed of or on a server without tokens.
         """
+        try:
+            yield from self._passes()
+        finally:
+            self._followed.settle()
+
+    def _passes(self) -> Iterator[Step]:
         while True:
             seen: set[bytes] = set()
             counts = self.counts
             last = [getattr(counts, name) for name in _OF_A_PASS]
             for name in _OF_A_PASS:
                 setattr(counts, name, 0)
+            self._followed.begin_pass()
             yield from self._pass(seen)
             if self._task.is_stopped:  # within the pass, or as good as
                 if counts.passes:
@@ -118,8 +127,7 @@ class Copier:
             counts.passes += 1
             if not self.settings.follow or self._is_done():
                 return
-            if not self.counts.errors:  # a list that broke off has no news of what is gone
-                self._followed.forget_gone(seen)
+            self._followed.forget_gone(seen)
             yield Step("follow", "", len(self._known), len(self._known))
             self.settings.sleep(self.settings.pause)
             if self._is_done():
@@ -221,6 +229,8 @@ class Copier:
             return None
         found = []
         for each, marks in rows:
+            if isinstance(each, Found) and not each.cas and self.settings.follow:
+                raise without_tokens(server.name)
             if isinstance(each, DropboxError):
                 self._task.fails(server, each, 1)
             elif each is None:
@@ -257,9 +267,10 @@ class Copier:
         except (DropboxError, OSError) as error:
             self._task.fails(server, error, len(read))
             self._task.missed(target)
+            self._doubt(target, read)
             return 0
         stored, size, failures = [], 0, 0
-        there = []
+        there, unanswered = [], []
         for number, (each, answer) in enumerate(zip((*fresh, *again), answers, strict=True)):
             if answer.ok:
                 stored.append((each, answer.cas))
@@ -274,6 +285,9 @@ class Copier:
             else:
                 failures += 1
                 self._task.fails(server, answer.error, 1)
+                if _is_unknown(answer.error):
+                    unanswered.append(each)
+        self._doubt(target, unanswered)
         if failures == len(read):
             self._task.missed(target)
         else:
@@ -281,6 +295,8 @@ class Copier:
         renewed = {each.key for each in again}
         if there and (self.settings.follow or self.settings.refresh):
             over = self._compare(source, target, there)
+            if not all(self._known[each.key][1] for each in there if each.key in self._known):
+                raise without_tokens(server.name)
             stored += over
             size += sum(len(each.value) for each, _ in over)
             renewed.update(each.key for each, _ in over)
@@ -289,6 +305,12 @@ class Copier:
         counts.size += size
         self._check(source, target, stored, renewed)
         return size
+
+    def _doubt(self, target: int, failed: Sequence[Found]) -> None:
+        """Note keys that may have been stored, as no answer says that they were not."""
+        for each in failed:
+            self._known.pop(each.key, None)
+        self._followed.doubt(target, [each.key for each in failed])
 
     def _compare(self, source: int, target: int, there: Sequence[Found]) -> list[tuple[Found, int]]:
         """Look at what is on a target already: take over what is the same as its original.
@@ -321,6 +343,7 @@ class Copier:
             answers = end.client.cas_multi([self._item(*pair) for pair in other])
         except (DropboxError, OSError) as error:
             self._task.fails(server, error, len(other) or len(there))
+            self._doubt(target, [each for each, _ in other])
             return []
         stored = []
         for (each, _), answer in zip(other, answers, strict=True):
@@ -331,6 +354,8 @@ class Copier:
                 counts.differing += 1
             else:
                 self._task.fails(server, answer.error, 1)
+                if _is_unknown(answer.error):
+                    self._doubt(target, [each])
         return stored
 
     def _item(self, each: Found, token: int) -> Item:
@@ -355,18 +380,18 @@ class Copier:
             return
         end = self._task.end(self._task.before.servers[source])
         try:
-            tokens: list[int | None] | None = end.tokens([each.key for each, _ in stored])
+            same: list[bool] | None = _unchanged(end, [each for each, _ in stored])
         except (DropboxError, OSError) as error:
             # Nobody knows whether they are right.
             self._task.fails(self._task.before.servers[source], error, len(stored))
-            tokens = None
+            same = None
         changed, bare = [], []
         counts = self.counts
         for number, (each, token) in enumerate(stored):
-            if tokens is None or tokens[number] != each.cas:
+            if same is None or not same[number]:
                 changed.append((each.key, token))
                 self._known.pop(each.key, None)
-                counts.undone += tokens is not None
+                counts.undone += same is not None
                 counts.copied -= each.key not in again
                 counts.renewed -= each.key in again
                 counts.size -= len(each.value)
@@ -377,6 +402,25 @@ class Copier:
             self._followed.take_back(target, changed)
         if bare:  # large values are stored in words that tell no token
             self._followed.learn(target, bare)
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Return whether what failed so may have been stored."""
+    return isinstance(error, ReplyError) or not isinstance(error, ServerError)
+
+
+def _unchanged(end: End, read: Sequence[Found]) -> list[bool]:
+    """Return whether each item is still as it was read."""
+    keys = [each.key for each in read]
+    if all(each.cas for each in read):
+        return [token == each.cas for token, each in zip(end.tokens(keys), read, strict=True)]
+    # A server without tokens: the values have to be compared.
+    return [
+        isinstance(held, Found)
+        and not marks & wire.codes.STALE
+        and (held.value, held.flags, held.cas) == (each.value, each.flags, each.cas)
+        for (held, marks), each in zip(end.held(keys), read, strict=True)
+    ]
 
 
 class _Pace:

@@ -55,6 +55,7 @@ class End:
         self._raw: RawMetaClient | None = None
         self._has_meta: bool | None = None
         self._skew: float | None = None
+        self._life: tuple[str, int] | None = None  # the process and its age, when asked last
         self._opaque = 0  # of the next request
 
     @property
@@ -70,6 +71,8 @@ class End:
     def _connected(self) -> RawMetaClient:
         raw = self._raw
         if raw is None or not raw.is_valid:
+            if raw is not None:
+                raw.close()
             options = self._options
             channel = connect(
                 self._address,
@@ -164,22 +167,33 @@ class End:
             self._skew = float(entries["time"]) - time.time()
         return time.time() + self._skew
 
-    def delete(self, copies: Sequence[tuple[bytes, int]]) -> list[Exception]:
-        """Delete items that still have these tokens; return what failed."""
-        failures: list[Exception] = []
+    def was_restarted(self) -> bool:
+        """Return whether the server is another process than when this was asked before.
+
+        One that does not answer is asked again the next time.
+        """
+        try:
+            [entries] = self.client.stats().entries.values()
+            life = entries["pid"], int(entries["uptime"])
+        except (DropboxError, OSError, KeyError, ValueError):
+            return False
+        before, self._life = self._life, life
+        return before is not None and (before[0] != life[0] or life[1] < before[1])
+
+    def delete(self, copies: Sequence[tuple[bytes, int]]) -> list[Exception | None]:
+        """Delete items that still have these tokens, 0 is any; return how each failed."""
+        failures: dict[bytes, Exception | None] = {}
         bare = [key for key, token in copies if not token or not self.has_meta]
         for key, token in copies:
             if token and self.has_meta:
                 try:
-                    answer = self._connected().meta_delete(key, cas=token)
+                    failures[key] = self._connected().meta_delete(key, cas=token).error
                 except NotSupportedError:
                     bare.append(key)
-                else:
-                    failures += [answer.error] if answer.error is not None else []
         if bare:  # a miss is never wrong
             answers = self.client.delete_multi(bare)
-            failures += [each.error for each in answers if each.error is not None]
-        return failures
+            failures.update((key, each.error) for key, each in zip(bare, answers, strict=True))
+        return [failures[key] for key, _ in copies]
 
     def close(self) -> None:
         if self._raw is not None:

@@ -183,6 +183,11 @@ class Task:
         """Note that a target took something of a batch."""
         self._misses[target] = 0
 
+    def try_all_again(self) -> None:
+        """Try the targets again that were given up."""
+        self.given_up.clear()
+        self._misses.clear()
+
     def close(self) -> None:
         """Close all connections."""
         for end in self._ends.values():

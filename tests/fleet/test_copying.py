@@ -5,13 +5,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.memcached import _free_port, running
 
 from godropbox.caching import ConsistentCacheOnStorage, DictStorage, FleetServers
+from godropbox.errors import NetworkError
 from godropbox.fleet import Layout, ends
 from godropbox.fleet.copying import Copier
 from godropbox.fleet.ends import listed_keys
@@ -289,6 +292,124 @@ def test_following_takes_over_what_is_there_and_tells_what_differs(addresses: li
         assert new.get(wanted[0]) == b"v3"
 
 
+def failing_once(
+    monkeypatch: pytest.MonkeyPatch, name: str, is_done: bool = False
+) -> Callable[[], None]:
+    """Have a method of an end fail the next time after that is called; `is_done`: it is done."""
+    is_due = False
+    method = getattr(ends.End, name)
+
+    def fail() -> None:
+        nonlocal is_due
+        is_due = True
+
+    def instead(self: Any, *given: Any) -> Any:
+        nonlocal is_due
+        fails, is_due = is_due, False
+        if not fails or is_done:
+            found = method(self, *given)
+        if fails:
+            raise ConnectionResetError("once")
+        return found
+
+    monkeypatch.setattr(ends.End, name, instead)
+    return fail
+
+
+def test_following_goes_on_to_delete_after_a_failure(
+    addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = mine(addresses, KEYS)
+    fail = failing_once(monkeypatch, "peek")
+    with Client(addresses[:3], timeout=10.0) as client:
+        client.set_many(dict.fromkeys(KEYS, b"x"))
+        changes = [lambda: (fail(), client.set(wanted[0], b"y")), lambda: client.delete(wanted[1])]
+        counts = following(addresses, [*changes])
+    assert (counts.failed, counts.deleted, counts.passes) == (1, 1, 3)
+    assert held(addresses[3], wanted).keys() == set(wanted) - {wanted[1]}
+
+
+def test_a_copy_that_could_not_be_deleted_is_deleted_later(
+    addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = mine(addresses, KEYS)
+    fail = failing_once(monkeypatch, "delete")
+    with Client(addresses[:3], timeout=10.0) as client:
+        client.set_many(dict.fromkeys(KEYS, b"x"))
+        counts = following(addresses, [lambda: (fail(), client.delete(wanted[1]))])
+    assert (counts.deleted, list(counts.errors.values())) == (0, ["once"])
+    assert held(addresses[3], wanted).keys() == set(wanted) - {wanted[1]}
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_copy_that_was_stored_without_an_answer_is_taken_back(
+    addresses: list[str], follow: bool
+) -> None:
+    wanted = mine(addresses, KEYS)
+
+    class Deaf:
+        """A client that does not hear the first answer to its copies."""
+
+        def __init__(self, client: ShardedClient) -> None:
+            self._client = client
+            self._is_deaf = True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._client, name)
+
+        def add_multi(self, items: list[Item]) -> Any:
+            answers = self._client.add_multi(items)
+            if self._is_deaf:
+                self._is_deaf = False
+                client.delete(wanted[0])
+                error = NetworkError("the connection was lost")
+                answers = [SimpleNamespace(ok=False, error=error) for _ in answers]
+            return answers
+
+    with Client(addresses[:3], timeout=10.0) as client:
+        client.set_many(dict.fromkeys(KEYS, b"x"))
+        before, after = Layout.of(addresses[:3]), Layout.of(addresses)
+        settings = Settings(follow=follow, sleep=lambda _: copier.stop())
+        with Copier(before, after, before.names, addresses[3:], PATIENT, settings) as copier:
+            end: Any = copier._task.end(after.servers[3])
+            end.client = Deaf(end.client)
+            list(copier.run())
+    assert copier.counts.failed > 0
+    found = held(addresses[3], wanted)
+    assert wanted[0] not in found
+    assert len(found) == copier.counts.copied
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["source", "target"])
+def test_following_a_server_that_is_restarted(tmp_path: Path, number: int) -> None:
+    ports = [_free_port(), _free_port()]
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    keys = KEYS[:50]
+    with ExitStack() as stack:
+        both = [ExitStack(), ExitStack()]
+        for each, port in zip(both, ports, strict=True):
+            stack.enter_context(each)
+            each.enter_context(running("tcp", tmp_path, port, extra=()))
+        client = stack.enter_context(Client(addresses[:1], timeout=10.0))
+
+        def fill(value: bytes) -> None:
+            for key in keys:  # in one order, so that each has the token that it had
+                client.set(key, value)
+
+        def restart() -> None:
+            both[number].close()
+            both[number].enter_context(running("tcp", tmp_path, ports[number], extra=()))
+            if number == 0:
+                client.disconnect_all()
+                fill(b"new")
+
+        fill(b"old")
+        following(addresses, [restart, lambda: None])
+        found = held(addresses[1], mine(addresses, keys))
+        value = b"new" if number == 0 else b"old"
+        assert [each.value for each in found.values()] == [value] * len(mine(addresses, keys))
+
+
 @pytest.mark.parametrize("has_meta", [True, False])
 def test_refreshing_replaces_what_differs(
     addresses: list[str], has_meta: bool, monkeypatch: pytest.MonkeyPatch
@@ -511,7 +632,9 @@ def test_bad_arguments(addresses: list[str]) -> None:
         Copier(layout, layout, addresses, addresses, sasl)
 
 
-def test_a_server_without_tokens(tmp_path: Path, addresses: list[str]) -> None:
+def test_a_server_without_tokens(
+    tmp_path: Path, addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with running("tcp", tmp_path, extra=["-C"]) as bare:
         servers = [bare.address, addresses[3]]
         manager = StaticShardManager(servers[:1], options=PATIENT)
@@ -520,3 +643,27 @@ def test_a_server_without_tokens(tmp_path: Path, addresses: list[str]) -> None:
         counts = warmed(servers)
         assert counts.copied == len(mine(servers, KEYS))
         assert counts.errors == {}
+        # What changes while it is copied is told by its value.
+        wanted = mine(servers, KEYS)
+        look = ends.End.held
+
+        def changed(self: Any, keys: list[bytes]) -> Any:
+            with Client(servers[:1], timeout=10.0) as client:
+                client.set(wanted[0], b"y")
+            return look(self, keys)
+
+        with Client(servers[1:], timeout=10.0) as client:
+            client.flush_all()
+        monkeypatch.setattr(ends.End, "held", changed)
+        assert warmed(servers).undone == 1
+        assert held(servers[1], wanted).keys() == set(wanted) - {wanted[0]}
+        words = f"{bare.address} gives its items no tokens .memcached -C."
+        with pytest.raises(NotSupportedError, match=words):
+            following(servers, [])
+        # A target, to which a key is copied, and one that has it.
+        with Client(servers[:1], timeout=10.0) as old, Client(servers[1:], timeout=10.0) as new:
+            old.flush_all()
+            new.set_many(dict.fromkeys(KEYS, b"x"))
+            for _ in range(2):
+                with pytest.raises(NotSupportedError, match=words):
+                    following(servers[::-1], [])
