@@ -100,7 +100,8 @@ class DNSSource(PolledSource):
 
     def _ask(self) -> Answer:
         if self._wanted:
-            return Answer(None, self._names.found(self._name, self._wanted), is_ordered=True)
+            until = monotonic() + self._timeout
+            return Answer(None, self._names.found(self._name, self._wanted, until), is_ordered=True)
         try:
             found = self._addresses(self._host)
         except _NoSuchNameError as error:
@@ -163,40 +164,41 @@ class _Names:
 
     def __init__(self, addresses: Callable[[str], list[str]]) -> None:
         self._addresses = addresses
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[str, ShardState]] = {}
 
-    def found(self, source: str, wanted: Sequence[_Wanted]) -> tuple[Server, ...]:
+    def found(self, source: str, wanted: Sequence[_Wanted], until: float) -> tuple[Server, ...]:
         """Return the servers; raise ``SourceError`` where none of the hosts can be found."""
         hosts = list(dict.fromkeys(each.host for each in wanted))
-        found = self._looked_up(hosts)
+        found = self._looked_up(hosts, until)
         errors = [each for each in found.values() if isinstance(each, Exception)]
         if len(errors) == len(hosts):
             raise SourceError(
                 f"{source}: none of {len(hosts)} names resolves: {text_of(errors[0])}"
             )
         servers = []
-        known: dict[str, str] = {}
+        known: dict[str, tuple[str, ShardState]] = {}
         for name, host, port in wanted:
             looked_up = found[host]
-            address = self._known.get(host)
-            state = ShardState.ACTIVE
+            address, state = self._known.get(host, (None, ShardState.DOWN))
             if isinstance(looked_up, list):
                 address = address if address in looked_up else looked_up[0]
-            elif address is None or isinstance(looked_up, _NoSuchNameError):
+                state = ShardState.ACTIVE
+            elif isinstance(looked_up, _NoSuchNameError):
                 state = ShardState.DOWN
             if address is not None:
-                known[host] = address
+                known[host] = address, state
             servers.append(Server(name, address_text((address or host, port)), state))
         self._known = known
         return tuple(servers)
 
-    def _looked_up(self, hosts: list[str]) -> dict[str, list[str] | Exception]:
-        """Look all hosts up, several at a time."""
-        found: dict[str, list[str] | Exception] = {}
+    def _looked_up(self, hosts: list[str], until: float) -> dict[str, list[str] | Exception]:
+        """Look all hosts up, several at a time; begin with none after `until`."""
+        late = TimeoutError("there was no time left to look it up")
+        found: dict[str, list[str] | Exception] = dict.fromkeys(hosts, late)
         left = list(reversed(hosts))
 
         def run() -> None:
-            while left:
+            while left and monotonic() < until:
                 try:
                     host = left.pop()
                 except IndexError:
@@ -270,7 +272,7 @@ class SRVSource(PolledSource):
         wanted = [_Wanted(address_text(each), *each) for each in sorted(targets) if each[0]]
         if not wanted:  # a target of "." says that there is no such service
             return Answer(None, ())
-        return Answer(None, self._names.found(self._name, wanted))
+        return Answer(None, self._names.found(self._name, wanted, self._until))
 
     def _resolved(self, name: str, kind: str) -> Any:
         left = self._until - monotonic()

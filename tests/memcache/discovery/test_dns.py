@@ -6,12 +6,14 @@ The system's resolver cannot be pointed at it, so a look-up by dnspython stands 
 
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import dns.exception
 import dns.resolver
 import pytest
+from support.discovering import soon
 from support.dnsmasq import Dnsmasq
 from support.pools import Clock
 
@@ -202,6 +204,43 @@ def test_a_name_for_which_the_resolver_fails_stays_as_it_was() -> None:
     clock.advance(10)
     with pytest.raises(SourceError, match="none of 2 names resolves"):
         source.next(20)
+
+
+def test_a_name_that_is_down_stays_so_while_the_resolver_fails() -> None:
+    said: dict[str, Any] = {"a": "10.0.0.1", "b": "10.0.0.2"}
+
+    def lookup(host: str, port: int, family: int, kind: int) -> list[Any]:
+        if isinstance(said[host], int):
+            raise socket.gaierror(said[host], "no")
+        return [(family, kind, 6, "", (said[host], port))]
+
+    clock = Clock()
+    source = DNSSource(names=["a", "b"], family="ipv4", lookup=lookup, clock=clock)
+    assert of(source.next(20)) == ["a 10.0.0.1:11211 ACTIVE", "b 10.0.0.2:11211 ACTIVE"]
+    for error in (socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_AGAIN):
+        said["b"] = error
+        clock.advance(10)
+        assert of(source.next(20)) == ["a 10.0.0.1:11211 ACTIVE", "b 10.0.0.2:11211 DOWN"]
+    said["b"] = "10.0.0.3"
+    clock.advance(10)
+    assert of(source.next(20))[1] == "b 10.0.0.3:11211 ACTIVE"
+
+
+def test_a_question_that_is_late_looks_no_more_names_up() -> None:
+    asked, go = [], threading.Event()
+
+    def lookup(host: str, *_: Any) -> list[Any]:
+        asked.append(host)
+        go.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    before = set(threading.enumerate())
+    source = DNSSource(names=["cache-{0..99}"], timeout=0.05, lookup=lookup)
+    with pytest.raises(SourceError, match="no answer within|no time left"):
+        source.next(20)
+    go.set()
+    soon(lambda: before >= set(threading.enumerate()))
+    assert len(asked) <= 16
 
 
 def test_of_several_addresses_that_before_is_kept() -> None:
