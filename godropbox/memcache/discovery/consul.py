@@ -28,6 +28,7 @@ from .http import (
     checked_endpoint,
     checked_text,
     checked_tls,
+    checked_token,
     parsed,
     said_in,
 )
@@ -75,7 +76,7 @@ class ConsulSource(HttpSource):
     ) -> None:
         self._target: Address = checked_endpoint("address", address, _PORT)
         self._service = checked_text("service", service)
-        self._token = None if token is None else checked_text("token", token)
+        self._token = None if token is None else checked_token("token", token)
         if identity not in _IDENTITIES:
             raise InvalidArgumentError(
                 f"identity must be 'node' or 'service', got {shown(identity)}"

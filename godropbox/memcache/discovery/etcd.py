@@ -45,6 +45,8 @@ from .http import (
     checked_endpoint,
     checked_text,
     checked_tls,
+    checked_token,
+    is_token,
     parsed,
     said_in,
 )
@@ -100,7 +102,7 @@ class EtcdSource(HttpSource):
             raise InvalidArgumentError("token must be None where a user is given, got both")
         self._user = None if user is None else checked_text("user", user)
         self._password = None if password is None else checked_text("password", password)
-        self._given = None if token is None else checked_text("token", token)
+        self._given = None if token is None else checked_token("token", token)
         self._token: str | None = self._given
         self._refresh = checked_seconds("refresh", refresh)
         self._is_prefix = key.endswith("/")
@@ -238,7 +240,7 @@ class EtcdSource(HttpSource):
         except _NotEnabledError:
             return  # as etcd's own clients do: it is told to all before it is enabled
         token = told.get("token")
-        if not isinstance(token, str) or not token:
+        if not is_token(token):
             raise SourceError(f"{self._name}: {address_text(target)} gave no token")
         self._token = token
 

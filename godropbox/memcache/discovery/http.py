@@ -43,6 +43,8 @@ __all__ = [
     "checked_endpoint",
     "checked_text",
     "checked_tls",
+    "checked_token",
+    "is_token",
     "parsed",
     "said_in",
 ]
@@ -429,6 +431,23 @@ def checked_text(name: str, value: Any) -> str:
     if not value:
         raise InvalidArgumentError(f"{name} must not be empty")
     return value
+
+
+def checked_token(name: str, value: Any) -> str:
+    """Return `value` if it can be sent in a header; the messages do not show it."""
+    if not is_token(checked_text(name, value)):
+        raise InvalidArgumentError(
+            f"{name} must be printable ASCII, without a space or the end of a line around it"
+        )
+    token: str = value
+    return token
+
+
+def is_token(value: Any) -> bool:
+    """Return whether a value can be sent in a header as it is: else its error would show it."""
+    if not isinstance(value, str) or not value:
+        return False
+    return value.isascii() and value.isprintable() and value == value.strip()
 
 
 def checked_tls(value: Any) -> ssl.SSLContext | None:

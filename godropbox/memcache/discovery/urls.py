@@ -86,9 +86,12 @@ def _of_arguments(scheme: str, given: dict[str, Any], kinds: dict[str, Any]) -> 
 
 
 def _without_secrets(url: str) -> str:
+    url, question, _ = url.partition("?")
     head, slashes, rest = url.partition("//")
     place, slash, path = rest.partition("/")
-    return f"{head}{slashes}{'...@' if '@' in place else ''}{place.rpartition('@')[2]}{slash}{path}"
+    hidden = "...@" if "@" in place else ""
+    more = "?..." if question else ""
+    return f"{head}{slashes}{hidden}{place.rpartition('@')[2]}{slash}{path}{more}"
 
 
 def _of_query(url: str, query: str, kinds: dict[str, Any]) -> dict[str, Any]:

@@ -163,6 +163,19 @@ def test_a_secret_in_a_url_is_refused_and_not_shown() -> None:
             source(url)
         assert "secret" not in str(raised.value)
         assert "...@h" in str(raised.value)
+    for url in ("cosnul://h/x?token=secret", "consul://ann:secret@h/x?token=secret"):
+        with pytest.raises(InvalidArgumentError, match=r"h/x\?\.\.\.'") as raised:
+            source(url)
+        assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["consul://h:8500/x", "etcd://h:2379/x/"])
+@pytest.mark.parametrize("token", ["secret\n", " secret", "secret\r\nX: y", "secret\u2026"])
+def test_a_token_that_no_header_can_have_is_refused_and_not_shown(url: str, token: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="token must be printable ASCII") as raised:
+        source(url, token=token)
+    assert "secret" not in str(raised.value)
+    source(url, token="Bearer a.b")
 
 
 def test_other_types_are_refused() -> None:
