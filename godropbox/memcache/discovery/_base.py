@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..._kernels._args import shown
 from ..._kernels._identity import refuse_copies
-from ..errors import InvalidTypeError
+from ..errors import InvalidArgumentError, InvalidTypeError
 from ..fleet.manager import ShardStatus, check_waiting
 from ..hints import check_kind
 from .following import Following
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .options import FollowOverrides
 
-__all__ = ["DEFAULT", "BaseFollower", "Manager", "no_fleet"]
+__all__ = ["DEFAULT", "BaseFollower", "Manager", "checked_wait", "no_fleet"]
 
 DEFAULT: Final = FollowOptions()
 
@@ -63,6 +63,15 @@ def _held_manager(manager: Manager) -> Callable[[], Manager | None]:
     for a client that nobody has any more, and that nobody closed.
     """
     return weakref.ref(manager) if getattr(manager, "owns_follower", False) else lambda: manager
+
+
+def checked_wait(wait: Any) -> float:
+    """Return how many seconds to wait for a fleet. Raises what says that it is none."""
+    if isinstance(wait, bool) or not isinstance(wait, (int, float)):
+        raise InvalidTypeError(f"wait must be a number of seconds, got {shown(wait)}")
+    if not wait >= 0:
+        raise InvalidArgumentError(f"wait must be at least 0 seconds, got {wait!r}")
+    return wait
 
 
 def no_fleet(status: FollowStatus, seconds: float) -> SourceError:

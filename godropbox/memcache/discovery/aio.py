@@ -19,7 +19,7 @@ from ..aio.managers import AsyncBaseShardManager
 from ..aio.options import AsyncClientOptions
 from ..fleet.placement import ShardFunction
 from ..hints import check_kind
-from ._base import DEFAULT, BaseFollower, Manager, no_fleet
+from ._base import DEFAULT, BaseFollower, Manager, checked_wait, no_fleet
 from .following import Apply, Ask, Load, Pause, Renew, Step, log
 from .options import FollowOptions
 from .types import Source, SourceError
@@ -219,6 +219,7 @@ async def async_follow(
     Raises ``SourceError`` where there is none by then; with a `wait` of 0 it returns at once. The
     other arguments are those of ``AsyncFollower``.
     """
+    checked_wait(wait)
     follower = AsyncFollower(source, manager, options, **overrides)
     try:
         await follower.start()
@@ -270,6 +271,7 @@ async def async_client(
     """
     check_kind(options, AsyncClientOptions)
     check_kind(follow, FollowOptions)
+    checked_wait(wait)
     chosen = replace(options, **overrides) if overrides else options
     manager = _FollowingManager(source, follow, chosen.shard_func, chosen)
     try:

@@ -10,7 +10,7 @@ from ..hints import check_kind
 from ..managers import BaseShardManager
 from ..options import ClientOptions
 from ._base import DEFAULT as FOLLOW
-from ._base import no_fleet
+from ._base import checked_wait, no_fleet
 from .follower import Follower
 from .options import FollowOptions
 from .types import Source
@@ -65,6 +65,7 @@ def client(
     """
     check_kind(options, ClientOptions)
     check_kind(follow, FollowOptions)
+    checked_wait(wait)
     chosen = replace(options, **overrides) if overrides else options
     manager = _FollowingManager(source, follow, chosen.shard_func, chosen)
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..._forks import begin_again_in_child
 from ..._kernels._guarded import brief
-from ._base import DEFAULT, BaseFollower, Manager, no_fleet
+from ._base import DEFAULT, BaseFollower, Manager, checked_wait, no_fleet
 from .following import Apply, Ask, Load, Pause, Renew, Step, log
 from .options import FollowOptions
 from .types import Source, SourceError
@@ -82,7 +82,8 @@ class Follower(BaseFollower):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until there is a fleet, at most `timeout` seconds; return whether there is one."""
-        self._has_fleet.wait(timeout)
+        longest = threading.TIMEOUT_MAX
+        self._has_fleet.wait(longest if timeout is None else min(timeout, longest))
         return self._following.has_fleet
 
     def close(self) -> None:
@@ -174,6 +175,7 @@ def follow(
     Raises ``SourceError`` where there is none by then; with a `wait` of 0 it returns at once. The
     other arguments are those of ``Follower``.
     """
+    checked_wait(wait)
     follower = Follower(source, manager, options, **overrides).start()
     try:
         if wait and not follower.wait(wait):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import threading
 import weakref
 from collections.abc import Iterator
@@ -15,17 +16,26 @@ from support.discovering import Scripted, soon
 from support.memcached import Server, running
 
 from godropbox.memcache import (
+    BaseShardManager,
     Client,
     ClientClosedError,
     ClientOptions,
+    InvalidArgumentError,
     InvalidTypeError,
     Ketama,
     UnmappedKeyError,
 )
-from godropbox.memcache.aio import AsyncClient
-from godropbox.memcache.discovery import Answer, FollowEvent, FollowOptions, SourceError, client
+from godropbox.memcache.aio import AsyncBaseShardManager, AsyncClient
+from godropbox.memcache.discovery import (
+    Answer,
+    FollowEvent,
+    FollowOptions,
+    SourceError,
+    client,
+    follow,
+)
 from godropbox.memcache.discovery import Server as Named
-from godropbox.memcache.discovery.aio import async_client
+from godropbox.memcache.discovery.aio import async_client, async_follow
 
 SMALL = ("-m", "16")
 QUICK = {"min_interval": 0.0, "retry_after": 0.01, "max_retry_after": 0.02}
@@ -194,6 +204,30 @@ def test_without_a_fleet_it_says_why_or_does_not_wait() -> None:
     soon(lambda: source.closes)
     with client(Scripted(), wait=0) as made, pytest.raises(UnmappedKeyError):
         made.get("x")
+
+
+@pytest.mark.parametrize("wait", [-1, float("nan"), "5", True])
+def test_what_is_no_time_to_wait_is_refused(wait: Any) -> None:
+    source, words = Scripted(), "wait must be a"
+    errors = InvalidArgumentError, InvalidTypeError
+
+    async def main() -> None:
+        with pytest.raises(errors, match=words):
+            await async_client(source, wait=wait)
+        with pytest.raises(errors, match=words):
+            await async_follow(source, AsyncBaseShardManager(), wait=wait)
+
+    with pytest.raises(errors, match=words):
+        client(source, wait=wait)
+    with pytest.raises(errors, match=words):
+        follow(source, BaseShardManager(), wait=wait)
+    run(main())
+    assert source.asked == []
+
+
+def test_a_wait_may_be_without_end() -> None:
+    source = Scripted(Answer(1, (Named("a", "127.0.0.1:1"),)))
+    client(source, wait=math.inf).close()
 
 
 def test_following_ends_for_a_client_that_was_dropped() -> None:

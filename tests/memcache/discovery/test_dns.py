@@ -236,7 +236,7 @@ def test_a_question_that_is_late_looks_no_more_names_up() -> None:
 
     before = set(threading.enumerate())
     source = DNSSource(names=["cache-{0..99}"], timeout=0.05, lookup=lookup)
-    with pytest.raises(SourceError, match="no answer within|no time left"):
+    with pytest.raises(SourceError, match=r"no answer within|no time left"):
         source.next(20)
     go.set()
     soon(lambda: before >= set(threading.enumerate()))
