@@ -76,6 +76,7 @@ class Following:
         self._error: str | None = None
         self._complaint: Verdict | None = None  # the last one logged
         self._failures = 0
+        self._refusals = 0  # of the manager
         self._is_restored = False
         self._may_renew = False  # whether the source told anything since it last began anew
         self._unkept: Answer | None = None  # what is to be written to the file
@@ -194,10 +195,14 @@ class Following:
         except LameDuckError:
             return False  # the manager was closed
         except Exception as error:
-            rules.refused()
+            # A source that tells only of changes would not say it again.
+            self._refusals += 1
+            rules.refused(self._options.clock() + self._retry_in(self._refusals))
             self._complain(Verdict.MALFORMED, error)
             return True
         rules.followed(self._options.clock())
+        if self._refusals:
+            self._refusals, self._error = 0, None
         self._complaint = None
         self._is_restored = False
         change = _difference(before, answer.servers)

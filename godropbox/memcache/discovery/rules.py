@@ -79,6 +79,7 @@ class Rules:
         self._doubt: _Doubt | None = None
         self._older: tuple[float, int] | None = None  # since when answers are, and the last version
         self._changed_at: float | None = None
+        self._retry_at: float | None = None  # when to try again to follow the next one
         self._counts = dict.fromkeys(Verdict, 0)
         self._checked: tuple[Any, Answer] | None = None  # the last one, for it often comes again
         self._known: _Known = {}
@@ -155,6 +156,7 @@ class Rules:
             self._answer, self._next = answer, None
             return Verdict.UNCHANGED
         waiting, self._next = self._next, answer
+        self._retry_at = None
         if not self._damped_for(now):
             return Verdict.ACCEPTED
         is_new = waiting is None or waiting.servers != answer.servers
@@ -216,11 +218,13 @@ class Rules:
 
     def _damped_for(self, now: float) -> float:
         """Return for how many seconds the next answer still waits. Changes of states do not."""
-        if self._next is None or self._changed_at is None or self._answer is None:
+        if self._next is None:
             return 0.0
-        if _places(self._next) == _places(self._answer):
-            return 0.0
-        return max(0.0, self._changed_at + self._limits.min_interval - now)
+        at = now if self._retry_at is None else self._retry_at
+        is_change = self._answer is None or _places(self._next) != _places(self._answer)
+        if is_change and self._changed_at is not None:
+            at = max(at, self._changed_at + self._limits.min_interval)
+        return max(0.0, at - now)
 
     def followed(self, now: float) -> None:
         """Note that the answer that was ``due`` is in force."""
@@ -233,9 +237,12 @@ class Rules:
         self._answer, self._next = self._next, None
         self.count(Verdict.ACCEPTED)
 
-    def refused(self) -> None:
-        """Note that the answer that was ``due`` could not be put in force."""
-        self._next = None
+    def refused(self, retry_at: float) -> None:
+        """Note that the answer that was ``due`` could not be put in force; it is due again then.
+
+        One that comes before replaces it.
+        """
+        self._retry_at = retry_at
         self.count(Verdict.MALFORMED)
 
     def wait(self, now: float, longest: float) -> float:

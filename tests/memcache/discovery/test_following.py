@@ -268,6 +268,25 @@ def test_a_manager_that_refuses_is_told_and_the_fleet_stays() -> None:
     assert isinstance(it.send(answer(4, 2)), Apply)
 
 
+def test_what_a_manager_refused_is_tried_again_though_the_source_says_no_more() -> None:
+    it = Driver(retry_after=1.0, max_retry_after=2.0)
+    it.has(3)
+    assert isinstance(it.send(answer(4, 2)), Apply)
+    for wait in (1.0, 2.0, 2.0):
+        assert it.send(MemoryError()) == Ask(wait)
+        it.clock.advance(wait)
+        assert isinstance(it.send(None), Apply)
+    assert it.send() == Ask(5.0)
+    assert it.outcomes == ["malformed"] * 3 + ["accepted"]
+    assert it.following.status().servers == fleet(4)
+    assert it.following.status().error is None
+    it.clock.advance(100)
+    it.send(answer(5, 3))
+    assert it.send(MemoryError()) == Ask(1.0)
+    assert it.send(answer(4, 4)) == Ask(5.0)  # it says again what is in force
+    assert it.following.status().servers == fleet(4)
+
+
 def test_following_ends_with_its_manager() -> None:
     it = Driver()
     it.send(answer(4))

@@ -300,8 +300,11 @@ def test_plain_tuples_are_servers() -> None:
 def test_what_a_manager_refuses_is_counted() -> None:
     it = Followed(first=answer(3))
     it.rules.judge(answer(4), it.now)
-    it.rules.refused()
+    it.rules.refused(it.now + 2)
     assert (it.rules.servers, it.rules.counts["malformed"]) == (fleet(3), 1)
+    assert it.rules.wait(it.now, 5) == 2
+    assert it.rules.due(it.now + 1.9) is None
+    assert it.rules.due(it.now + 2) == answer(4)
     assert it.says(answer(4)) is Verdict.ACCEPTED
 
 
