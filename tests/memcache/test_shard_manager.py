@@ -196,6 +196,25 @@ def test_bad_states_change_nothing(states: Any, kind: type[Exception], words: st
     assert fleet.shards[0].pool.is_lame_duck is False
 
 
+def test_a_change_that_is_interrupted_changes_nothing() -> None:
+    two, three = ([(f"10.0.0.{i}:11211", 0) for i in range(count)] for count in (2, 3))
+    manager = BaseShardManager(Hash2())
+    manager.update_shard_states(two)
+    pools: Any = manager._pools
+
+    def interrupted(locations: Any) -> None:
+        raise KeyboardInterrupt
+
+    pools.set_locations, set_locations = interrupted, pools.set_locations
+    with pytest.raises(KeyboardInterrupt):
+        manager.update_shard_states(three)
+    pools.set_locations = set_locations
+    keys = [f"key-{i}" for i in range(100)]
+    for states in (two, three):
+        manager.update_shard_states(states)
+        assert {*manager.fleet().of_many(keys)} == {*range(len(states))}
+
+
 def test_bad_fleets_are_refused() -> None:
     with pytest.raises(memcache.InvalidArgumentError, match="at least one server, got none"):
         StaticShardManager([])

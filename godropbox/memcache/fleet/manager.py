@@ -161,23 +161,24 @@ class PooledShardManager:
                 raise LameDuckError("the shard manager was closed")
             addresses = tuple(status.address for status in wanted)
             names = tuple(status.name or status.address for status in wanted)
+            placement = self._placement
             if names != self._names:
-                self._placement = self._function.bind(names) if names else _NOWHERE
+                placement = self._function.bind(names) if names else _NOWHERE
             if (names, addresses) == (self._names, self._addresses):
-                self._fleet = self._new_fleet(wanted)
+                self._fleet = self._new_fleet(wanted, placement)
                 return
             self._pools.set_locations(dict.fromkeys([*self._addresses, *addresses]))
             known = set(zip(names, addresses, strict=True))
             gone = [each for each in self._fleet.shards if (each.name, each.address) not in known]
-            self._fleet = self._new_fleet(wanted)
+            self._fleet = self._new_fleet(wanted, placement)
             self._addresses = addresses
             self._parsed = parsed
-            self._names = names
+            self._names, self._placement = names, placement
             for shard in gone:
                 shard._health.retire()
             self._pools.set_locations(addresses)
 
-    def _new_fleet(self, wanted: list[ShardStatus]) -> Fleet:
+    def _new_fleet(self, wanted: list[ShardStatus], placement: Placement) -> Fleet:
         old = {(shard.name, shard.address): shard for shard in self._fleet.shards}
         shards = []
         for i, (address, state, name) in enumerate(wanted):
@@ -189,8 +190,8 @@ class PooledShardManager:
             shards.append(shard)
         fleet = tuple(shards)
         if self._options.diverts and fleet:
-            return Fleet(fleet, _Next(self._function, self._placement, fleet, self._ejection))
-        return Fleet(fleet, self._placement, not isinstance(self._function, Custom))
+            return Fleet(fleet, _Next(self._function, placement, fleet, self._ejection))
+        return Fleet(fleet, placement, not isinstance(self._function, Custom))
 
     def failed(self, shard: Shard, error: BaseException) -> None:
         """Count a failed operation on `shard`, where `error` is a ``NetworkError``."""
