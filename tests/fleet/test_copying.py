@@ -662,7 +662,7 @@ def test_a_server_without_tokens(
             following(servers, [])
         # A target, to which a key is copied, and one that has it.
         with Client(servers[:1], timeout=10.0) as old, Client(servers[1:], timeout=10.0) as new:
-            old.flush_all()
+            old.delete_many(KEYS)  # what is stored within the second of a flush is gone
             new.set_many(dict.fromkeys(KEYS, b"x"))
             for _ in range(2):
                 with pytest.raises(NotSupportedError, match=words):
