@@ -28,7 +28,8 @@ class Progress:
             except ImportError:
                 return self
             self._bars = progress.Progress(
-                progress.TextColumn("{task.description}"),
+                # No markup: [fd00::1]:11211 would be taken for some.
+                progress.TextColumn("{task.description}", markup=False),
                 progress.BarColumn(),
                 progress.TextColumn("{task.completed:,.0f} keys"),
                 progress.TimeRemainingColumn(),

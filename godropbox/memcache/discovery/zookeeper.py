@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from ..._forks import begin_again_in_child
 from ..._kernels._args import shown
-from ..._kernels._guarded import text_of
+from ..._kernels._guarded import brief, text_of
 from ..._kernels._identity import refuse_copies
 from ...errors import UsageError
 from ..address import parse_address
@@ -291,14 +291,16 @@ class Registration:
             try:
                 self._hold()
                 pause = 0.1
-            except SourceError as error:
+            except Exception as error:  # of kazoo, too: without this thread nothing is announced
+                if not isinstance(error, SourceError):
+                    error = SourceError(f"{self._session.name}: {brief(error)}")
                 self._say(False, error)
                 with contextlib.suppress(SourceError):
                     self._session.pause(self._turn, pause * random.uniform(0.5, 1))
                 pause = min(2 * pause, 2.0)
         if self._is_held and self._session.is_given:
             # The session goes on, so its node has to be deleted.
-            with contextlib.suppress(SourceError):
+            with contextlib.suppress(Exception):
                 self._delete()
 
     def _hold(self) -> None:

@@ -27,12 +27,13 @@ from support.coordinators import (
     problem,
     unexpected,
 )
+from support.discovering import soon
 from support.fleet_watcher import check_states
 
 from godropbox.errors import UsageError
 from godropbox.memcache import InvalidArgumentError, InvalidTypeError, ShardState
 from godropbox.memcache.discovery.types import Server, SourceError
-from godropbox.memcache.discovery.zookeeper import ZooKeeperSource
+from godropbox.memcache.discovery.zookeeper import Registration, ZooKeeperSource
 
 ACTIVE, WRITE_ONLY, DOWN = ShardState.ACTIVE, ShardState.WRITE_ONLY, ShardState.DOWN
 # A session that a busy machine does not end.
@@ -521,6 +522,37 @@ def test_kazoo_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_arguments(arguments: Any, options: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         ZooKeeperSource(*arguments, **options)
+
+
+def test_no_error_ends_the_thread_of_a_registration() -> None:
+    class Session:
+        """One over a client that fails as no client should, then as one without a server."""
+
+        name, turn, timeout, is_given = "zookeeper://h:1/a", 0, 1.0, False
+
+        def __init__(self) -> None:
+            self.errors: list[Exception] = [RuntimeError("cannot"), SourceError("no server")]
+
+        def connected(self, turn: int, deadline: float) -> Any:
+            raise self.errors.pop(0) if len(self.errors) > 1 else self.errors[0]
+
+        def pause(self, turn: int, seconds: float) -> None:
+            problems.append(str(registration.problem))
+            time.sleep(0.001)
+
+        def interrupt(self) -> None:
+            """Nobody waits."""
+
+        close = interrupt
+
+    problems: list[str] = []
+    session: Any = Session()
+    # Its thread begins at once.
+    registration = Registration.__new__(Registration)
+    registration.__init__(session, "/a/b", b"h:1")  # type: ignore[misc]
+    soon(lambda: "no server" in problems)
+    assert "zookeeper://h:1/a: RuntimeError('cannot')" in problems
+    registration.close()
 
 
 def test_names_and_states(open_source: Open) -> None:
