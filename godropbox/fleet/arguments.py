@@ -394,4 +394,7 @@ def options_of(given: argparse.Namespace, servers: Iterable[Server]) -> ShardOpt
 def _context(cafile: str | None) -> "ssl.SSLContext":
     import ssl
 
-    return ssl.create_default_context(cafile=cafile)
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except OSError as error:  # which does not name the file
+        raise InvalidArgumentError(f"--cafile {cafile}: {error.strerror or error}") from None

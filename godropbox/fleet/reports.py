@@ -252,7 +252,7 @@ def copy_as_json(
         "bytes": counts.size,
         "passes": counts.passes,
         "seconds": seconds,
-        "is_complete": is_whole,
+        "is_complete": is_whole and not counts.failed and not counts.errors,
         "follow": settings.follow,
         "errors": dict(counts.errors),
     }

@@ -443,6 +443,7 @@ def test_a_source_that_fails_or_has_no_states(
         ("plan a --remove b", "the fleet has no server 'b', it has a"),
         ("plan a --remove a", "at least one server, got none"),
         ("plan a b --replace a", "--replace must be as NAME=ADDR, got 'a'"),
+        ("status a --cafile /not/there", "--cafile /not/there: No such file or directory"),
         ("plan a --add b --weight a=2", "--weight is for --hash ketama, got hash2"),
         ("plan a --add b --hash ketama --weight a", "--weight must be as NAME=2, got 'a'"),
         ("plan a --add b --keys /none/there", "No such file or directory"),
