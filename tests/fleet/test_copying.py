@@ -292,10 +292,8 @@ def test_following_takes_over_what_is_there_and_tells_what_differs(addresses: li
         assert new.get(wanted[0]) == b"v3"
 
 
-def failing_once(
-    monkeypatch: pytest.MonkeyPatch, name: str, is_done: bool = False
-) -> Callable[[], None]:
-    """Have a method of an end fail the next time after that is called; `is_done`: it is done."""
+def failing_once(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], object]:
+    """Return what has a method of an end fail the next time."""
     is_due = False
     method = getattr(ends.End, name)
 
@@ -306,11 +304,9 @@ def failing_once(
     def instead(self: Any, *given: Any) -> Any:
         nonlocal is_due
         fails, is_due = is_due, False
-        if not fails or is_done:
-            found = method(self, *given)
         if fails:
             raise ConnectionResetError("once")
-        return found
+        return method(self, *given)
 
     monkeypatch.setattr(ends.End, name, instead)
     return fail
@@ -323,8 +319,11 @@ def test_following_goes_on_to_delete_after_a_failure(
     fail = failing_once(monkeypatch, "peek")
     with Client(addresses[:3], timeout=10.0) as client:
         client.set_many(dict.fromkeys(KEYS, b"x"))
-        changes = [lambda: (fail(), client.set(wanted[0], b"y")), lambda: client.delete(wanted[1])]
-        counts = following(addresses, [*changes])
+        changes: list[Callable[[], object]] = [
+            lambda: (fail(), client.set(wanted[0], b"y")),
+            lambda: client.delete(wanted[1]),
+        ]
+        counts = following(addresses, changes)
     assert (counts.failed, counts.deleted, counts.passes) == (1, 1, 3)
     assert held(addresses[3], wanted).keys() == set(wanted) - {wanted[1]}
 
@@ -358,7 +357,7 @@ def test_a_copy_that_was_stored_without_an_answer_is_taken_back(
             return getattr(self._client, name)
 
         def add_multi(self, items: list[Item]) -> Any:
-            answers = self._client.add_multi(items)
+            answers: Any = self._client.add_multi(items)
             if self._is_deaf:
                 self._is_deaf = False
                 client.delete(wanted[0])
@@ -652,8 +651,8 @@ def test_a_server_without_tokens(
                 client.set(wanted[0], b"y")
             return look(self, keys)
 
-        with Client(servers[1:], timeout=10.0) as client:
-            client.flush_all()
+        with Client(servers[1:], timeout=10.0) as new:
+            new.flush_all()
         monkeypatch.setattr(ends.End, "held", changed)
         assert warmed(servers).undone == 1
         assert held(servers[1], wanted).keys() == set(wanted) - {wanted[0]}
