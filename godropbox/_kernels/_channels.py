@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["Channel", "Reply", "Talk", "carry", "is_plain", "polls", "unfit"]
+__all__ = ["Channel", "Reply", "Talk", "carry", "is_plain", "polls", "refusal", "unfit"]
 
 _SLICE = 65536  # bytes given to the system at a time
 _RECEIVE = 65536
@@ -122,7 +122,7 @@ def _closed(size: int) -> ConnectionResetError:
     return ConnectionResetError(f"the server closed the connection after {size} bytes of the reply")
 
 
-def _refusal(channel: Any, error: OSError) -> OSError:
+def refusal(channel: Any, error: OSError) -> OSError:
     """Return why a send failed: the server may have said before that it has no room."""
     if is_plain(channel) and not isinstance(error, TimeoutError):
         with suppress(OSError):
@@ -224,7 +224,7 @@ def _carry_alone(line: "_Line", talk: "Talk", deadline: float | None, peeks: boo
             except _BadReplyError as error:
                 failure = without_frames(error.args[0])
             except OSError as error:
-                failure = without_frames(_refusal(line.channel, error))
+                failure = without_frames(refusal(line.channel, error))
         line.clean = failure is None
         exchange = talk.advance(failure)
 
@@ -346,7 +346,7 @@ class _Turn:
             except _BadReplyError as error:
                 self.end(without_frames(error.args[0]))
             except OSError as error:
-                self.end(without_frames(_refusal(self.channel, error)))
+                self.end(without_frames(refusal(self.channel, error)))
             else:
                 self.end(None)
         return 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.aio import LOOPS, run
-from support.memcached import running
+from support.memcached import certificate, running
 
 from godropbox.memcache import Client, ConnectionLostError, DeadlineExceededError
 from godropbox.memcache.aio import AsyncClient, AsyncStaticShardManager
@@ -83,8 +83,8 @@ def _serve(listener: socket.socket) -> None:
 
 def _answer(end: socket.socket) -> None:
     with end, contextlib.suppress(OSError):
-        while end.recv(1 << 16):
-            end.sendall(b"END\r\n")
+        while asked := end.recv(1 << 16):
+            end.sendall(b"VERSION 1.6.45\r\n" if asked.startswith(b"version") else b"END\r\n")
 
 
 @contextlib.contextmanager
@@ -110,6 +110,14 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *found: Address) -> None:
     monkeypatch.setattr("godropbox.memcache.aio.connect._candidates", lookup)
 
 
+def listed(address: str, loop: str, **options: Any) -> Any:
+    async def scenario() -> Any:
+        async with AsyncClient(address, **options) as client:
+            return [info async for info in client.iter_keys()]
+
+    return run(scenario(), loop)
+
+
 def asked(address: str, loop: str, **options: Any) -> Any:
     async def scenario() -> Any:
         async with AsyncClient(address, protocol="ascii", **options) as client:
@@ -126,7 +134,8 @@ def test_an_address_that_is_silent_delays_the_next_but_little(
         resolve(monkeypatch, mute, answering)
         start = monotonic()
         assert asked("name:1", loop, timeout=60.0, connect_timeout=60.0) == "nothing"
-        assert monotonic() - start < 10.0
+        assert listed("name:1", loop, timeout=60.0, connect_timeout=60.0) == []
+        assert monotonic() - start < 20.0
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -183,6 +192,8 @@ def test_a_unix_socket_with_a_full_backlog(loop: str, tmp_path: Path) -> None:
                 fillers[-1].connect(str(path))
         with pytest.raises(DeadlineExceededError, match="backlog of connections is full"):
             asked(str(path), loop, timeout=20.0, connect_timeout=0.05)
+        with pytest.raises(DeadlineExceededError, match="backlog of connections is full"):
+            listed(str(path), loop, timeout=20.0, connect_timeout=0.05)
         timer = threading.Timer(
             0.05, lambda: threading.Thread(target=_serve, args=(listening,), daemon=True).start()
         )
@@ -194,6 +205,25 @@ def test_a_unix_socket_with_a_full_backlog(loop: str, tmp_path: Path) -> None:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_name_with_a_dot_at_the_end_over_tls(
+    loop: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cert, key = certificate(tmp_path, "DNS:cache.example.com")
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(cert, key)
+    trusting = ssl.create_default_context(cafile=str(cert))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        secured = serving.wrap_socket(listener, server_side=True)
+        threading.Thread(target=_serve, args=(secured,), daemon=True).start()
+        resolve(monkeypatch, listener_address := secured.getsockname())
+        name = f"cache.example.com.:{listener_address[1]}"
+        options: dict[str, Any] = {"tls": trusting, "timeout": 20.0, "connect_timeout": 20.0}
+        assert asked(name, loop, **options) == "nothing"
+        assert listed(name, loop, **options) == []
+        secured.close()
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -70,12 +70,12 @@ def version_of(program: str) -> str:
     return said.split()[1]
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a key and a certificate for 127.0.0.1; return the paths of certificate and key."""
+def certificate(folder: Path, name: str = "IP:127.0.0.1") -> tuple[Path, Path]:
+    """Make a key and a certificate for a name; return the paths of certificate and key."""
     cert, key = folder / "cert.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     command += ["-nodes", "-keyout", str(key), "-out", str(cert), "-days", "2"]
-    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", f"subjectAltName={name}"]
     subprocess.run(command, check=True, capture_output=True)
     key.chmod(0o644)
     folder.chmod(0o755)

@@ -6,7 +6,7 @@ import select
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from functools import partial
@@ -37,7 +37,7 @@ from ..protocol.ascii import AsciiProtocol
 from ..protocol.binary import BinaryProtocol
 from ..protocol.talk import Talk, explained
 
-__all__ = ["Home"]
+__all__ = ["Home", "Stream", "open_stream", "until"]
 
 
 _HELD_UP = 0.1  # seconds after which a loop that comes late looks whether an address has answered
@@ -87,11 +87,7 @@ class _Connection(kernel.Pipeline, asyncio.BufferedProtocol):
         if self._link is not None:
             self._link.transport = None  # asyncio 3.11 fails to abort it once more
         if isinstance(error, OSError) and self.heard == -inf and self._looks is not None:
-            # A write failed before what the server had said was read; it is open until this ends.
-            with suppress(OSError), socket.socket(fileno=os.dup(self._looks.fileno())) as still:
-                crowded = wire.codes.CROWDED
-                if still.recv(len(crowded), socket.MSG_PEEK) == crowded:
-                    error = wire.codes.no_room()
+            error = _refusal(self._looks, error)
         self._end(EOFError() if error is None else error)
         self._home.closed(self)
 
@@ -110,6 +106,59 @@ class _Connection(kernel.Pipeline, asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self.resume()
+
+
+class Stream(asyncio.StreamReaderProtocol):
+    """A connection that is read by `reader` and written by `transport`: none of a client's."""
+
+    def __init__(self) -> None:
+        self.reader = asyncio.StreamReader()
+        self.transport: Any = None
+        self._has_heard = False
+        super().__init__(self.reader)
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._has_heard = True
+        super().data_received(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        raw = self.transport.get_extra_info("socket")
+        if isinstance(error, OSError) and not self._has_heard and raw is not None:
+            error = _refusal(raw, error)
+        super().connection_lost(error)
+
+
+def _refusal(raw: Any, error: OSError) -> OSError:
+    """Return why a write failed before anything was read: there may have been no room.
+
+    The socket is open until the loop is told of the end.
+    """
+    with suppress(OSError), socket.socket(fileno=os.dup(raw.fileno())) as still:
+        crowded = wire.codes.CROWDED
+        if still.recv(len(crowded), socket.MSG_PEEK) == crowded:
+            return wire.codes.no_room()
+    return error
+
+
+async def open_stream(address: str, options: ShardOptions, deadline: float) -> Stream:
+    """Return a connection to a server, made as a client's are, but for the login."""
+    target = parse_address(address)
+
+    async def attempt(where: Any) -> Stream:
+        stream = Stream()
+        try:
+            await _connect(stream, target, where, options, deadline)
+        except BaseException:
+            _close(stream)
+            raise
+        return stream
+
+    stream: Stream = await _first_connected(attempt, target, options.connect_timeout, deadline)
+    return stream
 
 
 class Home:
@@ -185,7 +234,7 @@ class Home:
             connection = await self._connected(target, deadline)
             try:
                 if options.auth is not None:
-                    async with _until(deadline):
+                    async with until(deadline):
                         connection.attach(link)
                         await _log_in(link, options.auth)
             except DropboxError:
@@ -210,62 +259,17 @@ class Home:
                 _close(connection)
 
     async def _connected(self, target: Address, deadline: float) -> "_Connection":
-        """Return a connection to the first address that answers, each tried a little later."""
-        loop = asyncio.get_running_loop()
+        """Return a connection to the first address that answers."""
+        attempt = partial(self._attempt, target, deadline)
         limit = self._options.connect_timeout
-        try:
-            async with _until(deadline):
-                waiting = deque(await _candidates(loop, target))
-        except OSError as error:
-            if not isinstance(error, TimeoutError) or error.args:  # which a name server may cause
-                raise dial_failure(target, [error]) from error
-            late = TimeoutError("timed out")
-            raise dial_failure(target, [late], limit, True) from error
-        names: list[str] = []
-        errors: list[OSError] = []
-        attempts: dict[asyncio.Task[_Connection], str] = {}
-        try:
-            while waiting or attempts:
-                now = loop.time()
-                if waiting:
-                    following = now + min(STAGGER, (deadline - now) / (len(waiting) + 1))
-                    where = waiting.popleft()
-                    attempt = self._attempt(loop, target, where, deadline)
-                    attempts[loop.create_task(attempt)] = _name_of(where)
-                end = following if waiting else None  # the attempts end by themselves
-                done = await _first_of(attempts, None if end is None else end - now)
-                for task in done:
-                    name = attempts.pop(task)
-                    failure = task.exception()
-                    if failure is None:
-                        return task.result()
-                    if not isinstance(failure, OSError):
-                        raise failure
-                    is_bare = isinstance(failure, TimeoutError) and not failure.args
-                    names.append(name)
-                    errors.append(TimeoutError("timed out") if is_bare else failure)
-        finally:
-            await _end_attempts(attempts)
-        raise dial_failure(target, errors, limit, loop.time() >= deadline, names)
+        connection: _Connection = await _first_connected(attempt, target, limit, deadline)
+        return connection
 
-    async def _attempt(
-        self, loop: asyncio.AbstractEventLoop, target: Address, where: Any, deadline: float
-    ) -> "_Connection":
-        tls = self._options.tls
+    async def _attempt(self, target: Address, deadline: float, where: Any) -> "_Connection":
         connection = _Connection(self._hub.room, self._hub.clock)
         connection._home = self
         try:
-            if isinstance(target, str):
-                await _connect_unix(loop, connection, target, deadline)
-                return connection
-            async with _until(deadline):
-                host = None if tls is None else tls_name(target)
-                await loop.create_connection(
-                    lambda: connection, *where[:2], ssl=tls, server_hostname=host
-                )
-                raw = connection.transport.get_extra_info("socket")
-                if raw is not None:
-                    set_tcp_options(raw, options_of(self._options))
+            await _connect(connection, target, where, self._options, deadline)
         except BaseException:
             # uvloop 0.23, cancelled between connection_made and its return, never tells the end.
             _close(connection)
@@ -274,8 +278,26 @@ class Home:
         return connection
 
 
+async def _connect(
+    connection: Any, target: Address, where: Any, options: ShardOptions, deadline: float
+) -> None:
+    """Connect to one address of a server, with TLS if that is asked for."""
+    loop = asyncio.get_running_loop()
+    if isinstance(target, str):
+        await _connect_unix(loop, connection, target, deadline)
+        return
+    async with until(deadline):
+        host = None if options.tls is None else tls_name(target)
+        await loop.create_connection(
+            lambda: connection, *where[:2], ssl=options.tls, server_hostname=host
+        )
+        raw = connection.transport.get_extra_info("socket")
+        if raw is not None:
+            set_tcp_options(raw, options_of(options))
+
+
 @asynccontextmanager
-async def _until(deadline: float) -> AsyncIterator[None]:
+async def until(deadline: float) -> AsyncIterator[None]:
     """Raise ``TimeoutError`` at the loop's time `deadline`.
 
     A loop that was held up past the deadline finds the answer and the end of the time at once: then
@@ -299,15 +321,61 @@ async def _until(deadline: float) -> AsyncIterator[None]:
             timer.cancel()
 
 
+async def _first_connected(
+    attempt: Callable[[Any], Coroutine[Any, Any, Any]],
+    target: Address,
+    limit: float,
+    deadline: float,
+) -> Any:
+    """Return what the first address that answers gives, each tried a little later.
+
+    `limit` is the whole time for it, in seconds.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with until(deadline):
+            waiting = deque(await _candidates(loop, target))
+    except OSError as error:
+        if not isinstance(error, TimeoutError) or error.args:  # which a name server may cause
+            raise dial_failure(target, [error]) from error
+        late = TimeoutError("timed out")
+        raise dial_failure(target, [late], limit, True) from error
+    names: list[str] = []
+    errors: list[OSError] = []
+    attempts: dict[asyncio.Task[Any], str] = {}
+    try:
+        while waiting or attempts:
+            now = loop.time()
+            if waiting:
+                following = now + min(STAGGER, (deadline - now) / (len(waiting) + 1))
+                where = waiting.popleft()
+                attempts[loop.create_task(attempt(where))] = _name_of(where)
+            end = following if waiting else None  # the attempts end by themselves
+            done = await _first_of(attempts, None if end is None else end - now)
+            for task in done:
+                name = attempts.pop(task)
+                failure = task.exception()
+                if failure is None:
+                    return task.result()
+                if not isinstance(failure, OSError):
+                    raise failure
+                is_bare = isinstance(failure, TimeoutError) and not failure.args
+                names.append(name)
+                errors.append(TimeoutError("timed out") if is_bare else failure)
+    finally:
+        await _end_attempts(attempts)
+    raise dial_failure(target, errors, limit, loop.time() >= deadline, names)
+
+
 async def _first_of(
-    attempts: "dict[asyncio.Task[_Connection], str]", seconds: float | None
-) -> "list[asyncio.Task[_Connection]]":
+    attempts: dict[asyncio.Task[Any], str], seconds: float | None
+) -> list[asyncio.Task[Any]]:
     """Return the attempts that have ended, as soon as there is one or the time is over."""
     await asyncio.wait(attempts, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     return [task for task in attempts if task.done()]
 
 
-async def _end_attempts(attempts: "dict[asyncio.Task[_Connection], str]") -> None:
+async def _end_attempts(attempts: dict[asyncio.Task[Any], str]) -> None:
     """Cancel the attempts that are not needed, and close what they have connected."""
     for task in attempts:
         task.cancel()
@@ -319,7 +387,7 @@ async def _end_attempts(attempts: "dict[asyncio.Task[_Connection], str]") -> Non
 
 
 async def _connect_unix(
-    loop: asyncio.AbstractEventLoop, connection: _Connection, path: str, deadline: float
+    loop: asyncio.AbstractEventLoop, connection: Any, path: str, deadline: float
 ) -> None:
     """Connect to a Unix socket; where its backlog is full, try again until the deadline.
 

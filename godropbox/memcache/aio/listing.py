@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from ..address import parse_address
+from ...errors import DropboxError
 from ..errors import DeadlineExceededError, ServerError
 from ..fleet.shards import Shard
 from ..listing import Question, check_login, listed_shards, lost, told
 from ..protocol.ascii import AsciiProtocol
 from ..protocol.dump import Dump, KeyInfo, Walk
+from .connect import Stream, open_stream, until
 
 __all__ = ["keys_of"]
 
@@ -20,24 +21,24 @@ async def keys_of(manager: Any, options: Any, by: Walk) -> AsyncGenerator[KeyInf
     """Yield the keys of all servers of `manager`, as ``listing.keys_of`` does."""
     check_login(options)
     for shard in listed_shards(manager):
-        writer: asyncio.StreamWriter | None = None
+        stream: Stream | None = None
         try:
-            reader, writer = await _opened(shard, options)
+            stream = await _opened(shard, options)
             question = Question()
-            writer.write(question.request)
+            stream.transport.write(question.request)
             while not question.is_over:
-                question.feed(await _received(reader, options, question))
+                question.feed(await _received(stream.reader, options, question))
             dump = Dump(shard.id, shard.address, by)
-            writer.write(dump.request)
+            stream.transport.write(dump.request)
             while not dump.is_over:
-                data = await _received(reader, options, question, dump)
+                data = await _received(stream.reader, options, question, dump)
                 for info in dump.feed(data):
                     yield info
         except Exception as error:
             raise told(manager, shard, error)  # noqa: B904  # it has its cause
         finally:
-            if writer is not None:
-                writer.transport.abort()
+            if stream is not None:
+                stream.transport.abort()
 
 
 async def _received(
@@ -50,35 +51,27 @@ async def _received(
     return data
 
 
-async def _opened(shard: Shard, options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    target = parse_address(shard.address)
+async def _opened(shard: Shard, options: Any) -> Stream:
+    deadline = asyncio.get_running_loop().time() + options.connect_timeout
+    stream = await open_stream(shard.address, options, deadline)
     try:
-        async with asyncio.timeout(options.connect_timeout):
-            if isinstance(target, str):
-                name = None if options.tls is None else ""
-                reader, writer = await asyncio.open_unix_connection(
-                    target, ssl=options.tls, server_hostname=name
-                )
-            else:
-                reader, writer = await asyncio.open_connection(*target, ssl=options.tls)
-            try:
-                if options.auth is not None:
-                    await _log_in(reader, writer, options.auth)
-            except BaseException:
-                writer.transport.abort()
-                raise
-    except TimeoutError as error:
-        raise DeadlineExceededError(
-            f"no connection to {shard.address} within {options.connect_timeout:g} s"
-        ) from error
-    return reader, writer
+        if options.auth is not None:
+            async with until(deadline):
+                await _log_in(stream, options.auth)
+    except BaseException as error:
+        stream.transport.abort()
+        if isinstance(error, TimeoutError) and not isinstance(error, DropboxError):
+            late = f"no login at {shard.address} within {options.connect_timeout:g} s"
+            raise DeadlineExceededError(late) from error
+        raise
+    return stream
 
 
-async def _log_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: Any) -> None:
+async def _log_in(stream: Stream, who: Any) -> None:
     exchange = AsciiProtocol().authenticate(who.user, who.password)
-    writer.writelines(bytes(each) for each in exchange.request)
+    stream.transport.write(b"".join(map(bytes, exchange.request)))
     while not exchange.done:
-        data = await reader.read(_RECEIVE)
+        data = await stream.reader.read(_RECEIVE)
         if not data:
             raise lost(None)
         exchange.feed(data)

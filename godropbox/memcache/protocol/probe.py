@@ -165,7 +165,7 @@ class _PacketStep(_Step):
         return len(view)
 
     def lost(self, error: OSError) -> Exception:
-        if isinstance(error, ConnectionError):
+        if isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError):
             text = f"{error}, after its first request of the binary protocol"
             return type(error)(f"{text}: if the server does not speak that, {_HINT}")
         return error
