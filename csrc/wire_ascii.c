@@ -175,18 +175,23 @@ static int read_value(struct gdbx_wire_reader *reader, const uint8_t *data, size
 static int read_stat(struct gdbx_wire_reader *reader, const uint8_t *data, size_t size,
                      struct gdbx_wire_record *record) {
     size_t start = reader->position, end;
+    int is_prefix = 0;
     int result = gdbx_wire_line(reader, data, size, &end);
     if (result != GDBX_WIRE_DONE) return result;
     if (gdbx_wire_starts(data + start, end - start, "STAT ")
-        || gdbx_wire_starts(data + start, end - start, "ITEM "))
+        || gdbx_wire_starts(data + start, end - start, "ITEM ")) {
         record->key = start + 5;
-    else if (gdbx_wire_starts(data + start, end - start, "PREFIX "))
+    } else if (gdbx_wire_starts(data + start, end - start, "PREFIX ")) {
         record->key = start + 7;
-    else
+        is_prefix = 1;
+    } else {
         return last_line(reader, data, end, record);
+    }
     record->value = word_end(data, record->key, end);
     record->key_size = record->value - record->key;
-    if (record->key_size == 0) return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
+    /* A key may begin with ":", so that its prefix is nothing. */
+    if (record->key_size == 0 && !(is_prefix && record->value < end))
+        return gdbx_wire_fail(reader, GDBX_WIRE_BAD_LINE);
     if (record->value < end) record->value++;
     record->value_size = end - record->value;
     reader->position = end + 2;

@@ -348,8 +348,8 @@ class Reply:
         if not line.startswith((b"STAT ", b"ITEM ", b"PREFIX ")):
             self._last(line)
             return
-        key, _, value = line[line.index(b" ") + 1 :].partition(b" ")
-        if not key:
+        key, parted, value = line[line.index(b" ") + 1 :].partition(b" ")
+        if not key and not (parted and line.startswith(b"PREFIX ")):  # a key may begin with ":"
             raise _BadError(_BAD_LINE)
         self._add(0, 0, 0, key, value)
         self._position += len(line) + 2

@@ -58,6 +58,30 @@ static void check_full(void) {
     CHECK(used == 2, "%zu records", used);
 }
 
+static void check_no_prefix(void) {
+    static const struct {
+        const char *data;
+        int result;
+    } rows[] = {
+        {"PREFIX  get 2\r\nEND\r\n", GDBX_WIRE_DONE},
+        {"PREFIX \r\nEND\r\n", GDBX_WIRE_BAD},
+        {"STAT  2\r\nEND\r\n", GDBX_WIRE_BAD},
+        {"ITEM  2\r\nEND\r\n", GDBX_WIRE_BAD},
+    };
+    for (size_t at = 0; at < sizeof rows / sizeof rows[0]; at++) {
+        struct gdbx_wire_reader reader = {.kind = GDBX_WIRE_STATS, .count = 1};
+        struct gdbx_wire_record records[ROOM];
+        const uint8_t *data = (const uint8_t *) rows[at].data;
+        size_t used = 0;
+        int result = gdbx_wire_scan(&reader, data, strlen(rows[at].data), records, ROOM, &used);
+        CHECK(result == rows[at].result, "%s", rows[at].data);
+        if (result != GDBX_WIRE_DONE) continue;
+        CHECK(used == 1 && records[0].key_size == 0, "%zu records", used);
+        CHECK(records[0].value_size == 5 && memcmp(data + records[0].value, "get 2", 5) == 0,
+              "the value");
+    }
+}
+
 static void check_bare(void) {
 #define META GDBX_WIRE_META
 #define VALUES GDBX_WIRE_VALUES
@@ -197,6 +221,7 @@ int main(int argc, char **argv) {
     check_values();
     check_keys();
     check_full();
+    check_no_prefix();
     check_bare();
     for (size_t i = 0; i < COUNT(PIPED); i++) check_piped(&PIPED[i]);
     return 0;

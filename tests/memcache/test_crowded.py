@@ -6,7 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from support.memcached import Server
@@ -37,10 +37,16 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 class Full:
     """Greets each connection as memcached beyond its limit: at once, or after the first request."""
 
-    def __init__(self, waits: bool) -> None:
+    def __init__(self, waits: bool, path: str = "") -> None:
         self._waits = waits
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        if path:
+            self._server = socket.socket(socket.AF_UNIX)
+            self._server.bind(path)
+            self._server.listen()
+            self.address = f"unix:{path}"
+        else:
+            self._server = socket.create_server(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -53,6 +59,12 @@ class Full:
                 channel.recv(1)  # what is left unread makes the close a reset
             channel.sendall(CROWDED)
             channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._server.close()
@@ -87,6 +99,7 @@ def test_a_client_names_the_limit_and_the_server(full: Full, protocol: Any) -> N
             with pytest.raises(memcache.NetworkError, match=WORDS) as caught:
                 call()
             assert full.address in str(caught.value)
+            assert "protocol=" not in str(caught.value)  # which is not what is the matter
 
 
 @pytest.mark.parametrize("protocol", ["ascii", "meta"])
@@ -102,6 +115,37 @@ def test_asyncio_names_the_limit_and_the_server(full: Full, protocol: Any) -> No
                 await client.get_many(["a", "b"])
 
     asyncio.run(main())
+
+
+def test_a_list_of_keys_names_the_limit(full: Full, tmp_path: Path) -> None:
+    async def listed(address: str) -> None:
+        async with aio.AsyncClient(address, timeout=10.0) as client:
+            async for _ in client.iter_keys():
+                pass
+
+    def left(address: str) -> memcache.Connection:
+        mine, its = socket.socketpair()
+        with its:
+            its.sendall(CROWDED)
+        return memcache.Connection(mine, 10.0)
+
+    with pytest.raises(memcache.NetworkError, match=WORDS):
+        asyncio.run(listed(full.address))
+    with (
+        memcache.Client(full.address, timeout=10.0) as client,
+        pytest.raises(memcache.NetworkError, match=WORDS),
+    ):
+        list(client.iter_keys())
+    with (
+        memcache.Client(full.address, open=left) as client,
+        pytest.raises(memcache.NetworkError, match=WORDS),
+    ):
+        list(client.iter_keys())  # the first write fails
+    path = str(tmp_path / "s")
+    with Full(False, path) as local:
+        for _ in range(5):  # the first write may fail
+            with pytest.raises(memcache.NetworkError, match=WORDS):
+                asyncio.run(listed(local.address))
 
 
 def test_a_login_names_the_limit(full: Full) -> None:
@@ -122,6 +166,14 @@ def test_tls_names_the_limit_as_one_of_two_reasons(full: Full) -> None:
     ):
         client.get("a")
 
+    async def listed() -> None:
+        async with aio.AsyncClient(full.address, tls=context, connect_timeout=10.0) as client:
+            async for _ in client.iter_keys():
+                pass
+
+    with pytest.raises(memcache.NetworkError, match=words):
+        asyncio.run(listed())
+
 
 # Statistics
 
@@ -133,6 +185,7 @@ def test_every_form_of_stats_is_read(servers: Callable[[str], Server], tmp_path:
         assert client.stats("detail on").status is ResponseStatus.OK
         assert client.set(Item("stat:one", b"12345")).ok
         assert client.get("stat:one").found
+        assert client.set(Item(":1:django", b"1")).ok  # its prefix is nothing
         assert client.stats().entries[0]["pid"].isdigit()
         items = client.stats("items").entries[0]
         for slab in {name.split(":")[1] for name in items}:
@@ -140,6 +193,7 @@ def test_every_form_of_stats_is_read(servers: Callable[[str], Server], tmp_path:
             assert all(" b; " in item for item in dumped.entries[0].values())
         prefixes = client.stats("detail dump").entries[0]
         assert prefixes["stat"].startswith("get 1 hit 1 set 1 del 0")
+        assert prefixes[""].startswith("get 0 hit 0 set 1 del 0")
         for name in ("slabs", "sizes", "settings", "conns"):
             assert client.stats(name).entries[0]
         for name in ("reset", "detail off"):
@@ -159,7 +213,10 @@ def test_every_form_of_stats_is_read(servers: Callable[[str], Server], tmp_path:
             b"ITEM a [5 b; 0 s]\r\nITEM b [1 b; 9 s]\r\nEND\r\n",
             {"a": "[5 b; 0 s]", "b": "[1 b; 9 s]"},
         ),
-        (b"PREFIX a get 1 hit 0 set 1 del 0\r\nEND\r\n", {"a": "get 1 hit 0 set 1 del 0"}),
+        (
+            b"PREFIX a get 1 hit 0 set 1 del 0\r\nPREFIX  get 2 hit 0 set 0 del 0\r\nEND\r\n",
+            {"a": "get 1 hit 0 set 1 del 0", "": "get 2 hit 0 set 0 del 0"},
+        ),
         (
             b"STAT pid 1\r\nSTAT slab_reassign_last_busy_status none\r\nSTAT x \r\nEND\r\n",
             {"pid": "1", "slab_reassign_last_busy_status": "none", "x": ""},
@@ -180,7 +237,10 @@ def test_a_refusal_of_stats(line: bytes) -> None:
     assert str(exchange.result().error) == line.decode()
 
 
-@pytest.mark.parametrize("reply", [b"STAT a 1\r\nOK\r\n", b"STAT a 1\r\nERROR\r\n", b"ITEM \r\n"])
+@pytest.mark.parametrize(
+    "reply",
+    [b"STAT a 1\r\nOK\r\n", b"STAT a 1\r\nERROR\r\n", b"ITEM \r\n", b"PREFIX \r\n", b"STAT  1\r\n"],
+)
 def test_what_is_no_reply_to_stats(reply: bytes) -> None:
     with pytest.raises(memcache.ReplyError):
         AsciiProtocol().stats("any").feed(reply)

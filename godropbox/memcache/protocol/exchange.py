@@ -502,7 +502,7 @@ class StatsExchange(Exchange):
             if row.marks & wire.codes.FAILED or row.status != 0:
                 status, error = server_error(row.status, row.value)
                 return StatsResponse(status, {}, error)
-            if row.key:
+            if row.key or row.value:  # not the end of the binary ones
                 name = row.key.decode("utf-8", "backslashreplace")
                 entries[name] = row.value.decode("utf-8", "backslashreplace")
         return StatsResponse(_OK, {self.shard_id: entries})
