@@ -48,6 +48,7 @@ _EXISTS: Final = ResponseStatus.KEY_EXISTS
 _MISS: Final = ResponseStatus.KEY_NOT_FOUND
 _MONTH: Final = 60 * 60 * 24 * 30
 _MAX_KEY: Final = 250
+_MAX_BINARY_KEY: Final = 186  # which has 250 characters in base64
 _HASHED: Final = b"sha256:"
 _COUNT_TRIES: Final = 5
 _EXTEND_TRIES: Final = 100
@@ -106,7 +107,8 @@ class BaseClient:
         self._looks_at_keys = options.long_keys == "hash"
         prefix = options.prefix
         self._prefix = prefix.encode() if isinstance(prefix, str) else prefix
-        self._room = _MAX_KEY - len(self._prefix)
+        most = _MAX_BINARY_KEY if operations.capabilities.binary_keys else _MAX_KEY
+        self._room = most - len(self._prefix)
         # Beyond this many bytes a value is stored in parts.
         self._part_size = options.part_size if options.large_values == "split" else sys.maxsize
 
@@ -356,6 +358,7 @@ class BaseClient:
         operations = self._operations
         call = operations.append if verb == "append" else operations.prepend
         by_token = operations.capabilities.conditional_replace
+        refused: bytes | None = None  # the value that the server did not extend
         for _ in range(_EXTEND_TRIES):
             seen: GetResponse = yield partial(operations.get, name)
             if seen.error is not None:
@@ -363,18 +366,26 @@ class BaseClient:
             value = seen.value
             if value is None or not (value or seen.flags):
                 return False  # there is none, or a lease that nobody has filled yet
+            if value == refused:
+                raise _not_extended(verb, key, len(value) + len(data))
             _check_extensible(verb, key, seen.flags, data)
             if not (by_token and seen.cas and len(data) < MAYBE_TOO_LARGE):
-                if not self._done((yield partial(call, name, data))):
-                    return False
-                return (yield from self._checking(verb, key, name, data))
-            try:
-                response = yield partial(call, name, data, seen.cas)
-            except NotSupportedError:  # by a server that knows ASCII alone
-                by_token = False
-                continue
-            if response.error is not None or response.status is not _EXISTS:
-                return self._done(response)
+                response = yield partial(call, name, data)
+                if self._done(response):
+                    return (yield from self._checking(verb, key, name, data))
+            else:
+                try:
+                    response = yield partial(call, name, data, seen.cas)
+                except NotSupportedError:  # by a server that knows ASCII alone
+                    by_token = False
+                    continue
+                if response.error is None and response.status is _EXISTS:
+                    continue
+                if self._done(response):
+                    return True
+            if response.skipped:
+                return False
+            refused = value
         raise ServerError(
             f"the value of {key!r} was changed by others {_EXTEND_TRIES} times", key=key
         )
@@ -432,6 +443,21 @@ class BaseClient:
             return operations.add(Item(key, data, flags, cas, expire))
 
         return operations.increment if verb == "incr" else operations.decrement, add
+
+
+def _not_extended(verb: str, key: Key, size: int) -> ServerError:
+    """Return the error of a value that is there, and was not stored with more of `size` in all.
+
+    Servers say of it what they say of a missing key.
+    """
+    return ServerError(
+        f"the server did not store what {verb} makes of the value of {shown(key)}, {size} bytes: it"
+        " has no memory for it, or it is too large (the limit is the server's option -I, by default"
+        " 1 MiB)",
+        key=key,
+        size=size,
+        status=ResponseStatus.ITEM_NOT_STORED,
+    )
 
 
 def _as_bytes(more: Any) -> bytes:

@@ -169,10 +169,11 @@ class ClientOptions(ShardOptions):
             )
 
     def _check_parts(self) -> None:
-        _checked_int("part_size", self.part_size)
-        if not _LEAST_PART <= self.part_size <= _MOST_PART:
+        sizes = f"[{_LEAST_PART}, 2**30]"
+        _checked_int("part_size", self.part_size, sizes, _MOST_PART + 1)
+        if self.part_size < _LEAST_PART:
             raise InvalidArgumentError(
-                f"part_size must be in [{_LEAST_PART}, 2**30] bytes, got {self.part_size!r}"
+                f"part_size must be an int in {sizes}, got {self.part_size!r}"
             )
 
     @property
@@ -185,10 +186,10 @@ class ClientOptions(ShardOptions):
         return Codec(self.serializer, self.compressor, self.compress_from, self.max_value)
 
 
-def _checked_int(name: str, value: Any) -> None:
-    check_no_bool(name, value, "an int in [0, 2**31)")
+def _checked_int(name: str, value: Any, among: str = "[0, 2**31)", end: int = 1 << 31) -> None:
+    check_no_bool(name, value, f"an int in {among}")
     try:
-        checked_int(name, "[0, 2**31)", value, 1 << 31)
+        checked_int(name, among, value, end)
     except TypeError as error:
         raise InvalidTypeError(str(error)) from None
     except ValueError as error:

@@ -15,9 +15,11 @@ from godropbox.memcache import (
     ClientOptions,
     InvalidArgumentError,
     Item,
+    MetaProtocol,
     NetworkError,
     PartialResultError,
     ServerError,
+    ShardedClient,
     UnreadableValueError,
 )
 from godropbox.memcache.aio import AsyncClientOptions
@@ -171,6 +173,26 @@ def test_long_keys_and_prefixes(make: Make, request: pytest.FixtureRequest) -> N
         assert client.set(key, TEXT, 100)
         assert client.touch(key, 50)
         assert client.gets(key)[0] == TEXT
+
+
+def test_keys_of_any_bytes(fleet: Client) -> None:
+    manager = fleet._sharded.manager
+    for prefix in ("", "p" * 60, "p" * 150):
+        protocol = MetaProtocol(prefix, binary_keys=True)
+        sharded = ShardedClient(manager, protocol, timeout=10.0)
+        client = Client.over(sharded, prefix=prefix, large_values="split", part_size=1000)
+        longest = 186 - len(prefix)
+        for key in (b"\0" * longest, b"\r\nget a\r\n", b"\xff"):
+            assert client.set(key, BIG, 100)
+            assert client.get(key) == BIG
+            assert client.set_many({key: TEXT}) == []
+            assert client.get_many([key]) == {key: TEXT}
+            assert client.touch(key, 50)
+        client = Client.over(sharded, prefix=prefix, long_keys="hash")
+        if len(prefix) <= 186 - 71:
+            for size in (longest, longest + 1, 250 - len(prefix), 1000):
+                assert client.set(b"q" * size, size)
+                assert client.get(b"q" * size) == size
 
 
 def test_compression_comes_first(make: Make) -> None:
@@ -462,7 +484,7 @@ def test_wrong_options_are_refused(kind: Any) -> None:
     for size in (999, (1 << 30) + 1):
         with pytest.raises(InvalidArgumentError, match=rf"part_size .*2\*\*30.* got {size}"):
             kind(part_size=size)
-    with pytest.raises(TypeError, match="part_size"):
+    with pytest.raises(TypeError, match=r"part_size must be an int in \[1000, 2\*\*30\]"):
         kind(part_size=1e6)
     with pytest.raises(InvalidArgumentError, match="large_values must be 'error' or 'split'"):
         kind(large_values="parts")

@@ -104,6 +104,23 @@ def test_a_value_that_is_too_large(
 
 
 @pytest.mark.parametrize("protocol", ["meta", "ascii", "binary"])
+def test_a_value_that_becomes_too_large(make: Make, fleet: ServerFleet, protocol: str) -> None:
+    nearly = b"x" * 1_048_000
+    with make(fleet.addresses, protocol=protocol, timeout=10.0) as client:
+        client.set("near", nearly)
+        for extend in (client.append, client.prepend):
+            for more in (b"y" * 1000, b"y" * 100_000):
+                with pytest.raises(ServerError, match=r"too large \(the limit .* -I") as caught:
+                    extend("near", more)
+                assert caught.value.fields["key"] == "near"
+                assert caught.value.fields["size"] == len(nearly) + len(more)
+                assert client.get("near") == nearly
+            assert extend("near", b"y") is True
+            client.set("near", nearly)
+            assert extend("missing", b"y") is False
+
+
+@pytest.mark.parametrize("protocol", ["meta", "ascii", "binary"])
 @pytest.mark.parametrize("hooks", [(), (lambda event: None,)], ids=["plain", "hooks"])
 def test_values_of_a_batch_that_are_too_large(
     make: Make, fleet: ServerFleet, protocol: str, hooks: Any
