@@ -17,6 +17,7 @@ _WHOLE: Final = "timeout is for a whole operation, sending and receiving"
 _LOGIN: Final = "auth=Credentials(user, password) logs in"
 _PICKLE: Final = "serializer='pickle' stores any object, PickleSerializer(protocol) by a protocol"
 _PLACEMENT: Final = "shard_func chooses a key's server: Hash2(), Ketama() and others"
+_ANSWERED: Final = "every write waits for its answer; set_many writes many at once"
 _ALWAYS: Final = "it is always on"
 _KEEPALIVE: Final = "it is always on; keepalive_idle, _interval and _count are its times"
 _EJECTION: Final = "eject_after is how many failures in a row leave a server alone"
@@ -29,13 +30,14 @@ _ELSEWHERE: Final = {
     "auto_eject": _EJECTION,
     "autobatching": "requests of one turn of the loop always go out together",
     "behaviors": "each behavior is an option of its own, such as timeout or shard_func",
+    "binary_keys": "keys of any bytes are MetaProtocol(binary_keys=True)'s, for a ShardedClient",
     "binary": "protocol='binary' is the binary protocol",
     "compression": "compressor='zlib' compresses, compress_from is the least size",
     "connection_timeout": "connect_timeout is for making a connection",
     "dead_retry": _RETRY,
     "dead_timeout": _RETRY,
     "decompressor": "compressor takes an object that compresses and decompresses",
-    "default_noreply": "every write waits for its answer; set_many writes many at once",
+    "default_noreply": _ANSWERED,
     "default_timeout": "each write takes an expire",
     "deserializer": "serializer takes an object that has dumps and loads",
     "distribution": _PLACEMENT,
@@ -61,6 +63,7 @@ _ELSEWHERE: Final = {
     "max_pool_size": _POOLED,
     "min_compress_len": "compress_from is the least size to compress",
     "no_delay": _ALWAYS,
+    "noreply": _ANSWERED,
     "password": _LOGIN,
     "pickle_protocol": _PICKLE,
     "pickleprotocol": _PICKLE,

@@ -97,7 +97,8 @@ class Dump:
         text = line.decode("utf-8", "backslashreplace")
         if line.startswith(b"BUSY") or b"try again" in line:
             raise ServerError(
-                f"{text}: a server lists its keys to one client at a time",
+                f"{text}: a server lists its keys to one client at a time, and to none while it "
+                "looks for expired ones: try again",
                 status=ResponseStatus.BUSY,
             )
         words = (b"ERROR", b"CLIENT_ERROR", b"BADCLASS")
