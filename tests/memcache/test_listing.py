@@ -90,6 +90,7 @@ def test_a_reply_is_read_at_any_cut(reply: bytes, keys: list[KeyInfo]) -> None:
         (b"BADCLASS invalid class id\r\n", NotSupportedError, "invalid class id"),
         (b"BUSY currently processing\r\n", ServerError, "BUSY .*: a server lists its keys to one"),
         (LINE + b"\nERROR locked try again later\r\n", ServerError, "locked try again later"),
+        (b"CLIENT_ERROR unauthenticated\r\n", ServerError, "CLIENT_ERROR unauthenticated"),
         (b"SERVER_ERROR out of memory\r\n", ServerError, "out of memory"),
         (LINE + b"\nCLIENT_ERROR something\r\n", ServerError, "something"),
         (b"VALUE k 0 1\r\n", ReplyError, "no line of a list of keys: b'VALUE k 0 1'"),

@@ -101,6 +101,8 @@ class Dump:
                 "looks for expired ones: try again",
                 status=ResponseStatus.BUSY,
             )
+        if b"unauthenticated" in line:
+            raise ServerError(text, status=ResponseStatus.AUTHENTICATION_ERROR)
         words = (b"ERROR", b"CLIENT_ERROR", b"BADCLASS")
         if not self.has_begun and line.startswith(words):
             raise NotSupportedError(
