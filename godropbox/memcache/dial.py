@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._address import Address, address_text
 from .._dial import begin_to_dial, dial, options_of
+from .._kernels._channels import Channel, refusal
 from .address import Credentials, check_transport, parse_address
 from .connection import Connection
 from .errors import DeadlineExceededError, ServerError
@@ -16,7 +17,7 @@ from .protocol.binary import BinaryProtocol
 if TYPE_CHECKING:
     import ssl  # loaded by those who make a context
 
-__all__ = ["connect", "open_connection"]
+__all__ = ["connect", "open_connection", "send"]
 
 
 def connect(
@@ -52,6 +53,14 @@ def open_connection(options: ShardOptions, address: str) -> Connection:
     channel = channel or _connect(target, options)
     channel.settimeout(options.timeout)
     return Connection(channel, options.timeout)
+
+
+def send(channel: Channel, request: bytes) -> None:
+    """Send a first request over a connection; a server that had no room for it is named as that."""
+    try:
+        channel.sendall(request)
+    except OSError as error:
+        raise refusal(channel, error) from error
 
 
 def _connect(target: Address, options: ShardOptions) -> socket.socket:

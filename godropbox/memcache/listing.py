@@ -7,8 +7,7 @@ is closed when the reader stops.
 from collections.abc import Iterator
 from typing import Any
 
-from .._kernels._channels import refusal
-from .dial import connect
+from .dial import connect, send
 from .errors import ConnectionLostError, NotSupportedError, ReplyError
 from .fleet.shards import Shard, ShardState
 from .outcomes import located, refused, require_open, settled
@@ -101,14 +100,14 @@ def _keys_at(shard: Shard, options: Any, by: Walk) -> Iterator[KeyInfo]:
     try:
         buffer = memoryview(bytearray(_RECEIVE))
         question = Question()
-        _send(channel, question.request)
+        send(channel, question.request)
         while not question.is_over:
             size = channel.recv_into(buffer)
             if not size:
                 raise lost(question)
             question.feed(bytes(buffer[:size]))
         dump = Dump(shard.id, shard.address, by)
-        _send(channel, dump.request)
+        send(channel, dump.request)
         while not dump.is_over:
             size = channel.recv_into(buffer)
             if not size:
@@ -116,13 +115,6 @@ def _keys_at(shard: Shard, options: Any, by: Walk) -> Iterator[KeyInfo]:
             yield from dump.feed(bytes(buffer[:size]))
     finally:
         channel.close()
-
-
-def _send(channel: Any, request: bytes) -> None:
-    try:
-        channel.sendall(request)
-    except OSError as error:
-        raise refusal(channel, error) from error
 
 
 def _opened(address: str, options: Any) -> Any:
