@@ -34,6 +34,11 @@ cdef c_array.array FLAGS = array("I")
 cdef c_array.array TOKENS = array("Q")
 
 
+cdef object item_of(list values):
+    """Return the function of an index, out of a section, in which no attribute is looked up."""
+    return values.__getitem__
+
+
 cdef class Reply:
     """The reply to one request, as it comes in.
 
@@ -323,7 +328,7 @@ cdef class Reply:
             hits += 1
         if errors is not None:
             failures = failures_of(
-                errors, range(count), [value is not None for value in values].__getitem__,
+                errors, range(count), item_of([value is not None for value in values]),
                 places is None,
             )
         if hits and hits < <size_t> count:
