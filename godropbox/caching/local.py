@@ -158,11 +158,11 @@ class RecentMap:
         """Remove the oldest entry from the order if there are too many; return it or None."""
         oldest: Node | None = None
         if not cython.compiled:
-            if len(self._order) > self._maxsize:
+            while oldest is None and len(self._order) > self._maxsize:
                 try:  # noqa: SIM105  # suppress() is slower
                     oldest = self._order.popitem(last=False)[1]
-                except KeyError:
-                    pass  # another thread cleared the map
+                except (KeyError, RuntimeError):
+                    pass  # another thread cleared the map, or on PyPy changed it meanwhile
             return oldest
         hold(self)
         if self._size > self._maxsize:

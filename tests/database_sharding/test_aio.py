@@ -53,7 +53,9 @@ def on_sqlite(tmp_path: Path, loop: str, test: Test, **options: Any) -> None:
 
     async def connect(host: str) -> aiosqlite.Connection:
         hosts.opened.append(host)
-        connection = await aiosqlite.connect(":memory:", isolation_level=None, timeout=30)
+        connection = await aiosqlite.connect(
+            ":memory:", isolation_level=None, timeout=30, check_same_thread=False
+        )
         for name, path in hosts.paths(host):
             await connection.execute(f"ATTACH '{path}' AS {name}")
             await connection.execute(f"PRAGMA {name}.synchronous=OFF")

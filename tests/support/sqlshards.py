@@ -48,8 +48,7 @@ class SqliteHosts:
             (folder / name).mkdir()
             connection = self.connect(name)
             for shard in range(COUNT):
-                connection.execute(f"PRAGMA shard_{shard:04}.journal_mode=WAL")
-            for shard in range(COUNT):  # PyPy begins a transaction for it
+                connection.execute(f"PRAGMA shard_{shard:04}.journal_mode=WAL").fetchall()
                 connection.execute(f"CREATE TABLE shard_{shard:04}.{TABLE}")
             connection.execute("CREATE TABLE shard_0000.heartbeat (beat INT)")
             connection.execute("INSERT INTO shard_0000.heartbeat VALUES (0)")

@@ -77,7 +77,9 @@ class Facts:
     __slots__ = ("charset", "collation", "detail", "name", "nullable", "precision", "scale", "type")
 
     def __init__(self, row: object) -> None:
-        values: Any = row.values() if hasattr(row, "values") and hasattr(row, "keys") else row
+        # The values of a mapping, which a row of sqlite3 on PyPy is not, though it has both names.
+        is_mapping = callable(getattr(row, "values", None)) and hasattr(row, "keys")
+        values: Any = row.values() if is_mapping else row  # type: ignore[attr-defined]
         name, kind, nullable, precision, scale, charset, collation, detail = map(_text, values)
         self.name = str(name)
         self.type = str(kind).lower()
