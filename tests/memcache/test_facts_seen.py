@@ -298,7 +298,8 @@ def test_a_value_that_is_too_large_is_refused_alone(client: Any, raw: Any) -> No
 
 def test_what_would_be_too_large_when_it_is_extended_stays(client: Any, raw: Any) -> None:
     assert client.set("k", bytes(1_000_000))
-    assert not client.append("k", bytes(100_000))
+    with pytest.raises(memcache.ServerError, match="too large"):
+        client.append("k", bytes(100_000))
     assert raw.append("k", bytes(100_000)).status is NOT_STORED
     assert client.get("k") == bytes(1_000_000)
 
