@@ -163,10 +163,13 @@ def test_a_parent_that_is_deleted_and_made_again_is_seen(client: Any, open_sourc
     assert first(source).servers == (Server("a", "a:1"),)
     client.delete("/fleets/cache", recursive=True)
     assert "there is no such node" in problem(source)
-    began = time.monotonic()
-    with pytest.raises(SourceError, match="there is no such node"):
-        source.next(0.2)
-    assert time.monotonic() - began >= 0.2, "what was told is watched, not told without a pause"
+    waited = []
+    for _ in range(3):  # one of them may be woken by the event of the second delete
+        began = time.monotonic()
+        with pytest.raises(SourceError, match="there is no such node"):
+            source.next(0.2)
+        waited.append(time.monotonic() - began)
+    assert sorted(waited)[1] >= 0.2, "what was told is watched, not told without a pause"
     timer = threading.Timer(0.1, lambda: client.create("/fleets/cache/b", b"b:1", makepath=True))
     timer.start()
     answered(source, lambda said: said.servers == (Server("b", "b:1"),))
