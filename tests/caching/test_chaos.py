@@ -41,9 +41,14 @@ def test_no_read_is_stale_after_an_acknowledged_write(tmp_path: Path) -> None:
 
 
 def test_the_same_run_with_a_plain_cache_is_stale(tmp_path: Path) -> None:
-    report = run(tmp_path, Plan(10.0, plain=True))
-    print(f"\n{report}")
-    assert report.judgment.counts["stale"] > 0
+    for turn in range(6):  # on a busy machine ten seconds may not be enough to see one
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        report = run(folder, Plan(10.0, plain=True))
+        print(f"\n{report}")
+        if report.judgment.counts["stale"]:
+            return
+    pytest.fail("no plain cache was stale")
 
 
 # The checker, on histories that are made up: key 1, values 7, 8 and 9 committed in this order
