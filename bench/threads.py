@@ -7,8 +7,12 @@ that it was skipped.
 
 On a machine that does something else, too, most rounds mean nothing. So a round is a fraction of a
 millisecond, its threads are pinned and begin together, and it counts only if neither was taken
-off its core meanwhile, as the kernel counts that, and they began within a tenth of it. Of those
-the lower quartile is taken. Processes with the lock and without take turns.
+off its core meanwhile, as the kernel counts that, and they began within a tenth of it. What the
+kernel of a virtual machine cannot count is another guest on the other half of a core, which slows
+everything by half: so each thread also times a yardstick before and after its calls, an empty
+Python loop, and the round counts only if none of them took over a tenth longer than the best of the
+case. Of those rounds the lower quartile is taken. Processes with the lock and without take turns,
+until there are enough rounds or there is no patience left.
 """
 
 import json
@@ -21,6 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import quantiles
+from typing import NamedTuple
 
 # Last, so that an installed package comes before the one in the tree.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -34,9 +39,9 @@ from godropbox.resource_pool import PoolOptions, SimpleResourcePool
 __all__ = ["main"]
 
 SECONDS = 0.0003  # of a round of one thread
-ENOUGH = 100  # undisturbed rounds
-PATIENCE = 20.0  # seconds, for one kind of rounds
-TRIES = 3  # processes of each kind
+YARD = 1500  # turns of the yardstick, some 30 us
+ENOUGH = 200  # undisturbed rounds of each kind
+TRIES = 3, 30  # processes without the lock and with it: at least, and at most
 OWN, SHARED, ONE = 1.8, 1.6, 1.25  # the targets
 
 Loop = Callable[[int], None]
@@ -138,10 +143,24 @@ def switches() -> tuple[int, int]:
     return used.ru_nivcsw, used.ru_nvcsw
 
 
-def rounds(makers: Sequence[Callable[[], Loop]], calls: int, count: int) -> list[float]:
-    """Return the seconds a call of the undisturbed among `count` rounds, of a thread a maker."""
+def yardstick() -> None:
+    """Spend a fixed amount of computing, which shares nothing with another thread."""
+    call, empty = len, ()
+    for _ in range(YARD):
+        call(empty)
+
+
+class Round(NamedTuple):
+    """What one round took."""
+
+    seconds: float  # a call
+    yard: float  # seconds, the slowest yardstick of its threads
+
+
+def rounds(makers: Sequence[Callable[[], Loop]], calls: int, count: int) -> list[Round]:
+    """Return the rounds, of a thread a maker, that the kernel did not disturb among `count`."""
     ready = [0] * len(makers)
-    laps: list[list[tuple[float, float, bool]]] = [[] for _ in makers]
+    laps: list[list[tuple[float, float, float, bool]]] = [[] for _ in makers]
     cores = sorted(os.sched_getaffinity(0))
 
     def work(at: int) -> None:
@@ -154,10 +173,14 @@ def rounds(makers: Sequence[Callable[[], Loop]], calls: int, count: int) -> list
             while min(ready) < number:
                 pass
             before = switches()
+            first = time.perf_counter()
+            yardstick()
             begun = time.perf_counter()
             loop(calls)
             ended = time.perf_counter()
-            laps[at].append((begun, ended, switches() == before))
+            yardstick()
+            yard = max(begun - first, time.perf_counter() - ended)
+            laps[at].append((begun, ended, yard, switches() == before))
 
     threads = [threading.Thread(target=work, args=(at,)) for at in range(len(makers))]
     for thread in threads:
@@ -168,15 +191,15 @@ def rounds(makers: Sequence[Callable[[], Loop]], calls: int, count: int) -> list
     for each in zip(*laps, strict=True):
         begun = [lap[0] for lap in each]
         seconds = max(lap[1] for lap in each) - min(begun)
-        if all(lap[2] for lap in each) and max(begun) - min(begun) < seconds / 10:
-            found.append(seconds / calls)
+        if all(lap[3] for lap in each) and max(begun) - min(begun) < seconds / 10:
+            found.append(Round(seconds / calls, max(lap[2] for lap in each)))
     return found
 
 
-def measured(make: Callable[[], Loop]) -> dict[str, float]:
-    """Return the seconds a call: of one thread and two, with own objects and with shared."""
+def measured(make: Callable[[], Loop]) -> dict[str, list[Round]]:
+    """Return rounds of one thread and of two, with own objects and with shared."""
     loop = make()
-    calls = max(int(SECONDS / min(rounds([lambda: loop], 50, 50))), 20)
+    calls = max(int(SECONDS / min(each.seconds for each in rounds([lambda: loop], 50, 50))), 20)
     kinds: dict[str, list[Callable[[], Loop]]] = {"shared one": [lambda: loop]}
     if has_no_lock():
         kinds |= {
@@ -184,15 +207,11 @@ def measured(make: Callable[[], Loop]) -> dict[str, float]:
             "own two": [make, make],
             "shared two": [lambda: loop, lambda: loop],
         }
-    found: dict[str, list[float]] = {kind: [] for kind in kinds}
-    begun = time.monotonic()
-    while min(map(len, found.values())) < ENOUGH:
-        if time.monotonic() - begun > PATIENCE * len(kinds):
-            break
+    found: dict[str, list[Round]] = {kind: [] for kind in kinds}
+    for _ in range(ENOUGH // 50):
         for kind, makers in kinds.items():
-            if len(found[kind]) < ENOUGH:
-                found[kind] += rounds(makers, calls, 50)
-    return {k: quantiles(each)[0] for k, each in found.items() if len(each) > ENOUGH / 10}
+            found[kind] += rounds(makers, calls, 50)
+    return found
 
 
 def has_no_lock() -> bool:
@@ -200,31 +219,63 @@ def has_no_lock() -> bool:
     return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
-def best_of(name: str, lock: str) -> dict[str, float]:
-    """Return what a new process like this one measures of a case, with the lock "1" or "0"."""
-    command = [sys.executable, "-P", __file__, "--case", name]
+def measured_apart(name: str, python: str, lock: str) -> dict[str, list[Round]]:
+    """Return what a process of `python` measures of a case, with the lock "1" or "0"."""
+    command = [python, "-P", __file__, "--case", name]
     environment = {**os.environ, "PYTHON_GIL": lock}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-    found: dict[str, float] = json.loads(done.stdout)
+    found: dict[str, list[list[float]]] = json.loads(done.stdout)
+    return {kind: [Round(*each) for each in laps] for kind, laps in found.items()}
+
+
+class Rounds:
+    """The rounds of one case, without the lock or with it."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[Round]] = {}
+
+    def add(self, found: dict[str, list[Round]]) -> None:
+        for kind, laps in found.items():
+            self._found.setdefault(kind, []).extend(laps)
+
+    def undisturbed(self, kind: str) -> list[float]:
+        """Return the seconds a call of the rounds whose yardsticks were as short as the best."""
+        yards = sorted(each.yard for laps in self._found.values() for each in laps)
+        most = 1.1 * yards[len(yards) // 100]
+        return [each.seconds for each in self._found.get(kind, ()) if each.yard <= most]
+
+    def are_enough(self) -> bool:
+        return all(len(self.undisturbed(kind)) >= ENOUGH for kind in self._found)
+
+    def best(self, kind: str) -> float | None:
+        """Return the lower quartile of the seconds a call; None if too few rounds count."""
+        found = self.undisturbed(kind)
+        return quantiles(found)[0] if len(found) >= ENOUGH // 4 else None
+
+
+def compared(name: str, python: str) -> tuple[Rounds, Rounds]:
+    """Return the rounds of a case, without the lock and with it, the latter on `python`."""
+    found = Rounds(), Rounds()
+    least, most = TRIES
+    for number in range(most):
+        if number >= least and all(each.are_enough() for each in found):
+            break
+        found[0].add(measured_apart(name, sys.executable, "0"))
+        found[1].add(measured_apart(name, python, "1"))
     return found
 
 
-def compared(name: str) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the best of each figure of a case, without the lock and with it."""
-    found: tuple[dict[str, float], dict[str, float]] = ({}, {})
-    for _ in range(TRIES):
-        for best, lock in zip(found, "01", strict=True):
-            for kind, seconds in best_of(name, lock).items():
-                best[kind] = min(best.get(kind, seconds), seconds)
-    return found
-
-
-def _times(found: dict[str, float], whose: str, least: float) -> str:
-    one, two = found.get(f"{whose} one"), found.get(f"{whose} two")
+def _times(found: Rounds, whose: str, least: float) -> str:
+    one, two = found.best(f"{whose} one"), found.best(f"{whose} two")
     if one is None or two is None:
         return "too disturbed"
     times = 2 * one / two
     return f"{times:.2f}x" + ("" if times >= least else f", missed {least}")
+
+
+def _ratio(pair: tuple[Rounds, Rounds]) -> float | None:
+    free, locked = (each.best("shared one") for each in pair)
+    return None if free is None or locked is None else free / locked
 
 
 def main() -> None:
@@ -239,18 +290,22 @@ def main() -> None:
     if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
         print("two threads: skipped, they need two cores that they can be pinned to")
         return
-    free, locked = compared("")
-    loop = free["shared one"] / locked["shared one"]
-    print(f"the Python loop itself: {loop:.2f} times its time with the lock\n")
+    python = sys.argv[1] if len(sys.argv) > 1 else sys.executable
+    pair = compared("", python)
+    loop = _ratio(pair)
+    said = "too disturbed" if loop is None else f"{loop:.2f} times its time with the lock"
+    twice = _times(pair[0], "own", OWN)
+    print(f"the Python loop itself: {said}; two threads of it: {twice}\n")
     print("| call | one thread | with the lock = 1 | two, own objects | two, shared |")
     print("| --- | --- | --- | --- | --- |")
     for name in CASES:
-        free, locked = compared(name)
-        ratio = free["shared one"] / locked["shared one"] / loop
-        verdict = f"{ratio:.2f}" + ("" if ratio <= ONE else f", missed {ONE}")
-        own, shared = _times(free, "own", OWN), _times(free, "shared", SHARED)
-        nanoseconds = free["shared one"] * 1e9
-        print(f"| {name} | {nanoseconds:.0f} ns | {verdict} | {own} | {shared} |", flush=True)
+        pair = compared(name, python)
+        verdict, one, ratio = "too disturbed", pair[0].best("shared one"), _ratio(pair)
+        if ratio is not None and loop is not None:
+            verdict = f"{ratio / loop:.2f}" + ("" if ratio / loop <= ONE else f", missed {ONE}")
+        own, shared = _times(pair[0], "own", OWN), _times(pair[0], "shared", SHARED)
+        spent = "too disturbed" if one is None else f"{one * 1e9:.0f} ns"
+        print(f"| {name} | {spent} | {verdict} | {own} | {shared} |", flush=True)
 
 
 if __name__ == "__main__":
