@@ -109,6 +109,14 @@ print("pypy3" if sys.implementation.name == "pypy" else "python%d.%d" % sys.vers
 os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
 }
 
+# name_of_python: of the implementation, version and kind that PYTHON is, such as cpython-3.14t, for
+# an environment of its own.
+name_of_python() {
+    "$PYTHON" -c 'import sys, sysconfig
+print(sys.implementation.name, sysconfig.get_python_version(), sep="-", end="")
+print("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else "")'
+}
+
 # python_needs PACKAGE CODE: get the package, for a Debian Python that cannot run the code.
 python_needs() {
     if python_can "$2"; then return; fi
