@@ -42,3 +42,16 @@ def test_the_page_is_right_about_the_installed_server(tmp_path: Path) -> None:
         for title in server_table.rows_of():
             said = rows[title][at].partition("[^")[0]
             assert said == found[title].partition("\n")[0], title
+
+
+@pytest.mark.parametrize("mode", ["-S", "-Y"])
+def test_the_command_asks_what_a_login_allows(tmp_path: Path, mode: str) -> None:
+    columns = server_table.columns_of(installed(), installed(), None)
+    (column,) = (each for each in columns if each.name.endswith(f" `{mode}`"))
+    found = server_table.ask(column, tmp_path)
+    end_all()
+    assert not any("WRONG" in result for result in found.values()), found
+    none = {"-S": ["meta", "ascii"], "-Y": ["binary"]}[mode]
+    for protocol in server_table.protocols_of():
+        result = found[f"protocol={protocol}"]
+        assert result.startswith("none: InvalidArgumentError\nauth must be") == (protocol in none)

@@ -150,8 +150,12 @@ def _ask(
     column: Column, address: str, given: dict[str, Any], operations: Mapping[str, Operation]
 ) -> Results:
     """Return each operation's result, which has to be one for both clients."""
+    try:
+        clients = list(_clients(column, address, given))
+    except memcache.UsageError as error:  # a login that this protocol does not know
+        return dict.fromkeys(operations, f"no: {type(error).__name__}\n{error}")
     both: list[Results] = []
-    for kind, client in _clients(column, address, given):
+    for kind, client in clients:
         with client:
             found: Results = {}
             for at, (name, operation) in enumerate(operations.items()):
