@@ -283,8 +283,11 @@ class BaseClient:
     def _refuse_partial(
         self, found: dict[Any, Any], errors: dict[Any, Exception], asked: int
     ) -> None:
-        if errors:
-            raise partial_error(found, errors, asked)
+        if not errors:
+            return
+        if not found and all(isinstance(error, NotSupportedError) for error in errors.values()):
+            raise next(iter(errors.values()))  # no failure of the network
+        raise partial_error(found, errors, asked)
 
     def _failed(self, keys: list[Key], answers: list[Any], missing: bool) -> FailedKeys:
         """Return the keys whose answer is no success; with `missing`, one that is not there is."""

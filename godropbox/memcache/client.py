@@ -277,7 +277,8 @@ class Client(BaseClient):
     def gat_many(self, keys: Iterable[_Key], expire: Expiry) -> dict[_Key, Any]:
         """Return the values of those keys that have one, and give each a new expiry.
 
-        Errors are those of ``get_many``. All servers are asked at once, in one request each.
+        Errors are those of ``get_many``, and ``NotSupportedError`` from proxies that know no
+        ``gat``. All servers are asked at once, in one request each.
         """
         given = listed(keys)
         answers = self._answered(given, self._operations.gat_multi, self._expiry(expire))

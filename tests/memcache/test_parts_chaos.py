@@ -1,6 +1,6 @@
 """Values in parts among servers and writers that are killed: one whole version, or none.
 
-``GODROPBOX_PARTS_KILLS`` says how many, 10 if it is not set; ``pytest -s`` shows the report.
+``GODROPBOX_PARTS_KILLS`` says how many, 6 if it is not set; ``pytest -s`` shows the report.
 """
 
 import asyncio

@@ -302,7 +302,8 @@ class AsyncClient(BaseClient):
     async def gat_many(self, keys: Iterable[_Key], expire: Expiry) -> dict[_Key, Any]:
         """Return the values of those keys that have one, and give each a new expiry.
 
-        Errors are those of ``get_many``. All servers are asked at once, in one request each.
+        Errors are those of ``get_many``, and ``NotSupportedError`` from proxies that know no
+        ``gat``. All servers are asked at once, in one request each.
         """
         until = self._expiry(expire)
         answers = await self._answered(listed(keys), self._operations.gat_multi, until)
