@@ -257,3 +257,19 @@ def test_a_proxy_that_does_not_know_gat_goes_on_serving(kind: Any) -> None:
                 each.gat_many(["a", "b"], 10)
             assert caught.value.fields["address"] == server.address
             assert each.get("a") == "1"
+
+
+def test_a_fleet_of_which_one_server_knows_gat_keeps_what_it_found() -> None:
+    with (
+        FakeServer(DIALECTS["nutcracker"]) as lacks,
+        FakeServer(DIALECTS["1.6.18"]) as knows,
+        memcache.Client([lacks.address, knows.address], protocol="ascii") as client,
+    ):
+        values = {f"key{i}": i for i in range(20)}
+        client.set_many(values)
+        with pytest.raises(PartialResultError) as caught:
+            client.gat_many(values, 10)
+        found, errors = caught.value.found, caught.value.errors
+        assert found
+        assert {*found, *errors} == set(values)
+        assert {type(error) for error in errors.values()} == {memcache.NotSupportedError}
