@@ -10,6 +10,7 @@ What is decided is written as calls (``_calls``), for threads and for asyncio's 
 Compiled as it stands, with its types in ``flight.pxd``, or run as it is.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
@@ -118,7 +119,9 @@ class Lead:
         self._table._settle(self, _ABANDONED, None)
 
     def __del__(self) -> None:
-        self._table._settle(self, _ABANDONED, None)
+        # At its end the interpreter stops threads wherever they are: one may hold the lock.
+        if self.flights and not sys.is_finalizing():
+            self._table._settle(self, _ABANDONED, None)
 
 
 class SingleFlight:

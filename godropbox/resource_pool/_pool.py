@@ -5,6 +5,7 @@ caller's functions run outside every critical section.
 """
 
 import math
+import sys
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -145,8 +146,15 @@ class ManagedHandle(Slot):
             self._drop()
 
     def __del__(self) -> None:
-        if self._entry is not None or self._may_open:
-            pool_of(self)._leaked(self)
+        if self._entry is None and not self._may_open:
+            return
+        pool = pool_of(self)
+        if not cython.compiled and sys.is_finalizing():
+            # A thread that the interpreter stopped at its end keeps the lock for ever.
+            if not pool._lock.acquire(blocking=False):
+                return
+            pool._lock.release()
+        pool._leaked(self)
 
     def __repr__(self) -> str:
         state = "active" if self.is_active else "inactive"

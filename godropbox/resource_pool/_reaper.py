@@ -1,5 +1,6 @@
 """The background thread that closes handles which were idle for too long."""
 
+import sys
 import threading
 import weakref
 from typing import Any
@@ -27,8 +28,14 @@ class Reaper:
     def _prepare(self, pool: Any) -> None:
         stopped = threading.Event()
         self._stopped = stopped
-        # The callback must not hold the reaper, which the pool holds.
-        self._pool = weakref.ref(pool, lambda _: stopped.set())
+
+        # It must not hold the reaper, which the pool holds.
+        def stop(_: object) -> None:
+            # At its end the interpreter stops the thread wherever it is: it keeps the event's lock.
+            if not sys.is_finalizing():
+                stopped.set()
+
+        self._pool = weakref.ref(pool, stop)
         # The caller that pops the ticket starts the thread. A fork could leave a lock locked.
         self._ticket = [True] if self._interval else []
 
