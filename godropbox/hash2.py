@@ -81,10 +81,10 @@ def consistent_hash_many(
     target, wanted = _output(out, len(view))
     found = _apart(wanted, view)
 
-    def work(start: int, stop: int) -> None:
-        _kernel.hash_many(view[start:stop], num_shards, num_shards, found[start:stop], None)
+    def work(keys: memoryview, found: memoryview) -> None:
+        _kernel.hash_many(keys, num_shards, num_shards, found, None)
 
-    _share(work, len(view), num_shards, threads)
+    _share(work, (view, found), num_shards, threads)
     if found is not wanted:
         wanted[:] = found
     return target
@@ -133,12 +133,10 @@ class ShardSet:
         target, wanted = _output(out, len(view))
         found = _apart(wanted, view)
 
-        def work(start: int, stop: int) -> None:
-            _kernel.set_hash_many(
-                view[start:stop], self._bitmap, self._lowest, self._highest, found[start:stop]
-            )
+        def work(keys: memoryview, found: memoryview) -> None:
+            _kernel.set_hash_many(keys, self._bitmap, self._lowest, self._highest, found)
 
-        _share(work, len(view), self._highest + 1, threads)
+        _share(work, (view, found), self._highest + 1, threads)
         if found is not wanted:
             wanted[:] = found
         return target
@@ -226,13 +224,11 @@ def plan_reshard(
     new = checked_int("new_num_shards", "[0, 65535]", new_num_shards, MAX_SHARDS + 1)
     few, many = sorted((old, new))
     with_few, with_many = (array("H", (0,)) * len(view) for _ in range(2))
-    found_few, found_many = memoryview(with_few), memoryview(with_many)
 
-    def work(start: int, stop: int) -> None:
-        found = found_few[start:stop], found_many[start:stop]
-        _kernel.hash_many(view[start:stop], few, many, *found)
+    def work(keys: memoryview, found_few: memoryview, found_many: memoryview) -> None:
+        _kernel.hash_many(keys, few, many, found_few, found_many)
 
-    _share(work, len(view), many, threads)
+    _share(work, (view, memoryview(with_few), memoryview(with_many)), many, threads)
     before, after = (with_few, with_many) if old == few else (with_many, with_few)
     counts = Counter(zip(before, after, strict=True))
     flows = {pair: count for pair, count in counts.items() if pair[0] != pair[1]}
@@ -298,33 +294,46 @@ def _apart(out: memoryview, keys: memoryview) -> memoryview:
     return memoryview(array("H", (0,)) * len(out)) if _kernel.may_overlap(keys, out) else out
 
 
-def _share(work: Callable[[int, int], None], size: int, num_shards: int, threads: int) -> None:
-    """Call `work` on chunks of [0, size) in up to `threads` threads, including this one.
+def _share(
+    work: Callable[..., None], views: tuple[memoryview, ...], num_shards: int, threads: int
+) -> None:
+    """Call `work` on parts of `views`, of one size, in up to `threads` threads with this one.
 
-    Each thread takes the next chunk when it finishes one, so that a slow core delays no other.
+    Each thread takes the next part when it finishes one, so that a slow core delays no other.
     """
     threads = checked_int("threads", "[1, 1024]", threads, 1025)
     if not threads:
         raise ValueError("threads must be an int in [1, 1024], got 0")
+    size = len(views[0])
     if size <= _GROUP:
-        work(0, size)
+        work(*views)
         return
     chunk = min(_STEPS_PER_CALL // max(num_shards, 1), size // (threads * _CHUNKS_PER_THREAD))
     chunk = max(_GROUP, chunk - chunk % _GROUP)
     starts = iter(range(0, size, chunk))
+    # Parts are made and released one at a time: where there is no interpreter lock, CPython counts
+    # the parts of a memoryview without one, and releases it when a count was lost.
     lock = threading.Lock()
     failures: list[BaseException] = []
 
     def run() -> None:
+        parts: list[memoryview] = []
         try:
             while not failures:
                 with lock:
+                    for each in parts:
+                        each.release()
                     start = next(starts, size)
-                if start >= size:
+                    parts = [view[start : start + chunk] for view in views if start < size]
+                if not parts:
                     break
-                work(start, min(start + chunk, size))
+                work(*parts)
         except BaseException as error:
             failures.append(error)
+        finally:
+            with lock:
+                for each in parts:
+                    each.release()
 
     others = [threading.Thread(target=run) for _ in range(1, min(threads, -(-size // chunk)))]
     for thread in others:

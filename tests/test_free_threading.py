@@ -6,12 +6,14 @@ for longer is said in ``support/threads.py``.
 
 import itertools
 import random
+from array import array
 from functools import partial
 
 import pytest
 from support.pools import Handle, Opener
 from support.threads import together
 
+from godropbox import hash2
 from godropbox.caching import CacheOnStorage, LocalStorage, SingleFlight
 from godropbox.database import sqlbuilder as sb
 from godropbox.memcache import Item, ResponseStatus
@@ -303,3 +305,21 @@ def test_a_mock_client_is_shared() -> None:
         assert client.set(Item("key", b"value")).status is ResponseStatus.OK
 
     together(use, use, use)
+
+
+# Keys
+
+
+def test_keys_are_hashed_by_several_threads() -> None:
+    """CPython 3.14 counts the parts of a memoryview wrongly if threads make and free them."""
+    keys = array("Q", random.Random(3).randbytes(8 * 3000))
+    shards = array("H", [hash2.consistent_hash(key, 3) for key in keys])
+    few = hash2.ShardSet([0, 2])
+    among = array("H", map(few.lookup, keys))
+
+    def work() -> None:
+        assert hash2.consistent_hash_many(keys, 3, threads=4) == shards
+        assert few.lookup_many(keys, threads=4) == among
+        assert hash2.plan_reshard(keys, 3, 5, threads=4).before == shards
+
+    together(work, work)
