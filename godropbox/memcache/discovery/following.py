@@ -13,7 +13,7 @@ from ..._kernels._guarded import text_of
 from ...resource_pool import LameDuckError
 from ..fleet.manager import ShardStatus
 from .options import FollowEvent, FollowOptions, FollowStatus
-from .rules import Rules, Verdict
+from .rules import Rules, Verdict, checked_answer
 from .types import Answer, Server, SourceError
 
 __all__ = ["Apply", "Ask", "Following", "Keep", "Load", "Pause", "Renew", "Step", "log"]
@@ -131,13 +131,13 @@ class Following:
             answer = yield Load()
             if answer is None:
                 return
-            answer = self._rules.restore(answer)
+            answer = checked_answer(answer, self.name)
             yield Apply(_states(answer))
         except Exception as error:
-            self._rules.forget()
             self._rules.count(Verdict.UNREADABLE)
             self._complain(Verdict.UNREADABLE, error)
             return
+        self._rules.restore(answer)
         self._is_restored = True
         self._rules.count(Verdict.RESTORED)
         log.info("%s: started with the %d servers of the file", self.name, len(answer.servers))

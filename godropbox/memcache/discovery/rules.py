@@ -108,14 +108,9 @@ class Rules:
         """Count a verdict."""
         self._counts[verdict] += 1
 
-    def restore(self, answer: Answer) -> Answer:
-        """Have this fleet in force, which was the last good one of an earlier run; return it."""
-        self._answer = checked_answer(answer, self._source)
-        return self._answer
-
-    def forget(self) -> None:
-        """Have no fleet in force: what was restored could not be used."""
-        self._answer = None
+    def restore(self, answer: Answer) -> None:
+        """Note that this checked fleet is in force, the last good one of an earlier run."""
+        self._answer = answer
 
     def judge(self, answer: Any, now: float) -> Verdict:
         """Return what becomes of an answer; ``due`` has it when it is to be followed.

@@ -164,6 +164,27 @@ def test_following_ends_when_the_manager_is_closed() -> None:
     follower.close()
 
 
+def test_there_is_a_fleet_once_the_manager_has_it(tmp_path: Path) -> None:
+    """Both the one of the file and the one of the source, however slow the manager is."""
+
+    class Slow(BaseShardManager):
+        def update_shard_states(self, states: Any) -> None:
+            assert go_on.wait(20)
+            super().update_shard_states(states)
+
+    keep = tmp_path / "fleet"
+    for source in (Scripted(answer(3, 7)), Scripted(SourceError("away"))):
+        go_on = threading.Event()
+        manager = Slow()
+        with Follower(source, manager, QUICK, keep=keep) as follower:
+            assert not follower.wait(0.1)
+            assert names(manager) == []
+            go_on.set()
+            assert follower.wait(20)
+            assert names(manager) == ["cache-0", "cache-1", "cache-2"]
+            soon(keep.exists)
+
+
 def test_a_process_starts_from_the_file_while_the_source_is_away(tmp_path: Path) -> None:
     keep = tmp_path / "fleet"
     with Follower(Scripted(answer(3, 7)), BaseShardManager(), QUICK, keep=keep) as follower:
