@@ -123,8 +123,11 @@ class Server:
             known = answer_to_probe(data)
             if known is not None:
                 self.probes.append(data)
-                far.sendall(known)
                 data = b""
+                try:
+                    far.sendall(known)
+                except OSError:
+                    return
             elif len(data) >= len(self.request):
                 self.sent.append(data)
                 data = b""
