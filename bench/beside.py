@@ -80,7 +80,9 @@ def beside(
 
 
 def _times(outcome: Outcome, loop: float) -> dict[int, float]:
-    """Return the seconds an operation by round, without the loop's."""
+    """Return the seconds an operation by round, without the loop's; none of what did not run."""
+    if not outcome.samples:
+        return {}
     each = loop if outcome.row.loop or outcome.operations == 1 else loop / outcome.operations
     return {number: seconds - each for number, seconds in outcome.samples.items()}
 
