@@ -250,7 +250,7 @@ class Rounds:
     def best(self, kind: str) -> float | None:
         """Return the lower quartile of the seconds a call; None if too few rounds count."""
         found = self.undisturbed(kind)
-        return quantiles(found)[0] if len(found) >= ENOUGH // 4 else None
+        return quantiles(found)[0] if len(found) >= ENOUGH // 10 else None
 
 
 def compared(name: str, python: str) -> tuple[Rounds, Rounds]:
