@@ -212,8 +212,14 @@ class RecentMap:
         if cython.compiled:
             gone = self._unlink_all()
         else:
-            # Held until the dict is empty, lest an entry is freed in between.
-            gone = list(self._order.values())
+            # Held until the dict is empty, lest an entry is freed in between. One by one, because
+            # others may change the order, which is then not to be iterated over.
+            gone = []
+            for _ in range(len(self._order)):
+                try:  # noqa: SIM105  # as above
+                    gone.append(self._order.popitem(last=False)[1])
+                except (KeyError, RuntimeError):
+                    pass
             self._order.clear()
         self._nodes.clear()
         del gone
