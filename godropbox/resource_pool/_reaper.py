@@ -26,13 +26,13 @@ class Reaper:
         begin_again_in_child(self)
 
     def _prepare(self, pool: Any) -> None:
-        stopped = threading.Event()
+        stopped, is_ending = threading.Event(), sys.is_finalizing
         self._stopped = stopped
 
-        # It must not hold the reaper, which the pool holds.
+        # It must hold neither the reaper, which the pool holds, nor what ends before the pool.
         def stop(_: object) -> None:
             # At its end the interpreter stops the thread wherever it is: it keeps the event's lock.
-            if not sys.is_finalizing():
+            if not is_ending():
                 stopped.set()
 
         self._pool = weakref.ref(pool, stop)
