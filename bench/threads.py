@@ -1,18 +1,19 @@
 """How two threads scale without an interpreter lock: ``bench/run --threads PYTHON``.
 
 A row is a call in a loop, by one thread and by two on a core each: with objects that each made
-itself, and with objects that both share. Printed are times one thread's throughput, and one
-thread's time with the lock on, of the Python loop's own taken out. Where there is a lock this says
-that it was skipped.
+itself, and with objects that both share. Printed are times one thread's throughput, and what one
+thread takes of its time with a lock, the Python loop's own ratio taken out: on the interpreter that
+``--beside`` names, or on this one with its lock on. Where there is a lock this says that it was
+skipped.
 
 On a machine that does something else, too, most rounds mean nothing. So a round is a fraction of a
 millisecond, its threads are pinned and begin together, and it counts only if neither was taken
 off its core meanwhile, as the kernel counts that, and they began within a tenth of it. What the
-kernel of a virtual machine cannot count is another guest on the other half of a core, which slows
-everything by half: so each thread also times a yardstick before and after its calls, an empty
-Python loop, and the round counts only if none of them took over a tenth longer than the best of the
-case. Of those rounds the lower quartile is taken. Processes with the lock and without take turns,
-until there are enough rounds or there is no patience left.
+kernel of a virtual machine cannot count is what another guest does on the other half of a core,
+and an empty loop was seen to take up to 1.8 times as long for seconds. So each thread also times
+such a loop as a yardstick before and after its calls, and the round counts only if none of them
+took over a tenth longer than the best of the case. Of those rounds the lower quartile is taken.
+Processes with the lock and without take turns, until enough rounds count or 30 of each have run.
 """
 
 import json
@@ -41,7 +42,7 @@ __all__ = ["main"]
 SECONDS = 0.0003  # of a round of one thread
 YARD = 1500  # turns of the yardstick, some 30 us
 ENOUGH = 200  # undisturbed rounds of each kind
-TRIES = 3, 30  # processes without the lock and with it: at least, and at most
+TRIES = 3, 30  # processes of each kind: at least, and at most
 OWN, SHARED, ONE = 1.8, 1.6, 1.25  # the targets
 
 Loop = Callable[[int], None]
